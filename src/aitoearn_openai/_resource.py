@@ -1,0 +1,159 @@
+"""`client.models`: the SDK's resource, with the list that the service keeps at a path of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, cast
+
+import openai
+from openai.pagination import AsyncPage, SyncPage
+from openai.resources import models as sdk
+from pydantic import PrivateAttr, field_validator
+
+from . import _models
+from ._models import ChatModel
+from ._sdk import MODEL_LIST_PATH, model_list_options
+
+if TYPE_CHECKING:
+    from ._sdk import AsyncPaginator
+
+
+class _Page(openai.BaseModel):
+    """How both pages read the service's envelope."""
+
+    data: list[ChatModel]
+    object: str = "list"
+    _response: Any = PrivateAttr()
+
+    @field_validator("data", mode="before")
+    @classmethod
+    def _drop_nameless(cls, value: Any) -> Any:
+        return _models.named(value)
+
+    @classmethod
+    def build(cls, *, response: Any, data: Any) -> _Page:
+        """Called by the SDK in place of its own construction, which checks and converts nothing."""
+        page = cls.model_validate(data)
+        page._response = response
+        return page
+
+    def find(self, wanted: str) -> ChatModel:
+        """The model of that name or label.
+
+        Raises:
+            openai.NotFoundError: names the closest matches.
+        """
+        found = _models.find(self.data, wanted)
+        if isinstance(found, ChatModel):
+            return found
+        closest = (
+            f"The closest are {', '.join(found)}." if found else "`client.models.list()` has their names."
+        )
+        self._response.status_code = 404
+        raise openai.NotFoundError(
+            f"None of the {len(self.data)} models is named {wanted!r}. {closest}",
+            response=self._response,
+            body=None,
+        )
+
+
+class _SyncModelPage(_Page, SyncPage[ChatModel]):
+    pass
+
+
+class _AsyncModelPage(_Page, AsyncPage[ChatModel]):
+    pass
+
+
+class Models(sdk.Models):
+    """The chat models that the service offers, from `GET /api/ai/models/chat`."""
+
+    def list(  # type: ignore[override]  # SyncPage is invariant, though each ChatModel is a Model
+        self,
+        *,
+        extra_headers: Mapping[str, str | openai.Omit] | None = None,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Any = None,
+        timeout: float | openai.Timeout | openai.NotGiven | None = openai.NOT_GIVEN,
+    ) -> SyncPage[ChatModel]:
+        """List the chat models, with what they take and give and what they cost. Costs no credits.
+
+        Raises:
+            openai.APIError: the service refused, could not be reached, or answered with something else.
+        """
+        return self._client.get_api_list(
+            MODEL_LIST_PATH,
+            page=_SyncModelPage,
+            model=ChatModel,
+            options=model_list_options(extra_headers, extra_query, extra_body, timeout),
+        )
+
+    def retrieve(
+        self,
+        model: str,
+        *,
+        extra_headers: Mapping[str, str | openai.Omit] | None = None,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Any = None,
+        timeout: float | openai.Timeout | openai.NotGiven | None = openai.NOT_GIVEN,
+    ) -> ChatModel:
+        """The chat model of that name, or else of that label, ignoring case and spaces. Costs no credits.
+
+        Raises:
+            openai.NotFoundError: there is none; the message names the closest matches.
+            openai.APIError: as `list` does.
+        """
+        return self._client.get(
+            MODEL_LIST_PATH,
+            cast_to=cast("type[ChatModel]", _SyncModelPage),  # `post_parser` turns the page into a model.
+            options=model_list_options(
+                extra_headers, extra_query, extra_body, timeout, post_parser=lambda page: page.find(model)
+            ),
+        )
+
+
+class AsyncModels(sdk.AsyncModels):
+    """The chat models that the service offers, from `GET /api/ai/models/chat`."""
+
+    def list(  # type: ignore[override]  # AsyncPage is invariant, though each ChatModel is a Model
+        self,
+        *,
+        extra_headers: Mapping[str, str | openai.Omit] | None = None,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Any = None,
+        timeout: float | openai.Timeout | openai.NotGiven | None = openai.NOT_GIVEN,
+    ) -> AsyncPaginator[ChatModel, AsyncPage[ChatModel]]:
+        """List the chat models, with what they take and give and what they cost. Costs no credits.
+
+        Raises:
+            openai.APIError: the service refused, could not be reached, or answered with something else.
+        """
+        return self._client.get_api_list(
+            MODEL_LIST_PATH,
+            page=_AsyncModelPage,
+            model=ChatModel,
+            options=model_list_options(extra_headers, extra_query, extra_body, timeout),
+        )
+
+    async def retrieve(
+        self,
+        model: str,
+        *,
+        extra_headers: Mapping[str, str | openai.Omit] | None = None,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Any = None,
+        timeout: float | openai.Timeout | openai.NotGiven | None = openai.NOT_GIVEN,
+    ) -> ChatModel:
+        """The chat model of that name, or else of that label, ignoring case and spaces. Costs no credits.
+
+        Raises:
+            openai.NotFoundError: there is none; the message names the closest matches.
+            openai.APIError: as `list` does.
+        """
+        return await self._client.get(
+            MODEL_LIST_PATH,
+            cast_to=cast("type[ChatModel]", _AsyncModelPage),  # `post_parser` turns the page into a model.
+            options=model_list_options(
+                extra_headers, extra_query, extra_body, timeout, post_parser=lambda page: page.find(model)
+            ),
+        )

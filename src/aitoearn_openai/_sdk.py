@@ -1,0 +1,368 @@
+"""The seam to the openai SDK: the one module that touches names the SDK keeps private.
+
+What is private, why, and since when it is so (checked on openai 1.109.1, 2.54.0, 3.0.0 and 3.54.0):
+
+- `custom_auth` / `_custom_auth`: the SDK asks them for an httpx `Auth` before each request. An `Auth` is
+  httpx's documented way to look at a response before anyone else, request by request, without touching an
+  `http_client` that others share. It runs before the SDK looks at the status, so the SDK's own retries and
+  errors apply to a failure that came as HTTP 200.
+- `_process_response`, `FinalRequestOptions.post_parser`: the last look at a parsed answer, also at one that
+  is parsed long after the call (`with_streaming_response`).
+- `_process_response_data`: every decoded answer and streamed chunk, on its way to its type.
+- `_make_status_error`: where each service words its errors.
+- `_make_sse_decoder`, `SSEDecoder`, `ServerSentEvent`: where each service's stream is decoded.
+- `_custom_headers`, `_ambient_authorizations`: what the SDK took from `OPENAI_CUSTOM_HEADERS`.
+- `RAW_RESPONSE_HEADER`: marks the requests whose body the caller wants unread.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator, Mapping
+from functools import cache, partial
+from typing import TYPE_CHECKING, Any
+
+import openai
+from openai._base_client import AsyncPaginator
+from openai._constants import RAW_RESPONSE_HEADER
+from openai._streaming import ServerSentEvent, SSEDecoder
+
+from ._errors import Failure, failure_in
+from ._settings import site_hint
+
+if TYPE_CHECKING:
+    from openai._base_client import BaseClient
+    from openai._types import RequestOptions
+
+    _Base = BaseClient[Any, Any]
+else:
+    _Base = object
+
+__all__ = [
+    "MODEL_LIST_PATH",
+    "AsyncClient",
+    "AsyncPaginator",
+    "SyncClient",
+    "forget_openai",
+    "model_list_options",
+]
+
+MODEL_LIST_PATH = "/models/chat"
+API_KEY_HEADER = "X-Api-Key"
+_NOT_JSON = object()
+
+
+# Requests and responses. Both httpx families look alike, so none is imported or named here.
+
+
+class _Seam:
+    """An httpx `Auth` around the one that httpx would have used: it settles what the response means."""
+
+    def __init__(self, family: Any, http_client: Any, sdk_auth: Any) -> None:
+        self._family = family
+        self._inner = sdk_auth or http_client.auth
+        self._follow_redirects = http_client.follow_redirects
+
+    def _inner_for(self, request: Any) -> Any:
+        if self._inner is None and request.url.userinfo:
+            return self._family.BasicAuth(request.url.username, request.url.password)
+        return self._inner or self._family.Auth()
+
+    def sync_auth_flow(self, request: Any) -> Generator[Any, Any, None]:
+        listing = _prepare(request)
+        flow = self._inner_for(request).sync_auth_flow(request)
+        try:
+            request = next(flow)
+            while True:
+                response = yield request
+                while listing and self._follow_redirects and response.next_request:
+                    response = yield _redirected(response.next_request)
+                request = flow.send(response)
+        except StopIteration:
+            pass
+        finally:
+            flow.close()
+        if _may_report_failure(response):
+            response.read()
+            _settle(response)
+
+    async def async_auth_flow(self, request: Any) -> AsyncGenerator[Any, Any]:
+        listing = _prepare(request)
+        flow = self._inner_for(request).async_auth_flow(request)
+        try:
+            request = await flow.__anext__()
+            while True:
+                response = yield request
+                while listing and self._follow_redirects and response.next_request:
+                    response = yield _redirected(response.next_request)
+                request = await flow.asend(response)
+        except StopAsyncIteration:
+            pass
+        finally:
+            await flow.aclose()
+        if _may_report_failure(response):
+            await response.aread()
+            _settle(response)
+
+
+def _prepare(request: Any) -> bool:
+    """Give a request for the model list its second key header; say whether it is one."""
+    if not request.url.path.endswith(MODEL_LIST_PATH):
+        return False
+    scheme, _, key = request.headers.get("Authorization", "").partition(" ")
+    if scheme == "Bearer":
+        request.headers.setdefault(API_KEY_HEADER, key)
+    return True
+
+
+def _redirected(request: Any) -> Any:
+    """httpx drops `Authorization` on the way to another origin; the key's second header goes with it."""
+    if "Authorization" not in request.headers:
+        request.headers.pop(API_KEY_HEADER, None)
+    return request
+
+
+def _may_report_failure(response: Any) -> bool:
+    """Whether the body is JSON and will be read anyway: streams and unread responses stay as they are."""
+    return bool(
+        response.is_success
+        and "json" in response.headers.get("Content-Type", "")
+        and response.request.headers.get(RAW_RESPONSE_HEADER) != "stream"
+    )
+
+
+def _settle(response: Any) -> None:
+    """Give a response that reports a failure the HTTP status that says the same."""
+    content = response.content
+    # Told by substrings, as decoding each answer once more would cost every call.
+    if b'"choices"' in content or not (b'"code"' in content or b'"error"' in content):
+        return
+    failure = failure_in(_loads(content))
+    if failure:
+        _set_status(response, failure)
+        if failure.retry_after is not None:
+            response.headers["Retry-After"] = str(failure.retry_after)
+
+
+def _set_status(response: Any, failure: Failure) -> None:
+    response.status_code = failure.status
+    response.extensions["reason_phrase"] = b"Reported with HTTP 200"
+
+
+def _loads(text: str | bytes) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return _NOT_JSON
+
+
+@cache
+def _seam_class(family: Any) -> Any:
+    return type("AiToEarnAuth", (_Seam, family.Auth), {})
+
+
+def _families() -> list[Any]:
+    return [sys.modules[name] for name in ("httpx2", "httpx") if name in sys.modules]
+
+
+def _auth(http_client: Any, sdk_auth: Any) -> Any:
+    family = next(f for f in _families() if isinstance(http_client, (f.Client, f.AsyncClient)))
+    return _seam_class(family)(family, http_client, sdk_auth)
+
+
+# Streams.
+
+
+class _Event(ServerSentEvent):
+    """An event that tells a failure in the form that the SDK's streams raise: `{"error": {"message": ...}}`."""
+
+    def json(self) -> Any:
+        try:
+            data = super().json()
+        except ValueError:
+            return {"error": {"message": self.data}}
+        if self.event != "error" or (isinstance(data, dict) and ("error" in data or "code" in data)):
+            return data
+        return {"error": data if isinstance(data, dict) else {"message": self.data}}
+
+
+def _transport_errors() -> tuple[type[Exception], ...]:
+    return tuple(family.RequestError for family in _families())
+
+
+def _connection_error(error: Any) -> openai.APIConnectionError:
+    """What the SDK raises for it, in a stream only since 3.x."""
+    if any(isinstance(error, family.TimeoutException) for family in _families()):
+        return openai.APITimeoutError(error.request)
+    return openai.APIConnectionError(request=error.request)
+
+
+class _Decoder(SSEDecoder):
+    _empty = True
+
+    def iter_bytes(self, iterator: Iterator[bytes]) -> Iterator[ServerSentEvent]:
+        try:
+            yield from super().iter_bytes(iterator)
+        except UnicodeDecodeError:
+            yield _NOT_TEXT
+        except _transport_errors() as error:
+            raise _connection_error(error) from error
+        if self._empty:
+            yield _NO_EVENT
+
+    async def aiter_bytes(self, iterator: AsyncIterator[bytes]) -> AsyncIterator[ServerSentEvent]:
+        try:
+            async for event in super().aiter_bytes(iterator):
+                yield event
+        except UnicodeDecodeError:
+            yield _NOT_TEXT
+        except _transport_errors() as error:
+            raise _connection_error(error) from error
+        if self._empty:
+            yield _NO_EVENT
+
+    def decode(self, line: str) -> ServerSentEvent | None:
+        if line.startswith("{") and failure_in(_loads(line)):
+            # The envelope itself where a stream was due, whatever its content type says.
+            event: ServerSentEvent | None = _Event(data=line)
+        elif event := super().decode(line):
+            event = _Event(event=event.event, data=event.data, id=event.id, retry=event.retry)
+        if event:
+            self._empty = False
+        return event
+
+
+_NO_EVENT = _Event(event="error", data="The stream ended before its first event.")
+_NOT_TEXT = _Event(event="error", data="The stream broke: it is not UTF-8 text.")
+
+
+# Clients.
+
+
+class _Common(_Base):
+    def _make_sse_decoder(self) -> SSEDecoder:
+        return _Decoder()
+
+    def _make_status_error(self, err_msg: str, *, body: object, response: Any) -> openai.APIStatusError:
+        failure = failure_in(body)
+        if failure and failure.enveloped:
+            err_msg = f"Error code: {response.status_code} - {failure}"
+        if response.status_code == 401:
+            err_msg = f"{err_msg} {site_hint(_origin(response.url))}"
+        error = super()._make_status_error(err_msg, body=body, response=response)
+        if failure and failure.enveloped:
+            error.code = str(failure.code)  # Declared as text, but before 3.x left as it came.
+            error.request_id = error.request_id or failure.request_id
+        return error
+
+    def _process_response_data(self, *, data: Any, cast_to: Any, response: Any) -> Any:
+        if failure := failure_in(data):
+            # Inside a stream, or in a response that the caller wanted unread: too late for a retry.
+            _set_status(response, failure)
+            raise self._make_status_error(
+                f"Error code: {failure.status} - {failure.message}", body=data, response=response
+            )
+        if not _fits(data, cast_to):
+            raise _unexpected(response, cast_to.__name__)
+        return super()._process_response_data(data=data, cast_to=cast_to, response=response)
+
+    def _guard(self, cast_to: Any, options: Any, response: Any) -> None:
+        """Have each parsed answer of a response looked at, now or whenever the caller parses it."""
+        options.post_parser = partial(_verify, cast_to, options.post_parser, response)
+
+
+def _fits(data: Any, cast_to: Any) -> bool:
+    if isinstance(data, dict):
+        return "choices" in data or "choices" not in getattr(cast_to, "model_fields", ())
+    return not (isinstance(cast_to, type) and issubclass(cast_to, openai.BaseModel))
+
+
+def _verify(cast_to: Any, then: Any, response: Any, parsed: Any) -> Any:
+    content_type = response.headers.get("Content-Type", "")
+    if isinstance(parsed, (openai.Stream, openai.AsyncStream)):
+        read_as_json = "json" in content_type and response.is_stream_consumed
+        if "html" in content_type or (read_as_json and _loads(response.content) is not _NOT_JSON):
+            raise _unexpected(response, "an event stream")
+    elif isinstance(parsed, str) and cast_to is not str:
+        raise _unexpected(response, "JSON")
+    return parsed if isinstance(then, openai.NotGiven) else then(parsed)
+
+
+def _origin(url: Any) -> str:
+    return f"{url.scheme}://{url.netloc.decode()}"
+
+
+def _unexpected(response: Any, due: str) -> openai.APIResponseValidationError:
+    return openai.APIResponseValidationError(
+        response,
+        body=None,
+        message=f"{_origin(response.url)}{response.url.path} answered with "
+        f"{response.headers.get('Content-Type', 'no content type')!r} where {due} was due. "
+        "Check the base URL: AiToEarn's ends in /api/ai.",
+    )
+
+
+class SyncClient(_Common, openai.OpenAI):
+    """The SDK's client, made to see the service's failures."""
+
+    @property
+    def custom_auth(self) -> Any:  # pragma: no cover - asked for by openai 1.x and early 2.x alone
+        return _auth(self._client, super().custom_auth)
+
+    def _custom_auth(self, security: Any) -> Any:
+        return _auth(self._client, super()._custom_auth(security))
+
+    def _process_response(self, *, cast_to: Any, options: Any, response: Any, **kwargs: Any) -> Any:
+        self._guard(cast_to, options, response)
+        try:
+            return super()._process_response(cast_to=cast_to, options=options, response=response, **kwargs)
+        except (ValueError, RecursionError):
+            if _broken(response):
+                raise _unexpected(response, "valid JSON") from None
+            raise
+
+
+class AsyncClient(_Common, openai.AsyncOpenAI):
+    """The SDK's client, made to see the service's failures."""
+
+    @property
+    def custom_auth(self) -> Any:
+        return _auth(self._client, super().custom_auth)
+
+    async def _process_response(self, *, cast_to: Any, options: Any, response: Any, **kwargs: Any) -> Any:
+        self._guard(cast_to, options, response)
+        try:
+            return await super()._process_response(
+                cast_to=cast_to, options=options, response=response, **kwargs
+            )
+        except (ValueError, RecursionError):
+            if _broken(response):
+                raise _unexpected(response, "valid JSON") from None
+            raise
+
+
+def _broken(response: Any) -> bool:
+    return response.is_stream_consumed and _loads(response.content) is _NOT_JSON
+
+
+def forget_openai(client: openai.OpenAI | openai.AsyncOpenAI, given: Mapping[str, Any]) -> None:
+    """Take back what the SDK's constructor read from `OPENAI_*` where the caller gave nothing."""
+    own = vars(client)
+    read = ("admin_api_key", "organization", "project", "webhook_secret")
+    own.update({name: given.get(name) for name in read if name in own})
+    own["_custom_headers"] = given.get("default_headers") or {}
+    own["_ambient_authorizations"] = frozenset()
+
+
+def model_list_options(
+    headers: Any, query: Any, body: Any, timeout: Any, post_parser: Any = None
+) -> RequestOptions:
+    """The options of a request for the model list, from the arguments that the SDK's methods take."""
+    options = {"headers": headers, "params": query, "extra_json": body, "post_parser": post_parser}
+    return {
+        **{name: value for name, value in options.items() if value is not None},  # type: ignore[typeddict-item]
+        **({} if isinstance(timeout, openai.NotGiven) else {"timeout": timeout}),
+        "security": {"bearer_auth": True},
+        "follow_redirects": False,  # `_Seam` follows them, to keep the second key header from other origins.
+    }

@@ -1,0 +1,192 @@
+"""Where the client finds its key, its site and its limits: `AITOEARN_*` and nothing else."""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import Literal
+from urllib.parse import urlsplit, urlunsplit
+
+import openai
+from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
+from pydantic_settings import (
+    BaseSettings,
+    DotEnvSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    SettingsError,
+)
+
+ENV_PREFIX = "AITOEARN_"
+SITES = {
+    "cn": "https://aitoearn.cn",
+    "ai": "https://aitoearn.ai",
+    "sandbox": "http://127.0.0.1:8378",
+}
+"""Origin of each site. `cn` is the first server of the service's OpenAPI document, so the default."""
+
+API_PATH = "/api/ai"
+SANDBOX_KEY = "sandbox"
+
+_OFFICIAL_HOSTS = {urlsplit(SITES[site]).hostname for site in ("cn", "ai")}
+_KEY = re.compile(r"[!#-&(-~]*")
+_ENDPOINT = re.compile(r"(/chat/completions|/models/chat|/images/(generations|edits))?/*$")
+
+
+def site_base_url(site: str) -> str:
+    """The SDK base URL of a site."""
+    return SITES[site] + API_PATH
+
+
+def normalize_base_url(url: str) -> str:
+    """The SDK base URL that a pasted address of the service means.
+
+    The service's guides show its origin, `/api`, `/api/ai` and whole endpoints; all of them lead to
+    `/api/ai`. On a host of one's own any other path stays as it is.
+
+    Raises:
+        ValueError: with what to write instead. The address itself is not repeated: it may hold a password.
+    """
+    try:
+        parts = urlsplit(url.strip())
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        raise ValueError("this is not an address; write it as https://aitoearn.cn") from None
+    if parts.scheme not in ("http", "https") or not host:
+        raise ValueError(
+            "write the address with its scheme, such as https://aitoearn.cn or http://localhost:8080"
+        )
+    if parts.scheme == "http" and host in _OFFICIAL_HOSTS:
+        raise ValueError(f"write https://{host}: over plain http, others on the way could read the key")
+    if "@" in parts.netloc:
+        raise ValueError(f"write the address without user name and password, as {parts.scheme}://{host}")
+    if host in _OFFICIAL_HOSTS and port in (None, 443):
+        return f"https://{host}{API_PATH}"
+    path = _ENDPOINT.sub("", parts.path)
+    if path in ("", "/api"):
+        path = API_PATH
+    return urlunsplit((parts.scheme, parts.netloc, path, parts.query, ""))
+
+
+def site_hint(origin: str) -> str:
+    """What to look at when a server refuses a key: nearly always it is a key of another site."""
+    hint = f"The key was sent to {origin}, and a key belongs to the one site that it was created on."
+    for here, other in (("cn", "ai"), ("ai", "cn")):
+        if origin == SITES[here]:
+            hint += f" If that is {SITES[other]}, set AITOEARN_SITE={other}."
+    return hint
+
+
+def missing_key(settings: Settings) -> str:
+    """What to do without a key."""
+    origin = settings.base_url.removesuffix(API_PATH)
+    return (
+        f"There is no AiToEarn key. Create one at {origin} (Settings, then API Key) and set AITOEARN_API_KEY; "
+        f"for the other site, set AITOEARN_SITE too ({', '.join(SITES)}). "
+        "OPENAI_API_KEY is not used on purpose: it belongs to another service. "
+        "To try things out without a key, set AITOEARN_SITE=sandbox and run `aitoearn-openai sandbox`."
+    )
+
+
+class Settings(BaseSettings):
+    """Settings of a client: arguments first, then `AITOEARN_*` variables, then the named `.env` file.
+
+    A `.env` file is read only when `AITOEARN_ENV_FILE` (or `Settings(_env_file=...)`) names it, never
+    because it lies in the working directory.
+
+    Raises:
+        pydantic.ValidationError: for a bad value; the value itself is not shown.
+
+    Example:
+        >>> Settings(site="ai").base_url
+        'https://aitoearn.ai/api/ai'
+    """
+
+    model_config = SettingsConfigDict(
+        env_prefix=ENV_PREFIX,
+        env_ignore_empty=True,
+        extra="ignore",
+        frozen=True,
+        hide_input_in_errors=True,
+    )
+
+    site: Literal["cn", "ai", "sandbox"] = "cn"
+    """The site: `cn` (aitoearn.cn), `ai` (aitoearn.ai) or `sandbox` (the local stand-in)."""
+
+    base_url: str = Field(default="", validate_default=True)
+    """The SDK base URL, in any form that the service's guides show; by default the site's. It wins over `site`."""
+
+    api_key: SecretStr | None = Field(default=None, validate_default=True)
+    """The key. It belongs to one site: a key of aitoearn.cn is refused by aitoearn.ai and the reverse.
+
+    The sandbox's is always `sandbox`, so that a key of a real site never goes there.
+    """
+
+    model: str | None = None
+    """The model that the command line uses."""
+
+    timeout: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    """Seconds until a request times out; None leaves the SDK's default."""
+
+    max_retries: int | None = Field(default=None, ge=0)
+    """How often the SDK repeats a failed request; None leaves the SDK's default."""
+
+    @field_validator("site", mode="before")
+    @classmethod
+    def _tidy_site(cls, value: object) -> object:
+        return value.strip().lower() if isinstance(value, str) else value
+
+    @field_validator("base_url")
+    @classmethod
+    def _settle_base_url(cls, value: str, info: ValidationInfo) -> str:
+        if value.strip():
+            return normalize_base_url(value)
+        return site_base_url(info.data["site"]) if "site" in info.data else value
+
+    @field_validator("api_key")
+    @classmethod
+    def _settle_key(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
+        key = value.get_secret_value().strip() if value else ""
+        if not _KEY.fullmatch(key):
+            raise ValueError("a key has no spaces, quotes or characters beyond ASCII; copy it once more")
+        if info.data.get("base_url") == site_base_url("sandbox") or (
+            not key and info.data.get("site") == "sandbox"
+        ):
+            key = SANDBOX_KEY
+        return SecretStr(key) if key else None
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Add the `.env` file that `AITOEARN_ENV_FILE` names; pydantic-settings calls this."""
+        named = os.environ.get(f"{ENV_PREFIX}ENV_FILE")
+        if named and getattr(dotenv_settings, "env_file", None) is None:
+            if not os.path.isfile(named):
+                raise SettingsError(f"{ENV_PREFIX}ENV_FILE: there is no file {named!r}")
+            dotenv_settings = DotEnvSettingsSource(settings_cls, env_file=named)
+        return init_settings, env_settings, dotenv_settings
+
+
+def load() -> Settings:
+    """Settings from the environment, with each bad value told in the words of its variable.
+
+    Raises:
+        openai.OpenAIError: names the variables and what is allowed, and holds no value.
+    """
+    try:
+        return Settings()
+    except ValidationError as error:
+        told = "; ".join(
+            f"{ENV_PREFIX}{str(item['loc'][0]).upper()}: {item['msg'].removeprefix('Value error, ')}"
+            for item in error.errors(include_url=False, include_context=False, include_input=False)
+        )
+    except SettingsError as error:
+        told = str(error)
+    # Raised out here, so that the traceback does not carry the library's error and with it the value.
+    raise openai.OpenAIError(told)
