@@ -1,0 +1,166 @@
+"""The sandbox as an ASGI application: routes, keys and the service's envelope."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from uuid import uuid4
+
+from starlette.applications import Starlette
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
+
+from .._models import ChatModel
+from .._settings import API_PATH, SANDBOX_KEY
+from . import _replies, _request
+from ._catalogue import ENTRIES, MODELS
+from ._failures import FAILURES, PAGE, SLOW, SLOW_SECONDS, STREAM_FAILURES, NotTheService, Refused, act
+
+_LIST = b'{"data":' + _replies.dumps(ENTRIES) + ',"code":0,"message":"请求成功",'.encode()
+
+
+def app() -> Starlette:
+    """The sandbox as an ASGI application, for a server of one's own.
+
+    Example:
+        >>> import uvicorn
+        >>> uvicorn.run(app())  # doctest: +SKIP
+    """
+    application = Starlette(
+        routes=[
+            Route(f"{API_PATH}/models/chat", _models),
+            Route(f"{API_PATH}/chat/completions", _chat, methods=["POST"]),
+            Route(f"{API_PATH}/images/generations", _images, methods=["POST"]),
+            Route(f"{API_PATH}/images/edits", _images, methods=["POST"]),
+        ],
+        exception_handlers={
+            404: _on_no_route,
+            405: _on_no_route,
+            Refused: _on_refused,
+            NotTheService: _on_page,
+            RecursionError: _on_refused,
+            ClientDisconnect: _on_disconnect,
+        },
+    )
+    application.router.redirect_slashes = False
+    return application
+
+
+class _Stream:
+    """Encoded events, each sent at once; an unfinished stream ends with the connection."""
+
+    def __init__(self, request_id: str, events: list[bytes], *, finished: bool = True) -> None:
+        self.headers = [
+            (b"content-type", b"text/event-stream; charset=utf-8"),
+            (b"cache-control", b"no-cache"),
+            (b"x-request-id", request_id.encode("latin-1")),
+        ]
+        self.events = events
+        self.finished = finished
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": self.headers})
+        for event in self.events:
+            await send({"type": "http.response.body", "body": event, "more_body": True})
+            await asyncio.sleep(0)  # lets the server notice that the client has gone
+        if self.finished:
+            await send({"type": "http.response.body"})
+
+
+async def _models(request: Request) -> Response:
+    _check_keys(request, bearer_needed=False)
+    request_id = _request_id(request)
+    return _reply(request_id, _LIST + b'"requestId":' + _replies.dumps(request_id) + b"}")
+
+
+async def _chat(request: Request) -> Response | _Stream:
+    raw = await request.body()
+    _check_keys(request, bearer_needed=True)
+    body = _request.parse(raw)
+    name = _request.model_name(body)
+    model = await _model(name, request)
+    question = _request.question(body, raw)
+    request_id = _request_id(request)
+    if not question.stream:
+        return _reply(request_id, _replies.completion(question, model, name))
+    events = _replies.events(question, model, name)
+    if name not in STREAM_FAILURES:
+        return _Stream(request_id, events)
+    endings = {
+        "fail-stream-error": [b"event: error\ndata: the model stopped answering\n\n"],
+        "fail-stream-envelope": [b"data: " + _envelope(request_id, 12301, "AI model call failed") + b"\n\n"],
+    }
+    half = events[: len(events) // 2]
+    return _Stream(request_id, half + endings.get(name, []), finished=name in endings)
+
+
+async def _images(request: Request) -> Response:
+    raw = await request.body()
+    _check_keys(request, bearer_needed=True)
+    kind = request.headers.get("content-type", "")
+    body = _request.parse_form(raw, kind) if kind.lower().startswith("multipart/") else _request.parse(raw)
+    await _model(_request.model_name(body), request)
+    return _reply(_request_id(request), _replies.pictures(_request.picture_count(body)))
+
+
+def _check_keys(request: Request, *, bearer_needed: bool) -> None:
+    """Refuse a wrong key: chat and images go by the bearer, the model list by `X-Api-Key` if there is one."""
+    scheme, _, bearer = request.headers.get("authorization", "").partition(" ")
+    header = request.headers.get("x-api-key", SANDBOX_KEY)
+    bearer_good = _is_good(bearer.strip() if scheme.lower() == "bearer" else "", request)
+    header_good = _is_good(header, request)
+    if not (bearer_good if bearer_needed else header_good):
+        raise Refused(401, "Unauthorized")
+
+
+def _is_good(key: str, request: Request) -> bool:
+    return act(key, first_try=_is_first_try(request)) or key == SANDBOX_KEY
+
+
+async def _model(name: str, request: Request) -> ChatModel:
+    acted = act(name, first_try=_is_first_try(request))
+    if name == SLOW:
+        await asyncio.sleep(SLOW_SECONDS)
+    if acted or name in FAILURES:
+        return MODELS["glm-5.2"]
+    if name not in MODELS:
+        raise Refused(12300, f"Model not found: {name}")
+    return MODELS[name]
+
+
+def _is_first_try(request: Request) -> bool:
+    return request.headers.get("x-stainless-retry-count", "0") == "0"
+
+
+def _request_id(request: Request) -> str:
+    return request.headers.get("x-request-id") or uuid4().hex
+
+
+def _reply(request_id: str, content: bytes, media_type: str = "application/json") -> Response:
+    return Response(content, headers={"X-Request-Id": request_id}, media_type=media_type)
+
+
+def _envelope(request_id: str, code: int, message: str) -> bytes:
+    now = time.time_ns() // 1_000_000
+    body = {"data": {}, "code": code, "message": message, "timestamp": now, "requestId": request_id}
+    return _replies.dumps(body)
+
+
+async def _on_refused(request: Request, error: Exception) -> Response:
+    request_id = _request_id(request)
+    refused = error if isinstance(error, Refused) else Refused(10002, "the body is nested too deeply")
+    return _reply(request_id, _envelope(request_id, refused.code, refused.message))
+
+
+async def _on_no_route(request: Request, error: Exception) -> Response:
+    return await _on_refused(request, Refused(404, f"Cannot {request.method} {request.url.path}"))
+
+
+async def _on_page(request: Request, error: Exception) -> Response:
+    return _reply(_request_id(request), PAGE, "text/html")
+
+
+async def _on_disconnect(request: Request, error: Exception) -> Response:
+    return Response()  # nobody reads it

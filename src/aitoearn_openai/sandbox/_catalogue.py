@@ -1,0 +1,140 @@
+"""The models of the sandbox: every shape that an entry of the service's list can have.
+
+The prices are made up, except those of `gemini-3.1-pro-preview` (a real entry of 2026-07-26).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .._models import ChatModel
+
+Json = dict[str, Any]
+
+
+def _entry(channel: str, name: str, label: str, inputs: str, pricing: Json, **more: Any) -> Json:
+    return {
+        "name": name,
+        "label": label,
+        "tags": [],
+        "channel": channel,
+        "creditsScope": "general",
+        "scenes": ["web", "comment", "draft-generation"],
+        "inputModalities": inputs.split(),
+        "outputModalities": ["text"],
+        "pricing": pricing,
+        "description": label,
+        **more,
+    }
+
+
+def _tiers(*tiers: tuple[int | None, Json, str | Json]) -> Json:
+    """Pricing by token: the limit of each tier, its input prices, and its output price or prices."""
+    return {
+        "tiers": [
+            {
+                **({"maxInputTokens": limit} if limit else {}),
+                "input": inputs,
+                "output": output if isinstance(output, dict) else {"text": output},
+            }
+            for limit, inputs, output in tiers
+        ]
+    }
+
+
+ENTRIES = [
+    _entry(
+        "gemini",
+        "gemini-3.1-pro-preview",
+        "Gemini 3.1 Pro Preview",
+        "text image audio video",
+        _tiers(
+            (
+                200000,
+                {"text": "0.2", "image": "0.2", "video": "0.2", "audio": "0.7", "cacheRead": "0.02"},
+                "1.2",
+            ),
+            (
+                None,
+                {"text": "0.4", "image": "0.4", "video": "0.4", "audio": "1.05", "cacheRead": "0.04"},
+                "1.8",
+            ),
+        ),
+    ),
+    _entry(
+        "gemini",
+        "gemini-3-pro-image",
+        "Gemini 3 Pro Image",
+        "text image",
+        _tiers((None, {"text": "0.3", "image": "0.3"}, {"text": "2", "image": "20"})),
+        outputModalities=["text", "image"],
+        fixedImagePricing=[{"resolution": "1K", "price": 4}, {"resolution": "4K", "price": 7.5}],
+    ),
+    # A channel that is in no list, and an empty fixedImagePricing.
+    _entry(
+        "zhipu",
+        "glm-5.2",
+        "GLM 5.2",
+        "text",
+        _tiers((None, {"text": "0.075"}, "0.45")),
+        scenes=["web", "comment", "plugin"],
+        fixedImagePricing=[],
+    ),
+    # A discount by token, then by call; then a flat price without one.
+    _entry(
+        "openai",
+        "gpt-5.2",
+        "GPT-5.2",
+        "text image",
+        {
+            **_tiers((None, {"text": "0.16", "cacheRead": "0.016"}, "1.3")),
+            "originPricing": _tiers((None, {"text": "0.2", "cacheRead": "0.02"}, "1.6")),
+        },
+        tags=["Sale"],
+    ),
+    _entry("openai", "gpt-5.2-mini", "GPT-5.2 Mini", "text image", {"price": "0.5", "originPrice": "0.8"}),
+    _entry("openai", "gpt-image-2", "GPT Image 2", "text image", {"price": "6"}, outputModalities=["image"]),
+    _entry(
+        "deepseek",
+        "deepseek-v4",
+        "DeepSeek V4",
+        "text",
+        _tiers((None, {"text": "0.03", "cacheRead": "0.003"}, "0.045")),
+    ),
+    # Prices for writing to the cache, and a last tier that has a limit too.
+    _entry(
+        "anthropic",
+        "claude-sonnet-5",
+        "Claude Sonnet 5",
+        "text image",
+        _tiers(
+            (
+                200000,
+                {"text": "0.3", "cacheRead": "0.03", "cacheWrite5m": "0.375", "cacheWrite1h": "0.6"},
+                "1.5",
+            ),
+            (
+                1000000,
+                {"text": "0.6", "cacheRead": "0.06", "cacheWrite5m": "0.75", "cacheWrite1h": "1.2"},
+                "2.2",
+            ),
+        ),
+    ),
+    # As self-hosted servers of 2.5 answer, as forks do, and as little as there can be.
+    {
+        "name": "deepseek-r2-local",
+        "channel": "deepseek",
+        "tags": [{"en-US": "Sale", "zh-CN": "限时"}],
+        "mainTag": {"en-US": "Local", "zh-CN": "本地"},
+        "summary": "Runs on a server of one's own",
+        "logo": "https://example.com/logo.png",
+        "inputModalities": ["text"],
+        "outputModalities": ["text"],
+    },
+    {"name": "llama-5-local", "channel": "ollama", "inputModalities": ["text", "image"], "pricing": {}},
+    {"name": "bare-local"},
+]
+"""The list as the service answers it."""
+
+MODELS = {entry["name"]: ChatModel.model_validate(entry) for entry in ENTRIES}
+"""The same as the package reads it, by name."""

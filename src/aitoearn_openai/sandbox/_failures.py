@@ -1,0 +1,95 @@
+"""Failing on purpose: the names that fail, and how the service would tell each failure."""
+
+from __future__ import annotations
+
+import re
+
+from .._errors import STATUS, failure_in
+
+SLOW_SECONDS = 2.0
+"""How long `slow-first-byte` keeps the client waiting."""
+
+PAGE = b"<!DOCTYPE html><html><head><title>Welcome</title></head><body>Log in to the network.</body></html>"
+"""What a captive portal or a wrong base URL answers in place of the service."""
+
+_MESSAGES = {
+    "401": "Unauthorized",
+    "403": "Forbidden",
+    "404": "Not Found",
+    "429": "Too Many Requests",
+    "500": "Internal Server Error",
+    "502": "Bad Gateway",
+    "10002": "Invalid request parameters",
+    "10003": "Too many requests, please try again after 1 seconds",
+    "10003-zh": "请求过于频繁，请在1秒后重试",
+    "12000": "User not found",
+    "12001": "Insufficient credits",
+    "12003": "Account is disabled",
+    "12008": "Account is banned",
+    "12009": "Membership has expired",
+    "12300": "Model not found",
+    "12301": "AI model call failed",
+    "19999": "Operation failed",
+}
+
+STREAM_FAILURES = {
+    "fail-stream-cut": "the connection drops in the middle of a stream",
+    "fail-stream-error": "an `event: error` with plain text ends a stream",
+    "fail-stream-envelope": "an envelope with code 12301 ends a stream",
+}
+"""Names that fail while they stream; asked without `stream`, they answer."""
+
+SLOW = "slow-first-byte"
+
+
+def _meaning(key: str) -> str:
+    code = int(key.partition("-")[0])
+    failure = failure_in({"code": code})
+    assert failure is not None
+    note = "; so does any other number" if code not in STATUS and failure.status == 400 else ""
+    return f"answers code {code} (as HTTP: {failure.status}), {_MESSAGES[key]!r}{note}"
+
+
+FAILURES: dict[str, str] = {
+    **{f"fail-{key}": _meaning(key) for key in _MESSAGES},
+    "fail-html": "answers an HTML page with status 200",
+    "fail-once-502": "answers code 502 at first and succeeds when the SDK retries; any code may stand there",
+    **STREAM_FAILURES,
+    SLOW: f"waits {SLOW_SECONDS:g} seconds before the first byte",
+}
+"""Each name that fails on purpose, with what it does. All work as a model of chat completions and images.
+
+The names of a code and `fail-html` work as a key too, and then refuse every endpoint, also the model list.
+"""
+
+_NAME = re.compile(r"fail-(?P<once>once-)?(?P<key>(?P<code>[1-9][0-9]{0,8})(-zh)?)")
+
+
+class Refused(Exception):
+    """The service says no: answered as an envelope with this code and message."""
+
+    def __init__(self, code: int, message: str) -> None:
+        super().__init__(code, message)
+        self.code = code
+        self.message = message
+
+
+class NotTheService(Exception):
+    """Something else answers in place of the service: an HTML page."""
+
+
+def act(name: str, *, first_try: bool) -> bool:
+    """Fail if the model or key of that name does; return whether it is one that fails once and did.
+
+    Raises:
+        Refused: for the names of a code.
+        NotTheService: for `fail-html`.
+    """
+    if name == "fail-html":
+        raise NotTheService
+    match = _NAME.fullmatch(name)
+    if match is None:
+        return False
+    if first_try or not match["once"]:
+        raise Refused(int(match["code"]), _MESSAGES.get(match["key"], _MESSAGES["19999"]))
+    return True

@@ -1,0 +1,113 @@
+"""Answers in OpenAI's format, whole and as the events of a stream. No I/O."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from .._models import ChatModel
+from ._request import BYTES_PER_TOKEN, Question, tokens
+from ._schema import minimal
+
+CREATED = 1767225600  # always 2026-01-01, as the same request gets the same answer
+DONE = b"data: [DONE]\n\n"
+
+_REASONING_CHANNELS = {"deepseek"}
+_REASONING = "The sandbox imitates a model that reasons; nothing was thought."
+_PIECE = re.compile(r"\s*\S{1,8}|\s+")
+_PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAAC0lEQVR42mNgAAIAAAUAAen63NgAAAAASUVORK5CYII="
+
+
+@dataclass(frozen=True)
+class _Answer:
+    reasoning: str
+    text: str
+    """The content, or else the arguments of the function called."""
+    finish_reason: str
+    bill: dict[str, Any]
+    """The fields `usage` and, where the model has a price, `cost`."""
+
+
+def dumps(value: object) -> bytes:
+    """JSON as it goes over the wire."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
+
+
+def completion(question: Question, model: ChatModel, name: str) -> bytes:
+    """The answer as one object."""
+    answer = _answer(question, model)
+    message: dict[str, Any] = {"role": "assistant", "content": answer.text, "name": None, "tool_calls": []}
+    if question.function:
+        message |= {"content": None, "tool_calls": [_call(question, answer.text)]}
+    if answer.reasoning:
+        message["reasoning_content"] = answer.reasoning
+    choice = {"message": message, "logprobs": None, "finish_reason": answer.finish_reason}
+    choices = [{"index": index, **choice} for index in range(question.n)]
+    return dumps({**_head(question, "chat.completion", name), "choices": choices, **answer.bill})
+
+
+def events(question: Question, model: ChatModel, name: str) -> list[bytes]:
+    """The answer as encoded server-sent events, the last of them `DONE`."""
+    answer = _answer(question, model)
+    deltas: list[dict[str, Any]] = [{"role": "assistant", "content": None if question.function else ""}]
+    deltas += [{"reasoning_content": piece} for piece in _PIECE.findall(answer.reasoning)]
+    pieces = _PIECE.findall(answer.text)
+    if question.function:
+        deltas.append({"tool_calls": [{"index": 0, **_call(question, "")}]})
+        deltas += [{"tool_calls": [{"index": 0, "function": {"arguments": piece}}]} for piece in pieces]
+    else:
+        deltas += [{"content": piece} for piece in pieces]
+
+    head = b"data: " + dumps(_head(question, "chat.completion.chunk", name))[:-1] + b',"choices":['
+    end = b'}],"usage":null}\n\n' if question.include_usage else b"}]}\n\n"
+    reasons = [b"null"] * len(deltas) + [dumps(answer.finish_reason)]
+    encoded = [
+        b'%b{"index":%d,"delta":%b,"logprobs":null,"finish_reason":%b%b' % (head, index, delta, reason, end)
+        for delta, reason in zip([*map(dumps, deltas), b"{}"], reasons, strict=True)
+        for index in range(question.n)
+    ]
+    if question.include_usage:
+        encoded.append(head + b"]," + dumps(answer.bill)[1:] + b"\n\n")
+    return [*encoded, DONE]
+
+
+def pictures(count: int) -> bytes:
+    """As many pictures, each of a single transparent pixel."""
+    return dumps({"created": CREATED, "data": [{"b64_json": _PIXEL}] * count})
+
+
+def _answer(question: Question, model: ChatModel) -> _Answer:
+    text = f"This is the AiToEarn sandbox; no model read your message. You said: {question.said}"
+    if question.schema is not None:
+        text = dumps(minimal(question.schema) if question.schema else {"answer": text}).decode()
+    for stop in question.stop:
+        text = text.partition(stop)[0]
+    reasoning = _within(question.limit, _REASONING if model.owned_by in _REASONING_CHANNELS else "")
+    said = _within(question.limit - tokens(reasoning), text)
+    done = "tool_calls" if question.function else "stop"
+    prompt_tokens = question.prompt_tokens
+    completion_tokens = question.n * (tokens(reasoning) + tokens(said))
+    usage = {
+        "prompt_tokens": prompt_tokens,
+        "completion_tokens": completion_tokens,
+        "total_tokens": prompt_tokens + completion_tokens,
+        "prompt_tokens_details": None,
+    }
+    cost = model.credits(prompt_tokens=prompt_tokens, completion_tokens=completion_tokens)
+    bill = {"usage": usage} if cost is None else {"usage": usage, "cost": f"{cost.normalize():f}"}
+    return _Answer(reasoning, said, done if said == text else "length", bill)
+
+
+def _within(limit: int, text: str) -> str:
+    return text.encode()[: limit * BYTES_PER_TOKEN].decode(errors="ignore")
+
+
+def _head(question: Question, kind: str, name: str) -> dict[str, Any]:
+    return {"id": f"chatcmpl-{question.digest}", "object": kind, "created": CREATED, "model": name}
+
+
+def _call(question: Question, arguments: str) -> dict[str, Any]:
+    function = {"name": question.function, "arguments": arguments}
+    return {"id": f"call_{question.digest}", "type": "function", "function": function}

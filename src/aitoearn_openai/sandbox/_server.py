@@ -1,0 +1,120 @@
+"""The sandbox on a port, beside the caller's code."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import socket
+import threading
+from collections.abc import Iterator
+from contextvars import ContextVar
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+import uvicorn
+from pydantic import SecretStr
+
+from .._settings import API_PATH, SANDBOX_KEY, SITES, Settings
+from ._app import app
+
+_HOST = str(urlsplit(SITES["sandbox"]).hostname)
+
+_in_sandbox = ContextVar("in_sandbox", default=False)
+
+# These loggers belong to the whole process, which may run another server: their levels stay as they are, and
+# only the sandbox's own records are dropped.
+for _name in ("uvicorn.error", "uvicorn.access", "asyncio"):
+    logging.getLogger(_name).addFilter(lambda record: not _in_sandbox.get())
+
+
+@dataclass(frozen=True)
+class Sandbox:
+    """A running sandbox: where it is and the key that it takes."""
+
+    base_url: str
+    """The SDK base URL, such as `http://127.0.0.1:8378/api/ai`."""
+
+    api_key: str = SANDBOX_KEY
+
+    @property
+    def settings(self) -> Settings:
+        """Settings of a client of this sandbox.
+
+        Example:
+            >>> with serve() as site:
+            ...     site.settings.site
+            'sandbox'
+        """
+        return Settings(site="sandbox", base_url=self.base_url, api_key=SecretStr(self.api_key))
+
+
+@contextlib.contextmanager
+def serve(port: int = 0) -> Iterator[Sandbox]:
+    """Run a sandbox in a background thread for as long as the `with` block lasts.
+
+    Args:
+        port: The port on 127.0.0.1; 0 takes a free one.
+
+    Raises:
+        OSError: if the port cannot be had; the message names it.
+
+    Example:
+        >>> with serve(port=8378) as site:
+        ...     site.base_url
+        'http://127.0.0.1:8378/api/ai'
+    """
+    with _listen(port) as listener:
+        server = _server()
+        thread = threading.Thread(
+            target=_answer, args=(server, listener), name="aitoearn-sandbox", daemon=True
+        )
+        thread.start()
+        try:
+            yield Sandbox(f"http://{_HOST}:{listener.getsockname()[1]}{API_PATH}")
+        finally:
+            server.should_exit = True
+            thread.join()
+
+
+def _listen(port: int) -> socket.socket:
+    """A socket that queues connections from now on, so that nobody has to wait for the server to start."""
+    try:
+        listener = socket.create_server((_HOST, port), backlog=2048)
+    except OSError as error:
+        raise OSError(error.errno, f"cannot listen on port {port} of {_HOST}: is it in use?") from error
+    # Its connections inherit this; asyncio does not set it on them, and each answer would wait 40 ms for an ACK.
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return listener
+
+
+def _server() -> uvicorn.Server:
+    return uvicorn.Server(
+        uvicorn.Config(
+            app(),
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            proxy_headers=False,
+            server_header=False,
+            timeout_keep_alive=60,  # longer than clients keep an idle connection: none meets a closed one
+            timeout_graceful_shutdown=1,
+        )
+    )
+
+
+def _answer(server: uvicorn.Server, listener: socket.socket) -> None:
+    token = _in_sandbox.set(True)
+    try:
+        asyncio.run(_until_stopped(server, listener))
+    finally:
+        _in_sandbox.reset(token)
+
+
+async def _until_stopped(server: uvicorn.Server, listener: socket.socket) -> None:
+    try:
+        await server.serve(sockets=[listener])
+    finally:
+        # uvicorn waits for clients that do not read, then leaves their connections open.
+        for connection in list(server.server_state.connections):
+            connection.transport.abort()

@@ -1,0 +1,608 @@
+"""The sandbox, over real sockets."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import http.client
+import importlib
+import json
+import logging
+import socket
+import sys
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import urlsplit
+
+import openai
+import pytest
+
+from aitoearn_openai import sandbox
+from aitoearn_openai._errors import STATUS, failure_in
+from aitoearn_openai._models import ChatModel
+from aitoearn_openai.sandbox import FAILURES, Sandbox
+
+CHAT = "/chat/completions"
+LIST = "/models/chat"
+HELLO: list[Any] = [{"role": "user", "content": "Hello there"}]
+TOLD = "This is the AiToEarn sandbox; no model read your message. You said: "
+WEATHER = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
+TOOLS: list[Any] = [
+    {"type": "function", "function": {"name": "now"}},
+    {"type": "function", "function": {"name": "weather", "parameters": WEATHER}},
+]
+CODES = [name for name in FAILURES if name.startswith("fail-1") or name[5:].isdecimal()]
+
+
+@pytest.fixture(scope="module")
+def client(site: Sandbox) -> Iterator[openai.OpenAI]:
+    with openai.OpenAI(base_url=site.base_url, api_key=site.api_key, max_retries=0) as plain:
+        yield plain
+
+
+def send(
+    site: Sandbox,
+    path: str,
+    body: Any = None,
+    *,
+    method: str | None = None,
+    key: str | None = "sandbox",
+    **headers: str,
+) -> tuple[http.client.HTTPResponse, bytes]:
+    """The response and its body; an object as the body goes out as JSON."""
+    address = urlsplit(site.base_url)
+    connection = http.client.HTTPConnection(str(address.hostname), address.port, timeout=10)
+    sent = {name.replace("_", "-"): value for name, value in headers.items()}
+    if key is not None:
+        sent["Authorization"] = f"Bearer {key}"
+    content = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
+    try:
+        connection.request(method or ("GET" if body is None else "POST"), address.path + path, content, sent)
+        response = connection.getresponse()
+        try:
+            return response, response.read()
+        except http.client.IncompleteRead as cut:
+            return response, cut.partial + b"<cut>"
+    finally:
+        connection.close()
+
+
+def ask(site: Sandbox, model: Any = "glm-5.2", messages: Any = HELLO, **fields: Any) -> Any:
+    """The JSON that answers a request for a chat completion."""
+    response, content = send(site, CHAT, {"model": model, "messages": messages, **fields})
+    assert response.status == 200
+    return json.loads(content)
+
+
+# --- running it
+
+
+def test_whoever_starts_it_gets_an_address_a_key_and_settings(
+    site: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The settings lead to this sandbox with its own key, whatever key the environment holds."""
+    monkeypatch.setenv("AITOEARN_API_KEY", "a-real-key")
+    assert site.base_url.startswith("http://127.0.0.1:")
+    assert site.settings.base_url == site.base_url
+    assert site.settings.api_key is not None
+    assert site.settings.api_key.get_secret_value() == site.api_key == "sandbox"
+
+
+def test_several_can_run_at_once() -> None:
+    """Each has its own port."""
+    with sandbox.serve() as one, sandbox.serve() as other:
+        assert one != other
+        assert ask(one) == ask(other)
+
+
+def test_whoever_asks_for_a_taken_port_is_told_which(site: Sandbox) -> None:
+    """The error names the port."""
+    port = urlsplit(site.base_url).port or 0
+    with pytest.raises(OSError, match=f"port {port} "), sandbox.serve(port):
+        pass
+
+
+def test_it_stops_when_the_with_body_raises() -> None:
+    """The error comes out, and nothing listens any more."""
+    with pytest.raises(KeyError), sandbox.serve() as site:
+        raise KeyError
+    with pytest.raises(ConnectionRefusedError):
+        ask(site)
+
+
+def test_it_serves_a_program_that_runs_an_event_loop() -> None:
+    """It lives in a thread of its own, so an async client in the same process reaches it."""
+
+    async def main() -> str | None:
+        with sandbox.serve() as site:
+            async with openai.AsyncOpenAI(base_url=site.base_url, api_key=site.api_key) as client:
+                chat = await client.chat.completions.create(model="glm-5.2", messages=HELLO)
+                return chat.choices[0].message.content
+
+    assert asyncio.run(main()) == f"{TOLD}Hello there"
+
+
+def test_a_client_that_stops_reading_does_not_keep_it_from_stopping() -> None:
+    """Leaving the `with` block returns although a stream is still open."""
+    body = json.dumps(
+        {"model": "glm-5.2", "messages": [{"role": "user", "content": "x" * 3000}], "stream": True, "n": 128}
+    )
+    with socket.socket() as stalled:
+        stalled.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        with sandbox.serve() as site:
+            address = urlsplit(site.base_url)
+            stalled.connect((address.hostname, address.port))
+            head = f"POST {address.path}{CHAT} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer sandbox\r\n"
+            stalled.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n{body}".encode())
+            assert stalled.recv(15) == b"HTTP/1.1 200 OK"
+
+
+def test_a_client_that_goes_away_leaves_no_trace(
+    capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Neither a request cut short nor a stream cut short is logged, even at the level of DEBUG."""
+    caplog.set_level(logging.DEBUG)
+    with sandbox.serve() as site:
+        address = urlsplit(site.base_url)
+        with socket.create_connection((str(address.hostname), address.port or 0)) as leaving:
+            leaving.sendall(
+                f"POST {address.path}{CHAT} HTTP/1.1\r\nHost: x\r\nContent-Length: 99\r\n\r\n{{".encode()
+            )
+        send(site, CHAT, {"model": "fail-stream-cut", "messages": HELLO, "stream": True})
+        send(site, LIST)
+    assert [record for record in caplog.records if record.name.startswith(("uvicorn", "asyncio"))] == []
+    assert capfd.readouterr() == ("", "")
+
+
+def test_another_server_of_the_process_keeps_its_log(caplog: pytest.LogCaptureFixture) -> None:
+    """The loggers of uvicorn belong to the process, and only the sandbox's own records are dropped."""
+    with sandbox.serve():
+        logging.getLogger("uvicorn.error").error("from another server")
+    assert "from another server" in caplog.text
+
+
+@pytest.mark.parametrize("missing", ["starlette", "uvicorn"])
+def test_whoever_lacks_the_extra_is_told_what_to_install(
+    missing: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One sentence names the extra."""
+    monkeypatch.setitem(sys.modules, missing, None)
+    monkeypatch.delitem(sys.modules, "aitoearn_openai.sandbox")
+    with pytest.raises(ImportError, match=r"install `aitoearn-openai\[sandbox\]`"):
+        importlib.import_module("aitoearn_openai.sandbox")
+
+
+# --- the model list
+
+
+def test_the_model_list_is_public(site: Sandbox) -> None:
+    """It answers without a key, in the envelope of the service."""
+    response, content = send(site, LIST, key=None)
+    body = json.loads(content)
+    assert body["code"] == 0
+    assert body["message"] == "请求成功"
+    assert body["requestId"] == response.headers["X-Request-Id"]
+    assert {"glm-5.2", "gemini-3.1-pro-preview"} <= {entry["name"] for entry in body["data"]}
+
+
+def test_the_model_list_takes_the_key_and_refuses_a_wrong_one(site: Sandbox) -> None:
+    """The key goes in `X-Api-Key`, as the guide of the service shows."""
+    assert json.loads(send(site, LIST, key=None, X_Api_Key="sandbox")[1])["code"] == 0
+    assert json.loads(send(site, LIST, key=None, X_Api_Key="wrong")[1])["code"] == 401
+
+
+def test_the_package_reads_every_model_of_the_list(site: Sandbox) -> None:
+    """All shapes of the contract are there, and each is one that `ChatModel` knows."""
+    entries = json.loads(send(site, LIST)[1])["data"]
+    models = [ChatModel.model_validate(entry) for entry in entries]
+    pricings = [model.pricing for model in models if model.pricing]
+    assert len({model.id for model in models}) == len(entries) >= 11
+    assert {"openai", "deepseek", "anthropic", "gemini"} < {model.owned_by for model in models}
+    assert any(pricing.origin_pricing for pricing in pricings)
+    assert any(pricing.price and pricing.origin_price for pricing in pricings)
+    assert any(pricing.price and not pricing.origin_price for pricing in pricings)
+    assert any(not pricing.price and not pricing.tiers for pricing in pricings)
+    assert any("Sale" in model.tags for model in models if not model.pricing)
+    assert {str(entry.get("fixedImagePricing", "absent"))[:2] for entry in entries} == {"[{", "[]", "ab"}
+
+
+# --- answers
+
+
+def test_an_answer_says_that_no_model_read_the_message(site: Sandbox, client: openai.OpenAI) -> None:
+    """It echoes the last message of the user, and has the fields that the service adds to OpenAI's."""
+    messages: list[Any] = [
+        {"role": "system", "content": "Be brief."},
+        {
+            "role": "user",
+            "content": [{"type": "text", "text": "Look:"}, {"type": "image_url", "image_url": {}}],
+        },
+        {"role": "assistant", "content": None, "tool_calls": []},
+    ]
+    chat = client.chat.completions.create(model="glm-5.2", messages=messages)
+    assert chat.choices[0].message.content == f"{TOLD}Look:"
+    assert chat.choices[0].finish_reason == "stop"
+    assert chat.object == "chat.completion"
+    assert chat.usage is not None
+    assert chat.usage.prompt_tokens == 3 + 2 + 85
+    raw = ask(site, messages=messages)
+    assert raw["cost"] == "0.0153"
+    assert raw["usage"]["prompt_tokens_details"] is None
+    message = raw["choices"][0]["message"]
+    assert message["name"] is None
+    assert message["tool_calls"] == []
+    assert "reasoning_content" not in message
+
+
+def test_the_same_request_gets_the_same_answer(site: Sandbox) -> None:
+    """Id and time included; another request has another id."""
+    assert ask(site) == ask(site)
+    assert ask(site)["id"] != ask(site, n=2)["id"]
+
+
+def test_a_model_without_a_price_costs_nothing_that_could_be_told(site: Sandbox) -> None:
+    """`cost` is left out, and a flat price is told as it is."""
+    assert "cost" not in ask(site, "llama-5-local")
+    assert ask(site, "gpt-image-2")["cost"] == "6"
+
+
+def test_a_reasoning_model_shows_its_reasoning(client: openai.OpenAI) -> None:
+    """In a stream it comes before the content; the limit of tokens counts it."""
+    chat = client.chat.completions.create(model="deepseek-v4", messages=HELLO)
+    reasoning = getattr(chat.choices[0].message, "reasoning_content", None)
+    assert reasoning
+    deltas = [
+        c.choices[0].delta
+        for c in client.chat.completions.create(model="deepseek-v4", messages=HELLO, stream=True)
+    ]
+    pieces = [getattr(delta, "reasoning_content", None) for delta in deltas]
+    assert "".join(filter(None, pieces)) == reasoning
+    assert not any(delta.content for delta, piece in zip(deltas, pieces, strict=True) if piece)
+    short = client.chat.completions.create(model="deepseek-v4", messages=HELLO, max_tokens=3)
+    assert short.choices[0].message.content == ""
+    assert short.choices[0].finish_reason == "length"
+    assert short.usage is not None
+    assert short.usage.completion_tokens == 3
+
+
+def test_a_stream_says_the_same_as_a_whole_answer(client: openai.OpenAI) -> None:
+    """Each choice comes in several chunks, and the last chunk has the usage if it was asked for."""
+    messages: list[Any] = [{"role": "user", "content": "你好，  世界 and\n\neverybody\n"}]
+    whole = client.chat.completions.create(model="glm-5.2", messages=messages, n=2)
+    chunks = list(
+        client.chat.completions.create(
+            model="glm-5.2", messages=messages, n=2, stream=True, stream_options={"include_usage": True}
+        )
+    )
+    for choice in whole.choices:
+        mine = [c.choices[0] for c in chunks if c.choices and c.choices[0].index == choice.index]
+        assert len(mine) > 5
+        assert mine[0].delta.role == "assistant"
+        assert "".join(part.delta.content or "" for part in mine) == choice.message.content
+        assert [part.finish_reason for part in mine if part.finish_reason] == ["stop"]
+    assert chunks[-1].choices == []
+    assert chunks[-1].usage == whole.usage
+    assert getattr(chunks[-1], "cost", None) == getattr(whole, "cost", None)
+    assert {chunk.usage for chunk in chunks[:-1]} == {None}
+    assert {chunk.object for chunk in chunks} == {"chat.completion.chunk"}
+
+
+def test_a_stream_without_usage_has_no_such_field(site: Sandbox) -> None:
+    """As OpenAI does; and it ends in `[DONE]`."""
+    content = send(site, CHAT, {"model": "glm-5.2", "messages": HELLO, "stream": True})[1]
+    assert b"usage" not in content
+    assert content.endswith(b"data: [DONE]\n\n")
+
+
+@pytest.mark.parametrize("name", ["max_tokens", "max_completion_tokens"])
+def test_an_answer_stops_at_the_limit_of_tokens(site: Sandbox, name: str) -> None:
+    """Four bytes are a token, and the reason is `length`."""
+    chat = ask(site, **{name: 2})
+    assert chat["choices"][0]["message"]["content"] == "This is "
+    assert chat["choices"][0]["finish_reason"] == "length"
+    assert chat["usage"]["completion_tokens"] == 2
+
+
+@pytest.mark.parametrize("stop", ["AiTo", ["never", "AiTo", "", 7]])
+def test_an_answer_stops_before_a_stop_string(site: Sandbox, stop: Any) -> None:
+    """One string or a list of them."""
+    assert ask(site, stop=stop)["choices"][0]["message"]["content"] == "This is the "
+
+
+@pytest.mark.parametrize(
+    ("choice", "name", "arguments"),
+    [
+        ({"type": "function", "function": {"name": "weather"}}, "weather", {"city": "sandbox"}),
+        ("required", "now", {}),
+    ],
+)
+def test_a_forced_tool_is_called(client: openai.OpenAI, choice: Any, name: str, arguments: Any) -> None:
+    """The arguments fit its schema, and a stream brings them in pieces after id and name."""
+    chat = client.chat.completions.create(model="glm-5.2", messages=HELLO, tools=TOOLS, tool_choice=choice)
+    message = chat.choices[0].message
+    assert message.content is None
+    assert chat.choices[0].finish_reason == "tool_calls"
+    assert message.tool_calls is not None
+    call: Any = message.tool_calls[0]
+    assert call.function.name == name
+    assert json.loads(call.function.arguments) == arguments
+    stream = client.chat.completions.create(
+        model="glm-5.2", messages=HELLO, tools=TOOLS, tool_choice=choice, stream=True
+    )
+    first, *rest = [tool for c in stream for tool in c.choices[0].delta.tool_calls or []]
+    assert first.id
+    assert first.function is not None
+    assert first.function.name == name
+    assert not any(piece.id for piece in rest)
+    assert (
+        json.loads("".join(piece.function.arguments or "" for piece in rest if piece.function)) == arguments
+    )
+
+
+@pytest.mark.parametrize("choice", [None, "auto", "none", {"type": "allowed_tools"}, 7])
+def test_a_tool_that_is_not_forced_is_not_called(site: Sandbox, choice: Any) -> None:
+    """The answer is text."""
+    assert ask(site, tools=TOOLS, tool_choice=choice)["choices"][0]["finish_reason"] == "stop"
+
+
+@pytest.mark.parametrize("tools", [None, [], [7, {"type": "custom"}], TOOLS[:1]])
+def test_whoever_forces_a_tool_that_is_not_there_is_told(site: Sandbox, tools: Any) -> None:
+    """The failure names `tool_choice`."""
+    refusal = ask(site, tools=tools, tool_choice={"type": "function", "function": {"name": "weather"}})
+    assert refusal["code"] == 10002
+    assert "tool_choice" in refusal["message"]
+
+
+def test_whoever_wants_a_json_object_gets_one(client: openai.OpenAI) -> None:
+    """It holds the usual text."""
+    chat = client.chat.completions.create(
+        model="glm-5.2", messages=HELLO, response_format={"type": "json_object"}
+    )
+    assert json.loads(chat.choices[0].message.content or "") == {"answer": f"{TOLD}Hello there"}
+
+
+NODE = {"type": "object", "properties": {"next": {"$ref": "#"}}, "required": ["next"]}
+
+
+@pytest.mark.parametrize(
+    ("schema", "value"),
+    [
+        ({"properties": {"a": {"type": "boolean"}, "b": {}}, "required": ["a", 7]}, {"a": False}),
+        ({"type": "object", "required": ["a"]}, {"a": None}),
+        ({"type": "object", "required": "a"}, {}),
+        ({"const": 5}, 5),
+        ({"type": "string", "default": "x"}, "x"),
+        ({"enum": ["red", "blue"]}, "red"),
+        ({"anyOf": [{"type": "integer"}, {"type": "string"}]}, 0),
+        ({"anyOf": [{"type": "integer"}, {"type": "null"}]}, None),
+        ({"allOf": [{"$ref": "#/$defs/A"}], "$defs": {"A": {"type": "string"}}}, "sandbox"),
+        ({"$ref": "#/$defs/missing"}, None),
+        (NODE, {"next": None}),
+        ({"type": "array", "items": {"type": "string"}}, []),
+        ({"type": "array", "items": {"type": "string"}, "minItems": 2}, ["sandbox", "sandbox"]),
+        ({"type": "integer"}, 0),
+        ({"type": "integer", "minimum": 1.5}, 2),
+        ({"type": "integer", "exclusiveMinimum": 0}, 1),
+        ({"type": "number", "minimum": 0.5}, 0.5),
+        ({"type": "number", "minimum": float("inf")}, 0),
+        ({"type": ["string", "null"]}, None),
+        ({"type": ["string"]}, "sandbox"),
+        ({"type": []}, None),
+        ({"type": "null"}, None),
+        ({"type": {}}, None),
+    ],
+)
+def test_whoever_wants_a_schema_gets_the_least_that_fits(site: Sandbox, schema: Any, value: Any) -> None:
+    """A minimal instance, and nothing worse where the schema is odd."""
+    chat = ask(site, response_format={"type": "json_schema", "json_schema": {"name": "s", "schema": schema}})
+    assert json.loads(chat["choices"][0]["message"]["content"]) == value
+
+
+def test_whoever_needs_no_format_gets_text(site: Sandbox) -> None:
+    """The type `text` is the default."""
+    assert ask(site, response_format={"type": "text"})["choices"][0]["message"]["content"].startswith(TOLD)
+
+
+@pytest.mark.parametrize("kind", ["generations", "edits"])
+def test_pictures_come_as_valid_png(client: openai.OpenAI, kind: str) -> None:
+    """As many as were asked for, from a form too."""
+    pixel = b"\x89PNG\r\n\x1a\n"
+    if kind == "edits":
+        files: Any = ("a.png", pixel, "image/png")
+        answer = client.images.edit(model="gpt-image-2", prompt="a cat", image=files, n=2)
+    else:
+        answer = client.images.generate(model="gpt-image-2", prompt="a cat", n=2)
+    assert answer.data is not None
+    assert len(answer.data) == 2
+    assert base64.b64decode(answer.data[0].b64_json or "").startswith(pixel)
+
+
+# --- refusals
+
+
+@pytest.mark.parametrize("key", [None, "wrong", "slow-first-byte"])
+@pytest.mark.parametrize("path", [CHAT, "/images/generations", "/images/edits"])
+def test_a_wrong_key_is_refused_as_the_service_does(site: Sandbox, path: str, key: str | None) -> None:
+    """HTTP 200 and the envelope with the code 401."""
+    response, content = send(site, path, {"model": "glm-5.2", "messages": HELLO}, key=key)
+    body = json.loads(content)
+    assert response.status == 200
+    assert isinstance(body.pop("timestamp"), int)
+    assert body.pop("requestId")
+    assert body == {"data": {}, "code": 401, "message": "Unauthorized"}
+
+
+def test_a_key_of_another_scheme_is_refused(site: Sandbox) -> None:
+    """Only a bearer counts."""
+    content = send(site, CHAT, {}, key=None, Authorization="Basic sandbox")[1]
+    assert json.loads(content)["code"] == 401
+
+
+@pytest.mark.parametrize(("method", "path"), [("POST", "/responses"), ("GET", "/models"), ("GET", CHAT)])
+def test_a_path_that_the_service_lacks_is_refused(site: Sandbox, method: str, path: str) -> None:
+    """The message names method and path."""
+    response, content = send(site, path, method=method)
+    assert response.status == 200
+    assert json.loads(content)["code"] == 404
+    assert json.loads(content)["message"] == f"Cannot {method} /api/ai{path}"
+
+
+def test_an_unknown_model_is_refused(site: Sandbox) -> None:
+    """The message names it."""
+    refusal = ask(site, "gpt-1")
+    assert refusal["code"] == 12300
+    assert "gpt-1" in refusal["message"]
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        (b"", "body"),
+        (b"not json", "body"),
+        (b"\xff", "body"),
+        (b"[]", "body"),
+        (b"[" * 100000, "body"),
+        ({"messages": HELLO}, "model"),
+        ({"messages": HELLO, "model": ""}, "model"),
+        ({"messages": HELLO, "model": ["glm-5.2"]}, "model"),
+        ({"model": "glm-5.2"}, "messages"),
+        ({"model": "glm-5.2", "messages": []}, "messages"),
+        ({"model": "glm-5.2", "messages": "Hi"}, "messages"),
+        ({"model": "glm-5.2", "messages": [None]}, "messages.0.role"),
+        ({"model": "glm-5.2", "messages": [*HELLO, {"content": "Hi"}]}, "messages.1.role"),
+        ({"model": "glm-5.2", "messages": [{"role": "user", "content": 7}]}, "messages.0.content"),
+        ({"model": "glm-5.2", "messages": HELLO, "stream": "yes"}, "stream"),
+        ({"model": "glm-5.2", "messages": HELLO, "n": 0}, "n"),
+        ({"model": "glm-5.2", "messages": HELLO, "max_tokens": "9"}, "max_tokens"),
+    ],
+)
+def test_whoever_sends_a_bad_request_is_told_which_field(site: Sandbox, body: Any, field: str) -> None:
+    """The code is 10002 and the message begins with the field."""
+    response, content = send(site, CHAT, body)
+    refusal = json.loads(content)
+    assert response.status == 200
+    assert refusal["code"] == 10002
+    assert refusal["message"].removeprefix("the ").startswith(f"{field} ")
+
+
+@pytest.mark.parametrize("odd", [None, 7, 1e999, "\ud800", [], {}, [None], {"function": 7}, True])
+@pytest.mark.parametrize(
+    "field",
+    ["model", "messages", "stop", "n", "tools", "tool_choice", "stream", "stream_options", "response_format"],
+)
+def test_no_value_of_an_odd_type_breaks_it(site: Sandbox, field: str, odd: Any) -> None:
+    """It answers or refuses, with HTTP 200."""
+    response, _ = send(site, CHAT, {"model": "glm-5.2", "messages": HELLO, field: odd})
+    assert response.status == 200
+
+
+@pytest.mark.parametrize(
+    ("content_type", "body", "code"),
+    [
+        ("multipart/form-data; boundary=x", b"", 10002),
+        ("multipart/form-data", b"--x\r\n\r\n", 10002),
+        (
+            "multipart/form-data; boundary=x",
+            b'--x\r\nContent-Disposition: form-data; name="model"\r\n\r\ngpt-1\r\n--x--\r\n',
+            12300,
+        ),
+        ("application/json", b'{"model": "gpt-image-2"}', 10002),
+    ],
+)
+def test_whoever_sends_a_bad_form_is_told(site: Sandbox, content_type: str, body: bytes, code: int) -> None:
+    """Forms are read as far as they go."""
+    assert json.loads(send(site, "/images/edits", body, Content_Type=content_type)[1])["code"] == code
+
+
+def test_a_request_id_comes_back(site: Sandbox) -> None:
+    """As a header of every answer, and in the envelope of a refusal."""
+    response, _ = send(
+        site, CHAT, {"model": "glm-5.2", "messages": HELLO, "stream": True}, X_Request_Id="mine"
+    )
+    assert response.headers["X-Request-Id"] == "mine"
+    response, content = send(site, CHAT, {}, X_Request_Id="mine")
+    assert response.headers["X-Request-Id"] == json.loads(content)["requestId"] == "mine"
+
+
+# --- failing on purpose
+
+
+def test_every_code_that_the_package_knows_has_a_name() -> None:
+    """The table of names keeps up with the table of codes."""
+    assert {f"fail-{code}" for code in STATUS} < set(FAILURES)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("name", [*CODES, "fail-424242"])
+def test_a_model_that_fails_answers_its_code(site: Sandbox, name: str, stream: bool) -> None:
+    """The envelope comes whether a stream was asked for or not, and for pictures too."""
+    for path in (CHAT, "/images/generations"):
+        response, content = send(
+            site, path, {"model": name, "messages": HELLO, "prompt": "a cat", "stream": stream}
+        )
+        failure = failure_in(json.loads(content))
+        assert response.status == 200
+        assert failure is not None
+        assert failure.code == int(name.split("-")[1])
+        assert failure.retry_after == (1 if failure.code == 10003 else None)
+
+
+@pytest.mark.parametrize("name", [*CODES, "fail-html", "fail-once-10003"])
+def test_a_key_that_fails_is_refused_everywhere(site: Sandbox, name: str) -> None:
+    """The model list included, in whichever header the key comes."""
+    answers = [
+        send(site, LIST, key=name),
+        send(site, LIST, key=None, X_Api_Key=name),
+        send(site, CHAT, {"model": "glm-5.2", "messages": HELLO}, key=name),
+        send(site, "/images/edits", {"model": "glm-5.2", "prompt": "a cat"}, key=name),
+    ]
+    for response, content in answers:
+        assert response.status == 200
+        if name == "fail-html":
+            assert response.headers["Content-Type"].startswith("text/html")
+        else:
+            assert json.loads(content)["code"] == int(
+                name.removeprefix("fail-").removeprefix("once-").split("-")[0]
+            )
+
+
+def test_a_page_that_is_not_the_service_is_html(site: Sandbox) -> None:
+    """As from a captive portal."""
+    response, content = send(site, CHAT, {"model": "fail-html", "messages": HELLO, "stream": True})
+    assert response.status == 200
+    assert response.headers["Content-Type"].startswith("text/html")
+    assert b"<html>" in content
+
+
+def test_a_failure_that_happens_once_is_over_at_the_retry(site: Sandbox) -> None:
+    """The SDK's own header tells the tries apart."""
+    body = {"model": "fail-once-502", "messages": HELLO}
+    assert json.loads(send(site, CHAT, body)[1])["code"] == 502
+    assert json.loads(send(site, CHAT, body, X_Stainless_Retry_Count="0")[1])["code"] == 502
+    assert "choices" in json.loads(send(site, CHAT, body, X_Stainless_Retry_Count="1")[1])
+    retry = send(site, LIST, key=None, X_Api_Key="fail-once-429", X_Stainless_Retry_Count="1")
+    assert json.loads(retry[1])["code"] == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "end"),
+    [
+        ("fail-stream-cut", b"<cut>"),
+        ("fail-stream-error", b"event: error\ndata: the model stopped answering\n\n"),
+        ("fail-stream-envelope", b"}\n\n"),
+    ],
+)
+def test_a_stream_that_fails_has_begun_well(site: Sandbox, name: str, end: bytes) -> None:
+    """Some chunks come first, `[DONE]` never; without `stream` the same model answers."""
+    content = send(site, CHAT, {"model": name, "messages": HELLO, "stream": True})[1]
+    assert content.startswith(b'data: {"id":"chatcmpl-')
+    assert content.endswith(end)
+    assert b"[DONE]" not in content
+    assert (b'"code":12301' in content) == (name == "fail-stream-envelope")
+    assert "choices" in ask(site, name)
+
+
+def test_a_slow_model_answers_in_the_end(site: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The wait comes before the first byte; here it is cut short."""
+    monkeypatch.setattr("aitoearn_openai.sandbox._app.SLOW_SECONDS", 0.01)
+    assert "choices" in ask(site, "slow-first-byte")
