@@ -1,0 +1,180 @@
+"""What the tests share: a clean environment, the sandbox, a scripted server, and one way to ask sync and async."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
+from typing import Any
+
+import openai
+import pytest
+
+import aitoearn_openai
+from aitoearn_openai import sandbox
+
+MESSAGES: Any = [{"role": "user", "content": "你好"}]
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test sees the settings of whoever runs it."""
+    for name in os.environ:
+        if name.upper().startswith(("AITOEARN_", "OPENAI_")):
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture(scope="session")
+def site() -> Iterator[sandbox.Sandbox]:
+    with sandbox.serve() as site:
+        yield site
+
+
+@dataclass
+class Asker:
+    """Asks one thing of a client and closes it; the async one behaves the same to a test."""
+
+    is_async: bool
+    modules: Any = aitoearn_openai
+
+    def client(self, **arguments: Any) -> Any:
+        return (self.modules.AsyncOpenAI if self.is_async else self.modules.OpenAI)(**arguments)
+
+    def run(self, ask: Callable[[Any], Any], **arguments: Any) -> Any:
+        """The result of `ask(client)`, awaited and drained as its kind needs."""
+        if self.is_async:
+            return asyncio.run(self._run_async(ask, arguments))
+        with self.client(**arguments) as client:
+            result = ask(client)
+            return list(result) if isinstance(result, openai.Stream) else result
+
+    async def _run_async(self, ask: Callable[[Any], Any], arguments: dict[str, Any]) -> Any:
+        async with self.client(**arguments) as client:
+            result = await ask(client)
+            return [chunk async for chunk in result] if isinstance(result, openai.AsyncStream) else result
+
+
+@pytest.fixture(params=[False, True], ids=["sync", "async"])
+def asker(request: pytest.FixtureRequest) -> Asker:
+    return Asker(request.param)
+
+
+def complete(model: str, **arguments: Any) -> Callable[[Any], Any]:
+    return lambda client: client.chat.completions.create(model=model, messages=MESSAGES, **arguments)
+
+
+def stream(model: str, **arguments: Any) -> Callable[[Any], Any]:
+    return complete(model, stream=True, **arguments)
+
+
+def draw(model: str) -> Callable[[Any], Any]:
+    return lambda client: client.images.generate(model=model, prompt="a cat")
+
+
+def list_models(client: Any) -> Any:
+    return client.models.list()
+
+
+@dataclass
+class Reply:
+    """An answer of the scripted server, sent to the letter."""
+
+    body: bytes | str | dict[str, Any] = b""
+    status: int = 200
+    headers: dict[str, str] = field(default_factory=dict)
+    content_type: str | None = "application/json"
+
+    def encoded(self) -> bytes:
+        if isinstance(self.body, dict):
+            return json.dumps(self.body).encode()
+        return self.body.encode() if isinstance(self.body, str) else self.body
+
+
+@dataclass
+class Request:
+    method: str
+    path: str
+    headers: dict[str, str]
+    body: bytes
+
+
+@dataclass
+class ScriptedServer:
+    """A server on loopback that gives the replies it is told and remembers what it was asked."""
+
+    replies: list[Reply] = field(default_factory=list)
+    requests: list[Request] = field(default_factory=list)
+    origin: str = ""
+
+    @property
+    def base_url(self) -> str:
+        return f"{self.origin}/api/ai"
+
+    def answer(self, *replies: Reply) -> None:
+        """Give these, one for each request, the last one again and again."""
+        self.replies = list(replies)
+
+    def next_reply(self) -> Reply:
+        return self.replies.pop(0) if len(self.replies) > 1 else self.replies[0]
+
+
+@pytest.fixture
+def server() -> Iterator[ScriptedServer]:
+    with _scripted() as scripted:
+        yield scripted
+
+
+@pytest.fixture
+def other_server() -> Iterator[ScriptedServer]:
+    with _scripted() as scripted:
+        yield scripted
+
+
+class _scripted:
+    def __enter__(self) -> ScriptedServer:
+        scripted = ScriptedServer()
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def log_message(self, *_: Any) -> None:
+                pass
+
+            def handle(self) -> None:
+                with contextlib.suppress(ConnectionError):  # The client is done with the connection.
+                    super().handle()
+
+            def do_GET(self) -> None:
+                length = int(self.headers.get("Content-Length", 0))
+                body = self.rfile.read(length)
+                headers = {name.lower(): value for name, value in self.headers.items()}
+                scripted.requests.append(Request(self.command, self.path, headers, body))
+                reply = scripted.next_reply()
+                content = reply.encoded()
+                self.send_response(reply.status)
+                if reply.content_type:
+                    self.send_header("Content-Type", reply.content_type)
+                for name, value in reply.headers.items():
+                    self.send_header(name, value)
+                self.send_header("Content-Length", str(len(content)))
+                self.end_headers()
+                self.wfile.write(content)
+
+            do_POST = do_GET
+
+        self.httpd = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.httpd.daemon_threads = True
+        self.thread = Thread(target=self.httpd.serve_forever, kwargs={"poll_interval": 0.01})
+        self.thread.start()
+        scripted.origin = f"http://127.0.0.1:{self.httpd.server_port}"
+        return scripted
+
+    def __exit__(self, *_: object) -> None:
+        self.httpd.shutdown()
+        self.thread.join()
+        self.httpd.server_close()

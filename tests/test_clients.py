@@ -1,0 +1,287 @@
+"""Clients: the SDK's own classes with other defaults, and nothing of OpenAI's in them."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+import openai
+import pytest
+
+import aitoearn_openai
+from aitoearn_openai import AsyncOpenAI, OpenAI, Settings
+from aitoearn_openai.sandbox import Sandbox
+from conftest import Asker, Reply, ScriptedServer, complete, list_models
+
+OPENAI_VARIABLES = {
+    "OPENAI_API_KEY": "leak-key",
+    "OPENAI_ADMIN_KEY": "leak-admin",
+    "OPENAI_BASE_URL": "http://127.0.0.1:9/leak-url",
+    "OPENAI_ORG_ID": "leak-org",
+    "OPENAI_PROJECT_ID": "leak-project",
+    "OPENAI_CUSTOM_HEADERS": "X-Leak: leak-header\nAuthorization: Bearer leak-authorization",
+    "OPENAI_WEBHOOK_SECRET": "leak-webhook",
+}
+COMPLETION = Reply({"id": "1", "object": "chat.completion", "choices": [], "model": "m", "created": 1})
+PAIRS = [(OpenAI, openai.OpenAI), (AsyncOpenAI, openai.AsyncOpenAI)]
+
+
+@pytest.mark.parametrize(("ours", "theirs"), PAIRS)
+def test_the_clients_are_the_sdks_with_the_sdks_signature(ours: type, theirs: type) -> None:
+    """Code that inspects or checks a client sees no difference."""
+    assert issubclass(ours, theirs)
+    assert inspect.signature(ours) == inspect.signature(theirs)
+
+
+def test_key_and_site_come_from_settings(asker: Asker, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The one swapped import is all that existing code needs."""
+    monkeypatch.setenv("AITOEARN_API_KEY", "k")
+    monkeypatch.setenv("AITOEARN_SITE", "ai")
+    monkeypatch.setenv("AITOEARN_TIMEOUT", "7.5")
+    monkeypatch.setenv("AITOEARN_MAX_RETRIES", "5")
+    client = asker.client()
+
+    assert (client.api_key, str(client.base_url)) == ("k", "https://aitoearn.ai/api/ai/")
+    assert (client.timeout, client.max_retries) == (7.5, 5)
+
+
+def test_without_settings_the_sdks_own_limits_hold(asker: Asker) -> None:
+    """Timeout and retries are the SDK's until somebody says otherwise."""
+    client = asker.client(api_key="k")
+
+    assert (client.timeout, client.max_retries) == (openai.DEFAULT_TIMEOUT, openai.DEFAULT_MAX_RETRIES)
+
+
+def test_an_argument_wins_over_settings_and_is_used_as_given(
+    asker: Asker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Code that names its own server means just that server."""
+    for name, value in {"API_KEY": "k", "SITE": "ai", "TIMEOUT": "1", "MAX_RETRIES": "1"}.items():
+        monkeypatch.setenv(f"AITOEARN_{name}", value)
+    client = asker.client(api_key="other", base_url="http://h.example/api", timeout=None, max_retries=0)
+
+    assert (client.api_key, str(client.base_url)) == ("other", "http://h.example/api/")
+    assert (client.timeout, client.max_retries) == (None, 0)
+
+
+def test_two_sites_in_one_program(asker: Asker, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`from_settings` takes settings in hand, and its overrides win over them."""
+    monkeypatch.setenv("AITOEARN_API_KEY", "k")
+    client_class = type(asker.client())
+    client = client_class.from_settings(Settings(site="ai", timeout=3), max_retries=9)
+
+    assert type(client) is client_class
+    assert (client.api_key, str(client.base_url)) == ("k", "https://aitoearn.ai/api/ai/")
+    assert (client.timeout, client.max_retries) == (3, 9)
+
+
+@pytest.mark.parametrize("site", ["cn", "ai"])
+def test_without_a_key_the_error_says_what_to_do(
+    asker: Asker, site: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where to create one, the variable to set, why OPENAI_API_KEY is not used, and the way without a key."""
+    monkeypatch.setenv("OPENAI_API_KEY", "leak-key")
+    monkeypatch.setenv("AITOEARN_SITE", site)
+    with pytest.raises(openai.OpenAIError) as caught:
+        asker.client()
+
+    for words in (f"https://aitoearn.{site}", "AITOEARN_API_KEY", "OPENAI_API_KEY", "AITOEARN_SITE=sandbox"):
+        assert words in str(caught.value)
+    assert "leak" not in str(caught.value)
+
+
+def test_an_omitted_authorization_sends_no_key_at_all(asker: Asker, server: ScriptedServer) -> None:
+    """The model list is public, and can be read without a key."""
+    headers = {"Authorization": openai.Omit()}
+    server.answer(Reply({"code": 0, "data": []}))
+    asker.run(lambda client: client.models.list(extra_headers=headers), api_key="x", base_url=server.base_url)
+
+    assert not {"authorization", "x-api-key"} & server.requests[0].headers.keys()
+
+
+def sent(server: ScriptedServer) -> str:
+    return repr([(request.path, request.headers) for request in server.requests])
+
+
+def test_nothing_of_openais_is_sent(
+    asker: Asker, server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With every variable of OpenAI's set, no header and no attribute holds one of their values."""
+    for name, value in OPENAI_VARIABLES.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("AITOEARN_API_KEY", "k")
+    monkeypatch.setenv("AITOEARN_BASE_URL", server.base_url)
+    server.answer(COMPLETION)
+    asker.run(complete("m"))
+    asker.run(lambda client: complete("m")(client.copy(timeout=9).with_options(max_retries=1)))
+    client = asker.client()
+
+    assert server.requests[0].headers["authorization"] == "Bearer k"
+    assert "leak" not in sent(server)
+    assert "leak" not in repr(
+        {
+            name: getattr(client, name, None)
+            for name in (
+                "api_key",
+                "admin_api_key",
+                "organization",
+                "project",
+                "webhook_secret",
+                "base_url",
+                "default_headers",
+            )
+        }
+    )
+
+
+def test_the_plain_sdk_sends_it_all(
+    asker: Asker, server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same server and variables with the SDK's own client: the test above can fail."""
+    for name, value in OPENAI_VARIABLES.items():
+        monkeypatch.setenv(name, value)
+    server.answer(COMPLETION)
+    plain = Asker(asker.is_async, openai)
+    plain.run(complete("m"), api_key="k", base_url=server.base_url)
+
+    for value in ("leak-org", "leak-project"):
+        assert value in sent(server)
+
+
+def test_what_the_caller_gives_in_code_is_sent(asker: Asker, server: ScriptedServer) -> None:
+    """An organization or header that the caller writes down is the caller's wish."""
+    server.answer(COMPLETION)
+    asker.run(
+        complete("m"),
+        api_key="k",
+        base_url=server.base_url,
+        organization="org-of-mine",
+        project="project-of-mine",
+        default_headers={"X-Mine": "1"},
+    )
+
+    headers = server.requests[0].headers
+    assert headers["openai-organization"] == "org-of-mine"
+    assert headers["openai-project"] == "project-of-mine"
+    assert headers["x-mine"] == "1"
+
+
+def test_a_copy_keeps_its_options_and_needs_no_settings(
+    asker: Asker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`copy()` works from the client alone, even where the environment has become unreadable."""
+    client = asker.client(api_key="k", base_url="http://h.example/x", timeout=3, max_retries=4)
+    monkeypatch.setenv("AITOEARN_SITE", "nowhere")
+    copy = client.with_options(max_retries=7).copy(default_headers={"X-Mine": "1"})
+
+    assert type(copy) is type(client)
+    assert (copy.api_key, str(copy.base_url), copy.timeout) == ("k", "http://h.example/x/", 3)
+    assert (copy.max_retries, copy.default_headers["X-Mine"]) == (7, "1")
+    assert copy._client is client._client
+
+
+def test_a_callable_key_is_asked_for_each_request(asker: Asker, server: ScriptedServer) -> None:
+    """Also for the model list, whose second key header carries the same key."""
+    keys = iter("ab")
+
+    async def next_key() -> str:
+        return next(keys)
+
+    def ask(client: Any) -> Any:
+        return list_models(client)
+
+    server.answer(Reply({"code": 0, "data": []}))
+    arguments = {
+        "api_key": next_key if asker.is_async else lambda: next(keys),
+        "base_url": server.base_url,
+    }
+    asker.run(ask, **arguments)
+    asker.run(ask, **arguments)
+
+    assert [(r.headers["authorization"], r.headers["x-api-key"]) for r in server.requests] == [
+        ("Bearer a", "a"),
+        ("Bearer b", "b"),
+    ]
+
+
+def http_client(asker: Asker, **arguments: Any) -> Any:
+    return (openai.DefaultAsyncHttpxClient if asker.is_async else openai.DefaultHttpxClient)(**arguments)
+
+
+def test_a_custom_http_client_keeps_its_own_ways(
+    asker: Asker, server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its timeout wins over the settings', its auth and hooks run, and it is left as it was."""
+    monkeypatch.setenv("AITOEARN_TIMEOUT", "99")
+    seen: list[int] = []
+
+    async def note_async(response: Any) -> None:
+        seen.append(response.status_code)
+
+    def note(response: Any) -> None:
+        seen.append(response.status_code)
+
+    server.answer(Reply({"data": {}, "code": 12001, "message": "no credits"}))
+    custom = http_client(
+        asker,
+        timeout=5.5,
+        auth=("user", "password"),
+        event_hooks={"response": [note_async if asker.is_async else note]},
+    )
+    hooks = {name: list(each) for name, each in custom.event_hooks.items()}
+    asked: list[Any] = []
+
+    def ask(client: Any) -> Any:
+        asked.append(client.timeout)
+        return complete("m")(client)
+
+    with pytest.raises(openai.APIStatusError) as caught:
+        asker.run(ask, api_key="k", base_url=server.base_url, http_client=custom, max_retries=0)
+
+    assert caught.value.status_code == 402
+    assert seen == [200]
+    assert asked[0].read == 5.5 if hasattr(asked[0], "read") else asked[0] == 5.5
+    assert server.requests[0].headers["authorization"].startswith("Basic ")
+    assert custom.event_hooks == hooks
+
+
+def test_settings_time_out_a_custom_http_client_without_a_timeout(
+    asker: Asker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where neither code nor the `http_client` says how long, the settings do."""
+    monkeypatch.setenv("AITOEARN_TIMEOUT", "99")
+
+    assert asker.client(api_key="k", http_client=http_client(asker)).timeout == 99
+
+
+def test_a_user_in_the_base_url_is_sent_as_httpx_would(asker: Asker, server: ScriptedServer) -> None:
+    """A base URL given in code is used as given, basic authentication included."""
+    server.answer(COMPLETION)
+    asker.run(complete("m"), api_key="k", base_url=server.base_url.replace("//", "//me:pass@"))
+
+    assert server.requests[0].headers["authorization"] == "Basic bWU6cGFzcw=="
+
+
+def test_clients_are_context_managers(asker: Asker, site: Sandbox) -> None:
+    """Leaving the block closes the connection pool, as the SDK's does."""
+    clients: list[Any] = []
+
+    def ask(client: Any) -> Any:
+        clients.append(client)
+        return complete("glm-5.2")(client)
+
+    answer = asker.run(ask, base_url=site.base_url, api_key=site.api_key)
+
+    assert answer.choices[0].message.content
+    assert clients[0].is_closed()
+
+
+def test_an_unknown_argument_is_the_sdks_own_error() -> None:
+    """A typing error is told by the SDK, not swallowed."""
+    with pytest.raises(TypeError, match="unexpected keyword argument 'api_kee'"):
+        OpenAI(api_key="k", api_kee="x")  # type: ignore[call-arg]
+
+
+def test_public_names() -> None:
+    """The face of the package."""
+    assert set(aitoearn_openai.__all__) >= {"AsyncOpenAI", "ChatModel", "OpenAI", "Settings", "__version__"}

@@ -1,0 +1,350 @@
+"""The model list: from the service's own shape to the SDK's types, and what a call costs."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+import openai
+import pytest
+from openai.pagination import AsyncPage, SyncPage
+from openai.types import CompletionUsage, Model
+from pydantic import ValidationError
+
+from aitoearn_openai import ChatModel
+from aitoearn_openai.sandbox import Sandbox
+from conftest import Asker, Reply, ScriptedServer, list_models
+
+GEMINI: dict[str, Any] = {
+    "name": "gemini-3.1-pro-preview",
+    "label": "Gemini 3.1 Pro Preview",
+    "tags": [],
+    "channel": "gemini",
+    "creditsScope": "general",
+    "scenes": ["web", "comment", "draft-generation"],
+    "inputModalities": ["text", "image", "audio", "video"],
+    "outputModalities": ["text"],
+    "pricing": {
+        "tiers": [
+            {
+                "maxInputTokens": 200000,
+                "input": {"text": "0.2", "image": "0.2", "video": "0.2", "audio": "0.7", "cacheRead": "0.02"},
+                "output": {"text": "1.2"},
+            },
+            {
+                "input": {
+                    "text": "0.4",
+                    "image": "0.4",
+                    "video": "0.4",
+                    "audio": "1.05",
+                    "cacheRead": "0.04",
+                },
+                "output": {"text": "1.8"},
+            },
+        ]
+    },
+    "description": "Gemini 3.1 Pro Preview",
+}
+FLAT = {"name": "flat", "pricing": {"price": "1.5", "originPrice": "2"}}
+SELF_HOSTED = {
+    "name": "own",
+    "tags": [{"en-US": "Sale", "zh-CN": "限时"}, {"zh-CN": "新"}, {}, "plain"],
+    "summary": "s",
+    "mainTag": "m",
+}
+
+
+def envelope(*entries: Any) -> Reply:
+    return Reply({"data": list(entries), "code": 0, "message": "请求成功", "requestId": "b385"})
+
+
+def ask_list(asker: Asker, server: ScriptedServer, ask: Any = list_models) -> Any:
+    return asker.run(ask, api_key="k", base_url=server.base_url, max_retries=0)
+
+
+def model(**entry: Any) -> ChatModel:
+    return ChatModel.model_validate({"name": "m", **entry})
+
+
+def test_the_list_is_asked_for_at_its_own_path_with_both_key_headers(
+    asker: Asker, server: ScriptedServer
+) -> None:
+    """`GET {base_url}/models/chat`, as the service's guide asks for it."""
+    server.answer(envelope(GEMINI))
+    ask_list(asker, server)
+    request = server.requests[0]
+
+    assert (request.method, request.path) == ("GET", "/api/ai/models/chat")
+    assert (request.headers["authorization"], request.headers["x-api-key"]) == ("Bearer k", "k")
+
+
+def test_the_list_is_a_page_of_the_sdks_models(asker: Asker, server: ScriptedServer) -> None:
+    """What `models.list()` returns in the SDK, with what the service says beyond it."""
+    server.answer(envelope(GEMINI))
+    page = ask_list(asker, server)
+    found = page.data[0]
+
+    assert isinstance(page, AsyncPage if asker.is_async else SyncPage)
+    assert isinstance(found, ChatModel)
+    assert isinstance(found, Model)
+    assert (found.id, found.object, found.owned_by, found.label) == (
+        "gemini-3.1-pro-preview",
+        "model",
+        "gemini",
+        "Gemini 3.1 Pro Preview",
+    )
+    assert found.input_modalities == ["text", "image", "audio", "video"]
+    assert (found.output_modalities, found.scenes) == (["text"], ["web", "comment", "draft-generation"])
+    assert (found.credits_scope, found.description) == ("general", "Gemini 3.1 Pro Preview")
+    assert found.pricing is not None
+    assert found.pricing.tiers[0].max_input_tokens == 200_000
+    assert found.pricing.tiers[1].input.cache_read == Decimal("0.04")
+    assert page.model_extra["requestId"] == "b385"
+
+
+def test_the_list_can_be_iterated_and_read_raw(asker: Asker, site: Sandbox) -> None:
+    """As each of the SDK's lists: by iteration, `with_raw_response` and `with_streaming_response`."""
+
+    async def ask_async(client: Any) -> list[list[str]]:
+        raw = await client.models.with_raw_response.list()
+        async with client.models.with_streaming_response.list() as streaming:
+            assert not streaming.http_response.is_stream_consumed
+            streamed = await streaming.parse()
+        return [[m.id async for m in client.models.list()], ids(raw.parse()), ids(streamed)]
+
+    def ask(client: Any) -> list[list[str]]:
+        with client.models.with_streaming_response.list() as streaming:
+            assert not streaming.http_response.is_stream_consumed
+            streamed = streaming.parse()
+        raw = client.models.with_raw_response.list()
+        return [[m.id for m in client.models.list()], ids(raw.parse()), ids(streamed)]
+
+    def ids(page: Any) -> list[str]:
+        return [m.id for m in page.data]
+
+    iterated, raw, streamed = asker.run(
+        ask_async if asker.is_async else ask, base_url=site.base_url, api_key=site.api_key
+    )
+
+    assert iterated == raw == streamed
+    assert "glm-5.2" in iterated
+
+
+def test_arguments_of_the_sdks_method_arrive(asker: Asker, server: ScriptedServer) -> None:
+    """Extra headers, query and body of one call, as everywhere in the SDK."""
+    server.answer(envelope(GEMINI))
+    ask_list(
+        asker,
+        server,
+        lambda client: client.models.list(
+            extra_headers={"X-Api-Key": "own", "X-One": "1"}, extra_query={"q": "1"}, timeout=5
+        ),
+    )
+    request = server.requests[0]
+
+    assert request.path == "/api/ai/models/chat?q=1"
+    assert (request.headers["x-api-key"], request.headers["x-one"]) == ("own", "1")
+    assert request.headers["x-stainless-read-timeout"] == "5"
+
+
+def test_an_odd_entry_does_not_take_the_rest_down(asker: Asker, server: ScriptedServer) -> None:
+    """Without a name it is left out; a field of the wrong kind counts as missing; unknown fields stay."""
+    server.answer(
+        envelope(
+            {"label": "nameless"},
+            {"name": " "},
+            {"name": None},
+            "not an entry",
+            {"name": "odd", "label": 5, "tags": 7, "scenes": None, "pricing": "free", "inputModalities": [1]},
+            {"name": "odder", "pricing": {"tiers": [{"input": 1, "maxInputTokens": "x"}]}, "new": {"a": 1}},
+            {"id": "as-openai", "object": "model", "owned_by": "me"},
+        )
+    )
+    page = ask_list(asker, server)
+    odd, odder, as_openai = page.data
+
+    assert (odd.id, odd.label, odd.tags, odd.scenes, odd.pricing, odd.input_modalities) == (
+        "odd",
+        None,
+        [],
+        [],
+        None,
+        [],
+    )
+    assert (odder.id, odder.new, odder.credits(prompt_tokens=1)) == ("odder", {"a": 1}, None)
+    assert (as_openai.id, as_openai.owned_by) == ("as-openai", "me")
+
+
+def test_a_model_has_a_name() -> None:
+    """The one field without which there is no model."""
+    with pytest.raises(ValidationError, match="name"):
+        ChatModel.model_validate({"label": "nameless"})
+    with pytest.raises(ValidationError, match="name"):
+        ChatModel.model_validate({"name": 5})
+
+
+def test_self_hosted_entries_have_their_tags_in_one_language() -> None:
+    """Language maps become strings; fields of such servers are kept."""
+    own = ChatModel.model_validate(SELF_HOSTED)
+
+    assert own.tags == ["Sale", "新", "", "plain"]
+    assert (own.model_extra or {})["summary"] == "s"
+    assert (own.label, own.pricing, own.fixed_image_pricing) == (None, None, [])
+
+
+@pytest.mark.parametrize("body", [{"code": 0, "data": {}}, {"code": 0}, {"code": 0, "data": None}])
+def test_an_answer_that_is_no_list_is_an_api_error(
+    asker: Asker, server: ScriptedServer, body: dict[str, Any]
+) -> None:
+    """Something else answered: that is not an empty list."""
+    server.answer(Reply(body))
+    with pytest.raises(openai.APIResponseValidationError):
+        ask_list(asker, server)
+
+
+@pytest.mark.parametrize("wanted", ["glm-5.2", "GLM-5.2", " glm - 5.2 ", "Gemini 3.1 pro preview"])
+def test_a_model_is_found_by_name_or_label(asker: Asker, site: Sandbox, wanted: str) -> None:
+    """Ignoring case and spaces."""
+    found = asker.run(
+        lambda client: client.models.retrieve(wanted), base_url=site.base_url, api_key=site.api_key
+    )
+
+    assert found.id == ("gemini-3.1-pro-preview" if "emini" in wanted else "glm-5.2")
+
+
+def test_a_name_wins_over_a_label(asker: Asker, server: ScriptedServer) -> None:
+    """What `model=` takes is looked at first."""
+    server.answer(envelope({"name": "a", "label": "b"}, {"name": "b", "label": "a"}))
+
+    assert ask_list(asker, server, lambda client: client.models.retrieve("b")).id == "b"
+
+
+def test_a_model_that_does_not_exist_names_the_closest(asker: Asker, site: Sandbox) -> None:
+    """The SDK's own error for it, with a helping hand."""
+    with pytest.raises(openai.NotFoundError, match=r"glm-5\.2") as caught:
+        asker.run(lambda c: c.models.retrieve("glm5"), base_url=site.base_url, api_key=site.api_key)
+    assert caught.value.status_code == 404
+
+
+def test_a_name_like_no_other_says_where_the_names_are(asker: Asker, server: ScriptedServer) -> None:
+    """Nothing is close to it, so nothing is suggested."""
+    server.answer(envelope(GEMINI))
+    with pytest.raises(openai.NotFoundError, match=r"None of the 1 models .* `client.models.list\(\)`"):
+        ask_list(asker, server, lambda client: client.models.retrieve("qqq"))
+
+
+def test_retrieve_can_be_read_raw(asker: Asker, site: Sandbox) -> None:
+    """The raw response of the list, parsed to the one model."""
+    raw = asker.run(
+        lambda client: client.models.with_raw_response.retrieve("glm-5.2"),
+        base_url=site.base_url,
+        api_key=site.api_key,
+    )
+
+    assert raw.parse().id == "glm-5.2"
+
+
+@pytest.mark.parametrize("follow", [True, False])
+def test_a_redirect_to_another_origin_is_not_given_the_key(
+    asker: Asker, server: ScriptedServer, other_server: ScriptedServer, follow: bool
+) -> None:
+    """Neither key header travels; within the origin both do; who follows no redirects follows none."""
+    server.answer(
+        Reply(status=307, headers={"Location": "/api/ai/moved/models/chat"}),
+        Reply(status=302, headers={"Location": f"{other_server.origin}/elsewhere"}),
+    )
+    other_server.answer(envelope(GEMINI))
+    http_client_class = openai.DefaultAsyncHttpxClient if asker.is_async else openai.DefaultHttpxClient
+
+    def ask() -> Any:
+        return asker.run(
+            list_models,
+            api_key="k",
+            base_url=server.base_url,
+            max_retries=0,
+            http_client=http_client_class(follow_redirects=follow),
+        )
+
+    if not follow:
+        with pytest.raises(openai.APIStatusError) as caught:
+            ask()
+        assert caught.value.status_code == 307
+        return
+    assert [m.id for m in ask().data] == ["gemini-3.1-pro-preview"]
+    assert [r.headers["x-api-key"] for r in server.requests] == ["k", "k"]
+    assert not {"x-api-key", "authorization"} & other_server.requests[0].headers.keys()
+
+
+def usage(prompt: int, completion: int, **details: int) -> CompletionUsage:
+    return CompletionUsage.model_validate(
+        {
+            "prompt_tokens": prompt,
+            "completion_tokens": completion,
+            "total_tokens": prompt + completion,
+            "prompt_tokens_details": details or None,
+        }
+    )
+
+
+@pytest.mark.parametrize(
+    ("tokens", "credits"),
+    [
+        (usage(385, 86), "0.067575"),
+        (usage(0, 0), "0"),
+        (usage(1000, 0, cached_tokens=400), "0.049"),
+        (usage(1000, 0, audio_tokens=500), "0.5375"),
+        (usage(1001, 1000), "1.6001"),
+    ],
+)
+def test_credits_of_a_call(tokens: CompletionUsage, credits: str) -> None:
+    """The right tier, cached and audio tokens at their own rate."""
+    priced = model(
+        pricing={
+            "tiers": [
+                {
+                    "maxInputTokens": 1000,
+                    "input": {"text": "0.075", "cacheRead": "0.01", "audio": "1"},
+                    "output": {"text": "0.45"},
+                },
+                {"input": {"text": "0.1"}, "output": {"text": "1.5"}},
+            ]
+        }
+    )
+
+    assert priced.credits(tokens) == Decimal(credits)
+
+
+def test_credits_of_a_call_that_is_only_planned() -> None:
+    """Counts in the place of a usage, before anything is spent."""
+    priced = model(pricing={"tiers": [{"input": {"text": 1, "cacheRead": 0}, "output": {"text": 2}}]})
+
+    assert priced.credits(prompt_tokens=1000, completion_tokens=500) == 2
+    assert priced.credits(prompt_tokens=1000, cached_tokens=1000) == 0
+
+
+def test_the_last_tier_takes_what_is_above_them_all() -> None:
+    """Even when it states a bound."""
+    tiers = [{"maxInputTokens": n, "input": {"text": n}, "output": {"text": 0}} for n in (1, 2)]
+
+    assert model(pricing={"tiers": tiers}).credits(prompt_tokens=1000) == 2
+
+
+def test_rates_that_are_not_listed_are_those_of_text() -> None:
+    """Cached and audio tokens cost what text does where the list says no more."""
+    priced = model(pricing={"tiers": [{"input": {"text": 1}, "output": {"text": 1}}]})
+
+    assert priced.credits(usage(1000, 0, cached_tokens=100, audio_tokens=100)) == 1
+
+
+@pytest.mark.parametrize(
+    "pricing", [None, {}, {"tiers": []}, {"tiers": [{"input": {"image": "1"}}]}, {"tiers": "x"}]
+)
+def test_without_a_price_there_are_no_credits(pricing: Any) -> None:
+    """None, not zero: nobody said that it is free."""
+    assert model(pricing=pricing).credits(usage(1, 1)) is None
+
+
+def test_a_flat_price_is_per_call() -> None:
+    """Whatever the tokens."""
+    assert ChatModel.model_validate(FLAT).credits(usage(9, 9)) == Decimal("1.5")
+    assert ChatModel.model_validate(FLAT).credits() == Decimal("1.5")

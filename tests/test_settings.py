@@ -1,0 +1,215 @@
+"""Settings: where they come from, what they accept, and how they say no."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import openai
+import pytest
+from pydantic import SecretStr, ValidationError
+
+from aitoearn_openai import OpenAI, Settings
+
+
+def key_of(settings: Settings) -> str | None:
+    return settings.api_key.get_secret_value() if settings.api_key else None
+
+
+def test_without_any_setting_the_site_is_china() -> None:
+    """The first server of the service's spec is the default, without a key."""
+    settings = Settings()
+
+    assert settings.model_dump() == {
+        "site": "cn",
+        "base_url": "https://aitoearn.cn/api/ai",
+        "api_key": None,
+        "model": None,
+        "timeout": None,
+        "max_retries": None,
+    }
+
+
+def test_each_field_comes_from_its_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`AITOEARN_` and the field's name."""
+    values = {
+        "SITE": " AI ",
+        "BASE_URL": "http://localhost:8080",
+        "API_KEY": " k-1\n",
+        "MODEL": "glm-5.2",
+        "TIMEOUT": "2.5",
+        "MAX_RETRIES": "0",
+    }
+    for name, value in values.items():
+        monkeypatch.setenv(f"AITOEARN_{name}", value)
+    settings = Settings()
+
+    assert key_of(settings) == "k-1"
+    assert settings.model_dump(exclude={"api_key"}) == {
+        "site": "ai",
+        "base_url": "http://localhost:8080/api/ai",
+        "model": "glm-5.2",
+        "timeout": 2.5,
+        "max_retries": 0,
+    }
+
+
+def test_an_empty_variable_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`AITOEARN_API_KEY=` in a shell or a compose file means that there is no key."""
+    for name in ("API_KEY", "SITE", "BASE_URL", "TIMEOUT"):
+        monkeypatch.setenv(f"AITOEARN_{name}", "")
+
+    assert Settings() == Settings(site="cn")
+    assert Settings(api_key=SecretStr("  ")).api_key is None
+
+
+@pytest.mark.parametrize("host", ["aitoearn.cn", "aitoearn.ai"])
+@pytest.mark.parametrize(
+    "pasted",
+    [
+        "https://{}",
+        "https://{}/",
+        "https://{}/api",
+        "https://{}/api/",
+        "https://{}/api/ai",
+        "https://{}/api/ai/",
+        "https://{}/api/ai//",
+        " https://{}/api/ai/chat/completions \n",
+        "https://{}/api/ai/models/chat/",
+        "https://{}:443/api/ai/images/generations?x=1#y",
+        "HTTPS://{}/v1",
+    ],
+)
+def test_every_pasted_form_of_a_site_leads_to_its_base_url(pasted: str, host: str) -> None:
+    """The service's guides show its address in many forms; people paste each."""
+    assert Settings(base_url=pasted.format(host)).base_url == f"https://{host}/api/ai"
+
+
+@pytest.mark.parametrize(
+    ("pasted", "base_url"),
+    [
+        ("http://localhost:8080", "http://localhost:8080/api/ai"),
+        ("http://localhost:8080/api/ai/chat/completions", "http://localhost:8080/api/ai"),
+        ("http://[::1]:8080/api", "http://[::1]:8080/api/ai"),
+        ("https://gateway.example/v1", "https://gateway.example/v1"),
+        ("https://gateway.example/a/b/?tenant=1", "https://gateway.example/a/b?tenant=1"),
+        ("https://aitoearn.cn:8443/other", "https://aitoearn.cn:8443/other"),
+    ],
+)
+def test_a_server_of_ones_own_keeps_its_other_paths(pasted: str, base_url: str) -> None:
+    """Only the service's own paths are completed."""
+    assert Settings(base_url=pasted).base_url == base_url
+
+
+@pytest.mark.parametrize(
+    ("pasted", "advice"),
+    [
+        ("aitoearn.cn", "https://aitoearn.cn"),
+        ("localhost:8080", "http://localhost:8080"),
+        ("ftp://aitoearn.cn", "with its scheme"),
+        ("https://", "with its scheme"),
+        ("http://aitoearn.ai/api", "write https://aitoearn.ai"),
+        ("https://me:hunter2@host.example/x", "https://host.example"),
+        ("http://host.example:99999", "not an address"),
+        ("http://[::1", "not an address"),
+    ],
+)
+def test_an_address_that_cannot_be_right_is_refused_with_what_to_write(
+    pasted: str, advice: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The refusal names the variable and never repeats a password."""
+    monkeypatch.setenv("AITOEARN_BASE_URL", pasted)
+    with pytest.raises(openai.OpenAIError) as caught:
+        OpenAI(api_key="k")
+
+    assert "AITOEARN_BASE_URL" in str(caught.value)
+    assert advice in str(caught.value)
+    assert "hunter2" not in str(caught.value)
+
+
+def test_the_sandbox_needs_no_key() -> None:
+    """Its address and its key come with the name of the site."""
+    settings = Settings(site="sandbox")
+
+    assert settings.base_url == "http://127.0.0.1:8378/api/ai"
+    assert key_of(settings) == "sandbox"
+
+
+def test_a_real_key_never_goes_to_the_sandbox(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`AITOEARN_SITE=sandbox` beside a key of a real site sends the sandbox's own."""
+    monkeypatch.setenv("AITOEARN_API_KEY", "real")
+
+    assert key_of(Settings(site="sandbox")) == "sandbox"
+    assert key_of(Settings(site="sandbox", base_url="http://localhost:1/x")) == "real"
+
+
+def test_a_dotenv_file_in_the_working_directory_is_not_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A stranger's directory cannot send the user's key to a host of its choice."""
+    (tmp_path / ".env").write_text("AITOEARN_BASE_URL=https://evil.example\n")
+    monkeypatch.chdir(tmp_path)
+
+    assert Settings().base_url == "https://aitoearn.cn/api/ai"
+
+
+def test_a_dotenv_file_is_read_when_it_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By `AITOEARN_ENV_FILE` or by `_env_file`; variables win over the file."""
+    file = tmp_path / "my.env"
+    file.write_text("AITOEARN_SITE=ai\nAITOEARN_API_KEY=from-file\nOPENAI_API_KEY=sk\n", "utf-8")
+    monkeypatch.setenv("AITOEARN_API_KEY", "from-variable")
+    named = Settings(_env_file=file)
+    monkeypatch.setenv("AITOEARN_ENV_FILE", str(file))
+
+    assert named.site == Settings().site == "ai"
+    assert key_of(Settings()) == "from-variable"
+
+
+def test_a_named_dotenv_file_that_is_missing_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A typing error there must not silently mean other settings."""
+    monkeypatch.setenv("AITOEARN_ENV_FILE", "no/such.env")
+    with pytest.raises(openai.OpenAIError, match=r"AITOEARN_ENV_FILE: there is no file 'no/such\.env'"):
+        OpenAI()
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "allowed"),
+    [
+        ("SITE", "us", "'cn', 'ai' or 'sandbox'"),
+        ("TIMEOUT", "-1", "greater than 0"),
+        ("TIMEOUT", "inf", "finite"),
+        ("MAX_RETRIES", "many", "integer"),
+        ("API_KEY", "two words", "no spaces, quotes"),
+        ("API_KEY", '"quoted"', "no spaces, quotes"),
+        ("API_KEY", "clé", "ASCII"),
+        ("API_KEY", "a\nb", "no spaces, quotes"),
+    ],
+)
+def test_a_bad_value_names_its_variable_and_what_is_allowed(
+    name: str, value: str, allowed: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One error from the constructor, without the value and without a chain that holds it."""
+    monkeypatch.setenv(f"AITOEARN_{name}", value)
+    with pytest.raises(openai.OpenAIError) as caught:
+        OpenAI()
+
+    assert f"AITOEARN_{name}: " in str(caught.value)
+    assert allowed in str(caught.value)
+    assert caught.value.__context__ is None
+    if name == "API_KEY":
+        assert value not in str(caught.value)
+
+
+def test_all_bad_values_are_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody mends a configuration one start at a time."""
+    monkeypatch.setenv("AITOEARN_SITE", "us")
+    monkeypatch.setenv("AITOEARN_TIMEOUT", "soon")
+    with pytest.raises(openai.OpenAIError, match=r"AITOEARN_SITE: .*; AITOEARN_TIMEOUT: "):
+        OpenAI()
+
+
+def test_no_secret_shows_in_settings_or_their_errors() -> None:
+    """Neither in `repr` nor in pydantic's own error."""
+    assert "hidden" not in repr(Settings(api_key=SecretStr("hidden")))
+    with pytest.raises(ValidationError) as caught:
+        Settings(api_key=SecretStr("hid den"), base_url="https://u:hid@den.example")
+    assert "hid" not in str(caught.value)
