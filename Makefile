@@ -1,0 +1,26 @@
+# Everything here needs Python 3.10 or later and make; the rest is installed into .venv.
+PYTHON ?= python3
+BIN = .venv/bin
+
+.PHONY: demo test check record
+
+demo: .venv/installed  ## Show what the package does, against its sandbox: no key, no network.
+	@$(BIN)/aitoearn-openai demo
+
+test: .venv/installed  ## Run the tests, with coverage.
+	@$(BIN)/python -m pytest --cov
+
+check: .venv/installed  ## Lint, formatting and types.
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+
+record: .venv/installed  ## Record the cassettes anew: against the sandbox, or as cassettes/README.md says.
+	@rm -f cassettes/*.yaml
+	@$(BIN)/python -m pytest --record-mode=once tests/test_cassettes.py
+
+.venv/installed: pyproject.toml
+	@echo "Installing into .venv ..."
+	@$(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@
