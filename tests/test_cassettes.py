@@ -17,10 +17,12 @@ from conftest import Asker, complete, list_models, stream
 CASSETTES = Path(__file__).parent.parent / "cassettes"
 LIVE_SITE = os.environ.get("AITOEARN_RECORD_SITE")
 LIVE_KEY = os.environ.get("AITOEARN_API_KEY")
+KEY_HEADERS = ["authorization", "x-api-key", "cookie"]
+TELLTALES = ["arch", "async", "lang", "os", "package-version", "runtime", "runtime-version"]  # of a machine
 VCR: dict[str, Any] = {
     # Recorded on any site, replayed as any site.
     "match_on": ["method", "path", "body"],
-    "filter_headers": ["authorization", "x-api-key", "cookie", "user-agent"],
+    "filter_headers": [*KEY_HEADERS, "user-agent", *(f"x-stainless-{name}" for name in TELLTALES)],
     "decode_compressed_response": True,
 }
 MODEL = "glm-5.2"

@@ -142,6 +142,14 @@ def test_a_real_key_never_goes_to_the_sandbox(monkeypatch: pytest.MonkeyPatch) -
     assert key_of(Settings(site="sandbox", base_url="http://localhost:1/x")) == "real"
 
 
+def test_a_site_in_code_wins_over_the_base_url_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`Settings(site="ai")` means that site; the base URL wins over a site from the same place only."""
+    monkeypatch.setenv("AITOEARN_BASE_URL", "http://localhost:8080")
+
+    assert Settings(site="ai").base_url == "https://aitoearn.ai/api/ai"
+    assert Settings(site="ai", base_url="http://h.example").base_url == "http://h.example/api/ai"
+
+
 def test_a_dotenv_file_in_the_working_directory_is_not_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -12,6 +12,7 @@ from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_va
 from pydantic_settings import (
     BaseSettings,
     DotEnvSettingsSource,
+    InitSettingsSource,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
     SettingsError,
@@ -164,7 +165,9 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Add the `.env` file that `AITOEARN_ENV_FILE` names; pydantic-settings calls this."""
+        """Add the `.env` file that `AITOEARN_ENV_FILE` names, and let a site in code win over its variables."""
+        if isinstance(init_settings, InitSettingsSource) and "site" in init_settings.init_kwargs:
+            init_settings.init_kwargs.setdefault("base_url", "")
         named = os.environ.get(f"{ENV_PREFIX}ENV_FILE")
         if named and getattr(dotenv_settings, "env_file", None) is None:
             if not os.path.isfile(named):

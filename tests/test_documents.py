@@ -1,0 +1,77 @@
+"""The documents: their snippets run, and their tables say what the code says."""
+
+from __future__ import annotations
+
+import doctest
+import importlib
+import pkgutil
+import re
+from pathlib import Path
+
+import pytest
+
+import aitoearn_openai
+from aitoearn_openai import sandbox
+from aitoearn_openai._errors import STATUS
+from aitoearn_openai._settings import Settings
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text("utf-8")
+SNIPPETS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+MODULES = [
+    module.name
+    for module in pkgutil.walk_packages(aitoearn_openai.__path__, "aitoearn_openai.")
+    if not module.name.endswith("__main__")
+]
+
+
+@pytest.mark.parametrize("number", range(len(SNIPPETS)))
+def test_each_snippet_of_the_readme_runs_as_it_stands(
+    number: int, site: sandbox.Sandbox, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With nothing but the settings that the README tells of."""
+    monkeypatch.setenv("AITOEARN_SITE", "sandbox")
+    monkeypatch.setenv("AITOEARN_BASE_URL", site.base_url)
+    exec(compile(SNIPPETS[number], f"README.md, snippet {number + 1}", "exec"), {})
+
+    if "print(" in SNIPPETS[number]:
+        assert capsys.readouterr().out
+
+
+def test_the_snippets_show_what_they_say(
+    site: sandbox.Sandbox, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The error's comment is its output."""
+    monkeypatch.setenv("AITOEARN_SITE", "sandbox")
+    monkeypatch.setenv("AITOEARN_BASE_URL", site.base_url)
+    (snippet,) = [each for each in SNIPPETS if "fail-12001" in each]
+    exec(snippet, {})
+
+    assert capsys.readouterr().out.startswith("402 12001 ")
+
+
+def test_the_readme_names_every_setting() -> None:
+    """By its variable and its field."""
+    for field in Settings.model_fields:
+        assert f"| `AITOEARN_{field.upper()}` | `{field}`" in README
+
+
+def test_the_readme_names_every_code() -> None:
+    """The table of codes is the code's."""
+    table = README.partition("## Errors")[2].partition("## The sandbox")[0]
+
+    assert {int(code) for code in re.findall(r"\b1\d{4}\b", table)} == set(STATUS)
+
+
+def test_the_readme_names_every_way_to_fail() -> None:
+    """Each name of the sandbox, or the pattern that it is one of."""
+    told = set(re.findall(r"`((?:fail|slow)-[a-z0-9-]*)`", README))
+    patterns = {re.sub(r"\d+$", "", name) for name in sandbox.FAILURES}
+
+    assert patterns <= told | {re.sub(r"\d+$", "", name) for name in told}
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_examples_of_docstrings_run(name: str) -> None:
+    """As a reader would try them."""
+    assert doctest.testmod(importlib.import_module(name)).failed == 0
