@@ -22,5 +22,5 @@ record: .venv/installed  ## Record the cassettes anew: against the sandbox, or a
 .venv/installed: pyproject.toml
 	@echo "Installing into .venv ..."
 	@$(PYTHON) -m venv .venv
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check --editable '.[dev]'
 	@touch $@
