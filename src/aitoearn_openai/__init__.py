@@ -1,10 +1,72 @@
-"""The OpenAI Python SDK, ready for AiToEarn."""
+"""The OpenAI Python SDK, ready for AiToEarn.
+
+`from aitoearn_openai import OpenAI`, or `import aitoearn_openai as openai`: what is not defined here is the SDK's own.
+"""
 
 from __future__ import annotations
 
-from ._client import AsyncOpenAI, OpenAI
+from collections.abc import Callable as _Callable, Mapping as _Mapping
+from typing import TYPE_CHECKING as _TYPE_CHECKING, Any as _Any
+
+import openai as _openai
+
+from ._client import AsyncOpenAI, AsyncOpenAI as AsyncClient, OpenAI, OpenAI as Client
 from ._models import ChatModel
 from ._settings import Settings
 from ._version import __version__
 
-__all__ = ["AsyncOpenAI", "ChatModel", "OpenAI", "Settings", "__version__"]
+if not _TYPE_CHECKING:
+    from ._module import __dir__, __getattr__  # noqa: F401 - asked for by Python
+else:  # What `__getattr__` finds, for type checkers and editors. The first binding of a name counts for mypy,
+    # the last for pyright.
+    from openai import *  # type: ignore[assignment]
+    from openai import (
+        APIResponse as APIResponse,
+        AssistantEventHandler as AssistantEventHandler,
+        AsyncAPIResponse as AsyncAPIResponse,
+        AsyncAssistantEventHandler as AsyncAssistantEventHandler,
+        AsyncAzureOpenAI as AsyncAzureOpenAI,
+        AzureOpenAI as AzureOpenAI,
+        HttpxBinaryResponseContent as HttpxBinaryResponseContent,
+        __all__ as __all__,
+        audio as audio,
+        batches as batches,
+        beta as beta,
+        chat as chat,
+        completions as completions,
+        embeddings as embeddings,
+        files as files,
+        fine_tuning as fine_tuning,
+        images as images,
+        moderations as moderations,
+        pydantic_function_tool as pydantic_function_tool,
+        responses as responses,
+        uploads as uploads,
+        vector_stores as vector_stores,
+    )
+
+    from ._client import (
+        AsyncOpenAI as AsyncClient,
+        AsyncOpenAI as AsyncOpenAI,
+        OpenAI as Client,
+        OpenAI as OpenAI,
+    )
+    from ._resource import Models as _Models
+
+    models: _Models
+
+# The settings of the client behind the module, as `openai.api_key` and the others are of the SDK's.
+admin_api_key: str | None = None
+api_key: str | _Callable[[], str] | None = None
+base_url: str | None = None
+default_headers: _Mapping[str, str] | None = None
+default_query: _Mapping[str, object] | None = None
+http_client: _Any = None
+max_retries: int = _openai.DEFAULT_MAX_RETRIES
+organization: str | None = None
+project: str | None = None
+timeout: float | _openai.Timeout | None = _openai.DEFAULT_TIMEOUT
+webhook_secret: str | None = None
+
+__all__ = ["AsyncClient", "AsyncOpenAI", "ChatModel", "Client", "OpenAI", "Settings", "__version__"]
+__all__ += _openai.__all__

@@ -12,6 +12,7 @@ What is private, why, and since when it is so (checked on openai 1.109.1, 2.54.0
 - `_make_status_error`: where each service words its errors.
 - `_make_sse_decoder`, `SSEDecoder`, `ServerSentEvent`: where each service's stream is decoded.
 - `_custom_headers`, `_ambient_authorizations`: what the SDK took from `OPENAI_CUSTOM_HEADERS`.
+- `LazyProxy`: what stands for a resource of the module until it is used.
 - `RAW_RESPONSE_HEADER`: marks the requests whose body the caller wants unread.
 """
 
@@ -27,6 +28,7 @@ import openai
 from openai._base_client import AsyncPaginator
 from openai._constants import RAW_RESPONSE_HEADER
 from openai._streaming import ServerSentEvent, SSEDecoder
+from openai._utils import LazyProxy
 
 from ._errors import Failure, failure_in
 from ._settings import site_hint
@@ -43,6 +45,7 @@ __all__ = [
     "MODEL_LIST_PATH",
     "AsyncClient",
     "AsyncPaginator",
+    "LazyProxy",
     "SyncClient",
     "forget_openai",
     "model_list_options",

@@ -1,0 +1,82 @@
+"""`import aitoearn_openai as openai`: every public name of the SDK's module, and a client behind the module."""
+
+from __future__ import annotations
+
+import atexit
+import inspect
+import sys
+from functools import cache, cached_property
+from typing import Any
+
+import openai
+
+from ._client import OpenAI
+from ._sdk import LazyProxy
+
+_PACKAGE = __name__.rpartition(".")[0]
+_SETTINGS = (
+    "admin_api_key",
+    "api_key",
+    "base_url",
+    "default_headers",
+    "default_query",
+    "http_client",
+    "max_retries",
+    "organization",
+    "project",
+    "timeout",
+    "webhook_secret",
+)
+_latest: tuple[dict[str, Any], OpenAI] | None = None
+
+
+def client() -> OpenAI:
+    """The client behind the module's resources, of the module's settings as they are now."""
+    global _latest
+    module = vars(sys.modules[_PACKAGE])
+    given = {name: module[name] for name in _SETTINGS if module[name] is not _DEFAULTS[name]}
+    if _latest is None or _latest[0] != given:
+        _latest = given, OpenAI(**{"http_client": _pool(), **given})
+    return _latest[1]
+
+
+@cache
+def _pool() -> Any:
+    """The connections of the module's client, which outlive a change of its settings."""
+    pool = openai.DefaultHttpxClient()
+    atexit.register(pool.close)
+    return pool
+
+
+_DEFAULTS = {
+    **dict.fromkeys(_SETTINGS),
+    "max_retries": openai.DEFAULT_MAX_RETRIES,
+    "timeout": openai.DEFAULT_TIMEOUT,
+}
+"""The module's settings until somebody assigns others, as the SDK has them: then `AITOEARN_*` settings hold."""
+
+
+class _Resource(LazyProxy[Any]):
+    """A resource of `client()`, looked up whenever it is used."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __load__(self) -> Any:
+        return getattr(client(), self._name)
+
+
+def __getattr__(name: str) -> Any:
+    """What the package does not define itself: a resource of the client, or else the SDK's own object."""
+    is_public = not name.startswith("_") or name in openai.__all__
+    if not is_public or not hasattr(openai, name):
+        raise AttributeError(f"module {_PACKAGE!r} has no attribute {name!r}")
+    if isinstance(inspect.getattr_static(OpenAI, name, None), cached_property):
+        return _Resource(name)
+    if name in openai.__annotations__:
+        return None  # A setting of the SDK's module for another cloud: its state is not looked at.
+    return getattr(openai, name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*vars(sys.modules[_PACKAGE]), *(name for name in dir(openai) if not name.startswith("_"))})

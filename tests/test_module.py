@@ -1,0 +1,169 @@
+"""`import aitoearn_openai as openai`: every name that existing code reaches the SDK by."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import subprocess
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import openai
+import pytest
+
+import aitoearn_openai
+from aitoearn_openai import _module
+from aitoearn_openai.sandbox import Sandbox
+from conftest import MESSAGES, Reply, ScriptedServer
+
+OURS = {"OpenAI", "AsyncOpenAI", "Client", "AsyncClient"}
+STATE = {name for name in openai.__annotations__ if not name.startswith("_")}
+RESOURCES = {
+    name
+    for name in dir(openai)
+    if isinstance(inspect.getattr_static(openai.OpenAI, name, None), functools.cached_property)
+}
+PUBLIC = [name for name in dir(openai) if not name.startswith("_")]
+COMPLETION = Reply({"id": "1", "object": "chat.completion", "choices": [], "model": "m", "created": 1})
+
+
+@pytest.fixture(autouse=True)
+def fresh_module(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Settings of the module that a test assigns end with it."""
+    monkeypatch.setattr(_module, "_latest", None)
+    before = {name: getattr(aitoearn_openai, name) for name in _module._SETTINGS}
+    yield
+    vars(aitoearn_openai).update(before)
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_each_name_of_the_sdk_is_ours_or_the_very_same(name: str) -> None:
+    """Clients, module settings and resources are ours; anything else is the SDK's own object."""
+    found = getattr(aitoearn_openai, name)
+
+    if name in OURS:
+        assert issubclass(found, getattr(openai, name))
+        assert found.__module__.startswith("aitoearn_openai")
+    elif name in RESOURCES:
+        assert type(found).__module__ == "aitoearn_openai._module"
+    elif name in STATE:
+        assert found == _module._DEFAULTS.get(name)
+    else:
+        assert found is getattr(openai, name)
+
+
+def test_dir_and_star_import_agree() -> None:
+    """What `dir()` shows can be had, and `*` brings each name of the SDK's `*`."""
+    shown = dir(aitoearn_openai)
+    star: dict[str, Any] = {}
+    exec("from aitoearn_openai import *", star)
+
+    assert set(PUBLIC) <= set(shown)
+    assert all(hasattr(aitoearn_openai, name) for name in shown)
+    assert set(openai.__all__) | {"ChatModel", "Settings"} <= star.keys()
+    assert star["OpenAI"] is aitoearn_openai.OpenAI
+    assert star["RateLimitError"] is openai.RateLimitError
+
+
+@pytest.mark.parametrize("name", ["nonsense", "_base_client", "__nonsense__"])
+def test_a_name_that_is_not_there_is_an_attribute_error(name: str) -> None:
+    """Also the SDK's private modules: this is its public face."""
+    with pytest.raises(AttributeError, match=name):
+        getattr(aitoearn_openai, name)
+
+
+def test_errors_are_caught_across_both_modules(site: Sandbox) -> None:
+    """`except openai.APIStatusError` means the same in code that was swapped and code that was not."""
+    client = aitoearn_openai.Client(base_url=site.base_url, api_key=site.api_key, max_retries=0)
+    with client, pytest.raises(openai.APIStatusError) as caught:
+        client.chat.completions.create(model="fail-12001", messages=MESSAGES)
+    assert isinstance(caught.value, aitoearn_openai.APIStatusError)
+
+
+def test_the_module_is_a_client(site: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`openai.chat.completions.create(...)` and `openai.models.list()`, from settings alone."""
+    monkeypatch.setenv("AITOEARN_BASE_URL", site.base_url)
+    monkeypatch.setenv("AITOEARN_API_KEY", site.api_key)
+    answer = aitoearn_openai.chat.completions.create(model="glm-5.2", messages=MESSAGES)
+
+    assert answer.choices[0].message.content
+    assert "glm-5.2" in {model.id for model in aitoearn_openai.models.list()}
+    assert aitoearn_openai.models.retrieve("GLM 5.2").credits(answer.usage)
+
+
+def test_a_resource_can_be_imported_before_there_is_a_key(
+    site: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Programs import first and configure later."""
+    from aitoearn_openai import chat
+
+    with pytest.raises(openai.OpenAIError, match="AITOEARN_API_KEY"):
+        chat.completions.create(model="glm-5.2", messages=MESSAGES)
+    monkeypatch.setattr(aitoearn_openai, "api_key", site.api_key)
+    monkeypatch.setattr(aitoearn_openai, "base_url", site.base_url)
+
+    assert chat.completions.create(model="glm-5.2", messages=MESSAGES).choices
+
+
+def test_module_settings_can_change_at_any_time(
+    server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each call has those of its moment; the SDK's own are neither read nor written."""
+    theirs = {name: getattr(openai, name) for name in STATE}
+    monkeypatch.setattr(openai, "api_key", "of-openai")
+    server.answer(COMPLETION)
+    aitoearn_openai.base_url = server.base_url
+
+    def ask(**settings: Any) -> Any:
+        vars(aitoearn_openai).update(settings)
+        aitoearn_openai.chat.completions.create(model="m", messages=MESSAGES)
+        return server.requests[-1]
+
+    assert ask(api_key="a").headers["authorization"] == "Bearer a"
+    assert ask(api_key=lambda: "b").headers["authorization"] == "Bearer b"
+    assert ask(default_headers={"X-Mine": "1"}).headers["x-mine"] == "1"
+    assert ask(default_query={"q": "1"}).path.endswith("?q=1")
+    assert ask(timeout=7).headers["x-stainless-read-timeout"] == "7"
+    assert "x-stainless-read-timeout" not in ask(timeout=None).headers
+    assert ask(organization="org-of-mine").headers["openai-organization"] == "org-of-mine"
+    monkeypatch.setattr(openai, "api_key", theirs["api_key"])
+    assert theirs == {name: getattr(openai, name) for name in STATE}
+
+
+def test_the_client_of_the_module_stays_while_its_settings_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One connection pool for all calls, a new client only for new settings."""
+    monkeypatch.setattr(aitoearn_openai, "api_key", "a")
+    first, second = _module.client(), _module.client()
+    monkeypatch.setattr(aitoearn_openai, "max_retries", 9)
+
+    assert first is second
+    assert _module.client() is not first
+    assert _module.client().max_retries == 9
+
+
+def test_an_http_client_of_the_module_is_used(
+    server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`openai.http_client = ...`."""
+    server.answer(COMPLETION)
+    monkeypatch.setattr(aitoearn_openai, "api_key", "a")
+    monkeypatch.setattr(aitoearn_openai, "base_url", server.base_url)
+    with openai.DefaultHttpxClient(headers={"X-Pool": "mine"}) as pool:
+        monkeypatch.setattr(aitoearn_openai, "http_client", pool)
+        aitoearn_openai.chat.completions.create(model="m", messages=MESSAGES)
+
+    assert server.requests[0].headers["x-pool"] == "mine"
+
+
+def test_importing_reads_no_settings_and_loads_no_resources() -> None:
+    """An import costs what the SDK's does, and cannot fail for a bad variable."""
+    code = (
+        "import sys, openai; before = set(sys.modules); import aitoearn_openai;"
+        "print(sorted(name for name in set(sys.modules) - before if name.startswith('openai.')))"
+    )
+    shown = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env={"AITOEARN_SITE": "x"}
+    )
+
+    assert shown.stdout.strip() == "[]"
