@@ -15,10 +15,8 @@ from ._models import ChatModel
 from ._settings import Settings
 from ._version import __version__
 
-if not _TYPE_CHECKING:
-    from ._module import __dir__, __getattr__  # noqa: F401 - asked for by Python
-else:  # What `__getattr__` finds, for type checkers and editors. The first binding of a name counts for mypy,
-    # the last for pyright.
+if _TYPE_CHECKING:
+    # What `__getattr__` finds. The first binding of a name counts for mypy, the last for pyright.
     from openai import *  # type: ignore[assignment]
     from openai import (
         APIResponse as APIResponse,
@@ -54,6 +52,8 @@ else:  # What `__getattr__` finds, for type checkers and editors. The first bind
     from ._resource import Models as _Models
 
     models: _Models
+else:
+    from ._module import __dir__, __getattr__  # noqa: F401 - asked for by Python
 
 # The settings of the client behind the module, as `openai.api_key` and the others are of the SDK's.
 admin_api_key: str | None = None

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import cached_property, wraps
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 import openai
 
-from ._sdk import AsyncClient, SyncClient, forget_openai
+from ._sdk import AsyncClient, SyncClient, forget_openai, pool_of
 from ._settings import Settings, load, missing_key
 
 if TYPE_CHECKING:
@@ -17,10 +18,30 @@ if TYPE_CHECKING:
     from ._resource import AsyncModels, Models
 
 
+class _Key(str):
+    """A key that does not show where frames and arguments are shown."""
+
+    def __repr__(self) -> str:
+        return "'**********'"
+
+
+class _SettingsKey(_Key):
+    """A key that the caller did not write down: it does not travel with the client."""
+
+
+_own_pools: WeakKeyDictionary[Any, Settings | None] = WeakKeyDictionary()
+"""The HTTP clients that the SDK made for ours, and the settings of the client that each was made for."""
+
+
 def _construct(client: Any, construct: Callable[..., None], arguments: dict[str, Any]) -> None:
     """Construct a client as the SDK does, with settings in the place of what the caller left open."""
     settings: Settings | None = arguments.pop("_settings", None)
-    given = {name: value for name, value in arguments.items() if not isinstance(value, openai.NotGiven)}
+    for name, value in list(arguments.items()):
+        if isinstance(value, openai.NotGiven):
+            del arguments[name]
+        elif name == "api_key" and type(value) is str:
+            arguments[name] = _Key(value)
+    given = client._given = dict(arguments)
 
     def is_open(name: str, *rivals: str) -> bool:
         return all(given.get(key) is None for key in (name, *rivals, "provider"))
@@ -34,19 +55,76 @@ def _construct(client: Any, construct: Callable[..., None], arguments: dict[str,
             if not settings.api_key and is_open("admin_api_key") and given.get("_enforce_credentials", True):
                 raise openai.OpenAIError(missing_key(settings))
             # An empty key, unlike None, keeps the SDK from reading OPENAI_API_KEY.
-            given["api_key"] = settings.api_key.get_secret_value() if settings.api_key else ""
+            arguments["api_key"] = _SettingsKey(
+                settings.api_key.get_secret_value() if settings.api_key else ""
+            )
         if url_is_open:
-            given["base_url"] = settings.base_url
+            arguments["base_url"] = settings.base_url
         if settings.max_retries is not None:
-            given.setdefault("max_retries", settings.max_retries)
-    construct(**given)
+            arguments.setdefault("max_retries", settings.max_retries)
+    construct(**arguments)
     forget_openai(client, given)
     # The SDK takes the timeout of an `http_client` that has one of its own, and so do we.
     if settings and settings.timeout and "timeout" not in given and client.timeout == openai.DEFAULT_TIMEOUT:
         client.timeout = settings.timeout
+    if is_open("http_client"):
+        _own_pools[pool_of(client)] = settings
 
 
-class OpenAI(SyncClient):
+def _arrive(client_class: Any, options: dict[str, Any]) -> Any:
+    return client_class(**options)
+
+
+class _Ours:
+    """What both clients have beyond the SDK's."""
+
+    @classmethod
+    def from_settings(cls, settings: Settings, **overrides: Any) -> Self:
+        """A client of these settings, such as for a second site; `overrides` are the constructor's arguments.
+
+        Example:
+            >>> OpenAI.from_settings(Settings(site="ai", api_key="...")).base_url
+            URL('https://aitoearn.ai/api/ai/')
+        """
+        return cls(_settings=settings, **overrides)  # type: ignore[call-arg]
+
+    def __reduce__(self: Any) -> tuple[Any, ...]:
+        """Pickle the client's options, so that another process can have the same client.
+
+        A key given in code travels with it. What came from settings, the key above all, does not: the other
+        side reads its own `AITOEARN_*`.
+
+        Raises:
+            TypeError: for a client with an `http_client` of its own.
+        """
+        # A copy is given every option as it is now, except `_strict_response_validation` and its like.
+        options = {name: value for name, value in self._given.items() if name.startswith("_")}
+        options |= self.copy()._given
+        pool = options.pop("http_client")
+        if pool not in _own_pools:
+            raise TypeError(
+                "a client with an http_client of its own cannot be pickled: construct it where it is used"
+            )
+        options["base_url"] = str(options["base_url"])
+        if settings := _own_pools[pool]:
+            settled = settings.model_dump(include={"max_retries", "timeout"}, exclude_none=True)
+            settled["base_url"] = f"{settings.base_url}/"
+            options = {name: value for name, value in options.items() if value != settled.get(name, _Ours)}
+        kept = {
+            name: value
+            for name, value in options.items()
+            if not isinstance(value, _SettingsKey) and (value is not None or name == "timeout")
+        }
+        return _arrive, (type(self), kept)
+
+    def __copy__(self: Any) -> Any:
+        return self.copy()
+
+    def __deepcopy__(self: Any, memo: object) -> Any:
+        return self.copy()
+
+
+class OpenAI(_Ours, SyncClient):
     """`openai.OpenAI` for AiToEarn: the same class with other defaults.
 
     The key, base URL, timeout and retries come from `AITOEARN_*` settings (see `Settings`); an argument wins
@@ -68,16 +146,6 @@ class OpenAI(SyncClient):
         def __init__(self, **arguments):
             _construct(self, super().__init__, arguments)
 
-    @classmethod
-    def from_settings(cls, settings: Settings, **overrides: Any) -> Self:
-        """A client of these settings, such as for a second site; `overrides` are the constructor's arguments.
-
-        Example:
-            >>> OpenAI.from_settings(Settings(site="ai", api_key="...")).base_url
-            URL('https://aitoearn.ai/api/ai/')
-        """
-        return cls(_settings=settings, **overrides)  # type: ignore[call-arg]
-
     @cached_property
     def models(self) -> Models:
         """The chat models that the service offers."""
@@ -86,7 +154,7 @@ class OpenAI(SyncClient):
         return Models(self)
 
 
-class AsyncOpenAI(AsyncClient):
+class AsyncOpenAI(_Ours, AsyncClient):
     """`openai.AsyncOpenAI` for AiToEarn: the same class with other defaults, as `OpenAI` here is.
 
     Raises:
@@ -98,11 +166,6 @@ class AsyncOpenAI(AsyncClient):
         @wraps(openai.AsyncOpenAI.__init__, assigned=("__annotations__",))
         def __init__(self, **arguments):
             _construct(self, super().__init__, arguments)
-
-    @classmethod
-    def from_settings(cls, settings: Settings, **overrides: Any) -> Self:
-        """A client of these settings, such as for a second site; `overrides` are the constructor's arguments."""
-        return cls(_settings=settings, **overrides)  # type: ignore[call-arg]
 
     @cached_property
     def models(self) -> AsyncModels:

@@ -11,6 +11,7 @@ What is private, why, and since when it is so (checked on openai 1.109.1, 2.54.0
 - `_process_response_data`: every decoded answer and streamed chunk, on its way to its type.
 - `_make_status_error`: where each service words its errors.
 - `_make_sse_decoder`, `SSEDecoder`, `ServerSentEvent`: where each service's stream is decoded.
+- `_client`: the HTTP client, given or made by the SDK.
 - `_custom_headers`, `_ambient_authorizations`: what the SDK took from `OPENAI_CUSTOM_HEADERS`.
 - `LazyProxy`: what stands for a resource of the module until it is used.
 - `RAW_RESPONSE_HEADER`: marks the requests whose body the caller wants unread.
@@ -49,6 +50,7 @@ __all__ = [
     "SyncClient",
     "forget_openai",
     "model_list_options",
+    "pool_of",
 ]
 
 MODEL_LIST_PATH = "/models/chat"
@@ -356,6 +358,11 @@ def forget_openai(client: openai.OpenAI | openai.AsyncOpenAI, given: Mapping[str
     own.update({name: given.get(name) for name in read if name in own})
     own["_custom_headers"] = given.get("default_headers") or {}
     own["_ambient_authorizations"] = frozenset()
+
+
+def pool_of(client: openai.OpenAI | openai.AsyncOpenAI) -> Any:
+    """The HTTP client that holds the connections of a client."""
+    return client._client
 
 
 def model_list_options(

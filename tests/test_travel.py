@@ -1,0 +1,146 @@
+"""Clients travel: to another process by pickle, and within one by `copy`."""
+
+from __future__ import annotations
+
+import copy
+import os
+import pickle
+import subprocess
+import sys
+from typing import Any
+
+import openai
+import pytest
+
+from aitoearn_openai import OpenAI, Settings
+from aitoearn_openai.sandbox import Sandbox
+from conftest import MESSAGES, Asker, complete
+
+
+def there_and_back(client: Any) -> Any:
+    return pickle.loads(pickle.dumps(client))
+
+
+def test_a_client_arrives_with_the_same_options(asker: Asker) -> None:
+    """All that its constructor took, and what was changed since."""
+    client = asker.client(
+        api_key="k",
+        base_url="http://h.example/x",
+        organization="o",
+        project="p",
+        timeout=openai.Timeout(9, connect=1),
+        max_retries=7,
+        default_headers={"X-Mine": "1"},
+        default_query={"q": "1"},
+        _strict_response_validation=True,
+    )
+    client.max_retries = 8
+    arrived = there_and_back(client)
+
+    assert type(arrived) is type(client)
+    for name in ("api_key", "base_url", "organization", "project", "timeout", "max_retries", "default_query"):
+        assert getattr(arrived, name) == getattr(client, name)
+    assert arrived.default_headers["X-Mine"] == "1"
+    assert arrived._strict_response_validation
+
+
+def test_no_timeout_arrives_as_no_timeout(asker: Asker) -> None:
+    """None is an option too."""
+    assert there_and_back(asker.client(api_key="k", timeout=None)).timeout is None
+
+
+def test_what_came_from_settings_does_not_travel(asker: Asker, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither from the client nor from copies of it: the other side reads its own."""
+    monkeypatch.setenv("AITOEARN_API_KEY", "key-of-here")
+    monkeypatch.setenv("AITOEARN_BASE_URL", "http://here.example")
+    monkeypatch.setenv("AITOEARN_TIMEOUT", "11")
+    client = asker.client()
+    travelling = [pickle.dumps(each) for each in (client, client.with_options(max_retries=4).copy())]
+    monkeypatch.setenv("AITOEARN_API_KEY", "key-of-there")
+    monkeypatch.setenv("AITOEARN_BASE_URL", "http://there.example")
+    monkeypatch.setenv("AITOEARN_TIMEOUT", "22")
+    arrived = [pickle.loads(data) for data in travelling]
+
+    assert not any(b"here.example" in data or b"key-of-here" in data for data in travelling)
+    assert [each.api_key for each in arrived] == ["key-of-there"] * 2
+    assert [str(each.base_url) for each in arrived] == ["http://there.example/api/ai/"] * 2
+    assert [each.timeout for each in arrived] == [22, 22]
+    assert [each.max_retries for each in arrived] == [openai.DEFAULT_MAX_RETRIES, 4]
+
+
+def test_what_was_given_in_code_travels(asker: Asker, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also beside a key from settings, and also when it says the same as they do."""
+    monkeypatch.setenv("AITOEARN_API_KEY", "key-of-here")
+    client = asker.client(base_url="http://code.example/x")
+    data = pickle.dumps(client)
+    given = pickle.dumps(client.with_options(api_key="given"))
+    monkeypatch.setenv("AITOEARN_API_KEY", "key-of-there")
+
+    assert b"key-of-here" not in data
+    assert str(pickle.loads(data).base_url) == "http://code.example/x/"
+    assert pickle.loads(data).api_key == "key-of-there"
+    assert pickle.loads(given).api_key == "given"
+
+
+def test_settings_in_hand_travel_no_key_either(asker: Asker) -> None:
+    """`from_settings` is settings, too; without any on the other side, the error says what to set."""
+    client = type(asker.client(api_key="k")).from_settings(Settings.model_validate({"api_key": "hidden"}))
+    data = pickle.dumps(client)
+
+    assert b"hidden" not in data
+    with pytest.raises(openai.OpenAIError, match="AITOEARN_API_KEY"):
+        pickle.loads(data)
+
+
+def test_a_client_with_an_http_client_of_its_own_refuses(asker: Asker) -> None:
+    """Connections cannot travel; nor can what only looks like the same client."""
+    http_client = (openai.DefaultAsyncHttpxClient if asker.is_async else openai.DefaultHttpxClient)()
+    client = asker.client(api_key="k", http_client=http_client)
+    for each in (client, client.with_options(timeout=1)):
+        with pytest.raises(TypeError, match="an http_client of its own cannot be pickled"):
+            pickle.dumps(each)
+
+
+@pytest.mark.parametrize("duplicate", [copy.copy, copy.deepcopy])
+def test_copies_of_the_standard_library_work(asker: Asker, site: Sandbox, duplicate: Any) -> None:
+    """As `client.copy()`: the same options, the same connections."""
+    arguments = {"base_url": site.base_url, "api_key": site.api_key, "max_retries": 5}
+    http_client = (openai.DefaultAsyncHttpxClient if asker.is_async else openai.DefaultHttpxClient)()
+
+    assert duplicate(asker.client(api_key="k", http_client=http_client))._client is http_client
+    assert asker.run(lambda client: complete("glm-5.2")(duplicate(client)), **arguments).choices
+    assert asker.run(lambda client: _async_or_not(duplicate(client)), **arguments) == 5
+
+
+def _async_or_not(client: Any) -> Any:
+    async def later() -> int:
+        return int(client.max_retries)
+
+    return later() if isinstance(client, openai.AsyncOpenAI) else client.max_retries
+
+
+def test_a_client_works_in_another_process(site: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which has settings of its own."""
+    client = OpenAI(base_url=site.base_url, api_key="only-here")
+    monkeypatch.setenv("AITOEARN_API_KEY", "x")
+    code = (
+        "import pickle, sys; client = pickle.load(sys.stdin.buffer).with_options(api_key='sandbox');"
+        f"print(client.chat.completions.create(model='glm-5.2', messages={MESSAGES!r}).choices[0].finish_reason)"
+    )
+    shown = subprocess.run(
+        [sys.executable, "-c", code],
+        input=pickle.dumps(client),
+        capture_output=True,
+        check=True,
+        env={**os.environ, "PYTHONIOENCODING": "utf-8"},
+    )
+
+    assert shown.stdout.split() == [b"stop"]
+
+
+def test_the_key_does_not_show_in_the_clients_arguments() -> None:
+    """Where a debugger or a traceback shows them; it is the same key all the same."""
+    client = OpenAI(api_key="hidden")
+
+    assert client.api_key == "hidden"
+    assert "hidden" not in repr(vars(client))
