@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import inspect
 import json
 import os
 from collections.abc import Callable, Iterator
@@ -17,6 +18,9 @@ import pytest
 
 import aitoearn_openai
 from aitoearn_openai import sandbox
+
+CALLABLE_KEYS = "Callable" in str(inspect.signature(openai.OpenAI).parameters["api_key"].annotation)
+"""Whether this version of the SDK takes a function for a key, as it does since 1.106."""
 
 MESSAGES: Any = [{"role": "user", "content": "你好"}]
 

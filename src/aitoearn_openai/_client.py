@@ -10,7 +10,7 @@ from weakref import WeakKeyDictionary
 import openai
 
 from ._sdk import AsyncClient, SyncClient, forget_openai, pool_of
-from ._settings import Settings, load, missing_key
+from ._settings import BAD_KEY, KEY, Settings, load, missing_key
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -29,6 +29,15 @@ class _SettingsKey(_Key):
     """A key that the caller did not write down: it does not travel with the client."""
 
 
+def _hide_key(arguments: dict[str, Any]) -> None:
+    """Have the key among constructor arguments not show, and refuse one that could not be sent."""
+    key = arguments.get("api_key")
+    if isinstance(key, str) and not isinstance(key, _Key):
+        key = arguments["api_key"] = _Key(key)
+    if isinstance(key, str) and not KEY.fullmatch(key):
+        raise openai.OpenAIError(f"api_key: {BAD_KEY}")
+
+
 _own_pools: WeakKeyDictionary[Any, Settings | None] = WeakKeyDictionary()
 """The HTTP clients that the SDK made for ours, and the settings of the client that each was made for."""
 
@@ -36,11 +45,9 @@ _own_pools: WeakKeyDictionary[Any, Settings | None] = WeakKeyDictionary()
 def _construct(client: Any, construct: Callable[..., None], arguments: dict[str, Any]) -> None:
     """Construct a client as the SDK does, with settings in the place of what the caller left open."""
     settings: Settings | None = arguments.pop("_settings", None)
-    for name, value in list(arguments.items()):
-        if isinstance(value, openai.NotGiven):
-            del arguments[name]
-        elif name == "api_key" and type(value) is str:
-            arguments[name] = _Key(value)
+    for name in [name for name, value in arguments.items() if isinstance(value, openai.NotGiven)]:
+        del arguments[name]
+    _hide_key(arguments)
     given = client._given = dict(arguments)
 
     def is_open(name: str, *rivals: str) -> bool:
@@ -86,6 +93,7 @@ class _Ours:
             >>> OpenAI.from_settings(Settings(site="ai", api_key="...")).base_url
             URL('https://aitoearn.ai/api/ai/')
         """
+        _hide_key(overrides)
         return cls(_settings=settings, **overrides)  # type: ignore[call-arg]
 
     def __reduce__(self: Any) -> tuple[Any, ...]:

@@ -182,12 +182,18 @@ def _auth(http_client: Any, sdk_auth: Any) -> Any:
 class _Event(ServerSentEvent):
     """An event that tells a failure in the form that the SDK's streams raise: `{"error": {"message": ...}}`."""
 
+    def __init__(self, event: ServerSentEvent) -> None:
+        self._tells_error = event.event == "error"
+        # Before 1.99 the SDK wrapped the data of a named event, and missed what it says.
+        name = None if self._tells_error else event.event
+        super().__init__(event=name, data=event.data, id=event.id, retry=event.retry)
+
     def json(self) -> Any:
         try:
             data = super().json()
         except ValueError:
             return {"error": {"message": self.data}}
-        if self.event != "error" or (isinstance(data, dict) and ("error" in data or "code" in data)):
+        if not self._tells_error or (isinstance(data, dict) and ("error" in data or "code" in data)):
             return data
         return {"error": data if isinstance(data, dict) else {"message": self.data}}
 
@@ -230,16 +236,17 @@ class _Decoder(SSEDecoder):
     def decode(self, line: str) -> ServerSentEvent | None:
         if line.startswith("{") and failure_in(_loads(line)):
             # The envelope itself where a stream was due, whatever its content type says.
-            event: ServerSentEvent | None = _Event(data=line)
-        elif event := super().decode(line):
-            event = _Event(event=event.event, data=event.data, id=event.id, retry=event.retry)
-        if event:
-            self._empty = False
-        return event
+            event: ServerSentEvent | None = ServerSentEvent(data=line)
+        else:
+            event = super().decode(line)
+        if event is None:
+            return None
+        self._empty = False
+        return _Event(event)
 
 
-_NO_EVENT = _Event(event="error", data="The stream ended before its first event.")
-_NOT_TEXT = _Event(event="error", data="The stream broke: it is not UTF-8 text.")
+_NO_EVENT = _Event(ServerSentEvent(event="error", data="The stream ended before its first event."))
+_NOT_TEXT = _Event(ServerSentEvent(event="error", data="The stream broke: it is not UTF-8 text."))
 
 
 # Clients.
@@ -272,9 +279,17 @@ class _Common(_Base):
             raise _unexpected(response, cast_to.__name__)
         return super()._process_response_data(data=data, cast_to=cast_to, response=response)
 
-    def _guard(self, cast_to: Any, options: Any, response: Any) -> None:
-        """Have each parsed answer of a response looked at, now or whenever the caller parses it."""
-        options.post_parser = partial(_verify, cast_to, options.post_parser, response)
+
+def _guarded(arguments: dict[str, Any]) -> dict[str, Any]:
+    """Have each parsed answer of a response looked at, now or whenever the caller parses it.
+
+    Takes the arguments away from the caller's frame: the options may hold the key, and tracebacks show frames.
+    """
+    options, response = arguments["options"], arguments["response"]
+    options.post_parser = partial(_verify, arguments["cast_to"], options.post_parser, response)
+    taken = dict(arguments)
+    arguments.clear()
+    return taken
 
 
 def _fits(data: Any, cast_to: Any) -> bool:
@@ -318,10 +333,10 @@ class SyncClient(_Common, openai.OpenAI):
     def _custom_auth(self, security: Any) -> Any:
         return _auth(self._client, super()._custom_auth(security))
 
-    def _process_response(self, *, cast_to: Any, options: Any, response: Any, **kwargs: Any) -> Any:
-        self._guard(cast_to, options, response)
+    def _process_response(self, **arguments: Any) -> Any:
+        response = arguments["response"]
         try:
-            return super()._process_response(cast_to=cast_to, options=options, response=response, **kwargs)
+            return super()._process_response(**_guarded(arguments))
         except (ValueError, RecursionError):
             if _broken(response):
                 raise _unexpected(response, "valid JSON") from None
@@ -335,12 +350,10 @@ class AsyncClient(_Common, openai.AsyncOpenAI):
     def custom_auth(self) -> Any:
         return _auth(self._client, super().custom_auth)
 
-    async def _process_response(self, *, cast_to: Any, options: Any, response: Any, **kwargs: Any) -> Any:
-        self._guard(cast_to, options, response)
+    async def _process_response(self, **arguments: Any) -> Any:
+        response = arguments["response"]
         try:
-            return await super()._process_response(
-                cast_to=cast_to, options=options, response=response, **kwargs
-            )
+            return await super()._process_response(**_guarded(arguments))
         except (ValueError, RecursionError):
             if _broken(response):
                 raise _unexpected(response, "valid JSON") from None

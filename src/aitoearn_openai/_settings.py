@@ -30,7 +30,8 @@ API_PATH = "/api/ai"
 SANDBOX_KEY = "sandbox"
 
 _OFFICIAL_HOSTS = {urlsplit(SITES[site]).hostname for site in ("cn", "ai")}
-_KEY = re.compile(r"[!#-&(-~]*")
+KEY = re.compile(r"[!#-&(-~]*")
+BAD_KEY = "a key has no spaces, line ends, quotes or characters beyond ASCII; copy it once more"
 _ENDPOINT = re.compile(r"(/chat/completions|/models/chat|/images/(generations|edits))?/*$")
 
 
@@ -148,8 +149,8 @@ class Settings(BaseSettings):
     @classmethod
     def _settle_key(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
         key = value.get_secret_value().strip() if value else ""
-        if not _KEY.fullmatch(key):
-            raise ValueError("a key has no spaces, quotes or characters beyond ASCII; copy it once more")
+        if not KEY.fullmatch(key):
+            raise ValueError(BAD_KEY)
         if info.data.get("base_url") == site_base_url("sandbox") or (
             not key and info.data.get("site") == "sandbox"
         ):

@@ -1,0 +1,225 @@
+"""One key that can be told from all else, looked for wherever something is printed."""
+
+from __future__ import annotations
+
+import io
+import logging
+import pickle
+import traceback
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import openai
+import pytest
+from pydantic import SecretStr, ValidationError
+from rich.pretty import pretty_repr
+
+import aitoearn_openai
+from aitoearn_openai import Settings
+from aitoearn_openai.sandbox import FAILURES, Sandbox
+from conftest import (
+    CALLABLE_KEYS,
+    MESSAGES,
+    Asker,
+    Reply,
+    ScriptedServer,
+    complete,
+    draw,
+    list_models,
+    stream,
+)
+
+CANARY = "canary-5d0b6f"
+OPENAIS = {
+    f"OPENAI_{name}": f"canary-openai-{name.lower()}"
+    for name in (
+        "API_KEY",
+        "ADMIN_KEY",
+        "BASE_URL",
+        "ORG_ID",
+        "PROJECT_ID",
+        "CUSTOM_HEADERS",
+        "WEBHOOK_SECRET",
+    )
+}
+OURS = str(Path(aitoearn_openai.__file__).parent)
+ASKS: dict[str, Callable[[str], Callable[[Any], Any]]] = {
+    "completion": complete,
+    "stream": stream,
+    "image": draw,
+    "list": lambda _: list_models,
+    "retrieve": lambda _: lambda client: client.models.retrieve("nothing-like-it"),
+    "raw": lambda name: (
+        lambda client: client.chat.completions.with_raw_response.create(model=name, messages=MESSAGES)
+    ),
+}
+FAULTS = {
+    "envelope": Reply({"data": {}, "code": 12001, "message": "no credits"}),
+    "wrong key": Reply({"data": {}, "code": 401, "message": "Unauthorized"}),
+    "http 401": Reply({"error": {"message": "no", "code": "invalid_api_key"}}, status=401),
+    "html": Reply("<html>", content_type="text/html"),
+    "broken json": Reply(b'{"choices": ['),
+    "null": Reply(b"null"),
+    "broken stream": Reply("event: error\ndata: broke\n\n", content_type="text/event-stream"),
+}
+
+
+@pytest.fixture(params=["code", "settings", "callable"])
+def keyed(
+    request: pytest.FixtureRequest, asker: Asker, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., dict[str, Any]]:
+    """Arguments of a client that has the canary for a key, in each way to give it one."""
+    for name, value in OPENAIS.items():
+        monkeypatch.setenv(name, value)
+    if request.param == "callable" and not CALLABLE_KEYS:
+        pytest.skip("this version of the SDK takes no callable key")
+
+    async def key() -> str:
+        return CANARY
+
+    def arguments(base_url: str) -> dict[str, Any]:
+        given: dict[str, Any] = {"base_url": base_url, "max_retries": 0}
+        if request.param == "settings":
+            monkeypatch.setenv("AITOEARN_API_KEY", CANARY)
+        elif request.param == "code":
+            given["api_key"] = CANARY
+        else:
+            given["api_key"] = key if asker.is_async else lambda: CANARY
+        return given
+
+    return arguments
+
+
+@pytest.fixture
+def logged() -> Iterator[io.StringIO]:
+    """Everything that anyone logs, at its most talkative."""
+    told = io.StringIO()
+    handler = logging.StreamHandler(told)
+    root = logging.getLogger()
+    level = root.level
+    root.addHandler(handler)
+    root.setLevel(logging.DEBUG)
+    yield told
+    root.removeHandler(handler)
+    root.setLevel(level)
+
+
+def shown(error: BaseException) -> str:
+    """An error as people meet it: its texts, and its traceback with the locals of this package's frames."""
+    told = [str(error), repr(error), "".join(traceback.format_exception(error))]
+    if isinstance(error, openai.APIError):
+        told += [repr(error.body), repr(error.message), repr(error.code), repr(error.request)]
+    for frame, _ in traceback.walk_tb(error.__traceback__):
+        if frame.f_code.co_filename.startswith(OURS):
+            told += [f"{name} = {value!r}" for name, value in frame.f_locals.items()]  # As pytest does.
+            told.append(pretty_repr(frame.f_locals))  # As rich does.
+    return "\n".join(told)
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("kind", ASKS)
+def test_no_failure_shows_the_key(
+    asker: Asker,
+    server: ScriptedServer,
+    keyed: Callable[..., dict[str, Any]],
+    logged: io.StringIO,
+    kind: str,
+    fault: str,
+) -> None:
+    """Neither its message, nor its traceback with our locals, nor any log; it reaches the server all the same."""
+    server.answer(FAULTS[fault])
+    arguments = keyed(server.base_url)
+    try:
+        asker.run(ASKS[kind]("m"), **arguments)
+    except openai.OpenAIError as error:
+        assert "canary" not in shown(error)  # noqa: PT017 - a raw response may be of no error
+    else:
+        assert kind == "raw"  # A broken body is told when the caller parses it.
+
+    assert "canary" not in logged.getvalue()
+    assert CANARY in repr(server.requests[0].headers)
+    assert "canary-openai" not in repr(server.requests)
+
+
+@pytest.mark.parametrize("arguments", [{"http_client": object()}, {"nonsense": 1}, {"max_retries": None}])
+@pytest.mark.parametrize("from_settings", [False, True])
+def test_a_constructor_that_fails_does_not_show_the_key(
+    asker: Asker, arguments: dict[str, Any], from_settings: bool
+) -> None:
+    """Whatever is wrong with its other arguments."""
+    make = asker.client
+    if from_settings:
+        make = partial(type(asker.client(api_key="k")).from_settings, Settings())
+    with pytest.raises((AttributeError, TypeError)) as caught:
+        make(api_key=CANARY, **arguments)
+
+    assert "canary" not in shown(caught.value)
+
+
+def test_nothing_that_is_printed_shows_the_key(
+    asker: Asker, site: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`repr` and `str` of clients, resources, settings, models; a pickle of a client of settings."""
+    monkeypatch.setenv("AITOEARN_API_KEY", CANARY)
+    client = asker.client()
+    models = asker.run(list_models, base_url=site.base_url, api_key=site.api_key)
+    things = [
+        client, client.models, client.chat.completions, client.with_raw_response, client.with_options(timeout=1),
+        vars(client), Settings(), Settings().model_dump(), Settings().model_dump_json(), models, models.data[0],
+    ]  # fmt: skip
+
+    assert "canary" not in "".join(f"{thing!r}{thing!s}" for thing in things)
+    assert b"canary" not in pickle.dumps(client)
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+@pytest.mark.parametrize("kind", ["completion", "list", "retrieve"])
+def test_no_redirect_takes_the_key_to_another_origin(
+    asker: Asker, server: ScriptedServer, other_server: ScriptedServer, kind: str, status: int
+) -> None:
+    """Of any kind, for any request."""
+    server.answer(Reply(status=status, headers={"Location": f"{other_server.origin}/api/ai/models/chat"}))
+    other_server.answer(Reply({"data": {}, "code": 401, "message": "who are you?"}))
+    with pytest.raises(openai.APIStatusError):
+        asker.run(ASKS[kind]("m"), base_url=server.base_url, api_key=CANARY, max_retries=0)
+
+    assert CANARY in repr(server.requests[0].headers)
+    assert "canary" not in repr(other_server.requests)
+
+
+@pytest.mark.parametrize(
+    "key", ["two words", "line\nend", "line\r\nX-Evil: 1", '"quoted"', "'q'", "clé", "钥匙", "\x00"]
+)
+@pytest.mark.parametrize("where", ["code", "settings", "variable"])
+def test_a_key_that_cannot_be_one_is_refused_before_anything_is_sent(
+    asker: Asker, key: str, where: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Clearly, and without repeating it."""
+    if where == "variable" and "\x00" in key:
+        pytest.skip("no variable can hold this")
+    make: Callable[[], object] = asker.client
+    if where == "code":
+        make = partial(asker.client, api_key=key)
+    elif where == "settings":
+        make = partial(Settings, api_key=SecretStr(key))
+    else:
+        monkeypatch.setenv("AITOEARN_API_KEY", key)
+    with pytest.raises((openai.OpenAIError, ValidationError), match="no spaces, line ends") as caught:
+        make()
+
+    assert key not in str(caught.value)
+
+
+def test_every_failure_of_the_sandbox_is_silent_about_the_key(
+    asker: Asker, logged: io.StringIO, site: Sandbox
+) -> None:
+    """Each name, as it would be met; the sandbox's key is a word of its own here."""
+    for name in FAILURES:
+        if name in ("slow-first-byte", "fail-10003", "fail-10003-zh"):
+            continue
+        with pytest.raises(openai.OpenAIError) as caught:
+            asker.run(stream(name), base_url=site.base_url, api_key=site.api_key, max_retries=0)
+        assert f"Bearer {site.api_key}" not in shown(caught.value)
+    assert f"Bearer {site.api_key}" not in logged.getvalue()
