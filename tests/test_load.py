@@ -1,0 +1,155 @@
+"""Under load: a thousand streams at once, failures among them; threads, forks and loops. Nothing is lost or left."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import re
+import subprocess
+import sys
+import tracemalloc
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import openai
+import pytest
+
+from aitoearn_openai import AsyncOpenAI, OpenAI
+from conftest import MESSAGES
+
+DESCRIPTORS = Path("/proc/self/fd")
+STREAMS = 1000
+FAILURES = [
+    "fail-stream-cut",
+    "fail-stream-error",
+    "fail-stream-envelope",
+    "fail-html",
+    "fail-401",
+    "fail-12001",
+    "fail-12300",
+    "fail-12301",
+]
+
+
+@pytest.fixture(scope="module")
+def far_site() -> Iterator[dict[str, Any]]:
+    """A sandbox in a process of its own, as a service would be: arguments of a client of it."""
+    command = [sys.executable, "-m", "aitoearn_openai", "sandbox", "--port", "0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, encoding="utf-8") as process:
+        try:
+            assert process.stdout
+            base_url = re.search(r"http://\S+/api/ai", process.stdout.readline())
+            assert base_url
+            yield {"base_url": base_url[0], "api_key": "sandbox", "max_retries": 0}
+        finally:
+            process.terminate()
+
+
+@pytest.fixture(autouse=True)
+def quiet(caplog: pytest.LogCaptureFixture) -> None:
+    """The SDK leaves generators of streams that are closed early to the loop, which grumbles, and is kept."""
+    caplog.set_level("CRITICAL", logger="asyncio")
+
+
+def descriptors() -> int:
+    return len(list(DESCRIPTORS.iterdir())) if DESCRIPTORS.exists() else 0
+
+
+async def talk(client: AsyncOpenAI, number: int) -> str:
+    """One stream: a tenth fail in some way, a tenth are closed early, a tenth are cancelled."""
+    kind = {0: "fail", 1: "close", 2: "cancel"}.get(number % 10, "read")
+    model = FAILURES[number // 10 % len(FAILURES)] if kind == "fail" else "glm-5.2"
+    chunks, reasons = 0, []
+    try:
+        stream: Any = await client.chat.completions.create(model=model, messages=MESSAGES, stream=True)
+        async for chunk in stream:
+            chunks += 1
+            if chunks == 3 and kind == "close":
+                await stream.close()
+                return "closed"
+            if chunks == 3 and kind == "cancel":
+                asyncio.current_task().cancel()  # type: ignore[union-attr]
+                await asyncio.sleep(0)
+            reasons += [choice.finish_reason for choice in chunk.choices if choice.finish_reason]
+    except openai.APIError:
+        return "failed"
+    except asyncio.CancelledError:
+        await stream.close()
+        return "cancelled"
+    return "whole" if reasons == ["stop"] else "silent"
+
+
+async def soak(arguments: dict[str, Any], streams: int) -> Counter[str]:
+    async with AsyncOpenAI(**arguments) as client:
+        outcomes = await asyncio.gather(*(talk(client, number) for number in range(streams)))
+        assert (await client.models.retrieve("glm-5.2")).id  # The pool still has connections to give.
+    await asyncio.sleep(0.1)  # The loop closes the generators of streams that were closed early.
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+    return Counter(outcomes)
+
+
+def test_every_one_of_a_thousand_streams_is_accounted_for(far_site: dict[str, Any]) -> None:
+    """Each is whole, failed, closed or cancelled, as it was asked; none is silent and no connection is left."""
+    before = descriptors()
+    outcomes = asyncio.run(soak(far_site, STREAMS))
+    gc.collect()
+
+    tenth = STREAMS // 10
+    assert outcomes == {"whole": 7 * tenth, "failed": tenth, "closed": tenth, "cancelled": tenth}
+    assert descriptors() <= before
+
+
+def test_memory_stays_flat_over_many_rounds(far_site: dict[str, Any]) -> None:
+    """What one round leaves behind, the next does not add to."""
+    left = []
+    asyncio.run(soak(far_site, 100))
+    tracemalloc.start()
+    for _ in range(6):
+        asyncio.run(soak(far_site, 100))
+        gc.collect()
+        left.append(tracemalloc.get_traced_memory()[0])
+    tracemalloc.stop()
+
+    assert left[-1] - left[2] < 300_000
+
+
+def test_many_loops_one_after_another_leave_nothing(far_site: dict[str, Any]) -> None:
+    """As scripts and test suites do it."""
+    before = descriptors()
+    for _ in range(30):
+        assert asyncio.run(soak(far_site, 10)) == {"whole": 7, "failed": 1, "closed": 1, "cancelled": 1}
+
+    assert descriptors() <= before
+
+
+def test_threads_share_one_client(far_site: dict[str, Any]) -> None:
+    """Each gets its own answer."""
+    with OpenAI(**far_site) as client, ThreadPoolExecutor(16) as threads:
+
+        def ask(number: int) -> bool:
+            messages: Any = [{"role": "user", "content": f"number {number}."}]
+            answer = client.chat.completions.create(model="glm-5.2", messages=messages)
+            return f"number {number}." in str(answer.choices[0].message.content)
+
+        assert all(threads.map(ask, range(200)))
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+def test_forked_processes_use_the_client_they_were_born_with(far_site: dict[str, Any]) -> None:
+    """As gunicorn's workers do."""
+    with OpenAI(**far_site) as client:
+        children = []
+        for _ in range(4):
+            child = os.fork()
+            if child == 0:
+                answer = client.chat.completions.create(model="glm-5.2", messages=MESSAGES)
+                os._exit(0 if answer.choices else 1)
+            children.append(child)
+        endings = [os.waitpid(child, 0)[1] for child in children]
+
+        assert endings == [0] * 4
+        assert client.models.list().data
