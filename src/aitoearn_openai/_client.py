@@ -60,6 +60,8 @@ def _construct(client: Any, construct: Callable[..., None], arguments: dict[str,
         settings = settings or load()
         if key_is_open:
             if not settings.api_key and is_open("admin_api_key") and given.get("_enforce_credentials", True):
+                # What the SDK has to say of the other arguments comes first, such as of a misspelt one.
+                construct(**{**arguments, "api_key": "missing"})
                 raise openai.OpenAIError(missing_key(settings))
             # An empty key, unlike None, keeps the SDK from reading OPENAI_API_KEY.
             arguments["api_key"] = _SettingsKey(

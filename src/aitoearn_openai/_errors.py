@@ -30,6 +30,7 @@ _WAIT = re.compile(r"after (\d+) seconds?|在\s*(\d+)\s*秒后重试")
 
 
 _SUCCESS_KEYS = {"choices", "object", "id"}
+_NO_MESSAGE = "The service gave no message."
 
 
 @dataclass(frozen=True)
@@ -52,24 +53,31 @@ class Failure:
 
 def failure_in(body: Any) -> Failure | None:
     """The failure that a decoded response body reports, or None if it reports none."""
-    if not isinstance(body, dict) or not _SUCCESS_KEYS.isdisjoint(body):
+    if not isinstance(body, dict) or body.get("choices"):
         return None
+    succeeds = not _SUCCESS_KEYS.isdisjoint(body)
     error = body.get("error")
-    if isinstance(error, dict):
+    if isinstance(error, dict) and ("choices" in body or not succeeds):
         code = _number(error.get("code"))
-        return Failure(code, _status(code), str(error.get("message")), enveloped=False)
+        return Failure(code, _status(code), str(error.get("message") or _NO_MESSAGE), enveloped=False)
+    if succeeds:
+        return None
     code = _number(body.get("code"))
     if code in (None, 0):
         return None
-    message = str(body.get("message") or "The service gave no message.")
+    message = str(body.get("message") or _NO_MESSAGE)
     wait = _WAIT.search(message) if _status(code) == 429 else None
     return Failure(
         code,
         _status(code),
         message,
         request_id=str(body["requestId"]) if body.get("requestId") else None,
-        retry_after=int(wait[1] or wait[2]) if wait else None,
+        retry_after=_seconds(wait[1] or wait[2]) if wait else None,
     )
+
+
+def _seconds(digits: str) -> int:
+    return int(digits) if len(digits) < 10 else 10**9  # Python refuses to read thousands of digits.
 
 
 def _number(code: Any) -> Any:

@@ -102,7 +102,10 @@ class Models(sdk.Models):
         Raises:
             openai.NotFoundError: there is none; the message names the closest matches.
             openai.APIError: as `list` does.
+            ValueError: `model` is empty.
         """
+        if not model:
+            raise ValueError(f"Expected a non-empty value for `model` but received {model!r}")
         return self._client.get(
             MODEL_LIST_PATH,
             cast_to=cast("type[ChatModel]", _SyncModelPage),  # `post_parser` turns the page into a model.
@@ -149,7 +152,10 @@ class AsyncModels(sdk.AsyncModels):
         Raises:
             openai.NotFoundError: there is none; the message names the closest matches.
             openai.APIError: as `list` does.
+            ValueError: `model` is empty.
         """
+        if not model:
+            raise ValueError(f"Expected a non-empty value for `model` but received {model!r}")
         return await self._client.get(
             MODEL_LIST_PATH,
             cast_to=cast("type[ChatModel]", _AsyncModelPage),  # `post_parser` turns the page into a model.

@@ -13,21 +13,27 @@ What is private, why, and since when it is so (checked on openai 1.109.1, 2.54.0
 - `_make_sse_decoder`, `SSEDecoder`, `ServerSentEvent`: where each service's stream is decoded.
 - `_client`: the HTTP client, given or made by the SDK.
 - `_custom_headers`, `_ambient_authorizations`: what the SDK took from `OPENAI_CUSTOM_HEADERS`.
+- `LegacyAPIResponse`: what `with_raw_response` gives.
 - `LazyProxy`: what stands for a resource of the module until it is used.
 - `RAW_RESPONSE_HEADER`: marks the requests whose body the caller wants unread.
 """
 
 from __future__ import annotations
 
+import inspect
 import json
+import re
 import sys
 from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator, Mapping
+from contextlib import contextmanager
+from email.utils import parsedate_to_datetime
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 import openai
 from openai._base_client import AsyncPaginator
 from openai._constants import RAW_RESPONSE_HEADER
+from openai._legacy_response import LegacyAPIResponse
 from openai._streaming import ServerSentEvent, SSEDecoder
 from openai._utils import LazyProxy
 
@@ -55,6 +61,8 @@ __all__ = [
 
 MODEL_LIST_PATH = "/models/chat"
 API_KEY_HEADER = "X-Api-Key"
+_TO_FILL = ""
+_STREAM_WANTED = re.compile(rb'"stream":\s*true')
 _NOT_JSON = object()
 
 
@@ -88,7 +96,7 @@ class _Seam:
             pass
         finally:
             flow.close()
-        if _may_report_failure(response):
+        if _is_to_be_read(response):
             response.read()
             _settle(response)
 
@@ -106,18 +114,20 @@ class _Seam:
             pass
         finally:
             await flow.aclose()
-        if _may_report_failure(response):
+        if _is_to_be_read(response):
             await response.aread()
             _settle(response)
 
 
 def _prepare(request: Any) -> bool:
-    """Give a request for the model list its second key header; say whether it is one."""
-    if not request.url.path.endswith(MODEL_LIST_PATH):
+    """Whether it is a request of `client.models`; if so, its second key header is given the key."""
+    if API_KEY_HEADER not in request.headers or not request.url.path.endswith(MODEL_LIST_PATH):
         return False
     scheme, _, key = request.headers.get("Authorization", "").partition(" ")
-    if scheme == "Bearer":
-        request.headers.setdefault(API_KEY_HEADER, key)
+    if request.headers[API_KEY_HEADER] == _TO_FILL:
+        del request.headers[API_KEY_HEADER]
+        if scheme == "Bearer":
+            request.headers[API_KEY_HEADER] = key
     return True
 
 
@@ -128,17 +138,32 @@ def _redirected(request: Any) -> Any:
     return request
 
 
-def _may_report_failure(response: Any) -> bool:
-    """Whether the body is JSON and will be read anyway: streams and unread responses stay as they are."""
-    return bool(
-        response.is_success
-        and "json" in response.headers.get("Content-Type", "")
-        and response.request.headers.get(RAW_RESPONSE_HEADER) != "stream"
-    )
+def _is_to_be_read(response: Any) -> bool:
+    """Whether the body is read here, before the SDK looks at the status; streams and unread responses are not."""
+    headers = response.headers
+    if response.is_error:
+        return True  # The SDK reads it too, but in a stream without an eye on what can go wrong.
+    if response.request.headers.get(RAW_RESPONSE_HEADER) == "stream":
+        return False
+    if not any(kind in headers.get("Content-Type", "") for kind in ("json", "html")):
+        return False
+    # A stream may be announced as JSON. It has no length, and the failures of the service have one.
+    sized = "Content-Length" in headers or "Content-Encoding" in headers
+    return sized or not _wants_stream(response.request)
+
+
+def _wants_stream(request: Any) -> bool:
+    try:
+        return bool(_STREAM_WANTED.search(request.content))
+    except RuntimeError:  # An upload, whose content is not in memory.
+        return False
 
 
 def _settle(response: Any) -> None:
     """Give a response that reports a failure the HTTP status that says the same."""
+    if response.is_error:
+        _mend(response)
+        return
     content = response.content
     # Told by substrings, as decoding each answer once more would cost every call.
     if b'"choices"' in content or not (b'"code"' in content or b'"error"' in content):
@@ -153,6 +178,19 @@ def _settle(response: Any) -> None:
 def _set_status(response: Any, failure: Failure) -> None:
     response.status_code = failure.status
     response.extensions["reason_phrase"] = b"Reported with HTTP 200"
+
+
+def _mend(response: Any) -> None:
+    """Take away what would have the SDK fail over an error before it can tell the error."""
+    try:
+        _ = response.text
+    except (AssertionError, LookupError, TypeError, ValueError):  # The charset is no text encoding, or a lie.
+        response.encoding = "utf-8"
+    if "GMT" in response.headers.get("Retry-After", ""):
+        try:
+            parsedate_to_datetime(response.headers["Retry-After"])
+        except (TypeError, ValueError, OverflowError):  # In openai 1.x the year 99999 is an exception.
+            del response.headers["Retry-After"]
 
 
 def _loads(text: str | bytes) -> Any:
@@ -191,7 +229,7 @@ class _Event(ServerSentEvent):
     def json(self) -> Any:
         try:
             data = super().json()
-        except ValueError:
+        except (ValueError, RecursionError):
             return {"error": {"message": self.data}}
         if not self._tells_error or (isinstance(data, dict) and ("error" in data or "code" in data)):
             return data
@@ -234,9 +272,9 @@ class _Decoder(SSEDecoder):
             yield _NO_EVENT
 
     def decode(self, line: str) -> ServerSentEvent | None:
-        if line.startswith("{") and failure_in(_loads(line)):
+        if line.startswith(("{", "\ufeff{")) and failure_in(_loads(line.removeprefix("\ufeff"))):
             # The envelope itself where a stream was due, whatever its content type says.
-            event: ServerSentEvent | None = ServerSentEvent(data=line)
+            event: ServerSentEvent | None = ServerSentEvent(data=line.removeprefix("\ufeff"))
         else:
             event = super().decode(line)
         if event is None:
@@ -294,8 +332,15 @@ def _guarded(arguments: dict[str, Any]) -> dict[str, Any]:
 
 def _fits(data: Any, cast_to: Any) -> bool:
     if isinstance(data, dict):
-        return "choices" in data or "choices" not in getattr(cast_to, "model_fields", ())
-    return not (isinstance(cast_to, type) and issubclass(cast_to, openai.BaseModel))
+        choices = data.get("choices")
+        if isinstance(choices, list):
+            return all(isinstance(choice, dict) for choice in choices)
+        return "choices" not in getattr(cast_to, "model_fields", ())
+    return not _is_model(cast_to)
+
+
+def _is_model(cast_to: Any) -> bool:
+    return isinstance(cast_to, type) and issubclass(cast_to, openai.BaseModel)
 
 
 def _verify(cast_to: Any, then: Any, response: Any, parsed: Any) -> Any:
@@ -304,7 +349,7 @@ def _verify(cast_to: Any, then: Any, response: Any, parsed: Any) -> Any:
         read_as_json = "json" in content_type and response.is_stream_consumed
         if "html" in content_type or (read_as_json and _loads(response.content) is not _NOT_JSON):
             raise _unexpected(response, "an event stream")
-    elif isinstance(parsed, str) and cast_to is not str:
+    elif isinstance(parsed, str) and "json" not in content_type and _is_model(cast_to):
         raise _unexpected(response, "JSON")
     return parsed if isinstance(then, openai.NotGiven) else then(parsed)
 
@@ -335,12 +380,8 @@ class SyncClient(_Common, openai.OpenAI):
 
     def _process_response(self, **arguments: Any) -> Any:
         response = arguments["response"]
-        try:
-            return super()._process_response(**_guarded(arguments))
-        except (ValueError, RecursionError):
-            if _broken(response):
-                raise _unexpected(response, "valid JSON") from None
-            raise
+        with _told(response):
+            return _guarded_parse(super()._process_response(**_guarded(arguments)), response)
 
 
 class AsyncClient(_Common, openai.AsyncOpenAI):
@@ -352,16 +393,39 @@ class AsyncClient(_Common, openai.AsyncOpenAI):
 
     async def _process_response(self, **arguments: Any) -> Any:
         response = arguments["response"]
-        try:
-            return await super()._process_response(**_guarded(arguments))
-        except (ValueError, RecursionError):
-            if _broken(response):
-                raise _unexpected(response, "valid JSON") from None
-            raise
+        with _told(response):
+            return _guarded_parse(await super()._process_response(**_guarded(arguments)), response)
 
 
-def _broken(response: Any) -> bool:
-    return response.is_stream_consumed and _loads(response.content) is _NOT_JSON
+@contextmanager
+def _told(response: Any) -> Iterator[None]:
+    """Have what goes wrong with a body while it is parsed told as an error of the SDK."""
+    try:
+        yield
+    except _transport_errors() as error:
+        raise _connection_error(error) from error
+    except (ValueError, RecursionError, LookupError, AssertionError):
+        if response.is_stream_consumed and _loads(response.content) is _NOT_JSON:
+            raise _unexpected(response, "valid JSON") from None
+        raise
+
+
+def _guarded_parse(parsed: Any, response: Any) -> Any:
+    """A raw response parses when its caller says so, long after `_process_response`: watch that too."""
+    if not isinstance(parsed, (LegacyAPIResponse, openai.APIResponse, openai.AsyncAPIResponse)):
+        return parsed
+    parse = parsed.parse
+
+    def parse_told(**arguments: Any) -> Any:
+        with _told(response):
+            return parse(**arguments)
+
+    async def parse_told_async(**arguments: Any) -> Any:
+        with _told(response):
+            return await parse(**arguments)
+
+    vars(parsed)["parse"] = parse_told_async if inspect.iscoroutinefunction(parse) else parse_told
+    return parsed
 
 
 def forget_openai(client: openai.OpenAI | openai.AsyncOpenAI, given: Mapping[str, Any]) -> None:
@@ -382,6 +446,9 @@ def model_list_options(
     headers: Any, query: Any, body: Any, timeout: Any, post_parser: Any = None
 ) -> RequestOptions:
     """The options of a request for the model list, from the arguments that the SDK's methods take."""
+    headers = dict(headers or {})
+    if API_KEY_HEADER.lower() not in map(str.lower, headers):
+        headers[API_KEY_HEADER] = _TO_FILL
     options = {"headers": headers, "params": query, "extra_json": body, "post_parser": post_parser}
     return {
         **{name: value for name, value in options.items() if value is not None},  # type: ignore[typeddict-item]
