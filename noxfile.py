@@ -1,17 +1,104 @@
-"""The test suite on every openai SDK that the package allows, from its oldest to its newest."""
+"""The suite on every openai SDK that the package allows, real frameworks on top of it, and a table of both.
+
+`nox` alone runs all of it; each session leaves its result in `.nox/results`, and the last one makes the table.
+"""
 
 from __future__ import annotations
+
+import json
+from pathlib import Path
+from xml.etree import ElementTree
 
 import nox
 
 nox.options.default_venv_backend = "venv"
 
-SDKS = ["1.109.1", "2.54.0", "3.0.0", "3.54.0"]
+SDKS = ["1.83.0", "1.109.1", "2.54.0", "3.0.0", "newest"]
+
+# What to install for each framework; the newest release that goes with an openai that we allow.
+FRAMEWORKS = {
+    "langchain": "langchain-openai>=1",
+    "llama-index": "llama-index-llms-openai-like",
+    "pydantic-ai": "pydantic-ai-slim[openai]",
+    "instructor": "instructor",
+    "openai-agents": "openai-agents",
+    "dspy": "dspy",
+    "litellm": "litellm",
+    "llm": "llm",
+    "haystack": "haystack-ai",
+}
+
+RESULTS = Path(".nox", "results")
+README = Path("README.md")
+MARKERS = "<!-- compatibility -->", "<!-- /compatibility -->"
 
 
 @nox.session
 @nox.parametrize("openai", SDKS)
 def tests(session: nox.Session, openai: str) -> None:
     """Run the tests on one version of the SDK."""
-    session.install("--editable", ".[dev]", f"openai=={openai}")
-    session.run("pytest", *session.posargs)
+    session.install("--editable", ".[dev]", "openai" if openai == "newest" else f"openai=={openai}")
+    _run_pytest(session, "tests", openai, "openai")
+
+
+@nox.session
+@nox.parametrize("framework", list(FRAMEWORKS))
+def frameworks(session: nox.Session, framework: str) -> None:
+    """Run the snippet of docs/frameworks.md for one framework, with the SDK that it asks for."""
+    requirement = FRAMEWORKS[framework]
+    session.install("--editable", ".[sandbox]", "pytest", "pytest-recording", requirement)
+    # A framework's own warnings are not ours to fix.
+    path = f"tests/frameworks/test_{framework.replace('-', '_')}.py"
+    _run_pytest(session, "frameworks", framework, requirement, "-W", "default", path)
+
+
+@nox.session(venv_backend="none")
+def compatibility(session: nox.Session) -> None:
+    """Print the results of all other sessions as a table, and put it between its markers in the README."""
+    rows = [
+        "| library | version | openai | Python | tests passed |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    for kind, names in {"tests": SDKS, "frameworks": FRAMEWORKS}.items():
+        for name in names:
+            path = _result(kind, name)
+            result = json.loads(path.read_text("utf-8")) if path.exists() else {"passed": 0}
+            if not result["passed"]:
+                session.error(f"{kind}: {name} has not passed; run nox -s {kind}")
+            rows.append("| {package} | {version} | {openai} | {python} | {passed} |".format(**result))
+    table = "\n".join(rows)
+    print(table)
+    before, found, rest = README.read_text("utf-8").partition(MARKERS[0])
+    _, ended, after = rest.partition(MARKERS[1])
+    if found and ended:
+        README.write_text(f"{before}{MARKERS[0]}\n{table}\n{MARKERS[1]}{after}", "utf-8")
+
+
+def _result(kind: str, name: str) -> Path:
+    return RESULTS / f"{kind}-{name}.json"
+
+
+def _run_pytest(session: nox.Session, kind: str, name: str, requirement: str, *arguments: str) -> None:
+    """Run pytest, and keep what it ran on and how many tests passed; a run that fails leaves no result."""
+    _result(kind, name).unlink(missing_ok=True)
+    report = Path(session.create_tmp(), "junit.xml")
+    session.run("pytest", f"--junitxml={report}", *arguments, *session.posargs)
+    suite = next(ElementTree.parse(report).iter("testsuite"))
+    counts = {count: int(suite.get(count, 0)) for count in ("tests", "errors", "failures", "skipped")}
+    package = requirement.partition(">=")[0].partition("[")[0]
+    ask = (
+        "import platform; from importlib.metadata import version; "
+        f"print(version({package!r}), version('openai'), platform.python_version())"
+    )
+    version, openai, python = str(session.run("python", "-c", ask, silent=True)).split()
+    result = {
+        "session": kind,
+        "name": name,
+        "package": package,
+        "version": version,
+        "openai": openai,
+        "python": python,
+        "passed": counts.pop("tests") - sum(counts.values()),
+    }
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    _result(kind, name).write_text(json.dumps(result, indent=2) + "\n", "utf-8")
