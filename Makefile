@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN = .venv/bin
 
-.PHONY: demo test check record
+.PHONY: demo test check faults record
 
 demo: .venv/installed  ## Show what the package does, against its sandbox: no key, no network.
 	@$(BIN)/aitoearn-openai demo
@@ -14,6 +14,9 @@ check: .venv/installed  ## Lint, formatting and types.
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
+
+faults: .venv/installed  ## Print what a misbehaving server does to the plain SDK and to this package.
+	@$(BIN)/python -m tests.faults
 
 record: .venv/installed  ## Record the cassettes anew: against the sandbox, or as cassettes/README.md says.
 	@rm -f cassettes/*.yaml

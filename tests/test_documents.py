@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import doctest
+import gc
 import importlib
 import pkgutil
 import re
+import warnings
 from pathlib import Path
 
 import pytest
@@ -17,7 +19,9 @@ from aitoearn_openai._settings import Settings
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text("utf-8")
-SNIPPETS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+PYTHON = re.compile(r"```python\n(.*?)```", re.DOTALL)
+BEFORE, _, FRAMEWORKS = README.partition("## Frameworks")
+SNIPPETS = PYTHON.findall(BEFORE)
 MODULES = [
     module.name
     for module in pkgutil.walk_packages(aitoearn_openai.__path__, "aitoearn_openai.")
@@ -32,7 +36,10 @@ def test_each_snippet_of_the_readme_runs_as_it_stands(
     """With nothing but the settings that the README tells of."""
     monkeypatch.setenv("AITOEARN_SITE", "sandbox")
     monkeypatch.setenv("AITOEARN_BASE_URL", site.base_url)
-    exec(compile(SNIPPETS[number], f"README.md, snippet {number + 1}", "exec"), {})
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)  # Snippets leave their client to the interpreter.
+        exec(compile(SNIPPETS[number], f"README.md, snippet {number + 1}", "exec"), {})
+        gc.collect()
 
     if "print(" in SNIPPETS[number]:
         assert capsys.readouterr().out
@@ -45,9 +52,19 @@ def test_the_snippets_show_what_they_say(
     monkeypatch.setenv("AITOEARN_SITE", "sandbox")
     monkeypatch.setenv("AITOEARN_BASE_URL", site.base_url)
     (snippet,) = [each for each in SNIPPETS if "fail-12001" in each]
-    exec(snippet, {})
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        exec(snippet, {})
+        gc.collect()
 
     assert capsys.readouterr().out.startswith("402 12001 ")
+
+
+def test_the_readme_shows_the_very_lines_that_the_tests_of_frameworks_run() -> None:
+    """Those of docs/frameworks.md, each."""
+    page = (ROOT / "docs" / "frameworks.md").read_text("utf-8")
+
+    assert PYTHON.findall(FRAMEWORKS) == PYTHON.findall(page)
 
 
 def test_the_readme_names_every_setting() -> None:
@@ -74,4 +91,7 @@ def test_the_readme_names_every_way_to_fail() -> None:
 @pytest.mark.parametrize("name", MODULES)
 def test_examples_of_docstrings_run(name: str) -> None:
     """As a reader would try them."""
-    assert doctest.testmod(importlib.import_module(name)).failed == 0
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)  # Examples leave their client to the interpreter.
+        assert doctest.testmod(importlib.import_module(name)).failed == 0
+        gc.collect()

@@ -6,6 +6,7 @@ What is private, why, and since when it is so (checked on openai 1.109.1, 2.54.0
   httpx's documented way to look at a response before anyone else, request by request, without touching an
   `http_client` that others share. It runs before the SDK looks at the status, so the SDK's own retries and
   errors apply to a failure that came as HTTP 200.
+- `_send_request`: what each try goes through, since 2.31.
 - `_process_response`, `FinalRequestOptions.post_parser`: the last look at a parsed answer, also at one that
   is parsed long after the call (`with_streaming_response`).
 - `_process_response_data`: every decoded answer and streamed chunk, on its way to its type.
@@ -390,6 +391,15 @@ class AsyncClient(_Common, openai.AsyncOpenAI):
     @property
     def custom_auth(self) -> Any:
         return _auth(self._client, super().custom_auth)
+
+    async def _send_request(self, request: Any, **arguments: Any) -> Any:
+        try:
+            return await super()._send_request(request, **arguments)
+        except Exception as error:
+            if not hasattr(error, "exceptions"):
+                raise
+            # A redirect to an impossible port: anyio lets a group out that the SDK does not know.
+            raise openai.APIConnectionError(request=request) from error
 
     async def _process_response(self, **arguments: Any) -> Any:
         response = arguments["response"]
