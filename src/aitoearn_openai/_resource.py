@@ -85,7 +85,7 @@ class Models(sdk.Models):
             MODEL_LIST_PATH,
             page=_SyncModelPage,
             model=ChatModel,
-            options=model_list_options(extra_headers, extra_query, extra_body, timeout),
+            options=model_list_options(self._client, extra_headers, extra_query, extra_body, timeout),
         )
 
     def retrieve(
@@ -110,7 +110,12 @@ class Models(sdk.Models):
             MODEL_LIST_PATH,
             cast_to=cast("type[ChatModel]", _SyncModelPage),  # `post_parser` turns the page into a model.
             options=model_list_options(
-                extra_headers, extra_query, extra_body, timeout, post_parser=lambda page: page.find(model)
+                self._client,
+                extra_headers,
+                extra_query,
+                extra_body,
+                timeout,
+                post_parser=lambda page: page.find(model),
             ),
         )
 
@@ -135,7 +140,7 @@ class AsyncModels(sdk.AsyncModels):
             MODEL_LIST_PATH,
             page=_AsyncModelPage,
             model=ChatModel,
-            options=model_list_options(extra_headers, extra_query, extra_body, timeout),
+            options=model_list_options(self._client, extra_headers, extra_query, extra_body, timeout),
         )
 
     async def retrieve(
@@ -160,6 +165,11 @@ class AsyncModels(sdk.AsyncModels):
             MODEL_LIST_PATH,
             cast_to=cast("type[ChatModel]", _AsyncModelPage),  # `post_parser` turns the page into a model.
             options=model_list_options(
-                extra_headers, extra_query, extra_body, timeout, post_parser=lambda page: page.find(model)
+                self._client,
+                extra_headers,
+                extra_query,
+                extra_body,
+                timeout,
+                post_parser=lambda page: page.find(model),
             ),
         )

@@ -21,14 +21,13 @@ What is private, why, and since when it is so (checked on openai 1.109.1, 2.54.0
 
 from __future__ import annotations
 
-import inspect
 import json
 import re
 import sys
-from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager
 from email.utils import parsedate_to_datetime
-from functools import cache, partial
+from functools import cache, partial, wraps
 from typing import TYPE_CHECKING, Any
 
 import openai
@@ -144,7 +143,7 @@ def _is_to_be_read(response: Any) -> bool:
     headers = response.headers
     if response.is_error:
         return True  # The SDK reads it too, but in a stream without an eye on what can go wrong.
-    if response.request.headers.get(RAW_RESPONSE_HEADER) == "stream":
+    if not response.is_success or response.request.headers.get(RAW_RESPONSE_HEADER) == "stream":
         return False
     if not any(kind in headers.get("Content-Type", "") for kind in ("json", "html")):
         return False
@@ -382,7 +381,7 @@ class SyncClient(_Common, openai.OpenAI):
     def _process_response(self, **arguments: Any) -> Any:
         response = arguments["response"]
         with _told(response):
-            return _guarded_parse(super()._process_response(**_guarded(arguments)), response)
+            return _watched(super()._process_response(**_guarded(arguments)))
 
 
 class AsyncClient(_Common, openai.AsyncOpenAI):
@@ -404,7 +403,7 @@ class AsyncClient(_Common, openai.AsyncOpenAI):
     async def _process_response(self, **arguments: Any) -> Any:
         response = arguments["response"]
         with _told(response):
-            return _guarded_parse(await super()._process_response(**_guarded(arguments)), response)
+            return _watched(await super()._process_response(**_guarded(arguments)))
 
 
 @contextmanager
@@ -420,21 +419,42 @@ def _told(response: Any) -> Iterator[None]:
         raise
 
 
-def _guarded_parse(parsed: Any, response: Any) -> Any:
+def _as(method: Any) -> Callable[[Any], Any]:
+    return wraps(method)
+
+
+class _ToldLegacyResponse(LegacyAPIResponse[Any]):
+    @_as(LegacyAPIResponse.parse)
+    def parse(self, **arguments: Any) -> Any:
+        with _told(self.http_response):
+            return super().parse(**arguments)
+
+
+class _ToldResponse(openai.APIResponse[Any]):
+    @_as(openai.APIResponse.parse)
+    def parse(self, **arguments: Any) -> Any:
+        with _told(self.http_response):
+            return super().parse(**arguments)
+
+
+class _ToldAsyncResponse(openai.AsyncAPIResponse[Any]):
+    @_as(openai.AsyncAPIResponse.parse)
+    async def parse(self, **arguments: Any) -> Any:
+        with _told(self.http_response):
+            return await super().parse(**arguments)
+
+
+_TOLD = {
+    LegacyAPIResponse: _ToldLegacyResponse,
+    openai.APIResponse: _ToldResponse,
+    openai.AsyncAPIResponse: _ToldAsyncResponse,
+}
+
+
+def _watched(parsed: Any) -> Any:
     """A raw response parses when its caller says so, long after `_process_response`: watch that too."""
-    if not isinstance(parsed, (LegacyAPIResponse, openai.APIResponse, openai.AsyncAPIResponse)):
-        return parsed
-    parse = parsed.parse
-
-    def parse_told(**arguments: Any) -> Any:
-        with _told(response):
-            return parse(**arguments)
-
-    async def parse_told_async(**arguments: Any) -> Any:
-        with _told(response):
-            return await parse(**arguments)
-
-    vars(parsed)["parse"] = parse_told_async if inspect.iscoroutinefunction(parse) else parse_told
+    if told := _TOLD.get(type(parsed)):
+        parsed.__class__ = told
     return parsed
 
 
@@ -453,16 +473,19 @@ def pool_of(client: openai.OpenAI | openai.AsyncOpenAI) -> Any:
 
 
 def model_list_options(
-    headers: Any, query: Any, body: Any, timeout: Any, post_parser: Any = None
+    client: Any, headers: Any, query: Any, body: Any, timeout: Any, post_parser: Any = None
 ) -> RequestOptions:
     """The options of a request for the model list, from the arguments that the SDK's methods take."""
     headers = dict(headers or {})
-    if API_KEY_HEADER.lower() not in map(str.lower, headers):
+    given = {name.lower(): value for name, value in {**client.default_headers, **headers}.items()}
+    key = given.get(API_KEY_HEADER.lower())
+    if key is None:
         headers[API_KEY_HEADER] = _TO_FILL
     options = {"headers": headers, "params": query, "extra_json": body, "post_parser": post_parser}
+    if not isinstance(key, openai.Omit):
+        options["follow_redirects"] = False  # `_Seam` follows, to keep this header from other origins.
     return {
         **{name: value for name, value in options.items() if value is not None},  # type: ignore[typeddict-item]
         **({} if isinstance(timeout, openai.NotGiven) else {"timeout": timeout}),
         "security": {"bearer_auth": True},
-        "follow_redirects": False,  # `_Seam` follows them, to keep the second key header from other origins.
     }
