@@ -1,0 +1,257 @@
+"""The examples and the pages of docs/: each program and each snippet runs, and shows what it promises."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import openai
+import pytest
+from openai.resources.chat import Completions
+
+from aitoearn_openai import ChatModel, Settings, sandbox
+from aitoearn_openai._errors import STATUS
+from conftest import Reply, ScriptedServer
+
+ROOT = Path(__file__).parent.parent
+EXAMPLES = sorted(path.name for path in (ROOT / "examples").glob("*.py"))
+PAGES = {path.name: path.read_text("utf-8") for path in sorted((ROOT / "docs").glob("*.md"))}
+# The page of frameworks has tests of its own.
+SNIPPETS = {
+    f"{name}, snippet {number}": snippet
+    for name, text in PAGES.items()
+    if name != "frameworks.md"
+    for number, snippet in enumerate(re.findall(r"```python\n(.*?)```", text, re.DOTALL), 1)
+}
+SAID = "This is the AiToEarn sandbox; no model read your message. You said: "
+"""What every answer of the sandbox begins with."""
+
+
+def run(name: str, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
+    """The example as a process of its own, with these settings."""
+    given = {f"AITOEARN_{field.upper()}": value for field, value in {"site": "sandbox", **settings}.items()}
+    return subprocess.run(
+        [sys.executable, ROOT / "examples" / name, *arguments],
+        env={**os.environ, **given, "PYTHONIOENCODING": "utf-8"},
+        capture_output=True,
+        check=False,
+        encoding="utf-8",
+        timeout=60,
+    )
+
+
+def shown(site: sandbox.Sandbox, name: str, *arguments: str) -> str:
+    """What an example that succeeds prints, with nothing to complain of."""
+    done = run(name, *arguments, base_url=site.base_url)
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout
+
+
+def test_a_first_call_prints_the_answer_its_tokens_and_its_cost(site: sandbox.Sandbox) -> None:
+    """The cost is a field that OpenAI's answers do not have."""
+    answer, tokens, credits = shown(site, "first_call.py").splitlines()
+
+    assert answer.startswith(SAID)
+    assert re.fullmatch(r"tokens: \d+ in, \d+ out", tokens)
+    assert re.fullmatch(r"credits: 0\.\d+", credits)
+
+
+def test_a_stream_is_printed_with_its_reasoning_apart(site: sandbox.Sandbox) -> None:
+    """The answer can be piped on without what the model thought."""
+    done = run("streaming.py", "deepseek-v4", base_url=site.base_url)
+
+    assert re.fullmatch(SAID + r".*\ntokens: \d+\n", done.stdout)
+    assert done.stderr == "The sandbox imitates a model that reasons; nothing was thought.\n\n"
+
+
+def test_a_stream_without_reasoning_is_printed_too(site: sandbox.Sandbox) -> None:
+    """Not every model reasons."""
+    assert shown(site, "streaming.py").startswith(SAID)
+
+
+def test_async_calls_print_each_answer_under_its_question(site: sandbox.Sandbox) -> None:
+    """In the order of the questions."""
+    lines = shown(site, "async_calls.py").splitlines()
+
+    assert len(lines) == 6
+    for question, answer in zip(lines[::2], lines[1::2], strict=True):
+        assert answer == f"  {SAID}{question}"
+
+
+def test_the_cheapest_model_for_a_need_is_picked(site: sandbox.Sandbox) -> None:
+    """By the prices in the list; models without a price are left out."""
+    _, *offers, picked = shown(site, "pick_a_model.py", "image").splitlines()
+    prices = [float(offer.split()[0]) for offer in offers]
+
+    assert prices == sorted(prices)
+    assert picked == f"The cheapest: {offers[0].split()[1]}"
+    assert "glm-5.2" not in str(offers)
+    assert "llama-5-local" not in str(offers)
+
+
+def test_a_need_that_no_model_meets_picks_none(site: sandbox.Sandbox) -> None:
+    """Without a traceback."""
+    assert len(shown(site, "pick_a_model.py", "smell").splitlines()) == 1
+
+
+def test_a_tool_is_called_and_its_result_is_sent_back(server: ScriptedServer, site: sandbox.Sandbox) -> None:
+    """With the call that it answers, and nothing that the service did not ask for."""
+    asks, says = shown(site, "tools.py").splitlines()
+
+    assert asks == "the model asks for the weather in sandbox"
+    assert says.startswith(f"the model says: {SAID}")
+
+    function = {"name": "GetWeather", "arguments": '{"city": "Paris"}'}
+    call = {"id": "c1", "type": "function", "function": function}
+    message = {"role": "assistant", "content": None, "name": None, "tool_calls": [call]}
+    server.answer(
+        Reply({"id": "1", "choices": [{"index": 0, "finish_reason": "tool_calls", "message": message}]}),
+        Reply(
+            {"id": "2", "choices": [{"index": 0, "finish_reason": "stop", "message": {"content": "Sun."}}]}
+        ),
+    )
+    done = run("tools.py", base_url=server.base_url)
+
+    assert done.stdout.splitlines() == ["the model asks for the weather in Paris", "the model says: Sun."]
+    _, asked, answered = json.loads(server.requests[-1].body)["messages"]
+    assert asked == {"role": "assistant", "tool_calls": [call]}
+    assert (answered["role"], answered["tool_call_id"]) == ("tool", "c1")
+
+
+@pytest.mark.skipif(not hasattr(Completions, "parse"), reason="this openai has it in client.beta alone")
+def test_a_structured_answer_is_an_object_of_ones_own_class(site: sandbox.Sandbox) -> None:
+    """Parsed, with the fields that the class has."""
+    assert shown(site, "structured_output.py").splitlines() == [
+        "Recipe sandbox",
+        "minutes: 0 ingredients: 0",
+    ]
+
+
+def test_a_picture_is_saved_in_the_folder_that_was_named(site: sandbox.Sandbox, tmp_path: Path) -> None:
+    """As a file that is an image."""
+    out = shown(site, "images.py", "gpt-image-2", str(tmp_path))
+    (path,) = tmp_path.iterdir()
+
+    assert out == f"saved as {path}\n"
+    assert path.read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_picture_that_is_only_an_address_is_told(server: ScriptedServer, tmp_path: Path) -> None:
+    """Both forms are OpenAI's."""
+    server.answer(Reply({"created": 0, "data": [{"url": "https://example.com/kite.png"}]}))
+    done = run("images.py", "m", str(tmp_path), base_url=server.base_url)
+
+    assert done.stdout == "the picture is at https://example.com/kite.png\n"
+
+
+def test_where_nothing_fails_the_answer_is_printed(site: sandbox.Sandbox) -> None:
+    """The example of failures is a program that works."""
+    assert shown(site, "failures.py") == f"{SAID}你好\n"
+
+
+@pytest.mark.parametrize(
+    ("model", "settings", "told"),
+    [
+        ("glm-5.2", {"site": "cn", "base_url": ""}, "There is no AiToEarn key."),
+        ("glm-5.2", {"api_key": "fail-401"}, "The key was refused. Error code: 401"),
+        ("fail-12001", {}, "The credits are used up"),
+        ("fail-12009", {}, "The credits are used up, or the membership has expired"),
+        ("fail-10003", {}, "Too many requests. Seconds to wait: 1\n"),
+        ("fail-429", {}, "Too many requests. Seconds to wait: not told"),
+        ("no-such-model", {}, "Error code: 404 - Model not found: no-such-model"),
+        ("fail-12003", {}, "The service failed: 403, code 12003, request id "),
+        ("fail-html", {}, "http://127.0.0.1:"),
+        ("glm-5.2", {"base_url": "http://127.0.0.1:1"}, "The service could not be reached: "),
+        ("slow-first-byte", {"timeout": "0.3"}, "The service could not be reached: "),
+        ("glm-5.2", {"timeout": "soon"}, "AITOEARN_TIMEOUT: "),
+    ],
+)
+def test_each_failure_is_told_apart(
+    site: sandbox.Sandbox, model: str, settings: dict[str, str], told: str
+) -> None:
+    """In one line, with an exit code that says that it failed."""
+    done = run("failures.py", model, **{"base_url": site.base_url, "max_retries": "0", **settings})
+
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith(told)
+    assert done.stderr.count("\n") == 1
+
+
+def test_no_example_is_untested() -> None:
+    """Each file of the folder is run by a test above, says what it shows, and is short."""
+    tests = Path(__file__).read_text("utf-8").partition("def test_no_example_is_untested")[0]
+
+    assert len(EXAMPLES) == 8
+    for name in EXAMPLES:
+        lines = (ROOT / "examples" / name).read_text("utf-8").splitlines()
+        assert f'"{name}"' in tests
+        assert re.fullmatch('""".+"""', lines[0])
+        assert 10 <= len(lines) <= 30
+
+
+@pytest.mark.parametrize("name", SNIPPETS)
+def test_each_snippet_of_the_pages_runs_as_it_stands(
+    name: str, site: sandbox.Sandbox, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """And prints what the comment behind a `print` says."""
+    monkeypatch.setenv("AITOEARN_SITE", "sandbox")
+    monkeypatch.setenv("AITOEARN_BASE_URL", site.base_url)
+    names: dict[str, Any] = {}
+    try:
+        exec(compile(SNIPPETS[name], f"docs/{name}", "exec"), names)
+    finally:
+        for each in names.values():  # a program's end would do this
+            if isinstance(each, openai.OpenAI):
+                each.close()
+    out = capsys.readouterr().out
+
+    assert out or "print(" not in SNIPPETS[name]
+    for told in re.findall(r"print\(.*\)(?:  |\n *)# (.*)", SNIPPETS[name]):
+        assert told.removesuffix(" ...") in out
+
+
+def test_the_fixture_for_pytest_works_in_pytest(tmp_path: Path) -> None:
+    """Saved as a test file, it passes."""
+    (snippet,) = [each for each in SNIPPETS.values() if "@pytest.fixture" in each]
+    (tmp_path / "test_program.py").write_text(snippet, "utf-8")
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "--rootdir", tmp_path, "-p", "no:cacheprovider", tmp_path],
+        env={**os.environ, "AITOEARN_API_KEY": "somebodys-own"},
+        capture_output=True,
+        check=False,
+        encoding="utf-8",
+        timeout=60,
+    )
+
+    assert "2 passed" in done.stdout
+
+
+def test_the_pages_name_what_the_code_has() -> None:
+    """Every setting, every field of a model, every code, every name that fails; and no other."""
+    settings, models, errors = PAGES["settings.md"], PAGES["models.md"], PAGES["errors.md"]
+    names = set(re.findall(r"`((?:fail|slow)-[a-z0-9-]+[a-z0-9])`", PAGES["sandbox.md"]))
+
+    assert set(re.findall(r"^\| `AITOEARN_\w+` \| `(\w+)`", settings, re.MULTILINE)) == set(
+        Settings.model_fields
+    )
+    for field in ChatModel.__annotations__:  # what the SDK's own model adds is the SDK's
+        assert f"`{field}`" in models
+    assert {
+        int(code): int(status)
+        for code, status in re.findall(r"^\| (1\d{4}) .*\| (\d{3}) \|", errors, re.MULTILINE)
+    } == STATUS
+    assert names == set(sandbox.FAILURES)
+
+
+def test_addresses_lead_where_the_page_says() -> None:
+    """Each row of its table."""
+    rows = re.findall(r"^\| `(http\S+)` \| `(http\S+)` \|", PAGES["settings.md"], re.MULTILINE)
+
+    assert len(rows) == 6
+    for written, used in rows:
+        assert Settings(base_url=written).base_url == used
