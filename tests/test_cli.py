@@ -1,33 +1,102 @@
-"""The command line, as a person runs it: in a process of its own."""
+"""The command line, as a person runs it: in a process of its own, through pipes or on a terminal."""
 
 from __future__ import annotations
 
 import os
 import re
+import select
 import signal
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
+from typing_extensions import Self
 
 import aitoearn_openai
 from aitoearn_openai import OpenAI, sandbox
-from conftest import MESSAGES
+from conftest import MESSAGES, Reply, ScriptedServer
 
 COMMAND = [sys.executable, "-m", "aitoearn_openai"]
+KEY = "sk-0123456789-abcdefghij"
 
 
-def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+def run(
+    *arguments: str, stdin: str = "", command: list[str] = COMMAND, **environment: str
+) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [*COMMAND, *arguments],
+        [*command, *arguments],
         capture_output=True,
+        input=stdin,
         encoding="utf-8",
         timeout=60,
         check=False,
         env={**os.environ, "PYTHONIOENCODING": "utf-8", **environment},
     )
+
+
+class Terminal:
+    """The command on a terminal of 80 columns, and the person who looks at it and types."""
+
+    def __init__(self, *arguments: str, **environment: str) -> None:
+        fcntl, pty, termios = (pytest.importorskip(name) for name in ("fcntl", "pty", "termios"))
+        self.shown = ""
+        self._seen = 0
+        self._person, terminal = pty.openpty()
+        self.process = subprocess.Popen(
+            [*COMMAND, *arguments],
+            stdin=terminal,
+            stdout=terminal,
+            stderr=terminal,
+            start_new_session=True,
+            # Makes Ctrl-C interrupt; it runs nothing that another thread could hold a lock of.
+            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),  # noqa: PLW1509
+            env={**os.environ, "TERM": "xterm", "COLUMNS": "80", "PYTHONIOENCODING": "utf-8", **environment},
+        )
+        os.close(terminal)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.process.kill()
+        self.process.wait()
+        os.close(self._person)
+
+    def wait_for(self, words: str) -> str:
+        """What was shown since the last time, up to the words."""
+        deadline = time.monotonic() + 60
+        while words not in self.shown[self._seen :]:
+            assert self._read(deadline), f"no {words!r} in {self.shown[self._seen :]!r}"
+        start, self._seen = self._seen, self.shown.index(words, self._seen) + len(words)
+        return self.shown[start : self._seen]
+
+    def type(self, keys: str) -> None:
+        os.write(self._person, keys.encode())
+
+    def end(self) -> int:
+        """The exit code; all is shown by then."""
+        while self._read(time.monotonic() + 60):
+            pass
+        return self.process.wait(60)
+
+    def _read(self, deadline: float) -> bool:
+        ready, _, _ = select.select([self._person], [], [], deadline - time.monotonic())
+        try:
+            some = os.read(self._person, 65536) if ready else b""
+        except OSError:  # Linux says so that the other end is closed.
+            some = b""
+        self.shown += some.decode(errors="replace").replace("\r\n", "\n")
+        return bool(some)
+
+
+@pytest.fixture
+def sandboxed(site: sandbox.Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The command finds the sandbox by its settings."""
+    monkeypatch.setenv("AITOEARN_SITE", "sandbox")
+    monkeypatch.setenv("AITOEARN_BASE_URL", site.base_url)
 
 
 def test_the_demo_shows_the_main_job() -> None:
@@ -107,3 +176,127 @@ def test_without_the_extra_the_command_says_what_to_install(tmp_path: Path) -> N
     assert told.returncode == 1
     assert "pip install 'aitoearn-openai[cli]'" in told.stderr
     assert "Traceback" not in told.stderr
+
+
+def test_without_a_command_the_help_is_shown() -> None:
+    """With what there is to choose from."""
+    told = run()
+
+    assert (told.returncode, told.stderr) == (0, "")
+    assert re.findall(r"^. ([a-z]+)  ", told.stdout, re.MULTILINE) == [
+        "models", "chat", "check", "run", "env", "sandbox", "demo"
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("command", ["models", "chat", "check", "run", "env", "sandbox", "demo"])
+def test_the_help_of_each_command_has_an_example(command: str) -> None:
+    """To copy."""
+    assert f"Example: aitoearn-openai {command}" in run(command, "--help").stdout
+
+
+def test_the_shell_completes_commands_and_sites() -> None:
+    """As Typer has it, once it is installed with --install-completion."""
+    asked = {"_AITOEARN_OPENAI_COMPLETE": "complete_bash"}
+    commands = run(COMP_WORDS="aitoearn-openai c", COMP_CWORD="1", **asked).stdout.split()
+    sites = run(COMP_WORDS="aitoearn-openai models --site ", COMP_CWORD="3", **asked).stdout.split()
+
+    assert (commands, sites) == (["chat", "check"], ["cn", "ai", "sandbox"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environment", "code", "told"),
+    [
+        ("models --no-such", {}, 2, "No such option.*--no-such.*`aitoearn-openai models --help` tells more."),
+        ("modles", {}, 2, "No such command 'modles'.*`aitoearn-openai --help` tells more."),
+        ("models --site mars", {}, 2, ".*--site.*'mars' is not one of cn, ai, sandbox. `.*"),
+        ("models --base-url localhost", {}, 2, ".*--base-url.* write the address with its scheme.*"),
+        ("models", {"AITOEARN_SITE": "mars"}, 2, "AITOEARN_SITE: Input should be 'cn', 'ai' or 'sandbox'."),
+        ("chat Hi --site cn", {}, 3, "There is no AiToEarn key. Create one at https://aitoearn.cn .*"),
+        (
+            "chat Hi -m glm-5.2",
+            {"AITOEARN_API_KEY": KEY},
+            3,
+            ".*Unauthorized.*`aitoearn-openai check` looks into it.",
+        ),
+        (
+            "models --base-url http://127.0.0.1:1",
+            {},
+            4,
+            "the connection to http://127.0.0.1:1 failed: .*refused. `.*",
+        ),
+        (
+            "chat Hi -m fail-12001",
+            {},
+            5,
+            ".*Insufficient credits .AiToEarn code 12001, .* Credits are bought .*",
+        ),
+        ("chat Hi -m fail-10002", {}, 5, ".*Change the request as it says."),
+        ("chat Hi -m fail-19999-no", {}, 5, ".*Model not found.*`aitoearn-openai models` lists the names."),
+        (
+            "chat Hi -m fail-stream-error",
+            {},
+            5,
+            "the model stopped answering. Try again later, or another model.",
+        ),
+        ("chat Hi -m fail-html", {}, 5, ".*answered with 'text/html.*"),
+    ],
+)
+@pytest.mark.usefixtures("sandboxed")
+def test_what_goes_wrong_is_told_in_one_line(
+    arguments: str, environment: dict[str, str], code: int, told: str
+) -> None:
+    """On stderr, with what to do next; the exit code is of its kind."""
+    failed = run(*arguments.split(), **environment)
+
+    assert failed.returncode == code
+    assert re.fullmatch(f"aitoearn-openai: {told}\n", failed.stderr)
+    assert KEY not in failed.stderr
+
+
+def test_a_traceback_is_shown_on_demand_and_holds_no_key(server: ScriptedServer) -> None:
+    """Not even where the service repeats the key."""
+    server.answer(Reply({"code": 12003, "message": f"The account of {KEY} is disabled", "data": {}}))
+    asked = {"AITOEARN_BASE_URL": server.origin, "AITOEARN_API_KEY": KEY}
+    plain, debugged = run("models", **asked), run("models", "--debug", **asked)
+
+    assert (plain.returncode, debugged.returncode) == (5, 5)
+    assert plain.stderr.count("\n") == 1
+    assert "The account of ********** is disabled" in plain.stderr
+    assert "Traceback (most recent call last)" in debugged.stderr
+    assert KEY not in plain.stderr + debugged.stderr
+
+
+@pytest.mark.usefixtures("sandboxed")
+def test_colours_are_for_terminals() -> None:
+    """And even there not against a person's wish."""
+    with Terminal("models") as colourful, Terminal("models", NO_COLOR="1") as plain:
+        assert (colourful.end(), plain.end()) == (0, 0)
+
+    assert "\x1b[32m-20%" in colourful.shown
+    assert "\x1b[32m" not in plain.shown
+    assert "\x1b" not in run("models").stdout
+
+
+@pytest.mark.usefixtures("sandboxed")
+def test_a_console_that_lacks_characters_is_no_reason_to_fail() -> None:
+    """A substitute stands for each; JSON loses nothing."""
+    assert "? text" in run("models", PYTHONIOENCODING="ascii").stdout
+    assert (
+        "You said: \\u4f60" in run("chat", "-m", "glm-5.2", "--json", "你", PYTHONIOENCODING="ascii").stdout
+    )
+
+
+@pytest.mark.usefixtures("sandboxed")
+def test_a_reader_that_has_seen_enough_ends_the_command_quietly() -> None:
+    """As `| head -1` does."""
+    with subprocess.Popen(
+        [*COMMAND, "models", "--names"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env={**os.environ, "PYTHONUNBUFFERED": ""},  # so that the end comes as late as it can
+    ) as process:
+        assert process.stdout
+        process.stdout.close()
+        _, errors = process.communicate(timeout=60)
+
+    assert (process.returncode, errors) == (1, b"")

@@ -9,11 +9,13 @@ def main() -> None:
     """Run the command line, or say what to install for it."""
     try:
         from ._cli import app
+        from ._cli.failures import told_in_one_line
     except ImportError as error:
         sys.exit(
             f"aitoearn-openai: {error}. The command line is an extra: pip install 'aitoearn-openai[cli]'"
         )
-    app(prog_name="aitoearn-openai")
+    with told_in_one_line():
+        sys.exit(app(prog_name="aitoearn-openai", standalone_mode=False))
 
 
 if __name__ == "__main__":

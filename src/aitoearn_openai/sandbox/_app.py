@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
+from collections.abc import AsyncIterator
 from uuid import uuid4
 
 from starlette.applications import Starlette
@@ -17,18 +19,32 @@ from .._settings import API_PATH, SANDBOX_KEY
 from . import _replies, _request
 from ._catalogue import ENTRIES, MODELS
 from ._failures import FAILURES, PAGE, SLOW, SLOW_SECONDS, STREAM_FAILURES, NotTheService, Refused, act
+from ._upstream import Engine
 
-_LIST = b'{"data":' + _replies.dumps(ENTRIES) + ',"code":0,"message":"请求成功",'.encode()
+_ENTRIES = _replies.dumps(ENTRIES)
 
 
-def app() -> Starlette:
+def app(upstream: str | None = None, upstream_key: str | None = None) -> Starlette:
     """The sandbox as an ASGI application, for a server of one's own.
+
+    Args:
+        upstream: The base URL of an OpenAI-compatible engine, which then answers for its own models.
+        upstream_key: The engine's key.
 
     Example:
         >>> import uvicorn
         >>> uvicorn.run(app())  # doctest: +SKIP
     """
+    engine = Engine(upstream, upstream_key) if upstream else None
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        yield
+        if engine:
+            await engine.close()
+
     application = Starlette(
+        lifespan=lifespan,
         routes=[
             Route(f"{API_PATH}/models/chat", _models),
             Route(f"{API_PATH}/chat/completions", _chat, methods=["POST"]),
@@ -45,6 +61,7 @@ def app() -> Starlette:
         },
     )
     application.router.redirect_slashes = False
+    application.state.engine = engine
     return application
 
 
@@ -72,7 +89,10 @@ class _Stream:
 async def _models(request: Request) -> Response:
     _check_keys(request, bearer_needed=False)
     request_id = _request_id(request)
-    return _reply(request_id, _LIST + b'"requestId":' + _replies.dumps(request_id) + b"}")
+    engine: Engine | None = request.app.state.engine
+    entries = _replies.dumps(await engine.models()) if engine else _ENTRIES
+    success = f'"code":0,"message":"请求成功","requestId":{_replies.dumps(request_id).decode()}'
+    return _reply(request_id, b'{"data":%b,%b}' % (entries, success.encode()))
 
 
 async def _chat(request: Request) -> Response | _Stream:
@@ -82,6 +102,8 @@ async def _chat(request: Request) -> Response | _Stream:
     name = _request.model_name(body)
     model = await _model(name, request)
     question = _request.question(body, raw)
+    if isinstance(model, Engine):
+        return await _answer_of(model, request, raw)
     request_id = _request_id(request)
     if not question.stream:
         return _reply(request_id, _replies.completion(question, model, name))
@@ -101,7 +123,9 @@ async def _images(request: Request) -> Response:
     _check_keys(request, bearer_needed=True)
     kind = request.headers.get("content-type", "")
     body = _request.parse_form(raw, kind) if kind.lower().startswith("multipart/") else _request.parse(raw)
-    await _model(_request.model_name(body), request)
+    model = await _model(_request.model_name(body), request)
+    if isinstance(model, Engine):
+        return await _answer_of(model, request, raw)
     return _reply(_request_id(request), _replies.pictures(_request.picture_count(body)))
 
 
@@ -119,15 +143,29 @@ def _is_good(key: str, request: Request) -> bool:
     return act(key, first_try=_is_first_try(request)) or key == SANDBOX_KEY
 
 
-async def _model(name: str, request: Request) -> ChatModel:
+async def _answer_of(engine: Engine, request: Request, raw: bytes) -> Response:
+    request_id = _request_id(request)
+    broken = _envelope(request_id, 12301, "AI model call failed: the engine broke off")
+    return await engine.answer(
+        request.url.path.removeprefix(API_PATH),
+        raw,
+        request.headers.get("content-type", "application/json"),
+        request_id,
+        ending=b"data: " + broken + b"\n\n",
+    )
+
+
+async def _model(name: str, request: Request) -> ChatModel | Engine:
+    """What answers for the model of that name: the sandbox, or the engine behind it."""
     acted = act(name, first_try=_is_first_try(request))
     if name == SLOW:
         await asyncio.sleep(SLOW_SECONDS)
     if acted or name in FAILURES:
         return MODELS["glm-5.2"]
-    if name not in MODELS:
+    engine: Engine | None = request.app.state.engine
+    if not (await engine.has(name) if engine else name in MODELS):
         raise Refused(12300, f"Model not found: {name}")
-    return MODELS[name]
+    return engine or MODELS[name]
 
 
 def _is_first_try(request: Request) -> bool:

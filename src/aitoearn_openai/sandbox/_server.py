@@ -50,11 +50,15 @@ class Sandbox:
 
 
 @contextlib.contextmanager
-def serve(port: int = 0) -> Iterator[Sandbox]:
+def serve(
+    port: int = 0, *, upstream: str | None = None, upstream_key: str | None = None
+) -> Iterator[Sandbox]:
     """Run a sandbox in a background thread for as long as the `with` block lasts.
 
     Args:
         port: The port on 127.0.0.1; 0 takes a free one.
+        upstream: The base URL of an OpenAI-compatible engine, which then answers for its own models.
+        upstream_key: The engine's key.
 
     Raises:
         OSError: if the port cannot be had; the message names it.
@@ -65,7 +69,7 @@ def serve(port: int = 0) -> Iterator[Sandbox]:
         'http://127.0.0.1:8378/api/ai'
     """
     with _listen(port) as listener:
-        server = _server()
+        server = _server(upstream, upstream_key)
         thread = threading.Thread(
             target=_answer, args=(server, listener), name="aitoearn-sandbox", daemon=True
         )
@@ -88,12 +92,12 @@ def _listen(port: int) -> socket.socket:
     return listener
 
 
-def _server() -> uvicorn.Server:
+def _server(upstream: str | None, upstream_key: str | None) -> uvicorn.Server:
     return uvicorn.Server(
         uvicorn.Config(
-            app(),
+            app(upstream, upstream_key),
             ws="none",
-            lifespan="off",
+            lifespan="on",
             log_config=None,
             proxy_headers=False,
             server_header=False,

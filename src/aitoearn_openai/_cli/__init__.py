@@ -1,0 +1,51 @@
+"""The command line: models and prices, a chat, a diagnosis, other programs, and the sandbox."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import openai
+import typer
+
+from .. import __version__
+from .chat import chat
+from .check import check
+from .demo import demo
+from .environment import env, run
+from .models import models
+from .sandbox import serve_sandbox
+
+app = typer.Typer(pretty_exceptions_enable=False, invoke_without_command=True)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"aitoearn-openai {__version__} (openai {openai.__version__})")
+        raise typer.Exit
+
+
+@app.callback()
+def _command(
+    context: typer.Context,
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_show_version, is_eager=True, help="Print the versions and exit."),
+    ] = False,
+) -> None:
+    """The OpenAI Python SDK, ready for AiToEarn."""
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+
+
+for _name, _function, _example in (
+    ("models", models, "models --input image --sort price"),
+    ("chat", chat, "chat --model glm-5.2 '你好'"),
+    ("check", check, "check --site ai"),
+    ("run", run, "run -- python your_program.py"),
+    ("env", env, 'env --shell bash, as in eval "$(aitoearn-openai env)"'),
+    ("sandbox", serve_sandbox, "sandbox --port 8378"),
+    ("demo", demo, "demo"),
+):
+    # What follows the name of another program is that program's.
+    _settings = {"allow_interspersed_args": False} if _name == "run" else {}
+    app.command(_name, epilog=f"Example: aitoearn-openai {_example}", context_settings=_settings)(_function)

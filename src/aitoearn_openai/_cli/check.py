@@ -1,0 +1,200 @@
+"""`check`: what works and what does not, from the settings to the key, and what to do next."""
+
+from __future__ import annotations
+
+import os
+import socket
+import ssl
+import time
+from collections.abc import Iterator
+from typing import Annotated, Any, NoReturn
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
+
+import openai
+import typer
+from pydantic_settings import DotEnvSettingsSource
+from rich.markup import escape
+
+from .. import ChatModel, Settings
+from .._models import find
+from .._settings import API_PATH, ENV_PREFIX, SANDBOX_KEY, missing_key, site_base_url
+from . import failures, options
+from .models import fetch
+from .screen import console, table
+
+_SECONDS = 30.0
+_OTHER_SITE = {"cn": "ai", "ai": "cn"}
+_SHORT = 16
+"""A key of fewer characters is not shown in part: too little of it would stay hidden."""
+
+
+def check(
+    both_sites: Annotated[
+        bool,
+        typer.Option(
+            "--both-sites", help="Send a refused key to the other official site, to see if it takes it."
+        ),
+    ] = False,
+    site: options.Site = None,
+    base_url: options.BaseUrl = None,
+    debug: options.Debug = False,
+) -> None:
+    """Look into the settings, the way to the service and the key. Costs no credits.
+
+    The exit code is 0 only when all is well: 2 is a wrong setting, 3 the key, 4 the network, 5 the service.
+    """
+    settings = options.settle(site, base_url)
+    _show_settings(settings, {"site": site, "base_url": base_url})
+    _find_host(settings)
+    offered = _reach(settings)
+    if not settings.api_key:
+        _bad("key", "there is none", missing_key(settings), failures.KEY)
+    offered = _try_key(settings, both_sites) or offered
+    _good("models", f"{len(offered)} in the list")
+    if settings.model:
+        found = find(offered, settings.model)
+        if not isinstance(found, ChatModel):
+            closest = f" The closest: {', '.join(found)}." if found else ""
+            _bad(
+                "model",
+                f"{settings.model} is not in the list.{closest}",
+                "correct AITOEARN_MODEL",
+                failures.USAGE,
+            )
+        _good("model", f"{found.id} is in the list")
+    console.print("\nAll is well. Next: aitoearn-openai chat '你好'", soft_wrap=True)
+
+
+def _good(what: str, text: str) -> None:
+    console.print(f"[green]ok[/]  {what:7} {escape(text)}", soft_wrap=True)
+
+
+def _bad(what: str, text: str, next_step: str, code: int) -> NoReturn:
+    console.print(f"[red]no[/]  {what:7} {escape(failures.without_keys(text))}", soft_wrap=True)
+    failures.fail(f"next: {next_step}", code)
+
+
+def _show_settings(settings: Settings, given: dict[str, str | None]) -> None:
+    variables = {name.upper() for name, value in os.environ.items() if value}
+    file = os.environ.get(f"{ENV_PREFIX}ENV_FILE")
+    in_file = DotEnvSettingsSource(Settings, env_file=file)() if file else {}
+    shown = table("setting", "value", "from")
+    for field in Settings.model_fields:
+        value = getattr(settings, field)
+        if given.get(field):
+            source = f"--{field.replace('_', '-')}"
+        elif (field == "base_url" and given["site"]) or (
+            field == "api_key" and value and value.get_secret_value() == SANDBOX_KEY
+        ):
+            source = "the site"
+        elif f"{ENV_PREFIX}{field.upper()}" in variables:
+            source = f"{ENV_PREFIX}{field.upper()}"
+        elif in_file.get(field):
+            source = str(file)
+        else:
+            source = {"base_url": "the site", "timeout": "the SDK's", "max_retries": "the SDK's"}.get(
+                field, "default"
+            )
+        text = (
+            "-" if value is None else _masked(value.get_secret_value()) if field == "api_key" else str(value)
+        )
+        shown.add_row(field, escape(text), escape(source))
+    console.print(shown)
+
+
+def _masked(key: str) -> str:
+    end = key[-4:] if len(key) >= _SHORT else ""
+    return f"********{end} ({len(key)} characters)"
+
+
+def _find_host(settings: Settings) -> None:
+    address = urlsplit(settings.base_url)
+    host = str(address.hostname)
+    proxy = getproxies().get(address.scheme)
+    if proxy and not proxy_bypass(host):
+        _good("DNS", f"left to the proxy {urlsplit(proxy).hostname}, which the settings of this machine name")
+        return
+    try:
+        found = socket.getaddrinfo(host, address.port, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError) as error:
+        _bad(
+            "DNS", f"{host}: {error}", "look for a typo in the address, and at the network", failures.NETWORK
+        )
+    _good("DNS", f"{host} is {found[0][4][0]}")
+
+
+def _reach(settings: Settings) -> list[ChatModel]:
+    """The list as anybody gets it; on the way, what the connection is like."""
+    seen: dict[str, str] = {}
+
+    def look(response: Any) -> None:
+        tls = response.extensions["network_stream"].get_extra_info("ssl_object")
+        seen["TLS"] = (
+            f"{tls.version()}, certificate until {tls.getpeercert()['notAfter']}"
+            if tls
+            else "none: plain http"
+        )
+        seen["HTTP"] = f"{response.http_version}, status {response.status_code}"
+
+    started = time.monotonic()
+    anybody = settings.model_copy(update={"api_key": None})
+    offered: list[ChatModel] = []
+    try:
+        offered = _fetch(anybody, http_client=openai.DefaultHttpxClient(event_hooks={"response": [look]}))
+    except openai.APIConnectionError as error:
+        tls = next((cause for cause in _causes(error) if isinstance(cause, ssl.SSLError)), None)
+        if tls:
+            _bad("TLS", str(tls), "look at proxies and at the clock of this machine", failures.NETWORK)
+        told, _, code = failures.explain(error)
+        _bad("HTTP", told, "look at the address, the network and proxies", code)
+    except openai.AuthenticationError:
+        pass  # Some servers want a key for the list too; whether they take ours comes next.
+    except openai.APIError as error:
+        told, _, code = failures.explain(error)
+        _bad("HTTP", told, "look at the address; if it is right, try again later", code)
+    for what, text in seen.items():
+        _good(what, text if what == "TLS" else f"{text}, {1000 * (time.monotonic() - started):.0f} ms")
+    return offered
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    while error:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def _fetch(settings: Settings, **arguments: Any) -> list[ChatModel]:
+    return fetch(settings, max_retries=0, timeout=settings.timeout or _SECONDS, **arguments)
+
+
+def _try_key(settings: Settings, both_sites: bool) -> list[ChatModel]:
+    """The list as it is with the key: a server that looks at keys refuses a wrong one here."""
+    origin = settings.base_url.removesuffix(API_PATH)
+    started = time.monotonic()
+    try:
+        offered = _fetch(settings)
+    except openai.AuthenticationError:
+        _bad("key", f"{origin} refuses it", _where_it_belongs(settings, both_sites), failures.KEY)
+    except openai.APIError as error:
+        told, _, code = failures.explain(error)
+        _bad("key", told, "try again later", code)
+    _good("key", f"{origin} takes it, {1000 * (time.monotonic() - started):.0f} ms")
+    return offered
+
+
+def _where_it_belongs(settings: Settings, both_sites: bool) -> str:
+    """What to do with a refused key."""
+    create = "copy the key once more, or create one: Settings, then API Key"
+    other = next(
+        (_OTHER_SITE[site] for site in _OTHER_SITE if site_base_url(site) == settings.base_url), None
+    )
+    if other is None:
+        return create
+    if not both_sites:
+        return f"{create}; `check --both-sites` sends the key to {site_base_url(other)} too, to see if it is from there"
+    try:
+        _fetch(Settings(site=other, api_key=settings.api_key))  # type: ignore[arg-type]
+    except openai.APIError as error:
+        return f"{create}; {site_base_url(other)} does not take it either: {failures.explain(error)[0]}"
+    return f"the key is from the other site: set {ENV_PREFIX}SITE={other}"

@@ -1,0 +1,192 @@
+"""`models`: what the service offers, and what it costs."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from enum import Enum
+from typing import Annotated, Any
+
+import openai
+import typer
+from rich.cells import cell_len
+from rich.markup import escape
+
+from .. import ChatModel, OpenAI, Settings
+from .._models import PriceTier, Pricing, find
+from . import failures, options
+from .screen import console, number, print_json, table
+
+
+class Sort(str, Enum):
+    """An order of the list; without one it is the service's."""
+
+    price = "price"
+    name = "name"
+
+
+def models(
+    name: Annotated[str | None, typer.Argument(help="One model, by its name or label.")] = None,
+    takes: Annotated[
+        list[str] | None, typer.Option("--input", help="Only what takes this, such as image; repeatable.")
+    ] = None,
+    gives: Annotated[
+        list[str] | None, typer.Option("--output", help="Only what gives this, such as image; repeatable.")
+    ] = None,
+    channel: Annotated[str | None, typer.Option(help="Only models of this channel, such as openai.")] = None,
+    search: Annotated[str | None, typer.Option(help="Only models with this in a name or a text.")] = None,
+    sort: Annotated[Sort | None, typer.Option(help="price: the cheapest first, by the sizes below.")] = None,
+    prompt_tokens: Annotated[int, typer.Option(min=0, help="The input of a call to price.")] = 1000,
+    completion_tokens: Annotated[int, typer.Option(min=0, help="The output of a call to price.")] = 500,
+    names: Annotated[bool, typer.Option("--names", help="Print bare names, for scripts.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print all that the service says.")] = False,
+    site: options.Site = None,
+    base_url: options.BaseUrl = None,
+    debug: options.Debug = False,
+) -> None:
+    """List the models, or show one with all its prices and what a call costs. Needs no key, costs nothing."""
+    offered = fetch(options.settle(site, base_url))
+    chosen = [
+        model
+        for model in ([_named(offered, name)] if name else offered)
+        if set(takes or ()) <= set(model.input_modalities)
+        and set(gives or ()) <= set(model.output_modalities)
+        and channel in (None, model.owned_by)
+        and (search or "").casefold() in _texts(model)
+    ]
+
+    def price(model: ChatModel) -> Decimal:
+        cost = model.credits(prompt_tokens=prompt_tokens, completion_tokens=completion_tokens)
+        return Decimal("Infinity") if cost is None else cost
+
+    if sort:
+        chosen.sort(key=price if sort is Sort.price else lambda model: model.id)
+    if as_json:
+        entries = [model.to_dict(mode="json") for model in chosen]
+        print_json(entries[0] if name and entries else entries)
+    elif names:
+        for model in chosen:
+            print(model.id)
+    elif name and chosen:
+        _show(chosen[0], prompt_tokens, completion_tokens)
+    elif chosen:
+        _show_all(chosen)
+    if not chosen:
+        failures.fail(f"none of the {len(offered)} models is like that; try fewer filters", failures.NO_MATCH)
+
+
+def fetch(settings: Settings, **arguments: Any) -> list[ChatModel]:
+    """The service's list, also without a key: it is public."""
+    if settings.api_key:
+        with OpenAI.from_settings(settings, **arguments) as client:
+            return list(client.models.list())
+    with OpenAI.from_settings(settings, api_key="none", **arguments) as client:
+        return list(client.models.list(extra_headers={"Authorization": openai.Omit()}))
+
+
+def _named(offered: list[ChatModel], name: str) -> ChatModel:
+    found = find(offered, name)
+    if isinstance(found, ChatModel):
+        return found
+    closest = f"the closest: {', '.join(found)}" if found else "`aitoearn-openai models` lists them"
+    return failures.fail(f"no model is named {name!r}; {closest}", failures.USAGE)
+
+
+def _texts(model: ChatModel) -> str:
+    return "\n".join([model.id, model.label or "", model.description or "", *model.tags]).casefold()
+
+
+def _show_all(chosen: list[ChatModel]) -> None:
+    shown = table("model, label", "channel", "takes → gives", "in", "out", "tags")
+    shown.show_edge, shown.padding = False, (0, 0, 0, 0)
+    # Where 80 columns are too few, the names of the modalities are what gives way.
+    shown.columns[0].min_width = min(26, max(len(model.id) for model in chosen))
+    shown.columns[5].min_width = min(8, max(cell_len(tag) for model in chosen for tag in ["", *model.tags]))
+    for column in (3, 4):
+        shown.columns[column].no_wrap = True
+    for model in chosen:
+        gives = f"\n→ {' '.join(model.output_modalities)}" if model.output_modalities else ""
+        shown.add_row(
+            f"[bold]{escape(model.id)}[/]\n[dim]{escape(model.label or '')}[/]",
+            escape(model.owned_by),
+            escape(" ".join(model.input_modalities) + gives),
+            *_price_cells(model.pricing),
+            escape(", ".join(model.tags)),
+        )
+    console.print(shown)
+    console.print(
+        "in, out: credits per 1,000 tokens of text; a range where long calls cost more", style="dim"
+    )
+
+
+def _price_cells(pricing: Pricing | None) -> tuple[str, str]:
+    """The cells for input and output."""
+    if pricing is None:
+        return "", ""
+    before = pricing.origin_pricing or Pricing()
+    if pricing.price is not None:
+        return number(pricing.price) + _discount(pricing.price, pricing.origin_price, "\n"), "a call"
+    sides = ([(tier.input.text, tier.output.text) for tier in each.tiers] for each in (pricing, before))
+    now, origin = (list(zip(*side, strict=True)) or [(), ()] for side in sides)
+    return _range(now[0], origin[0]), _range(now[1], origin[1])
+
+
+def _range(prices: tuple[Decimal | None, ...], before: tuple[Decimal | None, ...]) -> str:
+    known = [price for price in prices if price is not None]
+    if not known:
+        return ""
+    text = " - ".join(dict.fromkeys(map(number, (known[0], known[-1]))))
+    return text + _discount(known[0], before[0] if before else None, "\n")
+
+
+def _discount(price: Decimal, before: Decimal | None, gap: str) -> str:
+    if before is None or before <= price:
+        return ""
+    return f"{gap}[green]-{100 * (1 - price / before):.0f}%[/]"
+
+
+def _show(model: ChatModel, prompt_tokens: int, completion_tokens: int) -> None:
+    console.print(f"[bold]{escape(model.id)}[/]", soft_wrap=True)
+    for what, text in (
+        ("label", model.label),
+        ("channel", model.owned_by),
+        ("takes", ", ".join(model.input_modalities)),
+        ("gives", ", ".join(model.output_modalities)),
+        ("scenes", ", ".join(model.scenes)),
+        ("tags", ", ".join(model.tags)),
+        ("about", "" if model.description == model.label else model.description),
+    ):
+        if text:
+            console.print(f"  [dim]{what:8}[/] {escape(text)}", soft_wrap=True)
+    if model.pricing and model.pricing.tiers:
+        _show_tiers(model.pricing)
+    for image in model.fixed_image_pricing:
+        console.print(f"An image of {escape(image.resolution or 'any size')} costs {image.price} credits.")
+    cost = model.credits(prompt_tokens=prompt_tokens, completion_tokens=completion_tokens)
+    told = "has no price in the list" if cost is None else f"costs [bold]{number(cost)} credits[/]"
+    if cost is not None and model.pricing and model.pricing.price is not None:
+        told += f"{_discount(cost, model.pricing.origin_price, ', ')}, as every call does"
+    call = f"A call of {prompt_tokens:,} tokens in and {completion_tokens:,} out"
+    console.print(f"{call} {told}.", soft_wrap=True)
+
+
+def _show_tiers(pricing: Pricing) -> None:
+    """Each kind of token in a row, each tier in a column."""
+    shown = table("credits per 1,000 tokens", *(_reach(tier) for tier in pricing.tiers))
+    before = pricing.origin_pricing.tiers if pricing.origin_pricing else []
+    origins = [*before, *[PriceTier()] * len(pricing.tiers)]
+    for side in ("input", "output"):
+        for kind in type(PriceTier().input).model_fields:
+            prices = [getattr(getattr(tier, side), kind) for tier in pricing.tiers]
+            if any(price is not None for price in prices):
+                cells = (
+                    ""
+                    if price is None
+                    else number(price) + _discount(price, getattr(getattr(origin, side), kind), " ")
+                    for price, origin in zip(prices, origins, strict=False)
+                )
+                shown.add_row(f"{'in' if side == 'input' else 'out'}, {kind.replace('_', ' ')}", *cells)
+    console.print(shown)
+
+
+def _reach(tier: PriceTier) -> str:
+    return f"up to {tier.max_input_tokens:,} in" if tier.max_input_tokens else "any size"

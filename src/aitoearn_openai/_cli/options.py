@@ -1,0 +1,65 @@
+"""What the commands share: the options for the site, and the settings that follow from them."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from .._settings import ENV_PREFIX, SANDBOX_KEY, SITES, Settings, load, missing_key, normalize_base_url
+from . import failures
+
+
+def _known_site(name: str | None) -> str | None:
+    if name is not None and name not in SITES:
+        raise typer.BadParameter(f"{name!r} is not one of {', '.join(SITES)}.")
+    return name
+
+
+def _settled_url(url: str | None) -> str | None:
+    try:
+        return url and normalize_base_url(url)
+    except ValueError as error:
+        raise typer.BadParameter(f"{error}.") from None
+
+
+Site = Annotated[
+    str | None,
+    typer.Option(
+        metavar="|".join(SITES),
+        callback=_known_site,
+        autocompletion=lambda: list(SITES),
+        help=f"The site, in the place of {ENV_PREFIX}SITE.",
+    ),
+]
+BaseUrl = Annotated[
+    str | None,
+    typer.Option(
+        metavar="URL",
+        callback=_settled_url,
+        help=f"The address of a server, in the place of {ENV_PREFIX}BASE_URL.",
+    ),
+]
+Debug = Annotated[
+    bool,
+    typer.Option("--debug", callback=failures.debug, help="Show the traceback of an error."),
+]
+
+
+def settle(site: str | None, base_url: str | None) -> Settings:
+    """The settings, with the options of the command before all else."""
+    given = {name: value for name, value in (("site", site), ("base_url", base_url)) if value}
+    settings = load()  # tells each bad value in the words of its variable
+    if given:
+        settings = Settings(**given)  # type: ignore[arg-type]
+    if settings.api_key and settings.api_key.get_secret_value() != SANDBOX_KEY:
+        failures.secrets.add(settings.api_key.get_secret_value())
+    return settings
+
+
+def settle_with_key(site: str | None, base_url: str | None) -> Settings:
+    """The settings of a command that needs a key."""
+    settings = settle(site, base_url)
+    if not settings.api_key:
+        failures.fail(missing_key(settings), failures.KEY)
+    return settings

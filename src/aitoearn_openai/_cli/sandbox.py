@@ -1,0 +1,73 @@
+"""`sandbox`: serve the local stand-in, alone or in front of an engine."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+from typing import Annotated
+from urllib.parse import urlsplit
+
+import typer
+from rich.markup import escape
+
+from .. import sandbox
+from .._settings import SITES, Settings
+from .screen import console
+
+_PORT = urlsplit(SITES["sandbox"]).port or 0
+
+
+def _address(url: str | None) -> str | None:
+    if url is not None and (urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname):
+        raise typer.BadParameter(f"{url!r} is not an address such as http://localhost:11434/v1.")
+    return url
+
+
+def _key(variable: str | None) -> str | None:
+    if variable is not None and not os.environ.get(variable):
+        raise typer.BadParameter(f"the variable {variable!r} is not set; it must hold the engine's key.")
+    return variable
+
+
+def serve_sandbox(
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="The port on 127.0.0.1; 0 takes a free one.")
+    ] = _PORT,
+    upstream: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL",
+            callback=_address,
+            help="An OpenAI-compatible engine that answers, such as http://localhost:11434/v1.",
+        ),
+    ] = None,
+    upstream_key_env: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", callback=_key, help="The variable that holds the engine's key."),
+    ] = None,
+) -> None:
+    """Serve a local stand-in of AiToEarn until Ctrl-C.
+
+    It imitates the protocol of the service; no model answers, unless --upstream names an engine that does.
+    """
+    key = os.environ[upstream_key_env] if upstream_key_env else None
+    behind = f"{upstream} answers there." if upstream else "No model answers there."
+    try:
+        with sandbox.serve(port, upstream=upstream, upstream_key=key) as site:
+            for line in (
+                f"The AiToEarn sandbox is at [bold]{site.base_url}[/]. {escape(behind)}",
+                f"Use it with [bold]{_variables(site)}[/]. Ctrl-C stops it.\n",
+                "Models (and, those of a code or a page, keys) that fail on purpose:",
+                *(f"  [bold]{name:22}[/]{escape(what)}" for name, what in sandbox.FAILURES.items()),
+            ):
+                console.print(line, soft_wrap=True)
+            with contextlib.suppress(KeyboardInterrupt):
+                threading.Event().wait()
+    except OSError as error:
+        raise SystemExit(f"aitoearn-openai: {error.strerror}; choose another with --port") from None
+
+
+def _variables(site: sandbox.Sandbox) -> str:
+    home = site.base_url == Settings(site="sandbox").base_url
+    return "AITOEARN_SITE=sandbox" + ("" if home else f" AITOEARN_BASE_URL={site.base_url}")

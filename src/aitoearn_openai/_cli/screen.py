@@ -1,0 +1,33 @@
+"""What people look at: consoles, tables, numbers. Colours and widths are those of the terminal, if there is one."""
+
+from __future__ import annotations
+
+import json
+import sys
+from decimal import Decimal
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+console = Console(highlight=False)
+errors = Console(highlight=False, stderr=True)
+
+
+def table(*columns: str, lines: bool = False) -> Table:
+    """A table that folds what is too long."""
+    made = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), show_lines=lines)
+    for column in columns:
+        made.add_column(column, overflow="fold")
+    return made
+
+
+def number(value: Decimal) -> str:
+    """A decimal without an exponent and without zeros that say nothing."""
+    return f"{value.normalize():f}"
+
+
+def print_json(value: Any) -> None:
+    """JSON for another program: nothing of it depends on the console, nothing is lost where it is not UTF-8."""
+    print(json.dumps(value, ensure_ascii=sys.stdout.encoding.lower() != "utf-8", indent=2))

