@@ -1,0 +1,354 @@
+"""Runs the rows against both clients and judges what they made of them."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import itertools
+import ssl
+import threading
+import time
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import openai
+from openai.pagination import AsyncPage, SyncPage
+from openai.types import Model
+from openai.types.chat import ChatCompletion, ChatCompletionChunk
+
+import aitoearn_openai
+
+from .server import Server, Visit
+from .table import Mode, Origins, Row, answer_to
+
+KEY = "sk-faults-0123456789abcdef"
+GUARD = 10.0
+"""Seconds after which a call counts as hung: far beyond every timeout, retry and wait in the table."""
+
+Verdict = Literal["value", "error", "wrong value", "foreign", "hung"]
+
+WORTH: dict[str, dict[Verdict, int]] = {
+    "value": {"value": 4, "error": 3, "foreign": 2, "wrong value": 1, "hung": 0},
+    "error": {"error": 4, "foreign": 2, "wrong value": 1, "value": 1, "hung": 0},
+    "either": {"value": 4, "error": 4, "foreign": 2, "wrong value": 1, "hung": 0},
+}
+"""What an outcome is worth to the caller, by what was honest to say."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """One row, asked one way, of one client."""
+
+    row: Row
+    mode: Mode
+    is_async: bool
+    ours: bool
+
+
+@dataclass
+class Result:
+    verdict: Verdict = "hung"
+    told: str = ""
+    """The outcome in a few words."""
+    value: Any = None
+    """The value in plain types, to be compared between the clients."""
+    error: BaseException | None = None
+    requests: int = 0
+    sent: int = 0
+    seconds: float = 0.0
+    left_open: int = 0
+    """Connections beyond the one of a pool at rest, once a good request has followed."""
+    recovered: str = ""
+    """Why the good request that followed failed; empty if it did not."""
+    key_left: bool = False
+    """Whether the key was sent to the origin of a redirect."""
+
+    def worth(self, row: Row) -> int:
+        return WORTH[row.truth][self.verdict]
+
+
+def runs_of(rows: Iterable[Row]) -> Iterator[Run]:
+    for row in rows:
+        for mode in row.modes:
+            for is_async in (False, True):
+                for ours in (False, True):
+                    yield Run(row, mode, is_async, ours)
+
+
+def run_all(runs: Iterable[Run]) -> dict[Run, Result]:
+    """All runs, side by side where they do not need the processor for themselves."""
+    results: dict[Run, Result] = {}
+    runs = list(runs)
+    light = [run for run in runs if not run.row.heavy]
+    # Made once: reading the certificates takes longer than most rows.
+    context = ssl.create_default_context()
+    with Server() as server:
+        async_thread = threading.Thread(
+            target=lambda: asyncio.run(
+                _all_async(server, context, [run for run in light if run.is_async], results)
+            )
+        )
+        async_thread.start()
+        with ThreadPoolExecutor(16) as pool:
+            todo = [run for run in light if not run.is_async]
+            # One by one from an iterator: `map` keeps no order of ends.
+            for run, result in pool.map(lambda run: (run, _run_sync(server, context, run)), todo):
+                results[run] = result
+        async_thread.join()
+        for run in runs:
+            if run.row.heavy:
+                if run.is_async:
+                    asyncio.run(_all_async(server, context, [run], results))
+                else:
+                    results[run] = _run_sync(server, context, run)
+                gc.collect()
+    return {run: results[run] for run in runs}
+
+
+def _let_go(error: BaseException | None) -> BaseException | None:
+    """The error without its frames, as it is once the caller has dealt with it: they hold the response."""
+    for part in _chain(error):
+        part.__traceback__ = None
+    return error
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+# Asking.
+
+_numbers = itertools.count(1)
+
+
+def _arguments(server: Server, run: Run, name: str) -> dict[str, Any]:
+    origin = server.origin("refusing" if run.row.refused else "main")
+    return {
+        "base_url": f"{origin}/{name}/api/ai",
+        "api_key": KEY,
+        "timeout": run.row.timeout,
+        "max_retries": 1,
+    }
+
+
+@contextmanager
+def _visiting(server: Server, run: Run) -> Iterator[tuple[str, Visit]]:
+    name = f"v{next(_numbers)}"
+    origin = server.origin()
+    origins = Origins(origin, server.origin("other"), f"{origin}/{name}")
+    visit = server.visit(name, answer_to(run.row, run.mode, origins))
+    guard = threading.Timer(GUARD + 2 * run.row.timeout, server.give_up, [visit])
+    guard.daemon = True
+    guard.start()
+    try:
+        yield name, visit
+    finally:
+        guard.cancel()
+
+
+def _ask(run: Run, client: Any) -> Any:
+    """The call itself; what it returns is awaited by the async twin."""
+    if run.mode == "list":
+        return client.models.list()
+    completions = client.chat.completions
+    if run.mode == "raw":
+        completions = completions.with_raw_response
+    if run.mode == "unread":
+        completions = completions.with_streaming_response
+    extra: dict[str, Any] = {"stream": True} if run.mode in ("stream", "closing") else {}
+    return completions.create(model="m", messages=[{"role": "user", "content": "hello"}], **extra)
+
+
+def _ask_good(server: Server, run: Run, name: str, client: Any) -> Any:
+    if run.row.refused:
+        client = client.with_options(base_url=f"{server.origin()}/{name}/api/ai")
+    return client.chat.completions.create(
+        model="good", messages=[{"role": "user", "content": "hello"}], timeout=10
+    )
+
+
+def _run_sync(server: Server, context: ssl.SSLContext, run: Run) -> Result:
+    modules: Any = aitoearn_openai if run.ours else openai
+    result = Result()
+    with (
+        _visiting(server, run) as (name, visit),
+        openai.DefaultHttpxClient(verify=context, trust_env=False) as pool,
+        modules.OpenAI(**_arguments(server, run, name), http_client=pool) as client,
+    ):
+        got: list[Any] = []
+        held: list[Any] = []  # What the caller still has in hand must not be what frees a connection.
+        started = time.monotonic()
+        try:
+            answer = _ask(run, client)
+            held.append(answer)
+            if run.mode in ("stream", "closing"):
+                for chunk in answer:
+                    got.append(chunk)
+                    if run.mode == "closing" and len(got) == 3:
+                        answer.close()
+                        break
+            elif run.mode == "raw":
+                got.append(answer.parse())
+            elif run.mode == "unread":
+                with answer as response:
+                    got.append(response.parse())
+            else:
+                got.append(answer)
+        except BaseException as error:  # noqa: BLE001 - what comes out is the question
+            result.error = _let_go(error)
+        result.seconds = time.monotonic() - started
+        _judge(run, visit, got, result)
+        try:
+            _ask_good(server, run, name, client)
+        except BaseException as error:  # noqa: BLE001 - what comes out is the question
+            result.recovered = _worded(error)
+        result.left_open = server.settled_connections(visit, 1) - 1
+    if server.settled_connections(visit, 0):
+        result.left_open = max(result.left_open, visit.open_connections())
+    _count(visit, result)
+    return result
+
+
+async def _all_async(
+    server: Server, context: ssl.SSLContext, runs: list[Run], results: dict[Run, Result]
+) -> None:
+    limit = asyncio.Semaphore(16)
+
+    async def one(run: Run) -> None:
+        async with limit:
+            results[run] = await _run_async(server, context, run)
+
+    await asyncio.gather(*map(one, runs))
+
+
+async def _run_async(server: Server, context: ssl.SSLContext, run: Run) -> Result:
+    modules: Any = aitoearn_openai if run.ours else openai
+    result = Result()
+    with _visiting(server, run) as (name, visit):
+        async with (
+            openai.DefaultAsyncHttpxClient(verify=context, trust_env=False) as pool,
+            modules.AsyncOpenAI(**_arguments(server, run, name), http_client=pool) as client,
+        ):
+            got: list[Any] = []
+            held: list[Any] = []  # What the caller still has in hand must not be what frees a connection.
+            started = time.monotonic()
+            try:
+                answer = _ask(run, client)
+                if run.mode != "unread":
+                    answer = await answer
+                held.append(answer)
+                if run.mode in ("stream", "closing"):
+                    async for chunk in answer:
+                        got.append(chunk)
+                        if run.mode == "closing" and len(got) == 3:
+                            await answer.close()
+                            break
+                elif run.mode == "raw":
+                    got.append(answer.parse())
+                elif run.mode == "unread":
+                    async with answer as response:
+                        got.append(await response.parse())
+                else:
+                    got.append(answer)
+            except BaseException as error:  # noqa: BLE001 - what comes out is the question
+                result.error = _let_go(error)
+            result.seconds = time.monotonic() - started
+            _judge(run, visit, got, result)
+            try:
+                await _ask_good(server, run, name, client)
+            except BaseException as error:  # noqa: BLE001 - what comes out is the question
+                result.recovered = _worded(error)
+            result.left_open = await asyncio.to_thread(server.settled_connections, visit, 1) - 1
+        if await asyncio.to_thread(server.settled_connections, visit, 0):
+            result.left_open = max(result.left_open, visit.open_connections())
+        _count(visit, result)
+    return result
+
+
+# Judging.
+
+
+def _count(visit: Visit, result: Result) -> None:
+    """Look at the requests, once the server has had the time to read all of them."""
+    result.requests = len(visit.requests)
+    result.key_left = any(
+        KEY in value
+        for request in visit.requests
+        if request.origin == "other"
+        for value in request.headers.values()
+    )
+
+
+def _judge(run: Run, visit: Visit, got: list[Any], result: Result) -> None:
+    result.sent = visit.sent
+    chunks = f"{len(got)} chunk{'s' * (len(got) != 1)}, then " if run.mode == "stream" and got else ""
+    if visit.hung:
+        result.verdict, result.told = "hung", f"{chunks}hung"
+        return
+    if (error := result.error) is not None:
+        result.verdict = "error" if isinstance(error, openai.OpenAIError) else "foreign"
+        result.told = chunks + _worded(error)
+        return
+    # Where nothing but `[DONE]` was sent, an empty stream says what happened.
+    problem = problem_with(run.mode, got, may_be_empty=run.row.truth == "either")
+    if not problem and run.row.count not in (None, *(len(page.data) for page in got if run.mode == "list")):
+        problem = f"{len(got[0].data)} models"
+    result.verdict = "wrong value" if problem else "value"
+    if run.mode in ("stream", "closing"):
+        result.told = problem or f"{len(got)} chunks"
+        result.value = None if problem else [chunk.to_dict() for chunk in got]
+    elif run.mode == "list":
+        result.told = problem or f"{len(got[0].data)} models"
+        result.value = None if problem else [model.id for model in got[0].data]
+    else:
+        result.told = problem or "ChatCompletion"
+        result.value = None if problem else got[0].to_dict()
+
+
+def problem_with(mode: Mode, got: list[Any], may_be_empty: bool = False) -> str:
+    """Why that is not what the method promises to return; empty if it is."""
+    if mode in ("stream", "closing"):
+        for chunk in got:
+            if not isinstance(chunk, ChatCompletionChunk):
+                return f"a chunk is {_shown(chunk)}"
+            if not _are_choices(chunk.choices):
+                return f"a chunk has choices={_shown(chunk.choices)}"
+        return "" if got or may_be_empty else "an empty stream"
+    value = got[0]
+    if mode == "list":
+        if not isinstance(value, (SyncPage, AsyncPage)):
+            return _shown(value)
+        if not isinstance(value.data, list):
+            return f"a page with data={_shown(value.data)}"
+        for model in value.data:
+            if not isinstance(model, Model):
+                return f"a model is {_shown(model)}"
+            if not isinstance(getattr(model, "id", None), str) or not model.id.strip():
+                return f"a model has id={_shown(getattr(model, 'id', None))}"
+        return ""
+    if not isinstance(value, ChatCompletion):
+        return _shown(value)
+    return "" if _are_choices(value.choices) else f"ChatCompletion(choices={_shown(value.choices)})"
+
+
+def _are_choices(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(choice, openai.BaseModel) for choice in value)
+
+
+def _shown(value: Any) -> str:
+    return (
+        f"{type(value).__name__} {value!r:.40}" if isinstance(value, (str, int, float)) else f"{value!r:.40}"
+    )
+
+
+def _worded(error: BaseException) -> str:
+    """The type and the first words, without what changes from run to run."""
+    words = " ".join(str(error)[:2000].split()) or "(no message)"
+    return f"{type(error).__name__}: {words}"
