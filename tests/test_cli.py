@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import select
@@ -65,25 +66,36 @@ class Terminal:
         self.process.wait()
         os.close(self._person)
 
-    def wait_for(self, words: str) -> str:
-        """What was shown since the last time, up to the words."""
+    def wait_for(self, words: str, press: str = "") -> str:
+        """What was shown since the last time, up to the words; keys are pressed until they have an effect.
+
+        An interrupt has none where it comes while readline draws: Python then looks for it at the next key.
+        """
         deadline = time.monotonic() + 60
         while words not in self.shown[self._seen :]:
-            assert self._read(deadline), f"no {words!r} in {self.shown[self._seen :]!r}"
+            if press:
+                self.type(press)
+            while words not in self.shown[self._seen :] and self._read(3 if press else 60):
+                pass
+            assert time.monotonic() < deadline, f"no {words!r} in {self.shown[self._seen :]!r}"
         start, self._seen = self._seen, self.shown.index(words, self._seen) + len(words)
         return self.shown[start : self._seen]
 
     def type(self, keys: str) -> None:
         os.write(self._person, keys.encode())
 
-    def end(self) -> int:
-        """The exit code; all is shown by then."""
-        while self._read(time.monotonic() + 60):
+    def end(self, press: str = "") -> int:
+        """The exit code; all is shown by then. Keys are pressed as `wait_for` does."""
+        while press and self.process.poll() is None:
+            self.type(press)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.process.wait(3)
+        while self._read(60):
             pass
         return self.process.wait(60)
 
-    def _read(self, deadline: float) -> bool:
-        ready, _, _ = select.select([self._person], [], [], deadline - time.monotonic())
+    def _read(self, seconds: float) -> bool:
+        ready, _, _ = select.select([self._person], [], [], seconds)
         try:
             some = os.read(self._person, 65536) if ready else b""
         except OSError:  # Linux says so that the other end is closed.

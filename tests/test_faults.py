@@ -13,33 +13,19 @@ import pytest
 from faults.runner import GUARD, KEY, Result, Run, run_all, runs_of
 from faults.table import CODES, ROWS
 
-_LYING_CHARSET = "_settle mends the charset of 4xx and 5xx alone"
-DEFECTS: dict[str, str] = {
-    "charset=utf-16 on an envelope": _LYING_CHARSET,
-    "charset=zlib on an envelope": _LYING_CHARSET,
-    "charset=zlib on a 301 that leads nowhere": _LYING_CHARSET,
-}
-"""Rows whose outcome is not yet right, and why."""
 
-
-def _known(run: Run) -> list[Any]:
-    reason = DEFECTS.get(run.row.name)
-    return [pytest.mark.xfail(reason=reason, strict=True)] if reason else []
-
-
-def _runs(judged: bool) -> list[Any]:
+def _runs() -> list[Any]:
     return [
         pytest.param(
             run,
             id=f"{run.row.name}-{run.mode}-{'async' if run.is_async else 'sync'}",
-            marks=_known(run) if judged else [],
         )
         for run in runs_of(ROWS)
         if run.ours
     ]
 
 
-every_run = pytest.mark.parametrize("run", _runs(judged=False))
+every_run = pytest.mark.parametrize("run", _runs())
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +48,7 @@ def _plain(run: Run) -> Run:
     return replace(run, ours=False)
 
 
-@pytest.mark.parametrize("run", _runs(judged=True))
+@pytest.mark.parametrize("run", _runs())
 def test_a_fault_ends_in_a_right_value_or_in_the_sdks_own_error(run: Run, results: dict[Run, Result]) -> None:
     """In time, with words, without the key, and with the status that says what happened."""
     result, plain = results[run], results[_plain(run)]

@@ -157,10 +157,18 @@ class ChatModel(_Lenient, Model):
             return self.pricing.price
         audio_tokens = 0
         if usage is not None:
-            prompt_tokens, completion_tokens = usage.prompt_tokens, usage.completion_tokens
-            details = usage.prompt_tokens_details
-            cached_tokens = (details and details.cached_tokens) or 0
-            audio_tokens = (details and details.audio_tokens) or 0
+            # The SDK checks no field of an answer.
+            counted: list[Any] = [
+                getattr(usage, name, None) for name in ("prompt_tokens", "completion_tokens")
+            ]
+            if not all(isinstance(count, int) for count in counted):
+                return None
+            prompt_tokens, completion_tokens = counted
+            details = getattr(usage, "prompt_tokens_details", None)
+            cached_tokens, audio_tokens = (
+                count if isinstance(count := getattr(details, name, None), int) else 0
+                for name in ("cached_tokens", "audio_tokens")
+            )
         tier = self.pricing.tier(prompt_tokens)
         if tier is None:
             return None
@@ -172,12 +180,15 @@ class ChatModel(_Lenient, Model):
             (completion_tokens, tier.output.text),
         ]
         total = Decimal(0)
-        for tokens, price in parts:
-            if tokens:
-                if price is None:
-                    return None
-                total += tokens * price
-        return total / 1000
+        try:
+            for tokens, price in parts:
+                if tokens:
+                    if price is None:
+                        return None
+                    total += tokens * price
+            return total / 1000
+        except ArithmeticError:  # A price such as 1E+999999.
+            return None
 
 
 def named(entries: Any) -> Any:

@@ -141,9 +141,9 @@ def _redirected(request: Any) -> Any:
 def _is_to_be_read(response: Any) -> bool:
     """Whether the body is read here, before the SDK looks at the status; streams and unread responses are not."""
     headers = response.headers
-    if response.is_error:
+    if not response.is_success:
         return True  # The SDK reads it too, but in a stream without an eye on what can go wrong.
-    if not response.is_success or response.request.headers.get(RAW_RESPONSE_HEADER) == "stream":
+    if response.request.headers.get(RAW_RESPONSE_HEADER) == "stream":
         return False
     if not any(kind in headers.get("Content-Type", "") for kind in ("json", "html")):
         return False
@@ -161,7 +161,7 @@ def _wants_stream(request: Any) -> bool:
 
 def _settle(response: Any) -> None:
     """Give a response that reports a failure the HTTP status that says the same."""
-    if response.is_error:
+    if not response.is_success:
         _mend(response)
         return
     content = response.content
@@ -170,6 +170,7 @@ def _settle(response: Any) -> None:
         return
     failure = failure_in(_loads(content))
     if failure:
+        _mend(response)
         _set_status(response, failure)
         if failure.retry_after is not None:
             response.headers["Retry-After"] = str(failure.retry_after)
@@ -444,6 +445,8 @@ class _ToldAsyncResponse(openai.AsyncAPIResponse[Any]):
             return await super().parse(**arguments)
 
 
+# Their `repr` says the name of the class.
+_ToldResponse.__name__, _ToldAsyncResponse.__name__ = "APIResponse", "AsyncAPIResponse"
 _TOLD = {
     LegacyAPIResponse: _ToldLegacyResponse,
     openai.APIResponse: _ToldResponse,

@@ -32,7 +32,7 @@ SANDBOX_KEY = "sandbox"
 _OFFICIAL_HOSTS = {urlsplit(SITES[site]).hostname for site in ("cn", "ai")}
 KEY = re.compile(r"[!#-&(-~]*")
 BAD_KEY = "a key has no spaces, line ends, quotes or characters beyond ASCII; copy it once more"
-_ENDPOINT = re.compile(r"(/chat/completions|/models/chat|/images/(generations|edits))?/*$")
+_ENDPOINT = re.compile(r"(/chat/completions|/models/chat|/images/(generations|edits)|/)*$")
 
 
 def site_base_url(site: str) -> str:
