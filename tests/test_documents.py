@@ -21,7 +21,8 @@ ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text("utf-8")
 PYTHON = re.compile(r"```python\n(.*?)```", re.DOTALL)
 BEFORE, _, FRAMEWORKS = README.partition("## Frameworks")
-SNIPPETS = PYTHON.findall(BEFORE)
+CHINESE = (ROOT / "README.zh-CN.md").read_text("utf-8")
+SNIPPETS = [*PYTHON.findall(BEFORE), *PYTHON.findall(CHINESE.partition("<details>")[0])]
 MODULES = [
     module.name
     for module in pkgutil.walk_packages(aitoearn_openai.__path__, "aitoearn_openai.")
@@ -51,7 +52,7 @@ def test_the_snippets_show_what_they_say(
     """The error's comment is its output."""
     monkeypatch.setenv("AITOEARN_SITE", "sandbox")
     monkeypatch.setenv("AITOEARN_BASE_URL", site.base_url)
-    (snippet,) = [each for each in SNIPPETS if "fail-12001" in each]
+    snippet, _ = [each for each in SNIPPETS if "fail-12001" in each]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ResourceWarning)
         exec(snippet, {})
@@ -65,6 +66,16 @@ def test_the_readme_shows_the_very_lines_that_the_tests_of_frameworks_run() -> N
     page = (ROOT / "docs" / "frameworks.md").read_text("utf-8")
 
     assert PYTHON.findall(FRAMEWORKS) == PYTHON.findall(page)
+    assert PYTHON.findall(CHINESE.partition("<details>")[2]) == PYTHON.findall(page)
+
+
+def test_the_chinese_readme_has_the_same_code_and_tables() -> None:
+    """Its commands, settings, codes and names are those of the English one."""
+
+    def facts(text: str) -> set[str]:
+        return set(re.findall(r"`([A-Za-z_./:-]*[A-Za-z_][A-Za-z0-9_./:-]*)`", text))
+
+    assert facts(README) - {"charset"} <= facts(CHINESE) | {"nox"}
 
 
 def test_the_readme_names_every_setting() -> None:

@@ -116,12 +116,15 @@ class Settings(BaseSettings):
     """The site: `cn` (aitoearn.cn), `ai` (aitoearn.ai) or `sandbox` (the local stand-in)."""
 
     base_url: str = Field(default="", validate_default=True)
-    """The SDK base URL, in any form that the service's guides show; by default the site's. It wins over `site`."""
+    """The SDK base URL, in any form that the service's guides show; by default the site's.
+
+    It wins over a `site` from the same place; a site given in code wins over both variables.
+    """
 
     api_key: SecretStr | None = Field(default=None, validate_default=True)
     """The key. It belongs to one site: a key of aitoearn.cn is refused by aitoearn.ai and the reverse.
 
-    The sandbox's is always `sandbox`, so that a key of a real site never goes there.
+    At the sandbox's own address it is always `sandbox`, so that a key of a real site never goes there.
     """
 
     model: str | None = None
