@@ -64,6 +64,13 @@ def test_an_argument_wins_over_settings_and_is_used_as_given(
     assert (client.timeout, client.max_retries) == (None, 0)
 
 
+def test_not_given_is_not_given(asker: Asker, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`NOT_GIVEN`, which wrappers hand on, leaves the word to settings."""
+    monkeypatch.setenv("AITOEARN_TIMEOUT", "7.5")
+
+    assert asker.client(api_key="k", timeout=openai.NOT_GIVEN).timeout == 7.5
+
+
 def test_two_sites_in_one_program(asker: Asker, monkeypatch: pytest.MonkeyPatch) -> None:
     """`from_settings` takes settings in hand, and its overrides win over them."""
     monkeypatch.setenv("AITOEARN_API_KEY", "k")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import openai
@@ -277,3 +279,28 @@ def test_a_failure_in_an_unread_response_is_raised_when_it_is_parsed(asker: Aske
     assert (caught.value.status_code, caught.value.code) == (402, "12001")
     with pytest.raises(openai.APIError, match="Check the base URL"):
         asker.run(unread("fail-html"), **arguments)
+
+
+def test_an_upload_that_is_refused_in_a_body_without_a_length_is_told(asker: Asker) -> None:
+    """The files of an upload are not in memory, so nothing can be read from the request."""
+    body = b'{"data": {}, "code": 12001, "message": "no credits"}'
+    with socket.create_server(("127.0.0.1", 0)) as listener, ThreadPoolExecutor(1) as pool:
+        pool.submit(_refuse, listener, body)
+        with pytest.raises(openai.APIStatusError, match="AiToEarn code 12001"):
+            asker.run(
+                lambda client: client.images.edit(model="m", prompt="a cat", image=("a.png", b"png")),
+                base_url=f"http://127.0.0.1:{listener.getsockname()[1]}",
+                api_key="k",
+                max_retries=0,
+            )
+
+
+def _refuse(listener: socket.socket, body: bytes) -> None:
+    connection, _ = listener.accept()
+    with connection:
+        received = b""
+        while not received.rstrip().endswith(b"--"):  # The last boundary of the upload.
+            received += connection.recv(65536)
+        connection.sendall(
+            b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nConnection: close\r\n\r\n" + body
+        )
