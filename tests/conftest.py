@@ -7,6 +7,7 @@ import contextlib
 import inspect
 import json
 import os
+import signal
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -21,6 +22,9 @@ from aitoearn_openai import sandbox
 
 CALLABLE_KEYS = "Callable" in str(inspect.signature(openai.OpenAI).parameters["api_key"].annotation)
 """Whether this version of the SDK takes a function for a key, as it does since 1.106."""
+
+# A shell starts its background jobs deaf to Ctrl-C, and so would be the programs that tests start from there.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 MESSAGES: Any = [{"role": "user", "content": "你好"}]
 
