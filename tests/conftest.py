@@ -8,9 +8,11 @@ import inspect
 import json
 import os
 import signal
+import ssl
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from importlib.util import find_spec
 from threading import Thread
 from typing import Any
 
@@ -67,9 +69,15 @@ class Asker:
             return [chunk async for chunk in result] if isinstance(result, openai.AsyncStream) else result
 
 
-@pytest.fixture(params=[False, True], ids=["sync", "async"])
-def asker(request: pytest.FixtureRequest) -> Asker:
-    return Asker(request.param)
+AIOHTTP = find_spec("aiohttp") is not None and hasattr(openai, "DefaultAioHttpClient")
+"""Whether the SDK has its aiohttp client, as it can since 1.89."""
+
+
+@pytest.fixture(params=["sync", "async", *(["aiohttp"] if AIOHTTP else [])])
+def asker(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Asker:
+    if request.param == "aiohttp":
+        monkeypatch.setenv("AITOEARN_HTTP_BACKEND", "aiohttp")
+    return Asker(is_async=request.param != "sync")
 
 
 def complete(model: str, **arguments: Any) -> Callable[[Any], Any]:
@@ -133,17 +141,20 @@ class ScriptedServer:
 
 @pytest.fixture
 def server() -> Iterator[ScriptedServer]:
-    with _scripted() as scripted:
+    with Scripted() as scripted:
         yield scripted
 
 
 @pytest.fixture
 def other_server() -> Iterator[ScriptedServer]:
-    with _scripted() as scripted:
+    with Scripted() as scripted:
         yield scripted
 
 
-class _scripted:
+class Scripted:
+    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
+        self.tls = tls
+
     def __enter__(self) -> ScriptedServer:
         scripted = ScriptedServer()
 
@@ -154,7 +165,7 @@ class _scripted:
                 pass
 
             def handle(self) -> None:
-                with contextlib.suppress(ConnectionError):  # The client is done with the connection.
+                with contextlib.suppress(OSError):  # The client is done with the connection.
                     super().handle()
 
             def do_GET(self) -> None:
@@ -177,9 +188,13 @@ class _scripted:
 
         self.httpd = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.httpd.daemon_threads = True
+        if self.tls:
+            self.httpd.socket = self.tls.wrap_socket(
+                self.httpd.socket, server_side=True, do_handshake_on_connect=False
+            )
         self.thread = Thread(target=self.httpd.serve_forever, kwargs={"poll_interval": 0.01})
         self.thread.start()
-        scripted.origin = f"http://127.0.0.1:{self.httpd.server_port}"
+        scripted.origin = f"{'https' if self.tls else 'http'}://127.0.0.1:{self.httpd.server_port}"
         return scripted
 
     def __exit__(self, *_: object) -> None:

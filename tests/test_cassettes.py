@@ -43,6 +43,12 @@ def replayed(name: str) -> Any:
     return mark
 
 
+@pytest.fixture(params=["sync", "async"])
+def asker(request: pytest.FixtureRequest) -> Asker:
+    """On httpx alone: to vcrpy a request without a body is another one when aiohttp sends it."""
+    return Asker(is_async=request.param == "async")
+
+
 @pytest.fixture(scope="module")
 def vcr_config() -> dict[str, Any]:
     return VCR

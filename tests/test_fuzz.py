@@ -616,7 +616,9 @@ def test_any_settings_are_settings_or_refused_without_a_password(arguments: dict
 
 @given(
     st.dictionaries(
-        st.sampled_from(["SITE", "BASE_URL", "API_KEY", "MODEL", "TIMEOUT", "MAX_RETRIES", "ENV_FILE"]),
+        st.sampled_from(
+            ["SITE", "BASE_URL", "API_KEY", "MODEL", "TIMEOUT", "MAX_RETRIES", "HTTP_BACKEND", "ENV_FILE"]
+        ),
         setting_values.map(lambda value: value.replace("\x00", "").encode("utf-8", "replace").decode()),
     )
 )

@@ -26,6 +26,7 @@ def test_without_any_setting_the_site_is_china() -> None:
         "model": None,
         "timeout": None,
         "max_retries": None,
+        "http_backend": "httpx",
     }
 
 
@@ -38,6 +39,7 @@ def test_each_field_comes_from_its_variable(monkeypatch: pytest.MonkeyPatch) -> 
         "MODEL": "glm-5.2",
         "TIMEOUT": "2.5",
         "MAX_RETRIES": "0",
+        "HTTP_BACKEND": "aiohttp",
     }
     for name, value in values.items():
         monkeypatch.setenv(f"AITOEARN_{name}", value)
@@ -50,6 +52,7 @@ def test_each_field_comes_from_its_variable(monkeypatch: pytest.MonkeyPatch) -> 
         "model": "glm-5.2",
         "timeout": 2.5,
         "max_retries": 0,
+        "http_backend": "aiohttp",
     }
 
 
@@ -186,6 +189,7 @@ def test_a_named_dotenv_file_that_is_missing_is_an_error(monkeypatch: pytest.Mon
         ("TIMEOUT", "-1", "greater than 0"),
         ("TIMEOUT", "inf", "finite"),
         ("MAX_RETRIES", "many", "integer"),
+        ("HTTP_BACKEND", "curl", "'httpx' or 'aiohttp'"),
         ("API_KEY", "two words", "no spaces, line ends, quotes"),
         ("API_KEY", '"quoted"', "no spaces, line ends, quotes"),
         ("API_KEY", "clé", "ASCII"),

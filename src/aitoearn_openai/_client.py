@@ -9,7 +9,7 @@ from weakref import WeakKeyDictionary
 
 import openai
 
-from ._sdk import AsyncClient, SyncClient, forget_openai, pool_of
+from ._sdk import AsyncClient, SyncClient, forget_openai, make_pool
 from ._settings import BAD_KEY, KEY, Settings, load, missing_key
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def _hide_key(arguments: dict[str, Any]) -> None:
 
 
 _own_pools: WeakKeyDictionary[Any, Settings | None] = WeakKeyDictionary()
-"""The HTTP clients that the SDK made for ours, and the settings of the client that each was made for."""
+"""The HTTP clients that were made here, and the settings of the client that each was made for."""
 
 
 def _construct(client: Any, construct: Callable[..., None], arguments: dict[str, Any]) -> None:
@@ -56,7 +56,14 @@ def _construct(client: Any, construct: Callable[..., None], arguments: dict[str,
     # A copy of a client gives every argument, and so neither reads nor needs settings.
     key_is_open = is_open("api_key", "workload_identity")
     url_is_open = is_open("base_url", "data_residency")
-    if key_is_open or url_is_open or not {"timeout", "max_retries"} <= given.keys():
+    pool_is_open = is_open("http_client")
+    is_async = isinstance(client, AsyncClient)
+    if (
+        key_is_open
+        or url_is_open
+        or (pool_is_open and is_async)
+        or not {"timeout", "max_retries"} <= given.keys()
+    ):
         settings = settings or load()
         if key_is_open:
             if not settings.api_key and is_open("admin_api_key") and given.get("_enforce_credentials", True):
@@ -71,13 +78,17 @@ def _construct(client: Any, construct: Callable[..., None], arguments: dict[str,
             arguments["base_url"] = settings.base_url
         if settings.max_retries is not None:
             arguments.setdefault("max_retries", settings.max_retries)
+    if pool_is_open:
+        backend = settings.http_backend if settings else "httpx"
+        pool = arguments["http_client"] = make_pool(is_async=is_async, backend=backend)
+        _own_pools[pool] = settings
     construct(**arguments)
     forget_openai(client, given)
     # The SDK takes the timeout of an `http_client` that has one of its own, and so do we.
     if settings and settings.timeout and "timeout" not in given and client.timeout == openai.DEFAULT_TIMEOUT:
         client.timeout = settings.timeout
-    if is_open("http_client"):
-        _own_pools[pool_of(client)] = settings
+    if pool_is_open:
+        pool.base_url, pool.timeout = client.base_url, client.timeout
 
 
 def _arrive(client_class: Any, options: dict[str, Any]) -> Any:

@@ -11,7 +11,7 @@ from typing import Any
 import openai
 
 from ._client import OpenAI
-from ._sdk import LazyProxy
+from ._sdk import LazyProxy, make_pool
 
 _PACKAGE = __name__.rpartition(".")[0]
 _SETTINGS = (
@@ -43,7 +43,7 @@ def client() -> OpenAI:
 @cache
 def _pool() -> Any:
     """The connections of the module's client, which outlive a change of its settings."""
-    pool = openai.DefaultHttpxClient()
+    pool = make_pool(is_async=False)
     atexit.register(pool.close)
     return pool
 

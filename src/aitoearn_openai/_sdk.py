@@ -12,7 +12,8 @@ What is private, why, and since when it is so (checked on openai 1.109.1, 2.54.0
 - `_process_response_data`: every decoded answer and streamed chunk, on its way to its type.
 - `_make_status_error`: where each service words its errors.
 - `_make_sse_decoder`, `SSEDecoder`, `ServerSentEvent`: where each service's stream is decoded.
-- `_client`: the HTTP client, given or made by the SDK.
+- `_client`: the HTTP client, given or made here.
+- `SyncHttpxClientWrapper`, `AsyncHttpxClientWrapper`: the HTTP clients that the SDK makes, which close themselves.
 - `_custom_headers`, `_ambient_authorizations`: what the SDK took from `OPENAI_CUSTOM_HEADERS`.
 - `LegacyAPIResponse`: what `with_raw_response` gives.
 - `LazyProxy`: what stands for a resource of the module until it is used.
@@ -22,16 +23,17 @@ What is private, why, and since when it is so (checked on openai 1.109.1, 2.54.0
 from __future__ import annotations
 
 import json
+import os
 import re
 import sys
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager
 from email.utils import parsedate_to_datetime
-from functools import cache, partial, wraps
+from functools import cache, lru_cache, partial, wraps
 from typing import TYPE_CHECKING, Any
 
 import openai
-from openai._base_client import AsyncPaginator
+from openai._base_client import AsyncHttpxClientWrapper, AsyncPaginator, SyncHttpxClientWrapper
 from openai._constants import RAW_RESPONSE_HEADER
 from openai._legacy_response import LegacyAPIResponse
 from openai._streaming import ServerSentEvent, SSEDecoder
@@ -55,8 +57,8 @@ __all__ = [
     "LazyProxy",
     "SyncClient",
     "forget_openai",
+    "make_pool",
     "model_list_options",
-    "pool_of",
 ]
 
 MODEL_LIST_PATH = "/models/chat"
@@ -210,8 +212,12 @@ def _families() -> list[Any]:
     return [sys.modules[name] for name in ("httpx2", "httpx") if name in sys.modules]
 
 
+def _family_of(client_class: Any) -> Any:
+    return next(f for f in _families() if issubclass(client_class, (f.Client, f.AsyncClient)))
+
+
 def _auth(http_client: Any, sdk_auth: Any) -> Any:
-    family = next(f for f in _families() if isinstance(http_client, (f.Client, f.AsyncClient)))
+    family = _family_of(type(http_client))
     return _seam_class(family)(family, http_client, sdk_auth)
 
 
@@ -470,9 +476,30 @@ def forget_openai(client: openai.OpenAI | openai.AsyncOpenAI, given: Mapping[str
     own["_ambient_authorizations"] = frozenset()
 
 
-def pool_of(client: openai.OpenAI | openai.AsyncOpenAI) -> Any:
-    """The HTTP client that holds the connections of a client."""
-    return client._client
+def make_pool(*, is_async: bool, backend: str = "httpx") -> Any:
+    """The HTTP client that the SDK would make, or its aiohttp one; all that are made share one TLS context.
+
+    Raises:
+        openai.OpenAIError: aiohttp is wanted but not installed, or the SDK has no client for it.
+    """
+    tls = _tls_context(*(os.environ.get(name) for name in ("SSL_CERT_FILE", "SSL_CERT_DIR", "SSLKEYLOGFILE")))
+    if not is_async:
+        return SyncHttpxClientWrapper(verify=tls)
+    if backend == "httpx":
+        return AsyncHttpxClientWrapper(verify=tls)
+    try:
+        return openai.DefaultAioHttpClient(verify=tls)
+    except (AttributeError, RuntimeError):
+        raise openai.OpenAIError(
+            "AITOEARN_HTTP_BACKEND=aiohttp needs more than is installed: pip install 'aitoearn-openai[aiohttp]' "
+            "and openai 1.89 or later."
+        ) from None
+
+
+@lru_cache(maxsize=1)
+def _tls_context(*_environment: str | None) -> Any:
+    """What the SDK makes anew for each client, in nearly all of the time that a client takes to make."""
+    return _family_of(openai.DefaultHttpxClient).create_ssl_context()
 
 
 def model_list_options(

@@ -136,9 +136,12 @@ class Settings(BaseSettings):
     max_retries: int | None = Field(default=None, ge=0)
     """How often the SDK repeats a failed request; None leaves the SDK's default."""
 
-    @field_validator("site", mode="before")
+    http_backend: Literal["httpx", "aiohttp"] = "httpx"
+    """What `AsyncOpenAI` speaks HTTP with; `aiohttp` (extra `aiohttp`) carries more calls at once."""
+
+    @field_validator("site", "http_backend", mode="before")
     @classmethod
-    def _tidy_site(cls, value: object) -> object:
+    def _tidy(cls, value: object) -> object:
         return value.strip().lower() if isinstance(value, str) else value
 
     @field_validator("base_url")

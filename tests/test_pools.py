@@ -1,0 +1,164 @@
+"""The HTTP clients that are made here: one TLS context for all of them, and aiohttp for those who want it."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import ssl
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import openai
+import pytest
+import trustme
+
+from aitoearn_openai import AsyncOpenAI, OpenAI, Settings
+from aitoearn_openai.sandbox import Sandbox
+from conftest import AIOHTTP, Asker, Reply, Scripted, ScriptedServer, complete, list_models, stream
+
+
+def pool_of(client: Any) -> Any:
+    return client._client
+
+
+needs_aiohttp = pytest.mark.skipif(not AIOHTTP, reason="this SDK has no aiohttp client")
+LIST = Reply({"code": 0, "data": [{"name": "glm-5.2"}]})
+
+
+@pytest.fixture
+def authority() -> trustme.CA:
+    return trustme.CA()
+
+
+@pytest.fixture
+def secure_server(authority: trustme.CA) -> Iterator[ScriptedServer]:
+    """An https server whose certificate nobody knows until told."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    with Scripted(context) as server:
+        server.answer(LIST)
+        yield server
+
+
+def contexts() -> int:
+    gc.collect()
+    return sum(type(each) is ssl.SSLContext for each in gc.get_objects())
+
+
+def test_clients_share_one_tls_context(asker: Asker) -> None:
+    """The plain SDK makes one for each client."""
+    clients = [asker.client(api_key="k")]
+    before = contexts()
+    clients += [asker.client(api_key="k", timeout=seconds) for seconds in range(1, 6)]
+
+    assert contexts() == before
+    theirs = [openai.OpenAI(api_key="k") for _ in range(5)]
+    assert contexts() == before + len(theirs)
+
+
+@pytest.mark.parametrize("variable", ["SSL_CERT_FILE", "SSL_CERT_DIR"])
+def test_the_environment_of_tls_is_read_for_each_client(
+    variable: str,
+    asker: Asker,
+    authority: trustme.CA,
+    secure_server: ScriptedServer,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """`SSL_CERT_FILE` and `SSL_CERT_DIR` hold from the next client on, as with the plain SDK."""
+    for name in ("SSL_CERT_FILE", "SSL_CERT_DIR"):
+        monkeypatch.delenv(name, raising=False)
+    where = {"api_key": "k", "base_url": secure_server.base_url, "max_retries": 0}
+    with pytest.raises(openai.APIConnectionError):
+        asker.run(list_models, **where)
+
+    file = tmp_path / "authority.pem"
+    authority.cert_pem.write_to_path(str(file))
+    subprocess.run(["openssl", "rehash", tmp_path], check=True)
+    monkeypatch.setenv(variable, str(file if variable == "SSL_CERT_FILE" else tmp_path))
+    assert asker.run(list_models, **where).data[0].id == "glm-5.2"
+
+
+def test_a_certificate_file_that_is_missing_is_the_plain_sdks_error(
+    asker: Asker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The one that Python raises, before anything is sent."""
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "missing"))
+    for make in (asker.client, openai.OpenAI):
+        with pytest.raises(FileNotFoundError):
+            make(api_key="k")
+
+
+def test_proxies_of_the_environment_are_used(
+    asker: Asker, server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`HTTP_PROXY`, as with the plain SDK."""
+    monkeypatch.setenv("HTTP_PROXY", server.origin)
+    server.answer(LIST)
+    asker.run(list_models, api_key="k", base_url="http://aitoearn.invalid/api/ai")
+
+    assert server.requests[0].path == "http://aitoearn.invalid/api/ai/models/chat"
+
+
+@needs_aiohttp
+def test_the_backend_is_chosen_by_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For the async client, by variable or in code; a sync client and an `http_client` of one's own stay."""
+    aiohttp = openai.DefaultAioHttpClient
+    chosen = AsyncOpenAI.from_settings(Settings(api_key="k", http_backend="aiohttp"))
+    assert isinstance(pool_of(chosen), aiohttp)
+    assert not isinstance(pool_of(AsyncOpenAI(api_key="k")), aiohttp)
+
+    monkeypatch.setenv("AITOEARN_HTTP_BACKEND", "aiohttp")
+    everything = {"api_key": "k", "base_url": "http://127.0.0.1", "timeout": 1, "max_retries": 0}
+    assert isinstance(pool_of(AsyncOpenAI(**everything)), aiohttp)
+    assert isinstance(pool_of(AsyncOpenAI(**everything).copy(timeout=2)), aiohttp)
+    assert not isinstance(pool_of(OpenAI(**everything)), aiohttp)
+    own = openai.DefaultAsyncHttpxClient()
+    assert pool_of(AsyncOpenAI(**everything, http_client=own)) is own
+
+
+def test_where_aiohttp_is_missing_the_error_says_what_to_install() -> None:
+    """Before anything is sent."""
+    program = (
+        "import sys; sys.modules['aiohttp'] = None\n"
+        "import openai\n"
+        "from aitoearn_openai import AsyncOpenAI, Settings\n"
+        "try:\n"
+        "    AsyncOpenAI.from_settings(Settings(api_key='k', http_backend='aiohttp'))\n"
+        "except openai.OpenAIError as error:\n"
+        "    print(error)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+
+    assert "pip install 'aitoearn-openai[aiohttp]'" in done.stdout
+
+
+def test_the_pool_has_the_address_and_timeout_of_its_client(asker: Asker) -> None:
+    """As the SDK sets up the one that it makes."""
+    for arguments in ({}, {"timeout": 7, "base_url": "http://127.0.0.1:1/v1"}):
+        client = asker.client(api_key="k", **arguments)
+        pool = pool_of(client)
+        assert (pool.base_url, pool.timeout) == (client.base_url, openai.Timeout(client.timeout))
+
+
+def test_a_cancelled_call_gives_its_connection_back(asker: Asker, site: Sandbox) -> None:
+    """A stream or an answer that is no longer wanted ends at once, and the client goes on."""
+    if not asker.is_async:
+        pytest.skip("only tasks are cancelled")
+
+    async def cancel(ask: Any) -> None:
+        async with asker.client(base_url=site.base_url, api_key=site.api_key) as client:
+            for _ in range(20):
+                task = asyncio.ensure_future(ask(client))
+                await asyncio.sleep(0.01)
+                task.cancel()
+                with pytest.raises(asyncio.CancelledError):
+                    await task
+            answer = await complete("glm-5.2")(client)
+            assert answer.choices
+
+    for ask in (complete("slow-first-byte"), stream("slow-first-byte")):
+        asyncio.run(cancel(ask))
