@@ -52,6 +52,13 @@ def frameworks(session: nox.Session, framework: str) -> None:
     _run_pytest(session, "frameworks", framework, requirement, "-W", "default", path)
 
 
+@nox.session
+def types(session: nox.Session) -> None:
+    """Check the typed calls with pyright, as editors do; `make check` has mypy look at them."""
+    session.install("--editable", ".[sandbox]", "pyright[nodejs]")
+    session.run("pyright", "tests/typing")
+
+
 @nox.session(venv_backend="none")
 def compatibility(session: nox.Session) -> None:
     """Print the results of all other sessions as a table, and put it between its markers in the README."""

@@ -5,8 +5,8 @@
 
 from __future__ import annotations
 
+import typing as _typing
 from collections.abc import Callable as _Callable, Mapping as _Mapping
-from typing import TYPE_CHECKING as _TYPE_CHECKING, Any as _Any
 
 import openai as _openai
 
@@ -15,7 +15,7 @@ from ._models import ChatModel
 from ._settings import Settings
 from ._version import __version__
 
-if _TYPE_CHECKING:
+if _typing.TYPE_CHECKING:
     # What `__getattr__` finds. The first binding of a name counts for mypy, the last for pyright.
     from openai import *  # type: ignore[assignment]
     from openai import (
@@ -61,7 +61,7 @@ api_key: str | _Callable[[], str] | None = None
 base_url: str | None = None
 default_headers: _Mapping[str, str] | None = None
 default_query: _Mapping[str, object] | None = None
-http_client: _Any = None
+http_client: _typing.Any = None
 max_retries: int = _openai.DEFAULT_MAX_RETRIES
 organization: str | None = None
 project: str | None = None

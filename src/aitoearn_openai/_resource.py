@@ -15,7 +15,13 @@ from ._models import ChatModel
 from ._sdk import MODEL_LIST_PATH, model_list_options
 
 if TYPE_CHECKING:
-    from ._sdk import AsyncPaginator
+    from ._sdk import (
+        AsyncPaginator,
+        async_to_raw_response_wrapper,
+        async_to_streamed_response_wrapper,
+        to_raw_response_wrapper,
+        to_streamed_response_wrapper,
+    )
 
 
 class _Page(openai.BaseModel):
@@ -67,6 +73,10 @@ class _AsyncModelPage(_Page, AsyncPage[ChatModel]):
 
 class Models(sdk.Models):
     """The chat models that the service offers, from `GET /api/ai/models/chat`."""
+
+    if TYPE_CHECKING:
+        with_raw_response: _RawModels  # type: ignore[assignment]
+        with_streaming_response: _UnreadModels  # type: ignore[assignment]
 
     def list(  # type: ignore[override]  # SyncPage is invariant, though each ChatModel is a Model
         self,
@@ -123,6 +133,10 @@ class Models(sdk.Models):
 class AsyncModels(sdk.AsyncModels):
     """The chat models that the service offers, from `GET /api/ai/models/chat`."""
 
+    if TYPE_CHECKING:
+        with_raw_response: _AsyncRawModels  # type: ignore[assignment]
+        with_streaming_response: _AsyncUnreadModels  # type: ignore[assignment]
+
     def list(  # type: ignore[override]  # AsyncPage is invariant, though each ChatModel is a Model
         self,
         *,
@@ -173,3 +187,31 @@ class AsyncModels(sdk.AsyncModels):
                 post_parser=lambda page: page.find(model),
             ),
         )
+
+
+if TYPE_CHECKING:
+    # What the SDK makes of the methods above where a raw or an unread response is asked for.
+
+    class _RawModels:
+        def __init__(self, models: Models) -> None:
+            self.list = to_raw_response_wrapper(models.list)
+            self.retrieve = to_raw_response_wrapper(models.retrieve)
+            self.delete = to_raw_response_wrapper(models.delete)
+
+    class _AsyncRawModels:
+        def __init__(self, models: AsyncModels) -> None:
+            self.list = async_to_raw_response_wrapper(models.list)
+            self.retrieve = async_to_raw_response_wrapper(models.retrieve)
+            self.delete = async_to_raw_response_wrapper(models.delete)
+
+    class _UnreadModels:
+        def __init__(self, models: Models) -> None:
+            self.list = to_streamed_response_wrapper(models.list)
+            self.retrieve = to_streamed_response_wrapper(models.retrieve)
+            self.delete = to_streamed_response_wrapper(models.delete)
+
+    class _AsyncUnreadModels:
+        def __init__(self, models: AsyncModels) -> None:
+            self.list = async_to_streamed_response_wrapper(models.list)
+            self.retrieve = async_to_streamed_response_wrapper(models.retrieve)
+            self.delete = async_to_streamed_response_wrapper(models.delete)

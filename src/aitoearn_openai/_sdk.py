@@ -44,6 +44,14 @@ from ._settings import site_hint
 
 if TYPE_CHECKING:
     from openai._base_client import BaseClient
+    from openai._legacy_response import (
+        async_to_raw_response_wrapper as async_to_raw_response_wrapper,
+        to_raw_response_wrapper as to_raw_response_wrapper,
+    )
+    from openai._response import (
+        async_to_streamed_response_wrapper as async_to_streamed_response_wrapper,
+        to_streamed_response_wrapper as to_streamed_response_wrapper,
+    )
     from openai._types import RequestOptions
 
     _Base = BaseClient[Any, Any]
