@@ -1,4 +1,4 @@
-"""The command line: models and prices, a chat, a diagnosis, other programs, and the sandbox."""
+"""The command line: models and prices, a chat, batches, a diagnosis, other programs, and the sandbox."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import openai
 import typer
 
 from .. import __version__
+from .batch import batch
 from .chat import chat
 from .check import check
 from .demo import demo
@@ -40,6 +41,7 @@ def _command(
 for _name, _function, _example in (
     ("models", models, "models --input image --sort price"),
     ("chat", chat, "chat --model glm-5.2 '你好'"),
+    ("batch", batch, "batch questions.jsonl answers.jsonl --model glm-5.2"),
     ("check", check, "check --site ai"),
     ("run", run, "run -- python your_program.py"),
     ("env", env, 'env --shell bash, as in eval "$(aitoearn-openai env)"'),

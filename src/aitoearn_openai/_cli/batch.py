@@ -1,0 +1,246 @@
+"""`batch`: a file of requests answered into another, which can be stopped at any time and goes on where it was."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import time
+from contextlib import aclosing
+from datetime import timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Annotated, Any
+
+import openai
+import typer
+from openai.types import CompletionUsage
+from rich.progress import BarColumn, Progress, TaskID, TextColumn
+
+from .. import AsyncOpenAI, ChatModel, Settings
+from .._models import find
+from ..batch import CONCURRENCY, Request, Result, in_groups
+from . import failures, options
+from .batch_files import BadFile, Files, opened
+from .models import fetch
+from .screen import console, errors, number
+
+_RETRIES = 5
+"""More than the SDK's two: nobody watches a long job, and a service that was away for a while comes back."""
+_SECONDS = 10.0
+"""How often a pipe gets a line."""
+_BYTES_PER_TOKEN = 4
+
+
+def batch(
+    source: Annotated[
+        Path,
+        typer.Argument(
+            metavar="IN.jsonl",
+            exists=True,
+            dir_okay=False,
+            help='Requests as in the OpenAI Batch API, or prompts: {"prompt": ...} or text, one a line.',
+        ),
+    ],
+    target: Annotated[
+        Path,
+        typer.Argument(
+            metavar="OUT.jsonl", dir_okay=False, help="Gets the results; what it answers is not asked again."
+        ),
+    ],
+    model: Annotated[
+        str | None,
+        typer.Option("--model", "-m", help="The model for prompts, in the place of AITOEARN_MODEL."),
+    ] = None,
+    concurrency: Annotated[
+        int, typer.Option(min=1, max=1000, help="The most requests under way at once.")
+    ] = CONCURRENCY,
+    rpm: Annotated[int | None, typer.Option(min=1, help="The most requests that start in a minute.")] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only look, count, and estimate the credits; needs no key.")
+    ] = False,
+    answer_tokens: Annotated[
+        int,
+        typer.Option(min=0, help="With --dry-run: what an answer is taken to have, if not limited to less."),
+    ] = 500,
+    site: options.Site = None,
+    base_url: options.BaseUrl = None,
+    debug: options.Debug = False,
+) -> None:
+    """Answer a file of requests, many at once.
+
+    Each result is on disk when it is counted. After Ctrl-C, a crash or a power cut
+    the same command goes on where it stopped, and also asks again what failed.
+    It stops when credits run out or the key is refused.
+    """
+    settings = (options.settle if dry_run else options.settle_with_key)(site, base_url)
+    offered = fetch(settings)
+    wanted = model or settings.model
+    found = find(offered, wanted) if wanted else None
+    name = found.id if isinstance(found, ChatModel) else wanted
+    models = {each.id: each for each in offered}
+    try:
+        with opened(source, target, name, look_only=dry_run) as files:
+            if dry_run:
+                _estimate(files, models, answer_tokens)
+            else:
+                _Job(files, models, settings).run(concurrency, rpm)
+    except BadFile as error:
+        failures.fail(str(error), failures.USAGE)
+    except OSError as error:
+        if not error.filename:  # It is no file: whoever reads what is told here has seen enough.
+            raise
+        failures.fail(f"{error.filename}: {error.strerror}", failures.USAGE)
+
+
+def _estimate(files: Files, models: dict[str, ChatModel], answer_tokens: int) -> None:
+    credits, unpriced, tokens = Decimal(0), 0, 0
+    for request in files.pending():
+        asked = _size(request)
+        limits = [request.body.get(limit) for limit in ("max_completion_tokens", "max_tokens")]
+        answer = min([answer_tokens, *(limit for limit in limits if isinstance(limit, int))])
+        model = models.get(request.body["model"])
+        cost = model.credits(prompt_tokens=asked, completion_tokens=answer) if model else None
+        tokens += asked
+        credits += cost or 0
+        unpriced += cost is None
+    left = files.total - files.answered
+    console.print(f"{files.total:,} requests, {files.answered:,} answered, {left:,} to ask", soft_wrap=True)
+    told = f"about {number(round(credits, 4))} credits for {tokens:,} tokens in"
+    if unpriced:
+        told += f"; {unpriced:,} requests are for models without a price in the list"
+    rule = f"Taken: {_BYTES_PER_TOKEN} bytes of text a token, and up to {answer_tokens:,} tokens an answer."
+    console.print(f"{told}\n[dim]{rule}[/]", soft_wrap=True)
+
+
+def _size(request: Request) -> int:
+    """About how many tokens the texts of the messages have."""
+    size = 0
+    for message in request.body["messages"]:
+        content = _mapping(message).get("content")
+        parts = content if isinstance(content, list) else [{"text": content}]
+        texts = [_mapping(part).get("text") for part in parts]
+        size += sum(len(text.encode()) for text in texts if isinstance(text, str))
+    return -(-size // _BYTES_PER_TOKEN)
+
+
+class _Job:
+    """A run of a batch: it asks, keeps, counts and tells."""
+
+    def __init__(self, files: Files, models: dict[str, ChatModel], settings: Settings) -> None:
+        self._files, self._models, self._settings = files, models, settings
+        self._answered, self._failed = files.answered, 0
+        self._tokens_in, self._tokens_out, self._credits = 0, 0, Decimal(0)
+        self._started, self._told = time.monotonic(), float("-inf")
+        self._interrupted = False
+
+    def run(self, concurrency: int, rpm: int | None) -> None:
+        """Ask what is not answered yet; the command ends with a code unless all is answered then."""
+        code = 0
+        try:
+            asyncio.run(self._ask(concurrency, rpm))
+        except asyncio.CancelledError:  # Ctrl-C, twice.
+            pass
+        except openai.OpenAIError as error:
+            code = failures.report(error)
+        if self._interrupted:
+            code = failures.INTERRUPTED
+        elif self._failed:
+            code = code or failures.NO_MATCH
+        seconds = time.monotonic() - self._started
+        told = f"{self._files.target.name}: {self._counts()}. This run: {self._bill()}, {seconds:,.1f} s."
+        console.print(
+            told + (" The same command asks the rest." if code else ""), markup=False, soft_wrap=True
+        )
+        raise SystemExit(code)
+
+    async def _ask(self, concurrency: int, rpm: int | None) -> None:
+        loop, task = asyncio.get_running_loop(), asyncio.current_task()
+        halt = loop.create_future()
+
+        def interrupt() -> None:
+            if halt.done():
+                task.cancel()  # type: ignore[union-attr]
+                return
+            self._interrupted = True
+            halt.set_result(None)
+            failures.say("Stopping: what is under way is waited for and kept. Ctrl-C once more drops it.")
+
+        before = signal.signal(signal.SIGINT, lambda *_: loop.call_soon_threadsafe(interrupt))
+        given = {} if self._settings.max_retries is not None else {"max_retries": _RETRIES}
+        bar = Progress(
+            BarColumn(20), TextColumn("{task.description}"), console=errors, disable=not errors.is_terminal
+        )
+        try:
+            async with AsyncOpenAI.from_settings(self._settings, **given) as client:
+                groups = in_groups(client, self._files.pending(), concurrency=concurrency, rpm=rpm, halt=halt)
+                with bar:
+                    row = bar.add_task("", total=self._files.total)
+                    self._tell(bar, row)
+                    async with aclosing(groups):
+                        async for group in groups:
+                            await asyncio.to_thread(self._files.keep, [_line(result) for result in group])
+                            self._count(group)
+                            self._tell(bar, row)
+        finally:
+            signal.signal(signal.SIGINT, before)
+
+    def _count(self, group: list[Result]) -> None:
+        for result in group:
+            if result.body is None:
+                self._failed += 1
+                continue
+            self._answered += 1
+            usage = CompletionUsage.construct(**_mapping(result.body.get("usage")))
+            self._tokens_in += _whole(getattr(usage, "prompt_tokens", 0))
+            self._tokens_out += _whole(getattr(usage, "completion_tokens", 0))
+            model = self._models.get(result.request.body["model"])
+            listed = model.credits(usage) if model else None
+            cost = _decimal(result.body.get("cost"))
+            self._credits += (listed or 0) if cost is None else cost
+
+    def _counts(self) -> str:
+        return f"{self._answered:,} of {self._files.total:,} answered, {self._failed:,} failed"
+
+    def _bill(self) -> str:
+        tokens = f"{self._tokens_in:,} tokens in, {self._tokens_out:,} out"
+        return f"{tokens}, {number(self._credits)} credits"
+
+    def _tell(self, bar: Progress, row: TaskID) -> None:
+        done = self._answered + self._failed
+        rate = (done - self._files.answered) / (time.monotonic() - self._started)
+        told = self._counts()
+        if rate:
+            left = timedelta(seconds=round((self._files.total - done) / rate))
+            told += f", {rate:,.1f}/s, {left} left"
+        bar.update(row, completed=done, description=f"{told}\n{self._bill()}")
+        if bar.disable and time.monotonic() - self._told > _SECONDS:
+            self._told = time.monotonic()
+            failures.say(f"{told}, {self._bill()}")
+
+
+def _line(result: Result) -> dict[str, Any]:
+    """The result as it is kept: a service that repeats the key in what it says does not get it into the file."""
+    line = result.to_dict()
+    return line if result.error is None else _without_keys(line)
+
+
+def _without_keys(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _without_keys(each) for name, each in value.items()}
+    return failures.without_keys(value) if isinstance(value, str) else value
+
+
+def _mapping(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _whole(value: Any) -> int:
+    return value if isinstance(value, int) else 0
+
+
+def _decimal(value: Any) -> Decimal | None:
+    try:
+        told = Decimal(str(value))
+    except ArithmeticError:
+        return None
+    return told if told.is_finite() else None

@@ -1,0 +1,339 @@
+"""Many requests from Python: which results come, in what order, and what is asked of the service."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import json
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Any
+
+import openai
+import pytest
+
+from aitoearn_openai import AsyncOpenAI, sandbox
+from aitoearn_openai.batch import Request, Result, run
+from conftest import MESSAGES, Reply, ScriptedServer
+
+LINE: dict[str, Any] = {
+    "custom_id": "a",
+    "method": "POST",
+    "url": "/v1/chat/completions",
+    "body": {"model": "glm-5.2", "messages": MESSAGES},
+}
+
+
+def request(custom_id: str = "a", model: str = "glm-5.2", **more: Any) -> Request:
+    return Request(custom_id, {"model": model, "messages": MESSAGES, **more})
+
+
+def requests(models: dict[str, str] | int) -> list[Request]:
+    if isinstance(models, int):
+        return [request(f"q-{number}") for number in range(models)]
+    return [request(custom_id, model) for custom_id, model in models.items()]
+
+
+def ask_all(wanted: Any, base_url: str, results: list[Result], **options: Any) -> None:
+    """Put the results of the requests into the list, as far as they come."""
+
+    async def ask() -> None:
+        arguments = {"max_retries": 0, **options.pop("client", {})}
+        async with AsyncOpenAI(base_url=base_url, api_key="sandbox", **arguments) as client:
+            async for result in run(client, wanted, **options):
+                results.append(result)
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+
+    asyncio.run(ask())
+
+
+def results_of(wanted: Any, base_url: str, **options: Any) -> list[Result]:
+    results: list[Result] = []
+    ask_all(wanted, base_url, results, **options)
+    return results
+
+
+class Gate:
+    """A server in the test's own loop that answers nobody until the test says so."""
+
+    def __init__(self) -> None:
+        self.bodies: list[Any] = []
+        self.arrived = asyncio.Condition()
+        self.open = asyncio.Event()
+
+    async def wait_for(self, count: int) -> None:
+        async with self.arrived:
+            await self.arrived.wait_for(lambda: len(self.bodies) >= count)
+
+    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
+            while True:
+                head = (await reader.readuntil(b"\r\n\r\n")).lower()
+                length = int(head.partition(b"content-length: ")[2].split(b"\r\n")[0])
+                async with self.arrived:
+                    self.bodies.append(json.loads(await reader.readexactly(length)))
+                    self.arrived.notify_all()
+                await self.open.wait()
+                writer.write(
+                    b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 14\r\n\r\n"
+                    b'{"choices":[]}'
+                )
+        writer.close()
+
+
+@contextlib.asynccontextmanager
+async def gated() -> AsyncIterator[tuple[Gate, AsyncOpenAI]]:
+    gate = Gate()
+    server = await asyncio.start_server(gate._answer, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    async with AsyncOpenAI(base_url=f"http://127.0.0.1:{port}", api_key="k", max_retries=0) as client:
+        yield gate, client
+    server.close()
+    await asyncio.sleep(0)
+
+
+def test_each_request_gets_its_result(site: sandbox.Sandbox) -> None:
+    """Under its own name, as the service sent it and as the SDK's object."""
+    results = results_of(requests(40), site.base_url)
+
+    assert sorted(result.request.custom_id for result in results) == sorted(f"q-{n}" for n in range(40))
+    for result in results:
+        assert result.error is None
+        assert result.body
+        assert result.body["cost"] == "0.0087"
+        assert result.completion
+        assert result.completion.choices[0].message.content == (
+            "This is the AiToEarn sandbox; no model read your message. You said: 你好"
+        )
+        assert result.completion.usage
+
+
+def test_what_is_sent_and_what_comes_back_is_kept_to_the_letter(server: ScriptedServer) -> None:
+    """Fields that nobody knows among them, in both directions."""
+    answer = {
+        "id": 1,
+        "choices": [{"message": {"content": "Hi", "reasoning_content": "…", "tool_calls": []}, "odd": None}],
+        "cost": "0.000000001",
+        "usage": {"prompt_tokens": "many", "prompt_tokens_details": None},
+        "x": [{"y": 1.5}],
+    }
+    server.answer(Reply(answer, headers={"X-Request-Id": "r-1"}))
+    body = {"model": "m", "messages": [{"role": "owl", "content": None}], "stream": False, "z": {"1": None}}
+    (result,) = results_of([Request("a", body)], server.base_url)
+
+    assert json.loads(server.requests[0].body) == body
+    assert result.to_dict() == {
+        "id": Request("a", body).id,
+        "custom_id": "a",
+        "response": {"status_code": 200, "request_id": "r-1", "body": answer},
+        "error": None,
+    }
+
+
+def test_results_come_as_they_finish(site: sandbox.Sandbox) -> None:
+    """A slow answer holds up no other."""
+    wanted = requests({"slow": "slow-first-byte", "a": "glm-5.2", "b": "glm-5.2"})
+
+    assert [result.request.custom_id for result in results_of(wanted, site.base_url)][-1] == "slow"
+
+
+def test_as_many_requests_as_wanted_are_under_way_and_no_more() -> None:
+    """The iterable is asked for no more than one ahead of them, so an endless one will do."""
+    taken = itertools.count()
+
+    async def look() -> None:
+        async with gated() as (gate, client):
+            results = run(client, (request(f"q-{next(taken)}") for _ in itertools.count()), concurrency=5)
+            first = asyncio.ensure_future(anext(results))
+            await gate.wait_for(5)
+            await asyncio.sleep(0.1)  # time for a sixth, if there were one
+            assert len(gate.bodies) == 5
+            assert next(taken) <= 6
+            gate.open.set()
+            assert (await first).body == {"choices": []}
+            await results.aclose()
+            assert next(taken) <= 20
+
+    asyncio.run(look())
+
+
+def test_who_stops_early_leaves_nothing_running(site: sandbox.Sandbox) -> None:
+    """After a `break`, what is under way is cancelled."""
+
+    async def look() -> None:
+        wanted = (request(f"q-{number}", "slow-first-byte" if number else "glm-5.2") for number in range(99))
+        async with AsyncOpenAI(base_url=site.base_url, api_key="sandbox") as client:
+            async with contextlib.aclosing(run(client, wanted)) as results:
+                async for _ in results:
+                    break
+            assert asyncio.all_tasks() == {asyncio.current_task()}
+
+    asyncio.run(look())
+
+
+def test_requests_may_come_from_something_async(site: sandbox.Sandbox) -> None:
+    """Such as a queue or a database; results do not wait for the next request."""
+
+    async def look() -> None:
+        asked: asyncio.Queue[Request] = asyncio.Queue()
+
+        async def come() -> AsyncIterator[Request]:
+            for _ in range(3):
+                yield await asked.get()
+
+        async with AsyncOpenAI(base_url=site.base_url, api_key="sandbox") as client:
+            asked.put_nowait(request("q-0"))
+            names = []
+            async for result in run(client, come()):
+                names.append(result.request.custom_id)
+                asked.put_nowait(request(f"q-{len(names)}"))
+        assert names == ["q-0", "q-1", "q-2"]
+
+    asyncio.run(look())
+
+
+def test_a_rate_is_kept(site: sandbox.Sandbox) -> None:
+    """Of 1,200 a minute, the fifth starts 200 ms after the first; a busy machine only makes it later."""
+
+    async def look() -> None:
+        now = asyncio.get_running_loop().time
+        async with AsyncOpenAI(base_url=site.base_url, api_key="sandbox") as client:
+            started = now()
+            assert len([result async for result in run(client, requests(5), rpm=1200)]) == 5
+            assert now() - started > 0.19
+
+    asyncio.run(look())
+
+
+@pytest.mark.parametrize(
+    ("reply", "response", "error"),
+    [
+        (
+            Reply({"code": 12300, "message": "Model not found: m", "requestId": "r-1"}),
+            {"status_code": 404, "request_id": "r-1", "code": "12300", "message": "Model not found: m"},
+            None,
+        ),
+        (
+            Reply({"error": {"message": "Too long", "type": "t", "param": "p", "code": "c"}}, status=400),
+            {"status_code": 400, "request_id": None, "type": "t", "param": "p", "code": "c"},
+            None,
+        ),
+        (Reply("<html>", content_type="text/html"), None, ("invalid_response", "answered with 'text/html'")),
+        (Reply('{"id": "x"}'), None, ("invalid_response", "where ChatCompletion was due")),
+    ],
+)
+def test_a_failure_is_told_where_the_batch_api_tells_it(
+    server: ScriptedServer, reply: Reply, response: dict[str, Any] | None, error: tuple[str, str] | None
+) -> None:
+    """What the service says in `response`, and in `error` why there is nothing that it says."""
+    server.answer(reply)
+    (result,) = results_of(requests(1), server.base_url)
+    told = result.to_dict()
+
+    assert (result.body, result.completion) == (None, None)
+    assert isinstance(result.error, openai.APIError)
+    if response:
+        assert told["error"] is None
+        assert {name: told["response"][name] for name in ("status_code", "request_id")} == {
+            name: response.pop(name) for name in ("status_code", "request_id")
+        }
+        said = told["response"]["body"]["error"]
+        assert response.pop("message", "Too long") in said["message"]
+        assert response.items() <= said.items()
+    else:
+        assert told["response"] is None
+        assert error
+        assert told["error"]["code"] == error[0]
+        assert error[1] in told["error"]["message"]
+
+
+def test_a_service_that_is_not_there_is_an_error_of_each_request(site: sandbox.Sandbox) -> None:
+    """Which says why; one that is too slow is told apart."""
+    (unreached,) = results_of(requests(1), "http://127.0.0.1:1")
+    slow = requests({"a": "slow-first-byte"})
+    (late,) = results_of(slow, site.base_url, client={"timeout": 0.2})
+
+    unreached_error, late_error = unreached.to_dict()["error"], late.to_dict()["error"]
+    assert unreached_error["code"] == "connection_error"
+    assert "connection attempts failed" in unreached_error["message"]
+    assert late_error["code"] == "request_timeout"
+
+
+@pytest.mark.parametrize(("model", "status"), [("fail-12001", 402), ("fail-401", 401), ("fail-12008", 403)])
+def test_nothing_more_is_asked_once_the_account_is_refused(
+    site: sandbox.Sandbox, model: str, status: int
+) -> None:
+    """The results that were under way come first, then the SDK's error."""
+    wanted = iter(
+        requests({"slow": "slow-first-byte", "refused": model} | {f"q-{n}": model for n in range(99)})
+    )
+    results: list[Result] = []
+    with pytest.raises(openai.APIStatusError) as refused:
+        ask_all(wanted, site.base_url, results, concurrency=2)
+
+    assert refused.value.status_code == status
+    assert [result.request.custom_id for result in results] == ["slow"]
+    assert len(list(wanted)) > 90
+
+
+def test_an_iterable_that_breaks_loses_no_result(site: sandbox.Sandbox) -> None:
+    """Those under way come before its error."""
+
+    def wanted() -> Iterator[Request]:
+        yield request("slow", "slow-first-byte")
+        yield request("fast")
+        raise LookupError("the database is gone")
+
+    results: list[Result] = []
+    with pytest.raises(LookupError):
+        ask_all(wanted(), site.base_url, results)
+
+    assert [result.request.custom_id for result in results] == ["fast", "slow"]
+
+
+@pytest.mark.parametrize("options", [{"concurrency": 0}, {"rpm": 0}, {"rpm": -1.5}])
+def test_limits_that_let_nothing_through_are_refused(options: dict[str, Any]) -> None:
+    """Before anything is asked."""
+    with pytest.raises(ValueError, match="must be above 0"):
+        results_of(requests(1), "http://127.0.0.1:1", **options)
+
+
+def nested() -> Any:
+    deep: list[Any] = []
+    for _ in range(100_000):
+        deep = [deep]
+    return deep
+
+
+@pytest.mark.parametrize(
+    ("make", "told"),
+    [
+        (lambda: Request("", LINE["body"]), "custom_id must be a text"),
+        (lambda: Request(7, LINE["body"]), "custom_id must be a text"),  # type: ignore[arg-type]
+        (lambda: Request("a", []), "body must be an object"),  # type: ignore[arg-type]
+        (lambda: Request("a", {"messages": MESSAGES}), "body.model must be a text"),
+        (lambda: Request("a", {"model": "m"}), "body.messages must be a list of at least one"),
+        (lambda: request(messages=[]), "body.messages must be a list of at least one"),
+        (lambda: request(stream=True), "body.stream must go"),
+        (lambda: request(top_p=float("nan")), "cannot be sent as JSON"),
+        (lambda: request(user="\ud83d"), "cannot be sent as JSON"),
+        (lambda: request(user=object()), "cannot be sent as JSON"),
+        (lambda: request(user=nested()), "cannot be sent as JSON"),
+        (lambda: Request.from_dict([]), "a request must be an object"),
+        (lambda: Request.from_dict({**LINE, "method": "GET"}), 'method must be "POST"'),
+        (lambda: Request.from_dict({**LINE, "url": "/v1/embeddings"}), 'url must be "/v1/chat/completions"'),
+        (lambda: Request.from_dict({**LINE, "body": None}), "body must be an object"),
+    ],
+)
+def test_a_request_that_cannot_succeed_is_refused_at_once(make: Callable[[], Request], told: str) -> None:
+    """With what is wrong, before it costs anything."""
+    with pytest.raises(ValueError, match=told):
+        make()
+
+
+def test_the_id_of_a_result_tells_its_request() -> None:
+    """The same request has the same one on every machine; another name or body has another."""
+    ids = {request().id, request("b").id, request(n=1).id, request(n=True).id}
+
+    assert len(ids) == 4
+    assert Request.from_dict(LINE).id == request().id == "batch_req_b8fd452f02b209e51fef4d053675bf62"
