@@ -196,11 +196,11 @@ def test_without_a_command_the_help_is_shown() -> None:
 
     assert (told.returncode, told.stderr) == (0, "")
     assert re.findall(r"^. ([a-z]+)  ", told.stdout, re.MULTILINE) == [
-        "models", "chat", "check", "run", "env", "sandbox", "demo"
+        "models", "chat", "batch", "check", "run", "env", "sandbox", "demo"
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize("command", ["models", "chat", "check", "run", "env", "sandbox", "demo"])
+@pytest.mark.parametrize("command", ["models", "chat", "batch", "check", "run", "env", "sandbox", "demo"])
 def test_the_help_of_each_command_has_an_example(command: str) -> None:
     """To copy."""
     assert f"Example: aitoearn-openai {command}" in run(command, "--help").stdout

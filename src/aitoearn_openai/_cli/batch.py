@@ -83,7 +83,7 @@ def batch(
             if dry_run:
                 _estimate(files, models, answer_tokens)
             else:
-                _Job(files, models, settings).run(concurrency, rpm)
+                raise SystemExit(asyncio.run(_Job(files, models, settings).run(concurrency, rpm)))
     except BadFile as error:
         failures.fail(str(error), failures.USAGE)
     except OSError as error:
@@ -133,11 +133,11 @@ class _Job:
         self._started, self._told = time.monotonic(), float("-inf")
         self._interrupted = False
 
-    def run(self, concurrency: int, rpm: int | None) -> None:
-        """Ask what is not answered yet; the command ends with a code unless all is answered then."""
+    async def run(self, concurrency: int, rpm: int | None) -> int:
+        """Ask what is not answered yet; the exit code, which is 0 if all is answered then."""
         code = 0
         try:
-            asyncio.run(self._ask(concurrency, rpm))
+            await self._ask(concurrency, rpm)
         except asyncio.CancelledError:  # Ctrl-C, twice.
             pass
         except openai.OpenAIError as error:
@@ -151,7 +151,7 @@ class _Job:
         console.print(
             told + (" The same command asks the rest." if code else ""), markup=False, soft_wrap=True
         )
-        raise SystemExit(code)
+        return code
 
     async def _ask(self, concurrency: int, rpm: int | None) -> None:
         loop, task = asyncio.get_running_loop(), asyncio.current_task()

@@ -1,0 +1,675 @@
+"""`batch`: files in and out, stopped, broken and killed in every way, and gone on with."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import random
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typing_extensions import Self
+
+from aitoearn_openai._cli.batch_files import BadFile, opened
+from aitoearn_openai.batch import Result
+from conftest import Reply, ScriptedServer
+from test_cli import COMMAND, KEY, Terminal, run, sandboxed  # noqa: F401 - a fixture
+
+SAID = "This is the AiToEarn sandbox; no model read your message. You said: "
+MODELS = Reply({"data": [{"name": "m", "pricing": {"price": "0.5"}}], "code": 0})
+KILLS = int(os.environ.get("BATCH_KILLS", "10"))
+SEED = int(os.environ.get("BATCH_SEED", "7"))
+
+
+def question(custom_id: str, prompt: str = "Hi", model: str = "glm-5.2", **more: Any) -> dict[str, Any]:
+    body = {"model": model, "messages": [{"role": "user", "content": prompt}], **more}
+    return {"custom_id": custom_id, "method": "POST", "url": "/v1/chat/completions", "body": body}
+
+
+def write(path: Path, *lines: Any) -> Path:
+    texts = [line if isinstance(line, str) else json.dumps(line, ensure_ascii=False) for line in lines]
+    path.write_text("".join(f"{text}\n" for text in texts), "utf-8")
+    return path
+
+
+def read(path: Path) -> dict[str, dict[str, Any]]:
+    """The results by their name; each stands there once."""
+    results = [json.loads(line) for line in path.read_bytes().splitlines()]
+    assert len({result["custom_id"] for result in results}) == len(results)
+    return {result["custom_id"]: result for result in results}
+
+
+def said(result: dict[str, Any]) -> str:
+    return str(result["response"]["body"]["choices"][0]["message"]["content"]).removeprefix(SAID)
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    return tmp_path / "in.jsonl"
+
+
+@pytest.fixture
+def target(tmp_path: Path) -> Path:
+    return tmp_path / "out.jsonl"
+
+
+@pytest.fixture
+def scripted(server: ScriptedServer, monkeypatch: pytest.MonkeyPatch) -> ScriptedServer:
+    monkeypatch.setenv("AITOEARN_BASE_URL", server.origin)
+    monkeypatch.setenv("AITOEARN_API_KEY", KEY)
+    monkeypatch.setenv("AITOEARN_MAX_RETRIES", "0")
+    replies = server.next_reply
+    server.next_reply = lambda: MODELS if server.requests[-1].method == "GET" else replies()  # type: ignore[method-assign]
+    return server
+
+
+def asked(server: ScriptedServer) -> list[str]:
+    """The prompts that the server was asked, in their order."""
+    bodies = [json.loads(each.body) for each in server.requests if each.method == "POST"]
+    return [body["messages"][0]["content"] for body in bodies]
+
+
+@pytest.mark.usefixtures("sandboxed")
+def test_a_file_of_the_batch_api_is_answered_in_its_format(source: Path, target: Path) -> None:
+    """So the code that reads those files reads these; what happens is told at the end."""
+    write(source, question("a", "你好"), question("b", "fine", user="u"), "")
+    done = run("batch", str(source), str(target))
+
+    results = read(target)
+    assert {name: said(result) for name, result in results.items()} == {"a": "你好", "b": "fine"}
+    assert results["a"].keys() == {"id", "custom_id", "response", "error"}
+    assert results["a"]["response"].keys() == {"status_code", "request_id", "body"}
+    assert results["a"]["response"]["body"]["cost"] == "0.0087"
+    assert re.fullmatch(
+        r"out\.jsonl: 2 of 2 answered, 0 failed\. "
+        r"This run: 3 tokens in, 37 out, 0\.016875 credits, \d+\.\d s\.\n",
+        done.stdout,
+    )
+    assert done.stderr.splitlines()[0] == "0 of 2 answered, 0 failed, 0 tokens in, 0 out, 0 credits"
+    assert done.returncode == 0
+
+
+@pytest.mark.usefixtures("sandboxed")
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ["你好", "", "  How are\tyou? ", "{}"],
+        [{"prompt": "你好"}, "", {"prompt": "How are\tyou?"}, {"prompt": "{}"}],
+    ],
+)
+def test_plain_prompts_are_answered_under_the_number_of_their_line(
+    source: Path, target: Path, lines: list[Any]
+) -> None:
+    """One a line, as text or in JSON; the model may be given by its label."""
+    write(source, *lines)
+    source.write_bytes(b"\xef\xbb\xbf" + source.read_bytes().replace(b"\n", b"\r\n"))  # as Windows writes it
+    assert run("batch", str(source), str(target), "-m", "GLM 5.2").returncode == 0
+
+    assert {name: said(result) for name, result in read(target).items()} == {
+        "line-1": "你好",
+        "line-3": "How are\tyou?",
+        "line-4": "{}",
+    }
+
+
+@pytest.mark.usefixtures("sandboxed")
+def test_a_prompt_may_have_a_name(source: Path, target: Path) -> None:
+    """And stand beside full requests."""
+    write(source, {"prompt": "one", "custom_id": "first"}, question("second", "two"))
+    assert run("batch", str(source), str(target), AITOEARN_MODEL="glm-5.2").returncode == 0
+
+    assert {name: said(result) for name, result in read(target).items()} == {"first": "one", "second": "two"}
+
+
+@pytest.mark.parametrize(
+    ("lines", "told"),
+    [
+        ([question("a"), "{"], "in.jsonl, line 2: is not JSON: .*"),
+        (["{who} are you?"], "in.jsonl, line 1: is not JSON: .*; a prompt that begins so goes into JSON"),
+        ([question("a"), "Hello"], "in.jsonl, line 2: is not JSON: .*"),
+        (["[" * 100_000], "in.jsonl, line 1: is nested too deeply"),
+        (["Hello"], "in.jsonl, line 1: a plain prompt needs a model: .*--model or AITOEARN_MODEL"),
+        ([question("a"), "", question("b", stream=True)], "in.jsonl, line 3: body.stream must go: .*"),
+        (
+            [question("a"), question("b"), question("a")],
+            "in.jsonl, line 3: custom_id 'a' is that of line 1 too.*",
+        ),
+        ([{**question("a"), "url": "/v1/embeddings"}], 'in.jsonl, line 1: url must be "/v1/chat/comp.*'),
+        ([{"prompt": " "}], "in.jsonl, line 1: prompt must be a text that is not empty"),
+        ([{"prompt": "Hi", "custom_id": ""}], "in.jsonl, line 1: custom_id must be a text .*"),
+        ([{"prompt": "Hi", "seed": 1}], "in.jsonl, line 1: 'seed' has no place beside a prompt; .*"),
+    ],
+)
+def test_a_bad_line_is_told_before_anything_is_asked(
+    scripted: ScriptedServer, source: Path, target: Path, lines: list[Any], told: str
+) -> None:
+    """By its number, with what is wrong."""
+    model = [] if lines == ["Hello"] else ["-m", "m"]
+    failed = run("batch", str(write(source, *lines)), str(target), *model)
+
+    assert failed.returncode == 2
+    assert re.fullmatch(f"aitoearn-openai: {told}\n", failed.stderr)
+    assert asked(scripted) == []
+    assert not target.exists()
+
+
+def test_a_file_that_is_no_text_is_refused(scripted: ScriptedServer, source: Path, target: Path) -> None:
+    """Prompts are UTF-8."""
+    source.write_bytes("Grüße\n".encode("latin-1"))
+
+    assert "line 1: is not UTF-8 text" in run("batch", str(source), str(target), "-m", "m").stderr
+
+
+@pytest.mark.parametrize(
+    ("target", "told"),
+    [
+        ("in.jsonl", "the output must be another file than the input"),
+        ("/dev/null", "/dev/null is not a file"),
+        ("nowhere/out.jsonl", "there is no folder .*/nowhere"),
+        ("x" * 300, ".*xxx: File name too long"),
+    ],
+)
+def test_an_output_that_cannot_be_is_refused(
+    scripted: ScriptedServer, source: Path, tmp_path: Path, target: str, told: str
+) -> None:
+    """In one line."""
+    write(source, "Hi")
+    failed = run("batch", str(source), str(tmp_path / target), "-m", "m")
+
+    assert (failed.returncode, source.read_text()) == (2, "Hi\n")
+    assert re.fullmatch(f"aitoearn-openai: {told}\n", failed.stderr)
+
+
+def test_what_is_answered_is_not_asked_again(scripted: ScriptedServer, source: Path, target: Path) -> None:
+    """The same command does the rest, also of a file that has grown; what failed is asked again."""
+    good, bad = Reply({"choices": [], "n": 1}), Reply({"code": 12300, "message": "no", "data": {}})
+    scripted.answer(good, bad, good)
+    command = [
+        "batch",
+        str(write(source, "one", "two", "three")),
+        str(target),
+        "-m",
+        "m",
+        "--concurrency",
+        "1",
+    ]
+    first = run(*command)
+    failed = read(target)["line-2"]
+    write(source, "one", "two", "three", "four")
+    scripted.answer(good)
+    second, third = run(*command), run(*command)
+
+    assert (first.returncode, second.returncode, third.returncode) == (1, 0, 0)
+    assert "2 of 3 answered, 1 failed" in first.stdout
+    assert first.stdout.endswith("The same command asks the rest.\n")
+    assert (failed["response"]["status_code"], failed["error"]) == (404, None)
+    assert failed["response"]["body"]["error"]["code"] == "12300"
+    assert "4 of 4 answered, 0 failed" in second.stdout
+    assert asked(scripted) == ["one", "two", "three", "two", "four"]
+    assert [result["response"]["status_code"] for result in read(target).values()] == [200] * 4
+    assert list(read(target)) == ["line-1", "line-3", "line-2", "line-4"]
+
+
+def test_answers_to_something_else_are_never_taken_for_these(
+    scripted: ScriptedServer, source: Path, target: Path
+) -> None:
+    """A prompt that changed, or another model, needs another output."""
+    scripted.answer(Reply({"choices": []}))
+    command = ["batch", str(write(source, "one", "two")), str(target), "-m"]
+    run(*command, "m")
+    before = target.read_bytes()
+    told = (
+        "aitoearn-openai: out.jsonl, line 1: answers another request as 'line-[12]'; name another file .*\n"
+    )
+    other_model = run(*command, "m2")
+    write(source, "one!", "two!")
+    other_prompts = run(*command, "m")
+
+    assert (other_model.returncode, other_prompts.returncode) == (2, 2)
+    assert re.fullmatch(told, other_model.stderr)
+    assert re.fullmatch(told, other_prompts.stderr)
+    assert (len(asked(scripted)), target.read_bytes()) == (2, before)
+
+
+def test_results_of_other_requests_stay(scripted: ScriptedServer, source: Path, target: Path) -> None:
+    """Several inputs may share an output, as long as their names differ."""
+    scripted.answer(Reply({"choices": []}))
+    run("batch", str(write(source, question("a"))), str(target))
+    scripted.answer(Reply({"choices": []}))
+    done = run("batch", str(write(source, question("b"))), str(target))
+
+    assert "1 of 1 answered" in done.stdout
+    assert list(read(target)) == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("cut", "kept"),
+    [
+        (lambda text: text[:-20], 2),
+        (lambda text: text[: text.rindex(b"\n", 0, -1) + 2], 2),
+        (lambda text: text[:-1], 3),
+        (lambda text: text + b"\0" * 4096, 3),
+        (lambda text: text[: text.index(b"\n") + 1] + b"\0" * 300 + text[text.index(b"\n") + 301 :], 2),
+        (lambda text: b"", 0),
+    ],
+)
+def test_what_a_power_cut_leaves_is_mended(
+    scripted: ScriptedServer, source: Path, target: Path, cut: Any, kept: int
+) -> None:
+    """A line that was cut off is asked again; one that only lacks its end is kept; zeros go."""
+    scripted.answer(Reply({"choices": [], "padding": "x" * 300}))
+    command = ["batch", str(write(source, "one", "two", "three")), str(target), "-m", "m"]
+    run(*command)
+    target.write_bytes(cut(target.read_bytes()))
+    target.chmod(0o640)
+    scripted.requests.clear()
+    scripted.answer(Reply({"choices": []}))
+    again = run(*command)
+
+    assert again.returncode == 0
+    assert len(asked(scripted)) == 3 - kept
+    assert read(target).keys() == {"line-1", "line-2", "line-3"}
+    assert (target.stat().st_mode & 0o777, b"\0" in target.read_bytes()) == (0o640, False)
+
+
+@pytest.mark.parametrize(
+    "text", ["My diary\n", "no end", '{"a": 1}\n', '{"custom_id": [], "id": 1, "response": 2}\n', "5\n"]
+)
+def test_a_file_of_somebody_else_is_left_alone(
+    scripted: ScriptedServer, source: Path, target: Path, text: str
+) -> None:
+    """An output that holds anything but results is refused as it is."""
+    target.write_text(text)
+    refused = run("batch", str(write(source, "Hi")), str(target), "-m", "m")
+
+    assert (refused.returncode, target.read_text()) == (2, text)
+    assert refused.stderr == "aitoearn-openai: out.jsonl, line 1: is not a result; name another file\n"
+
+
+@pytest.mark.parametrize(
+    ("model", "code", "told"), [("fail-12001", 5, "Insufficient credits"), ("fail-401", 3, "Unauthorized")]
+)
+@pytest.mark.usefixtures("sandboxed")
+def test_without_credits_or_with_a_refused_key_it_stops(
+    source: Path, target: Path, model: str, code: int, told: str
+) -> None:
+    """With the exit code that other commands have for it, and not with ten thousand failures in the file."""
+    write(
+        source,
+        question("slow", "kept", "slow-first-byte"),
+        *(question(f"q{n}", "Hi", model) for n in range(999)),
+    )
+    stopped = run("batch", str(source), str(target), "--concurrency", "2")
+
+    assert stopped.returncode == code
+    assert told in stopped.stderr
+    assert "1 of 1,000 answered, 0 failed" in stopped.stdout
+    assert read(target).keys() == {"slow"}
+
+
+def test_a_key_that_the_service_repeats_stays_out_of_the_file(
+    scripted: ScriptedServer, source: Path, target: Path
+) -> None:
+    """And out of what is told."""
+    scripted.answer(Reply({"error": {"message": f"bad {KEY}", "param": KEY, "code": 7}}, status=400))
+    failed = run("batch", str(write(source, "Hi")), str(target), "-m", "m")
+
+    assert KEY not in target.read_text() + failed.stdout + failed.stderr
+    assert "bad **********" in read(target)["line-1"]["response"]["body"]["error"]["message"]
+
+
+def test_odd_answers_are_counted_as_far_as_they_tell(
+    scripted: ScriptedServer, source: Path, target: Path
+) -> None:
+    """The service's own cost first, then the price in the list; half a character does not break the file."""
+    answers = (
+        {"choices": [], "cost": "0", "usage": {"prompt_tokens": 3, "completion_tokens": 4}},
+        {"choices": [], "cost": "much", "usage": {"prompt_tokens": "3"}},
+        {"choices": [], "cost": "Infinity", "usage": 5},
+        {"choices": [{"message": {"content": "\ud83d…"}}], "cost": 2.5},
+    )
+    scripted.answer(*(Reply(json.dumps(answer)) for answer in answers))
+    command = ["batch", str(write(source, "a", "b", "c", "d")), str(target), "-m", "m", "--concurrency", "1"]
+    done = run(*command)
+
+    assert "4 of 4 answered, 0 failed. This run: 3 tokens in, 4 out, 3.5 credits" in done.stdout
+    assert read(target)["line-4"]["response"]["body"]["choices"][0]["message"]["content"] == "\ud83d…"
+    assert "…" in target.read_text("utf-8")
+
+
+def test_a_service_that_was_away_for_a_while_costs_no_answer(
+    scripted: ScriptedServer, source: Path, target: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A long job tries more often than the SDK does, unless a setting says how often."""
+    monkeypatch.delenv("AITOEARN_MAX_RETRIES")
+    busy = Reply({"error": {"message": "busy"}}, status=503, headers={"Retry-After-Ms": "1"})
+    scripted.answer(*[busy] * 5, Reply({"choices": []}))
+
+    assert run("batch", str(write(source, "Hi")), str(target), "-m", "m").returncode == 0
+
+
+@pytest.mark.usefixtures("sandboxed")
+def test_a_dry_run_counts_and_estimates_and_changes_nothing(source: Path, target: Path) -> None:
+    """It needs no key; images and unknown models are not made up."""
+    image = {"role": "user", "content": [{"type": "text", "text": "12345678"}, {"type": "image_url"}]}
+    write(
+        source, question("a"), question("b", "x" * 4000, max_tokens=100), question("c", model="llama-5-local")
+    )
+    assert run("batch", str(source), str(target)).returncode == 0
+    before = target.read_bytes()
+    with source.open("a", encoding="utf-8") as lines:
+        for name, more in {"d": {"messages": [image, "odd"]}, "e": {"max_completion_tokens": 10}}.items():
+            body = {**question(name)["body"], **more}
+            lines.write(json.dumps({**question(name), "body": body}) + "\n")
+        lines.write(json.dumps(question("f", "x" * 4000, "llama-5-local")) + "\n")
+    told = run("batch", str(source), str(target), "--dry-run", AITOEARN_API_KEY="")
+    less = run("batch", str(source), str(target), "--dry-run", "--answer-tokens", "0")
+
+    assert told.stdout.splitlines() == [
+        "6 requests, 3 answered, 3 to ask",
+        "about 0.2297 credits for 1,003 tokens in; 1 requests are for models without a price in the list",
+        "Taken: 4 bytes of text a token, and up to 500 tokens an answer.",
+    ]
+    assert less.stdout.splitlines()[1].startswith("about 0.0002 credits")
+    assert target.read_bytes() == before
+
+
+@pytest.mark.usefixtures("sandboxed")
+def test_a_dry_run_of_priced_models_gives_a_sum(source: Path, target: Path) -> None:
+    """And makes no output."""
+    told = run("batch", str(write(source, question("a"))), str(target), "--dry-run")
+
+    assert told.stdout.splitlines()[1] == "about 0.2251 credits for 1 tokens in"
+    assert [path.name for path in source.parent.iterdir()] == ["in.jsonl"]
+
+
+@pytest.mark.usefixtures("sandboxed")
+def test_a_reader_of_the_progress_that_goes_away_ends_it_quietly(source: Path, target: Path) -> None:
+    """As other commands end then."""
+    write(source, question("a"))
+    with started(str(source), str(target)) as process:
+        assert process.stderr
+        process.stderr.close()
+        out, _ = process.communicate(timeout=60)
+
+    assert (process.returncode, out) == (1, "")
+
+
+class Gate:
+    """Lets the first answers of a scripted server out, and holds the others until it is opened."""
+
+    def __init__(self, server: ScriptedServer, *replies: Reply) -> None:
+        self.server, self.replies = server, list(replies)
+        self.open = threading.Event()
+        server.next_reply = self.next_reply  # type: ignore[method-assign]
+
+    def next_reply(self) -> Reply:
+        if self.server.requests[-1].method == "GET":
+            return MODELS
+        if self.replies:
+            return self.replies.pop(0)
+        self.open.wait(60)
+        return Reply({"choices": []})
+
+    def wait_for(self, count: int) -> None:
+        deadline = time.monotonic() + 60
+        while len(asked(self.server)) < count:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+
+
+@contextlib.contextmanager
+def started(*arguments: str) -> Iterator[subprocess.Popen[str]]:
+    with subprocess.Popen(
+        [*COMMAND, "batch", *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8"
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def test_ctrl_c_waits_for_what_is_paid_and_asks_nothing_more(
+    scripted: ScriptedServer, source: Path, target: Path
+) -> None:
+    """The rest is done by the same command."""
+    gate = Gate(scripted)
+    write(source, *map(str, range(20)))
+    with started(str(source), str(target), "-m", "m", "--concurrency", "3") as process:
+        gate.wait_for(3)
+        process.send_signal(signal.SIGINT)
+        assert process.stderr
+        while "Stopping" not in process.stderr.readline():
+            pass
+        gate.open.set()
+        out, _ = process.communicate(timeout=60)
+
+    assert process.returncode == 130
+    assert "3 of 20 answered, 0 failed" in out
+    assert (len(asked(scripted)), len(read(target))) == (3, 3)
+    assert run("batch", str(source), str(target), "-m", "m", "--concurrency", "3").returncode == 0
+    assert (len(asked(scripted)), len(read(target))) == (20, 20)
+
+
+def test_ctrl_c_twice_waits_for_nothing(scripted: ScriptedServer, source: Path, target: Path) -> None:
+    """What was finished is kept."""
+    gate = Gate(scripted, Reply({"choices": []}))
+    write(source, *map(str, range(20)))
+    with started(str(source), str(target), "-m", "m", "--concurrency", "3") as process:
+        gate.wait_for(4)
+        process.send_signal(signal.SIGINT)
+        assert process.stderr
+        while "Stopping" not in process.stderr.readline():
+            pass
+        process.send_signal(signal.SIGINT)
+        out, errors = process.communicate(timeout=60)
+        gate.open.set()
+
+    assert (process.returncode, errors) == (130, "")
+    assert "1 of 20 answered, 0 failed" in out
+    assert len(read(target)) == 1
+
+
+def test_two_runs_on_one_output_are_refused(scripted: ScriptedServer, source: Path, target: Path) -> None:
+    """While the first is there; if it was killed, its lock went with it."""
+    gate = Gate(scripted, Reply({"choices": []}))
+    write(source, "one", "two")
+    link = target.with_name("link.jsonl")
+    link.symlink_to(target)
+    with started(str(source), str(target), "-m", "m", "--concurrency", "1", "--rpm", "6000") as first:
+        gate.wait_for(2)
+        second = run("batch", str(source), str(link), "-m", "m")
+        first.kill()
+    gate.open.set()
+    third = run("batch", str(source), str(link), "-m", "m")
+
+    assert second.returncode == 2
+    assert second.stderr == "aitoearn-openai: another run is writing out.jsonl: wait for it, or end it\n"
+    assert third.returncode == 0
+    assert read(target).keys() == {"line-1", "line-2"}
+
+
+@pytest.mark.usefixtures("sandboxed")
+def test_a_person_sees_how_far_it_is(source: Path, target: Path) -> None:
+    """On a terminal there is a bar with all that counts, then the summary."""
+    write(source, *(question(f"q{n}") for n in range(50)), question("slow", model="slow-first-byte"))
+    with Terminal("batch", str(source), str(target)) as terminal:
+        terminal.wait_for("50 of 51 answered, 0 failed, ")
+        terminal.wait_for("/s, 0:00:00 left")
+        terminal.wait_for("50 tokens in, 900 out, 0.40875 credits")
+        terminal.wait_for("out.jsonl: 51 of 51 answered, 0 failed.")
+        assert terminal.end() == 0
+
+    assert "━━━━━━━━━━━━━━━━━━━━" in terminal.shown
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no limit on the size of files")
+@pytest.mark.usefixtures("sandboxed")
+def test_a_full_disk_loses_nothing(source: Path, target: Path) -> None:
+    """It stops and says so; with room again, the same command goes on."""
+    import resource
+
+    write(source, question("a"), question("b"))
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    with opened(source, target, None) as files:
+        first, second = (Result(request, {"choices": []}).to_dict() for request in files.pending())
+        files.keep([first])
+        resource.setrlimit(resource.RLIMIT_FSIZE, (target.stat().st_size + 20, limits[1]))
+        try:
+            with pytest.raises(
+                BadFile, match=r"out\.jsonl cannot be written: File too large; the same command"
+            ):
+                files.keep([second])
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    torn = target.read_bytes().splitlines()[1]
+    again = run("batch", str(source), str(target))
+
+    assert len(torn) == 20
+    assert "2 of 2 answered, 0 failed. This run: 1 tokens in" in again.stdout
+    assert read(target).keys() == {"a", "b"}
+
+
+def test_an_input_that_changes_underway_is_noticed(source: Path, target: Path) -> None:
+    """What was checked is what is asked."""
+    write(source, *(f"{number} {'x' * 500}" for number in range(100)))
+    with opened(source, target, "m") as files:
+        write(source, *(f"{number} {'y' * 500}" for number in range(100)))
+        with pytest.raises(BadFile, match="line 1: was changed meanwhile"):
+            list(files.pending())
+
+
+class Log:
+    """A service on loopback that remembers what it is asked, by run, and takes up to a moment to answer."""
+
+    def __init__(self) -> None:
+        self.runs: list[list[str]] = []
+        self.connections = 0
+        self._started = threading.Event()
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()))
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        self._started.wait()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._loop.call_soon_threadsafe(self._stop.set)
+        self._thread.join()
+
+    async def _serve(self) -> None:
+        self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
+        server = await asyncio.start_server(self._answer, "127.0.0.1", 0)
+        self.origin = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        self._started.set()
+        await self._stop.wait()
+        server.close()
+
+    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
+        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
+            while True:
+                head = (await reader.readuntil(b"\r\n\r\n")).lower()
+                length = int((head.partition(b"content-length: ")[2] or b"0").split(b"\r\n")[0])
+                body = json.loads(await reader.readexactly(length) or b"null")
+                if body:
+                    prompt = body["messages"][0]["content"]
+                    self.runs[-1].append(prompt)
+                    await asyncio.sleep(random.random() / 100)
+                    content = json.dumps({"choices": [{"message": {"content": prompt}}]})
+                else:
+                    content = json.dumps(MODELS.body)
+                writer.write(
+                    b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
+                    b"Content-Length: %d\r\n\r\n%b" % (len(content), content.encode())
+                )
+        writer.close()
+        self.connections -= 1
+
+
+RUN = """
+import os, signal, sys
+from aitoearn_openai._cli import app
+import aitoearn_openai._cli.batch
+for line in sys.stdin:  # A fork for each run, as starting Python takes longer than the run.
+    child = os.fork()
+    if not child:
+        app(sys.argv[1:])
+    print(child, flush=True)
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+"""
+
+
+def kill(process: int) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(process, signal.SIGKILL)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+def test_a_run_that_is_killed_again_and_again_answers_each_request_once(
+    source: Path, target: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing finished is asked again: twice are only those that were under way at a kill, as the service counts."""
+    chance = random.Random(SEED)
+    at_once, prompts = 8, [f"prompt {number}" for number in range(100 * KILLS)]
+    write(source, *prompts)
+    command = ["batch", str(source), str(target), "-m", "m", "--concurrency", str(at_once)]
+    kills = again = 0
+    kept: set[str] = set()
+    with Log() as log:
+        monkeypatch.setenv("AITOEARN_BASE_URL", log.origin)
+        monkeypatch.setenv("AITOEARN_API_KEY", "k")
+        with subprocess.Popen(
+            [sys.executable, "-c", RUN, *command],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            encoding="utf-8",
+        ) as runner:
+            assert runner.stdin
+            assert runner.stdout
+            ended = -signal.SIGKILL
+            while ended == -signal.SIGKILL:
+                log.runs.append([])
+                print(file=runner.stdin, flush=True)
+                child = int(runner.stdout.readline())
+                if kills < KILLS:
+                    timer = threading.Timer(chance.random() / 2, kill, (child,))
+                    timer.start()
+                line = runner.stdout.readline()
+                while not line.strip().lstrip("-").isdigit():
+                    line = runner.stdout.readline()
+                ended = int(line)
+                timer.cancel()
+                kills += ended == -signal.SIGKILL
+                while log.connections:  # What was sent before the kill arrives.
+                    time.sleep(0.001)
+                asked_now = set(log.runs[-1])
+                assert len(asked_now) == len(log.runs[-1])
+                assert not asked_now & kept
+                lines = target.read_bytes().split(b"\n")[:-1] if target.exists() else []
+                kept = {
+                    json.loads(each)["response"]["body"]["choices"][0]["message"]["content"] for each in lines
+                }
+                assert len(kept) == len(lines)
+                assert len(asked_now - kept) <= at_once
+                again += len(asked_now - kept)
+            runner.stdin.close()
+
+    calls = Counter(prompt for run in log.runs for prompt in run)
+    print(f"{kills} kills, {sum(calls.values())} calls for {len(prompts)} prompts, {again} twice")
+    assert (kills, ended) == (KILLS, 0)
+    assert kept == calls.keys() == set(prompts)
+    assert sum(calls.values()) == len(prompts) + again
+    assert len(read(target)) == len(prompts)
