@@ -53,6 +53,13 @@ def frameworks(session: nox.Session, framework: str) -> None:
 
 
 @nox.session
+def ray(session: nox.Session) -> None:
+    """Run examples/ray_batch.py on a local Ray cluster, and the lines of docs/scaling.md on Dask."""
+    session.install("--editable", ".[cli,ray]", "dask[bag,distributed]", "pytest", "pytest-recording", "vcrpy")
+    session.run("pytest", "-W", "default", "tests/scaling", *session.posargs)
+
+
+@nox.session
 def types(session: nox.Session) -> None:
     """Check the typed calls with pyright, as editors do; `make check` has mypy look at them."""
     session.install("--editable", ".[sandbox]", "pyright[nodejs]")

@@ -551,9 +551,10 @@ def test_an_input_that_changes_underway_is_noticed(source: Path, target: Path) -
 
 
 class Log:
-    """A service on loopback that remembers what it is asked, by run, and takes up to a moment to answer."""
+    """A service on loopback that remembers what it is asked, by run, and takes up to so many seconds to answer."""
 
-    def __init__(self) -> None:
+    def __init__(self, seconds: float = 0.01, refused: str | None = None) -> None:
+        self.seconds, self.refused = seconds, refused
         self.runs: list[list[str]] = []
         self.connections = 0
         self._started = threading.Event()
@@ -586,8 +587,10 @@ class Log:
                 if body:
                     prompt = body["messages"][0]["content"]
                     self.runs[-1].append(prompt)
-                    await asyncio.sleep(random.random() / 100)
-                    content = json.dumps({"choices": [{"message": {"content": prompt}}]})
+                    await asyncio.sleep(random.random() * self.seconds)
+                    answer = {"choices": [{"message": {"content": prompt}}]}
+                    refusal = {"code": 12300, "message": "Model not found", "data": {}}
+                    content = json.dumps(refusal if prompt == self.refused else answer)
                 else:
                     content = json.dumps(MODELS.body)
                 writer.write(

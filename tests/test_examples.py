@@ -19,13 +19,14 @@ from aitoearn_openai._errors import STATUS
 from conftest import Reply, ScriptedServer
 
 ROOT = Path(__file__).parent.parent
-EXAMPLES = sorted(path.name for path in (ROOT / "examples").glob("*.py"))
+# The example for Ray has a test of its own, in tests/scaling.
+EXAMPLES = sorted(path.name for path in (ROOT / "examples").glob("*.py") if path.name != "ray_batch.py")
 PAGES = {path.name: path.read_text("utf-8") for path in sorted((ROOT / "docs").glob("*.md"))}
-# The page of frameworks has tests of its own.
+# These pages have tests of their own.
 SNIPPETS = {
     f"{name}, snippet {number}": snippet
     for name, text in PAGES.items()
-    if name != "frameworks.md"
+    if name not in ("frameworks.md", "scaling.md")
     for number, snippet in enumerate(re.findall(r"```python\n(.*?)```", text, re.DOTALL), 1)
 }
 SAID = "This is the AiToEarn sandbox; no model read your message. You said: "

@@ -1,0 +1,113 @@
+"""examples/ray_batch.py on a real Ray cluster of several processes on this machine."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from test_cli_batch import Log, question, write
+
+pytestmark = pytest.mark.skipif(not find_spec("ray"), reason="Ray is an extra of its own")
+
+EXAMPLE = Path(__file__).parents[2] / "examples" / "ray_batch.py"
+ROWS = 400
+BLOCK = 64
+
+
+def start(source: Path, folder: Path, log: Log) -> subprocess.Popen[str]:
+    settings = {"AITOEARN_BASE_URL": log.origin, "AITOEARN_API_KEY": "k", "RAY_USAGE_STATS_ENABLED": "0"}
+    log.runs.append([])
+    return subprocess.Popen(
+        [sys.executable, EXAMPLE, source, folder],
+        env={**os.environ, **settings},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        encoding="utf-8",
+    )
+
+
+def actors_of(process: subprocess.Popen[str]) -> list[int]:
+    """The processes of its actors: Ray starts them, so they are its descendants."""
+    parents, actors = {}, []
+    for path in Path("/proc").glob("[0-9]*"):
+        try:
+            parents[int(path.name)] = int((path / "stat").read_text().rpartition(")")[2].split()[1])
+            if b"ray::" in (title := (path / "cmdline").read_bytes()) and b"Asker" in title:
+                actors.append(int(path.name))
+        except OSError:  # It has just ended.
+            continue
+
+    def descends(pid: int) -> bool:
+        return pid == process.pid or (pid in parents and descends(parents[pid]))
+
+    return [pid for pid in actors if descends(pid)]
+
+
+def results(folder: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for path in folder.glob("*.jsonl") for line in path.read_bytes().splitlines()]
+
+
+def test_every_row_is_there_once_though_a_worker_was_killed(tmp_path: Path) -> None:
+    """What the worker had under way is asked again by another; once more, the command asks only what is left."""
+    source, folder = tmp_path / "in.jsonl", tmp_path / "out"
+    write(source, *(question(f"q-{number}", f"prompt {number}") for number in range(ROWS)))
+    folder.mkdir()
+    failed = {"id": "batch_req_1", "custom_id": "q-0", "response": None, "error": {"code": "request_timeout"}}
+    (folder / "before.jsonl").write_text(json.dumps(failed) + "\n" + '{"id": "batch_re')
+    with Log(seconds=0.3) as log:
+        with start(source, folder, log) as process:
+            deadline = time.monotonic() + 120
+            while len(log.runs[0]) < ROWS / 4 or not actors_of(process):
+                assert process.poll() is None, process.communicate()[0]
+                assert time.monotonic() < deadline
+                time.sleep(0.01)
+            killed = actors_of(process)
+            os.kill(killed[0], signal.SIGKILL)
+            told, _ = process.communicate(timeout=120)
+        assert process.returncode == 0, told
+        first = results(folder)
+        with source.open("a", encoding="utf-8") as lines:
+            lines.write(json.dumps(question("one more", "one more")) + "\n")
+        with start(source, folder, log) as process:
+            told, _ = process.communicate(timeout=120)
+        assert process.returncode == 0, told
+
+    assert len(killed) == 2
+    assert Counter(result["custom_id"] for result in first) == {f"q-{number}": 1 for number in range(ROWS)}
+    for result in first:
+        said = result["response"]["body"]["choices"][0]["message"]["content"]
+        assert said == f"prompt {result['custom_id'].removeprefix('q-')}"
+    calls = Counter(log.runs[0])
+    assert len(calls) == ROWS
+    assert 0 < sum(calls.values()) - ROWS <= BLOCK
+    assert log.runs[1] == ["one more"]
+    assert len(results(folder)) == ROWS + 1
+
+
+def test_a_row_that_fails_carries_its_error_and_the_job_goes_on(tmp_path: Path) -> None:
+    """A run that finds the reason gone asks it again, and its row is there once."""
+    source, folder = tmp_path / "in.jsonl", tmp_path / "out"
+    write(source, *(question(f"q-{number}", f"prompt {number}") for number in range(4)))
+    with Log(refused="prompt 2") as log:
+        with start(source, folder, log) as process:
+            told, _ = process.communicate(timeout=120)
+        assert process.returncode == 0, told
+        first = {result["custom_id"]: result for result in results(folder)}
+        log.refused = None
+        with start(source, folder, log) as process:
+            process.communicate(timeout=120)
+
+    assert first["q-2"]["response"]["status_code"] == 404
+    assert [first[f"q-{number}"]["response"]["status_code"] for number in (0, 1, 3)] == [200] * 3
+    assert log.runs[1] == ["prompt 2"]
+    assert sorted(result["custom_id"] for result in results(folder)) == ["q-0", "q-1", "q-2", "q-3"]
