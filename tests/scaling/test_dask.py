@@ -1,0 +1,42 @@
+"""The lines of docs/scaling.md on a real Dask cluster of several processes on this machine."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+from aitoearn_openai import sandbox
+
+PAGE = Path(__file__).parents[2] / "docs" / "scaling.md"
+
+
+@pytest.mark.skipif(not find_spec("distributed"), reason="Dask is not installed")
+def test_each_prompt_is_answered_by_a_worker_with_the_pickled_client(
+    site: sandbox.Sandbox, tmp_path: Path
+) -> None:
+    """As it stands on the page."""
+    (snippet,) = re.findall(r"```python\n(.*?)```", PAGE.read_text("utf-8"), re.DOTALL)
+    (tmp_path / "program.py").write_text(snippet, "utf-8")
+    settings = {
+        "AITOEARN_SITE": "sandbox",
+        "AITOEARN_BASE_URL": site.base_url,
+    }
+    done = subprocess.run(
+        [sys.executable, tmp_path / "program.py"],
+        env={**os.environ, **settings},
+        capture_output=True,
+        check=False,
+        encoding="utf-8",
+        timeout=120,
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert re.fullmatch(
+        r"\['This is .* What is 6 times 7\?', 'This is .* Who wrote Hamlet\?'\]\n", done.stdout
+    )
