@@ -55,7 +55,9 @@ def frameworks(session: nox.Session, framework: str) -> None:
 @nox.session
 def ray(session: nox.Session) -> None:
     """Run examples/ray_batch.py on a local Ray cluster, and the lines of docs/scaling.md on Dask."""
-    session.install("--editable", ".[cli,ray]", "dask[bag,distributed]", "pytest", "pytest-recording", "vcrpy")
+    session.install(
+        "--editable", ".[cli,ray]", "dask[bag,distributed]", "pytest", "pytest-recording", "vcrpy"
+    )
     session.run("pytest", "-W", "default", "tests/scaling", *session.posargs)
 
 
