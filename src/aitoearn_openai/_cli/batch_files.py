@@ -131,9 +131,8 @@ class Files:
 
     def _request(self, number: int, line: bytes) -> Request:
         line = line.removeprefix(_BOM).strip()
-        if (
-            self._are_prompts is None
-        ):  # The first line tells, so that broken JSON is never taken for a prompt.
+        # The first line tells for all, so that broken JSON is never taken for a prompt.
+        if self._are_prompts is None:
             self._are_prompts = not line.startswith((b"{", b"["))
         try:
             if self._are_prompts:
