@@ -46,7 +46,7 @@ def tests(session: nox.Session, openai: str) -> None:
 def frameworks(session: nox.Session, framework: str) -> None:
     """Run the snippet of docs/frameworks.md for one framework, with the SDK that it asks for."""
     requirement = FRAMEWORKS[framework]
-    session.install("--editable", ".[sandbox]", "pytest", "pytest-recording", requirement)
+    session.install("--editable", ".[sandbox]", "pytest", "pytest-recording", "trustme", requirement)
     # A framework's own warnings are not ours to fix.
     path = f"tests/frameworks/test_{framework.replace('-', '_')}.py"
     _run_pytest(session, "frameworks", framework, requirement, "-W", "default", path)
