@@ -60,7 +60,7 @@ def failure_in(body: Any) -> Failure | None:
     if isinstance(error, dict) and ("choices" in body or not succeeds):
         code = _number(error.get("code"))
         return Failure(code, _status(code), str(error.get("message") or _NO_MESSAGE), enveloped=False)
-    if succeeds:
+    if succeeds or "type" in body:  # Events of other endpoints have codes too, and a type.
         return None
     code = _number(body.get("code"))
     if code in (None, 0):
