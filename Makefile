@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN = .venv/bin
 
-.PHONY: demo test check faults record
+.PHONY: demo test check faults bench record
 
 demo: .venv/installed  ## Show what the package does, against its sandbox: no key, no network.
 	@$(BIN)/aitoearn-openai demo
@@ -17,6 +17,9 @@ check: .venv/installed  ## Lint, formatting and types.
 
 faults: .venv/installed  ## Print what a misbehaving server does to the plain SDK and to this package.
 	@$(BIN)/python -m tests.faults
+
+bench:  ## Measure speed against the plain SDK and its peers, in some nine minutes; writes benchmarks/RESULTS.md.
+	@$(PYTHON) -m benchmarks
 
 record: .venv/installed  ## Record the cassettes anew: against the sandbox, or as cassettes/README.md says.
 	@rm -f cassettes/*.yaml

@@ -1,0 +1,260 @@
+"""What was measured, as a table and as a chart."""
+
+from __future__ import annotations
+
+import datetime
+import os
+import platform
+from collections.abc import Mapping
+from pathlib import Path
+from statistics import median, quantiles
+from typing import Any
+
+Figures = Mapping[str, Mapping[str, list[float]]]
+
+LABELS = {
+    "import": ("import", 1e3, "ms"),
+    "construct": ("first client of a process", 1e3, "ms"),
+    "construct-later": ("later clients", 1e3, "ms"),
+    "first-call": ("first call of a process", 1e3, "ms"),
+    "call": ("call", 1e3, "ms"),
+    "first-chunk": ("first of 200 chunks", 1e3, "ms"),
+    "per-chunk": ("each chunk after it", 1e6, "µs"),
+    "plain-16": ("async calls, 16 at once", 1, "/s"),
+    "plain-100": ("async calls, 100 at once", 1, "/s"),
+    "plain-1000": ("async calls, 1,000 at once", 1, "/s"),
+    "streamed-16": ("async streams, 16 at once", 1, "/s"),
+    "streamed-100": ("async streams, 100 at once", 1, "/s"),
+    "streamed-1000": ("async streams, 1,000 at once", 1, "/s"),
+    "import-memory": ("memory after the import", 1, "MB"),
+    "memory-1000": ("peak memory with 1,000 streams", 1, "MB"),
+}
+NAMES = {
+    "plain": "plain SDK",
+    "ours": "aitoearn-openai",
+    "plain-aiohttp": "plain SDK, aiohttp",
+    "ours-aiohttp": "aitoearn-openai, aiohttp",
+    "litellm": "litellm",
+    "langchain": "langchain-openai",
+    "langfuse": "langfuse.openai",
+    "portkey": "portkey-ai",
+    "groq": "groq",
+    "httpx2": "bare httpx2",
+    "aiohttp": "bare aiohttp",
+    "socket": "raw asyncio socket",
+}
+PEERS = ["litellm", "langchain", "langfuse", "portkey", "groq"]
+# Figure, contender, bound; of throughput, more is better.
+BOUNDS = [
+    ("import", "ours", 1.05),
+    ("construct", "ours", 1.10),
+    ("construct-later", "ours", 0.10),
+    *(
+        (figure, "ours", 1.02)
+        for figure in ("call", "first-chunk", "per-chunk", "import-memory", "memory-1000")
+    ),
+    *((f"{kind}-16", "ours-aiohttp", 1.5) for kind in ("plain", "streamed")),
+    *((f"{kind}-100", "ours-aiohttp", 2.0) for kind in ("plain", "streamed")),
+    *((f"{kind}-1000", "ours-aiohttp", 2.5) for kind in ("plain", "streamed")),
+]
+MORE_IS_BETTER = {figure for figure in LABELS if figure.startswith(("plain-", "streamed-"))}
+WHY: dict[str, str] = {}
+"""Why a bound is missed, where it is."""
+
+
+def spread(values: list[float]) -> tuple[float, float]:
+    """The quartiles."""
+    if len(values) < 2:
+        return values[0], values[0]
+    low, _, high = quantiles(values, n=4, method="inclusive")
+    return low, high
+
+
+def ratio(values: list[float] | None) -> str:
+    if not values:
+        return "–"
+    low, high = spread(values)
+    digits = 2 if median(values) < 20 else 0
+    return f"{median(values):.{digits}f} ({low:.{digits}f}–{high:.{digits}f})"
+
+
+def table(rows: list[list[str]]) -> str:
+    head, *others = [f"| {' | '.join(row)} |" for row in rows]
+    return "\n".join([head, f"| --- |{' ---: |' * (len(rows[0]) - 1)}", *others])
+
+
+def figures(values: Figures, ratios: Figures) -> str:
+    """Each contender a row group: the plain SDK's own figures, and each one's ratio to them."""
+    names = [name for name in NAMES if name != "plain" and any(name in values[figure] for figure in values)]
+    rows = [["", "plain SDK", *(NAMES[name] for name in names)]]
+    for figure, per_name in values.items():
+        label, factor, unit = LABELS.get(figure, (figure, 1e3, "ms"))
+        own = median(per_name["plain"]) * factor if "plain" in per_name else None
+        shown = "–" if own is None else f"{own:,.0f} {unit}" if own >= 100 else f"{own:.3g} {unit}"
+        rows.append([label, shown, *(ratio(ratios[figure].get(name)) for name in names)])
+    return table(rows)
+
+
+def is_met(figure: str, value: float, bound: float) -> bool:
+    return value >= bound if figure in MORE_IS_BETTER else value <= bound
+
+
+def bounds(ratios: Figures) -> str:
+    rows = [["figure", "bound", "measured", "met", "why not"]]
+    for figure, name, bound in BOUNDS:
+        values = ratios.get(figure, {}).get(name)
+        if not values:
+            continue
+        least = figure in MORE_IS_BETTER
+        low, high = spread(values)
+        met = is_met(figure, median(values), bound)
+        near = not met and is_met(figure, high if least else low, bound)
+        rows.append(
+            [
+                LABELS[figure][0] + (" (aiohttp)" if name == "ours-aiohttp" else ""),
+                f"{'at least' if least else 'at most'} {bound:.2f}",
+                ratio(values),
+                "yes" if met else "within the spread" if near else "no",
+                "" if met else WHY.get(figure, ""),
+            ]
+        )
+    return table(rows)
+
+
+def ahead(values: Figures) -> str:
+    """Where a peer is faster or smaller than the better of our two backends."""
+    lines = []
+    for figure in LABELS:
+        mine = [
+            median(values[figure][name])
+            for name in ("ours", "ours-aiohttp")
+            if name in values.get(figure, {})
+        ]
+        if not mine:
+            continue
+        least = figure in MORE_IS_BETTER
+        best = max(mine) if least else min(mine)
+        for peer in PEERS:
+            theirs = values[figure].get(peer)
+            if theirs and (median(theirs) > best if least else median(theirs) < best):
+                lines.append(
+                    f"- {LABELS[figure][0]}: {NAMES[peer]} is ahead, {ratio([median(theirs) / best])} of ours."
+                )
+    return "\n".join(lines) or "None: ahead of every peer on each figure that both have."
+
+
+def growth(values: Figures, kind: str, unit: str) -> str:
+    sizes = [figure for figure in values if figure.startswith(f"{kind}-") and figure not in LABELS]
+    names = [name for name in NAMES if any(name in values[figure] for figure in sizes)]
+    rows = [[unit, *(NAMES[name] for name in names)]]
+    for figure in sizes:
+        row = [f"{int(figure.rpartition('-')[2]):,}"]
+        for name in names:
+            own = values[figure].get(name)
+            row.append(f"{median(own) * 1e3:,.1f} ms" if own else "–")
+        rows.append(row)
+    return table(rows)
+
+
+def machine() -> str:
+    model = platform.processor() or platform.machine()
+    if Path("/proc/cpuinfo").exists():
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        model = next((line.partition(": ")[2] for line in lines if line.startswith("model name")), model)
+    return f"{os.cpu_count()} cores of {model}, {platform.system()}"
+
+
+def write(folder: Path, values: Figures, ratios: Figures, facts: dict[str, Any], batches: str) -> None:
+    """Write `RESULTS.md` and `results.svg`."""
+    main = {figure: values[figure] for figure in LABELS if figure in values}
+    versions = ", ".join(f"{name} {version}" for name, version in facts["versions"].items())
+    text = f"""\
+# Speed, measured
+
+Written by `make bench` on {datetime.date.today()}, in {facts["seconds"] / 60:.1f} minutes, on {machine()}; the load before
+it began was {facts["load before"]:.2f}. {versions}.
+
+All contenders ask the same server on loopback for the same, in turns, in processes of their own. The first column
+has the plain SDK's own figure, each other one the ratio to it: the median of all rounds and, in brackets, the
+quartiles. Of calls and streams per second more is better, of everything else less.
+
+{figures(main, ratios)}
+
+## Bounds
+
+Ours to the plain SDK with its default backend.
+
+{bounds(ratios)}
+
+## Peers that are ahead of us
+
+Of the two backends, our better one.
+
+{ahead(values)}
+
+## Growth
+
+Seconds of a whole call. The model list of the plain SDK has the same models in OpenAI's format, and checks nothing.
+Steps that would have taken a contender long are left out.
+
+{growth(values, "models", "models in the list")}
+
+{growth(values, "chunks", "chunks")}
+
+{growth(values, "bytes", "bytes of answer")}
+"""
+    if batches:
+        text += f"\n## Batches\n\n{batches.strip()}\n"
+    (folder / "RESULTS.md").write_text(text, "utf-8")
+    (folder / "results.svg").write_text(chart(values, datetime.date.today()), "utf-8")
+
+
+CHART = ["import", "construct-later", "call", "per-chunk", "plain-100", "plain-1000"]
+STYLE = """\
+text { font: 12px system-ui, sans-serif; fill: #1f2328 }
+.title { font-weight: 600; font-size: 13px }
+.quiet { fill: #59636e }
+.bar { fill: #8c959f }
+.ours { fill: #0969da }
+.limit { fill: #d1d9e0 }
+@media (prefers-color-scheme: dark) {
+  text { fill: #f0f6fc } .quiet { fill: #9198a1 } .bar { fill: #6e7681 } .ours { fill: #4493f8 }
+  .limit { fill: #3d444d }
+}"""
+
+
+def chart(values: Figures, date: datetime.date) -> str:
+    """Bars of the plain figures, a panel each; ours stand out, and what has no SDK in it stands back."""
+    shapes, top = [], 0
+    for left, pair in ((0, CHART[::2]), (450, CHART[1::2])):
+        y = 16
+        for figure in pair:
+            label, factor, unit = LABELS[figure]
+            more = figure in MORE_IS_BETTER
+            shapes.append(
+                f'<text class="title" x="{left}" y="{y}">{label}, {unit} '
+                f'<tspan class="quiet">({"more" if more else "less"} is better)</tspan></text>'
+            )
+            shown = {name: median(values[figure][name]) * factor for name in NAMES if name in values[figure]}
+            for name in sorted(shown, key=lambda name: shown[name], reverse=more):
+                kind = (
+                    "ours"
+                    if name.startswith("ours")
+                    else "bar"
+                    if name in PEERS or "plain" in name
+                    else "limit"
+                )
+                y += 19
+                length = 200 * shown[name] / max(shown.values())
+                number = f"{shown[name]:,.0f}" if shown[name] >= 100 else f"{shown[name]:.2g}"
+                shapes.append(
+                    f'<text x="{left + 158}" y="{y + 4}" text-anchor="end">{NAMES[name]}</text>'
+                    f'<rect class="{kind}" x="{left + 165}" y="{y - 7}" width="{length:.1f}" height="13" rx="2"/>'
+                    f'<text class="quiet" x="{left + 171 + length:.1f}" y="{y + 4}">{number}</text>'
+                )
+            y += 42
+        top = max(top, y)
+    shapes.append(f'<text class="quiet" x="0" y="{top}">Medians of {date}; RESULTS.md has the spread.</text>')
+    view = f'viewBox="-8 0 876 {top + 10}" width="876" height="{top + 10}"'
+    body = "\n".join(shapes)
+    return f'<svg xmlns="http://www.w3.org/2000/svg" {view} role="img">\n<style>\n{STYLE}\n</style>\n{body}\n</svg>\n'

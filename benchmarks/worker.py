@@ -1,0 +1,134 @@
+"""One contender in a process of its own: `worker.py NAME STATEMENT`, then a command a line on standard input.
+
+The first line that it prints is what importing took; each other one answers a command, all in JSON.
+"""
+
+import sys
+from time import perf_counter
+
+_, name, statement = sys.argv
+start = perf_counter()
+exec(statement)
+import_seconds = perf_counter() - start
+
+# Only now, so that nothing of it was there before the import.
+import asyncio
+import gc
+import json
+import resource
+from pathlib import Path
+from statistics import median
+
+STATUS = Path("/proc/self/status")
+
+
+def peak() -> float:
+    """The peak of this process's memory so far, in MB."""
+    if STATUS.exists():
+        return int(STATUS.read_text().partition("VmHWM:")[2].split()[0]) / 1024
+    size = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return size / 1024**2 if sys.platform == "darwin" else size / 1024
+
+
+import_memory = peak()
+
+from contenders import CONTENDERS
+
+contender = CONTENDERS[name]()
+loop = asyncio.new_event_loop()
+kept = {}
+
+
+def client():
+    if "client" not in kept:
+        kept["client"] = contender.client() if contender.client else None
+    return kept["client"]
+
+
+def timed(ask, count=1):
+    """The median of the seconds that it takes."""
+    took = []
+    for _ in range(count):
+        start = perf_counter()
+        ask()
+        took.append(perf_counter() - start)
+    return median(took)
+
+
+def construct():
+    """Seconds for the first client of the process, and for a later one."""
+    first = timed(contender.client)
+    return {"construct": first, "construct-later": timed(contender.client, 15)}
+
+
+def call(model, count):
+    return timed(lambda: contender.call(client(), model), count)
+
+
+def stream(model, count):
+    """Seconds to the first chunk, and for each of the others."""
+    first, each = [], []
+    for _ in range(count):
+        start = perf_counter()
+        chunks = contender.stream(client(), model)
+        next(chunks)
+        began = perf_counter()
+        others = sum(1 for _ in chunks)
+        first.append(began - start)
+        each.append((perf_counter() - began) / others)
+    return {"first-chunk": median(first), "per-chunk": median(each)}
+
+
+def models(size, count):
+    return timed(contender.models(client(), size), count)
+
+
+async def all_at_once(model, concurrency, total):
+    """Answers a second, with so many requests under way at any time."""
+    client = contender.async_client() if contender.async_client else None
+
+    async def ask():
+        if model.startswith("bytes"):
+            assert await contender.async_call(client, model)
+        else:
+            assert [chunk async for chunk in contender.async_stream(client, model)]
+
+    async def ask_on():
+        for _ in requests:
+            await ask()
+
+    requests = iter(range(total))
+    if not model.startswith("held"):
+        await ask()
+    start = perf_counter()
+    await asyncio.gather(*(ask_on() for _ in range(concurrency)))
+    took = perf_counter() - start
+    await contender.close(client)
+    return total / took
+
+
+def throughput(**of):
+    # One loop for all, as libraries that keep their connections for later calls need it.
+    return loop.run_until_complete(all_at_once(**of))
+
+
+def memory(streams):
+    """Peak memory with so many streams open at once."""
+    throughput(model=f"held-{streams}-20", concurrency=streams, total=streams)
+    return peak()
+
+
+COMMANDS = {each.__name__: each for each in (construct, call, stream, models, throughput, memory)}
+_, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+resource.setrlimit(resource.RLIMIT_NOFILE, (min(8192, hard) if hard > 0 else 8192, hard))
+# Answers have standard output to themselves: libraries print, too.
+answers, sys.stdout = sys.stdout, sys.stderr
+print(json.dumps({"import": import_seconds, "import-memory": import_memory}), file=answers, flush=True)
+for line in sys.stdin:
+    command, arguments = json.loads(line)
+    gc.collect()
+    try:
+        answer = COMMANDS[command](**arguments)
+    except Exception as error:
+        answer = {"error": f"{type(error).__name__}: {error}"}
+    print(json.dumps(answer), file=answers, flush=True)
