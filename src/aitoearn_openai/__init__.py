@@ -11,7 +11,6 @@ from collections.abc import Callable as _Callable, Mapping as _Mapping
 import openai as _openai
 
 from ._client import AsyncOpenAI, AsyncOpenAI as AsyncClient, OpenAI, OpenAI as Client
-from ._models import ChatModel
 from ._settings import Settings
 from ._version import __version__
 
@@ -49,6 +48,7 @@ if _typing.TYPE_CHECKING:
         OpenAI as Client,
         OpenAI as OpenAI,
     )
+    from ._models import ChatModel as ChatModel
     from ._resource import Models as _Models
 
     models: _Models

@@ -7,8 +7,7 @@ AiToEarn reports a failure of its own as HTTP 200 with an envelope whose `code` 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 STATUS = {
     10002: 400,  # parameters failed validation
@@ -33,8 +32,7 @@ _SUCCESS_KEYS = {"choices", "object", "id"}
 _NO_MESSAGE = "The service gave no message."
 
 
-@dataclass(frozen=True)
-class Failure:
+class Failure(NamedTuple):
     """A failure as the service tells it."""
 
     code: int | str

@@ -105,6 +105,7 @@ class Settings(BaseSettings):
     """
 
     model_config = SettingsConfigDict(
+        defer_build=True,
         env_prefix=ENV_PREFIX,
         env_ignore_empty=True,
         extra="ignore",
