@@ -129,6 +129,6 @@ for line in sys.stdin:
     gc.collect()
     try:
         answer = COMMANDS[command](**arguments)
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - a library's, of any kind
         answer = {"error": f"{type(error).__name__}: {error}"}
     print(json.dumps(answer), file=answers, flush=True)
