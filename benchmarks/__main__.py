@@ -148,7 +148,7 @@ class Bench:
 
     def start(self) -> None:
         """Import, construction and the first call, in fresh processes."""
-        for _ in self.rounds(60, 4):
+        for _ in self.rounds(45, 4):
             seen: Any = defaultdict(lambda: defaultdict(list))
             # Those with the tightest bounds more often.
             for name in ["plain", "ours", *PEERS, *LIMITS, *["ours", "plain"] * 3]:
@@ -165,7 +165,7 @@ class Bench:
 
     def calls(self) -> None:
         """Calls one after another, the contenders in turns."""
-        for _ in self.rounds(50, 2):
+        for _ in self.rounds(40, 2):
             with self.workers(SYNC) as workers:
                 for _, worker in workers:
                     worker.ask("call", model=ANSWER, count=50)
