@@ -74,14 +74,17 @@ def why(figure: str, bound: float, ratios: Figures) -> str:
         return WHY[figure]
     without_us = median(ratios[figure]["plain-aiohttp"])
     if without_us < bound:
-        return f"the plain SDK reaches {without_us:.2f} with this backend; the rest is its own work for each call"
+        return (
+            f"the plain SDK reaches {without_us:.2f} with this backend: what lacks there is its own work for each "
+            "call, and ours beyond it is to look at each answer"
+        )
     return "as for a call and each chunk; the plain SDK reaches it with this backend"
 
 
 AHEAD = """\
 Where this is so: groq is an SDK of fewer types, and portkey-ai carries an older copy of OpenAI's; their imports and
-calls are cheaper than the SDK that this package is made to be. langchain-openai
-keeps its HTTP clients for all of its objects."""
+calls are cheaper than those of the SDK, which this package is on top of. langchain-openai keeps its HTTP clients for all
+of its objects."""
 
 
 def spread(values: list[float]) -> tuple[float, float]:
@@ -160,7 +163,7 @@ def ahead(values: Figures) -> str:
             theirs = values[figure].get(peer)
             if theirs and (median(theirs) > best if least else median(theirs) < best):
                 lines.append(
-                    f"- {LABELS[figure][0]}: {NAMES[peer]} is ahead, {ratio([median(theirs) / best])} of ours."
+                    f"- {LABELS[figure][0]}: {NAMES[peer]} is ahead, {median(theirs) / best:.2f} of ours."
                 )
     return "\n".join(lines) or "None: ahead of every peer on each figure that both have."
 
