@@ -85,11 +85,14 @@ class Terminal:
         os.write(self._person, keys.encode())
 
     def end(self, press: str = "") -> int:
-        """The exit code; all is shown by then. Keys are pressed as `wait_for` does."""
+        """The exit code; all is shown by then. Keys are pressed as `wait_for` does.
+
+        Not soon again: a second interrupt would stop a process, slow on a busy machine, from keeping its coverage.
+        """
         while press and self.process.poll() is None:
             self.type(press)
             with contextlib.suppress(subprocess.TimeoutExpired):
-                self.process.wait(3)
+                self.process.wait(20)
         while self._read(60):
             pass
         return self.process.wait(60)
