@@ -268,7 +268,7 @@ def test_code_that_checks_for_the_sdks_client_accepts_ours(ours: type, theirs: t
     [
         {"max_retries": None},
         {"max_retries": "3"},
-        {"http_client": object()},
+        {"http_client": 7},
         {"http_client": "wrong kind"},
         {"base_url": 7},
         {"base_url": ""},
