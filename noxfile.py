@@ -56,7 +56,7 @@ def frameworks(session: nox.Session, framework: str) -> None:
 def ray(session: nox.Session) -> None:
     """Run examples/ray_batch.py on a local Ray cluster, and the lines of docs/scaling.md on Dask."""
     session.install(
-        "--editable", ".[cli,ray]", "dask[bag,distributed]", "pytest", "pytest-recording", "vcrpy"
+        "--editable", ".[cli,ray]", "dask[bag,distributed]", "pytest", "pytest-recording", "trustme", "vcrpy"
     )
     session.run("pytest", "-W", "default", "tests/scaling", *session.posargs)
 
