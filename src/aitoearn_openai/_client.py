@@ -180,6 +180,16 @@ class AsyncOpenAI(_Ours, AsyncClient):
 
     Raises:
         openai.OpenAIError: there is no key, or a setting has a bad value.
+
+    Example:
+        >>> import asyncio
+        >>> from aitoearn_openai import sandbox
+        >>> async def main(settings):
+        ...     async with AsyncOpenAI.from_settings(settings) as client:
+        ...         return [model.id async for model in client.models.list() if "image" in model.output_modalities]
+        >>> with sandbox.serve() as site:
+        ...     asyncio.run(main(site.settings))
+        ['gemini-3-pro-image', 'gpt-image-2']
     """
 
     if not TYPE_CHECKING:  # Type checkers and editors see the SDK's own signature.

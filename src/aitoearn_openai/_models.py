@@ -60,7 +60,14 @@ class PriceTier(_Lenient):
 
 
 class Pricing(_Lenient):
-    """What a model costs: by token in `tiers`, or `price` credits for each call."""
+    """What a model costs: by token in `tiers`, or `price` credits for each call.
+
+    Example:
+        >>> tiers = [{"maxInputTokens": 1000, "input": {"text": "0.2"}}, {"input": {"text": "0.4"}}]
+        >>> pricing = Pricing.model_validate({"tiers": tiers})
+        >>> pricing.tier(1000).input.text, pricing.tier(1001).input.text
+        (Decimal('0.2'), Decimal('0.4'))
+    """
 
     tiers: list[PriceTier] = Field(default=[])
     price: Decimal | None = None

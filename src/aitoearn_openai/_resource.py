@@ -90,6 +90,12 @@ class Models(sdk.Models):
 
         Raises:
             openai.APIError: the service refused, could not be reached, or answered with something else.
+
+        Example:
+            >>> from aitoearn_openai import OpenAI, sandbox
+            >>> with sandbox.serve() as site, OpenAI.from_settings(site.settings) as client:
+            ...     [model.id for model in client.models.list() if "audio" in model.input_modalities]
+            ['gemini-3.1-pro-preview']
         """
         return self._client.get_api_list(
             MODEL_LIST_PATH,
@@ -113,6 +119,12 @@ class Models(sdk.Models):
             openai.NotFoundError: there is none; the message names the closest matches.
             openai.APIError: as `list` does.
             ValueError: `model` is empty.
+
+        Example:
+            >>> from aitoearn_openai import OpenAI, sandbox
+            >>> with sandbox.serve() as site, OpenAI.from_settings(site.settings) as client:
+            ...     client.models.retrieve("GLM 5.2").id
+            'glm-5.2'
         """
         if not model:
             raise ValueError(f"Expected a non-empty value for `model` but received {model!r}")

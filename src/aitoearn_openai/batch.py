@@ -99,7 +99,15 @@ def _check(good: bool, told: str) -> None:
 
 @dataclass(frozen=True)
 class Result:
-    """What became of a request: an answer, or the error that the SDK raised when it gave up."""
+    """What became of a request: an answer, or the error that the SDK raised when it gave up.
+
+    Example:
+        >>> request = Request("a", {"model": "glm-5.2", "messages": [{"role": "user", "content": "Hi"}]})
+        >>> choice = {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": "Hello"}}
+        >>> result = Result(request, body={"choices": [choice], "cost": "0.1"})
+        >>> result.completion.choices[0].message.content, result.to_dict()["response"]["status_code"]
+        ('Hello', 200)
+    """
 
     request: Request
     body: dict[str, Any] | None = None
