@@ -26,7 +26,7 @@ from pydantic import SecretStr
 from typing_extensions import assert_type
 
 import aitoearn_openai
-from aitoearn_openai import AsyncOpenAI, ChatModel, OpenAI, Settings, sandbox
+from aitoearn_openai import AsyncOpenAI, ChatModel, OpenAI, Settings, batch, sandbox
 
 MESSAGES: list[ChatCompletionMessageParam] = [{"role": "user", "content": "Hi"}]
 
@@ -285,3 +285,16 @@ def module() -> None:
     except aitoearn_openai.RateLimitError as error:
         assert_type(error.response.status_code, int)
     aitoearn_openai.unheard_of  # type: ignore[attr-defined]  # noqa: B018
+
+
+# Batches.
+
+
+async def answer_a_batch(client: AsyncOpenAI, plain: openai.AsyncOpenAI) -> None:
+    requests = [batch.Request("a", {"model": "m", "messages": MESSAGES})]
+    async for result in batch.run(client, requests, concurrency=4, rpm=60):
+        assert_type(result, batch.Result)
+        assert_type(result.completion, ChatCompletion | None)
+        assert_type(result.error, openai.APIError | None)
+    batch.run(plain, iter(requests))
+    batch.run(OpenAI(), requests)  # type: ignore[arg-type]
