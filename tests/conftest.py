@@ -26,6 +26,12 @@ from aitoearn_openai import sandbox
 CALLABLE_KEYS = "Callable" in str(inspect.signature(openai.OpenAI).parameters["api_key"].annotation)
 """Whether this version of the SDK takes a function for a key, as it does since 1.106."""
 
+CHAT_HELPERS = hasattr(openai.resources.chat.Completions, "stream")
+"""Whether `parse` and `stream` are where they are since 1.92."""
+
+NAMED_EVENTS = tuple(map(int, openai.__version__.split(".")[:2])) >= (1, 99)
+"""Whether this version of the SDK reads an event that has a name as it reads any other."""
+
 # A shell starts its background jobs deaf to Ctrl-C, and so would be the programs that tests start from there.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 

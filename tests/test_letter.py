@@ -33,7 +33,17 @@ from openai.types.chat import ChatCompletion, ChatCompletionChunk
 
 import aitoearn_openai
 from aitoearn_openai.sandbox import Sandbox
-from conftest import MESSAGES, Asker, Reply, ScriptedServer, complete, stream
+from conftest import (
+    CALLABLE_KEYS,
+    CHAT_HELPERS,
+    MESSAGES,
+    NAMED_EVENTS,
+    Asker,
+    Reply,
+    ScriptedServer,
+    complete,
+    stream,
+)
 
 PAIRS = [
     pytest.param(aitoearn_openai.OpenAI, openai.OpenAI, id="sync"),
@@ -718,6 +728,8 @@ CALLS: dict[str, tuple[Callable[[Any], Any], Reply]] = {
         Reply(CALLED),
     ),
 }
+if not NAMED_EVENTS:
+    del CALLS["stream-of-odd-lines"]
 
 
 @pytest.mark.parametrize("name", CALLS)
@@ -834,7 +846,11 @@ def test_retrieving_a_model_without_a_name_is_refused_as_in_the_sdk(twins: Twins
 
 
 @pytest.mark.parametrize(
-    "name", ["plain", "images", "parsed", "parsed-tools", "edit-named", "json-of-another-charset"]
+    "name",
+    [
+        *("plain", "images", "edit-named", "json-of-another-charset"),
+        *(("parsed", "parsed-tools") if CHAT_HELPERS else ()),
+    ],
 )
 def test_a_raw_response_is_the_same_in_each_part(twins: Twins, name: str) -> None:
     """Headers, status, request and content, how often it was retried, and the parsed object."""
@@ -1074,6 +1090,7 @@ HELPERS: dict[str, dict[str, Any]] = {
 }
 
 
+@pytest.mark.skipif(not CHAT_HELPERS, reason="in this version of the SDK they are in beta")
 @pytest.mark.parametrize("left", [False, True], ids=["to-the-end", "left-early"])
 @pytest.mark.parametrize("name", HELPERS)
 def test_the_stream_helper_gives_the_same_events(twins: Twins, name: str, left: bool) -> None:
@@ -1544,6 +1561,7 @@ def test_the_methods_of_a_raw_response_have_the_sdks_signatures(twins: Twins) ->
 # Keys.
 
 
+@pytest.mark.skipif(not CALLABLE_KEYS, reason="this version of the SDK takes no callable key")
 def test_a_callable_key_is_asked_for_each_try(twins: Twins) -> None:
     """A fresh key for every request, retries and the model list included; an empty one is none."""
 
@@ -1898,9 +1916,9 @@ def test_the_async_client_works_in_every_event_loop_that_the_sdks_works_in(
             await chunks.close()
             async with await stream("m")(client) as chunks:
                 results.append(await anext(chunks))
-            events = client.chat.completions.stream(model="m", messages=MESSAGES)
-            async with events as opened:
-                results.append([event.type async for event in opened])
+            if CHAT_HELPERS:
+                async with client.chat.completions.stream(model="m", messages=MESSAGES) as events:
+                    results.append([event.type async for event in events])
         return results, [seen(request) for request in server.requests]
 
     theirs, ours = (anyio.run(ask, modules, backend=backend) for modules in (openai, aitoearn_openai))
