@@ -64,9 +64,10 @@ def serve(
         OSError: if the port cannot be had; the message names it.
 
     Example:
-        >>> with serve() as site:
-        ...     site.base_url  # doctest: +ELLIPSIS
-        'http://127.0.0.1:.../api/ai'
+        >>> from aitoearn_openai import OpenAI
+        >>> with serve() as site, OpenAI.from_settings(site.settings) as client:
+        ...     client.models.retrieve("GLM 5.2").id
+        'glm-5.2'
     """
     with _listen(port) as listener:
         server = _server(upstream, upstream_key)
