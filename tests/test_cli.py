@@ -174,8 +174,8 @@ def test_a_port_that_is_taken_says_so(site: sandbox.Sandbox) -> None:
     port = re.findall(r":(\d+)/", site.base_url)[0]
     refused = run("sandbox", "--port", port)
 
-    assert refused.returncode == 1
-    assert re.fullmatch(rf"aitoearn-openai: .*port {port}.*--port\n", refused.stderr)
+    assert refused.returncode == 2
+    assert re.fullmatch(rf"aitoearn-openai: .*port {port}.* in use\? Choose .*--port\n", refused.stderr)
 
 
 def test_the_versions_are_told() -> None:

@@ -13,6 +13,7 @@ from rich.markup import escape
 
 from .. import sandbox
 from .._settings import SITES, Settings
+from . import failures
 from .screen import console
 
 _PORT = urlsplit(SITES["sandbox"]).port or 0
@@ -65,7 +66,7 @@ def serve_sandbox(
             with contextlib.suppress(KeyboardInterrupt):
                 threading.Event().wait()
     except OSError as error:
-        raise SystemExit(f"aitoearn-openai: {error.strerror}; choose another with --port") from None
+        failures.fail(f"{error.strerror} Choose another with --port", failures.USAGE)
 
 
 def _variables(site: sandbox.Sandbox) -> str:
