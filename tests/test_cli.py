@@ -205,8 +205,11 @@ def test_without_a_command_the_help_is_shown() -> None:
 
 @pytest.mark.parametrize("command", ["models", "chat", "batch", "check", "run", "env", "sandbox", "demo"])
 def test_the_help_of_each_command_has_an_example(command: str) -> None:
-    """To copy."""
-    assert f"Example: aitoearn-openai {command}" in run(command, "--help").stdout
+    """To copy, and at 80 columns nothing of the help is cut off."""
+    shown = run(command, "--help", COLUMNS="80").stdout
+
+    assert f"Example: aitoearn-openai {command}" in shown
+    assert "…" not in shown
 
 
 def test_the_shell_completes_commands_and_sites() -> None:

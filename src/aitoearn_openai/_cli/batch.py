@@ -68,8 +68,8 @@ def batch(
 ) -> None:
     """Answer a file of requests, many at once.
 
-    Each result is on disk when it is counted. After Ctrl-C, a crash or a power cut
-    the same command goes on where it stopped, and also asks again what failed.
+    Each result is on disk when it is counted. After Ctrl-C, a crash or a power
+    cut the same command goes on where it stopped, and also asks what failed.
     It stops when credits run out or the key is refused.
     """
     settings = (options.settle if dry_run else options.settle_with_key)(site, base_url)

@@ -40,7 +40,7 @@ def serve_sandbox(
         typer.Option(
             metavar="URL",
             callback=_address,
-            help="An OpenAI-compatible engine that answers, such as http://localhost:11434/v1.",
+            help="The address of an OpenAI-compatible engine.",
         ),
     ] = None,
     upstream_key_env: Annotated[
@@ -50,7 +50,8 @@ def serve_sandbox(
 ) -> None:
     """Serve a local stand-in of AiToEarn until Ctrl-C.
 
-    It imitates the protocol of the service; no model answers, unless --upstream names an engine that does.
+    It imitates the protocol of the service; no model answers,
+    unless --upstream names an engine that does, such as http://localhost:11434/v1.
     """
     key = os.environ[upstream_key_env] if upstream_key_env else None
     behind = f"{upstream} answers there." if upstream else "No model answers there."
