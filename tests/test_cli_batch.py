@@ -135,7 +135,7 @@ def test_a_prompt_may_have_a_name(source: Path, target: Path) -> None:
 @pytest.mark.parametrize(
     ("lines", "told"),
     [
-        ([question("a"), "{"], "in.jsonl, line 2: is not JSON: .*"),
+        ([question("a"), "{"], "in.jsonl, line 2: is not JSON: Expecting property name .*, column 2"),
         (["{who} are you?"], "in.jsonl, line 1: is not JSON: .*; a prompt that begins so goes into JSON"),
         ([question("a"), "Hello"], "in.jsonl, line 2: is not JSON: .*"),
         (["[" * 100_000], "in.jsonl, line 1: is nested too deeply"),

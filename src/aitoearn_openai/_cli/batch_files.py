@@ -149,7 +149,7 @@ class Files:
             raise self._bad(number, "is nested too deeply") from None
         except json.JSONDecodeError as error:
             hint = "; a prompt that begins so goes into JSON" if number == 1 else ""
-            raise self._bad(number, f"is not JSON: {error}{hint}") from None
+            raise self._bad(number, f"is not JSON: {error.msg}, column {error.colno}{hint}") from None
         except UnicodeDecodeError:
             raise self._bad(number, "is not UTF-8 text") from None
         except ValueError as error:
