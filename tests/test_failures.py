@@ -141,7 +141,8 @@ def test_a_refused_key_names_the_site(origin: str, hint: str) -> None:
 def test_a_401_says_which_site_was_asked(asker: Asker, server: ScriptedServer, code: int) -> None:
     """And that keys belong to one site."""
     server.answer(Reply({"data": {}, "code": code, "message": "Unauthorized"}))
-    with pytest.raises(openai.AuthenticationError, match=f"{server.origin}.* belongs to the one site"):
+    told = rf"\)\. The key was sent to {server.origin}, .* belongs to the one site"
+    with pytest.raises(openai.AuthenticationError, match=told):
         asker.run(list_models, base_url=server.base_url, api_key="k")
 
 

@@ -1177,7 +1177,7 @@ def test_a_refused_key_is_the_sdks_exception_with_a_sentence_more(twins: Twins, 
             await wait(complete("m")(client))
         except openai.AuthenticationError as error:
             kind, text, cause, shown, answered = told(error)
-            text, _, hint = text.partition(" The key was sent to ")
+            text, _, hint = text.partition(". The key was sent to ")
             assert bool(hint) == isinstance(client, (aitoearn_openai.OpenAI, aitoearn_openai.AsyncOpenAI))
             return kind, text, cause, {**shown, "message": text, "args": (text,)}, answered
 

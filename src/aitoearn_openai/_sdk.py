@@ -322,7 +322,7 @@ class _Common(_Base):
         if failure and failure.enveloped:
             err_msg = f"Error code: {response.status_code} - {failure}"
         if response.status_code == 401:
-            err_msg = f"{err_msg} {site_hint(_origin(response.url))}"
+            err_msg = f"{err_msg.removesuffix('.')}. {site_hint(_origin(response.url))}"
         error = super()._make_status_error(err_msg, body=body, response=response)
         if failure and failure.enveloped:
             error.code = str(failure.code)  # Declared as text, but before 3.x left as it came.
