@@ -4,7 +4,7 @@ BIN = .venv/bin
 
 .PHONY: demo test check faults bench record
 
-demo: .venv/installed  ## Show what the package does, against its sandbox: no key, no network.
+demo: .venv/installed  ## Show what the package does, against its sandbox: no key, and no network once it is installed.
 	@$(BIN)/aitoearn-openai demo
 
 test: .venv/installed  ## Run the tests, with coverage.
