@@ -140,7 +140,7 @@ def test_the_demo_fits_80_columns_in_a_pipe() -> None:
 
 @pytest.mark.parametrize("port", ["0", "8378"])
 def test_the_sandbox_serves_until_ctrl_c(port: str) -> None:
-    """It says where it is, what to set, and which names fail; then it answers."""
+    """It says where it is, what to set, and which names fail; then it answers. Later one is told how to start it."""
     with socket.socket() as probe:
         if probe.connect_ex(("127.0.0.1", int(port))) == 0:
             pytest.skip(f"a sandbox of yours is on port {port}")
@@ -167,6 +167,10 @@ def test_the_sandbox_serves_until_ctrl_c(port: str) -> None:
 
     assert (process.returncode, errors) == (0, "")
     assert [line.split()[0] for line in names] == list(sandbox.FAILURES)
+    if port == "8378":
+        for command in ("models", "check"):
+            failed = run(command, AITOEARN_SITE="sandbox")
+            assert (failed.returncode, "`aitoearn-openai sandbox`" in failed.stderr) == (4, True)
 
 
 def test_a_port_that_is_taken_says_so(site: sandbox.Sandbox) -> None:

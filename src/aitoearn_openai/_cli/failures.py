@@ -12,6 +12,8 @@ from typing import Any, NoReturn
 import openai
 import typer
 
+from .._settings import SITES
+
 NO_MATCH = 1
 USAGE = 2
 KEY = 3
@@ -20,6 +22,7 @@ SERVICE = 5
 INTERRUPTED = 130
 
 _LOOK = "`aitoearn-openai check` looks into it."
+_START = "Is the sandbox running? `aitoearn-openai sandbox` starts it."
 _NEXT = {
     402: "Credits are bought on the site that the key is from.",
     403: "The site shows the state of the account.",
@@ -64,8 +67,9 @@ def explain(error: openai.OpenAIError) -> tuple[str, str, int]:
     told, next_step, code = str(error), "", USAGE
     if isinstance(error, openai.APIConnectionError):
         url = error.request.url
-        told = f"the connection to {url.scheme}://{url.netloc.decode()} failed: {error.__cause__ or error}"
-        next_step, code = _LOOK, NETWORK
+        origin = f"{url.scheme}://{url.netloc.decode()}"
+        told = f"the connection to {origin} failed: {error.__cause__ or error}"
+        next_step, code = _START if origin == SITES["sandbox"] else _LOOK, NETWORK
     elif isinstance(error, openai.AuthenticationError):
         next_step, code = _LOOK, KEY
     elif isinstance(error, openai.APIResponseValidationError):
