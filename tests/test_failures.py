@@ -192,6 +192,34 @@ def test_odd_envelopes_are_failures_too(
     assert caught.value.code in (code, str(code))
 
 
+@pytest.mark.parametrize(
+    "more",
+    [{"type": "error"}, {"object": "error"}, {"id": "1"}, {"choices": None}],
+    ids=["type", "object", "id", "choices"],
+)
+@pytest.mark.parametrize("data", [{}, None])
+@pytest.mark.parametrize("kind", ASKS)
+def test_an_envelope_with_fields_of_an_answer_is_a_failure_still(
+    asker: Asker, server: ScriptedServer, kind: str, data: Any, more: dict[str, Any]
+) -> None:
+    """What another service adds to it on the way makes it no answer, and is retried as ever."""
+    server.answer(Reply({"data": data, "code": 12301, "message": "upstream is away", **more}))
+    with pytest.raises(openai.InternalServerError, match=r"502 - upstream is away \(AiToEarn code 12301\)"):
+        asker.run(ASKS[kind]("m"), base_url=server.base_url, api_key="k", max_retries=1)
+    assert len(server.requests) == 2
+
+
+@pytest.mark.parametrize("name", ["event: error\n", ""])
+def test_a_typed_failure_inside_a_stream_is_told_in_its_own_words(
+    asker: Asker, server: ScriptedServer, name: str
+) -> None:
+    """A code that is a number tells it from the events of other endpoints."""
+    data = '{"type": "rate_limit", "code": 429, "message": "slow down"}'
+    server.answer(Reply(f"{name}data: {data}\n\n", content_type="text/event-stream"))
+    with pytest.raises(openai.RateLimitError, match="slow down"):
+        asker.run(stream("m"), base_url=server.base_url, api_key="k", max_retries=0)
+
+
 @pytest.mark.parametrize("content_type", ["text/plain", "text/event-stream", None])
 @pytest.mark.parametrize("kind", ["completion", "list"])
 def test_an_envelope_of_the_wrong_content_type_is_a_failure_still(

@@ -285,9 +285,10 @@ def outcome(client: Any, mode: Mode) -> Any:
 
 def in_words(error: BaseException) -> bool:
     told = str(error)
+    if any(character.isalnum() for character in told):
+        return True
     # The SDK tells a body that is not JSON, of a failure with a status of its own, as it is.
-    is_body = isinstance(error, openai.APIStatusError) and told == error.response.text.strip()
-    return is_body or any(character.isalnum() for character in told)
+    return isinstance(error, openai.APIStatusError) and told == error.response.text.strip()
 
 
 def check_words(error: BaseException, holding: str = "") -> None:

@@ -58,9 +58,12 @@ def failure_in(body: Any) -> Failure | None:
     if isinstance(error, dict) and ("choices" in body or not succeeds):
         code = _number(error.get("code"))
         return Failure(code, _status(code), str(error.get("message") or _NO_MESSAGE), enveloped=False)
-    if succeeds or "type" in body:  # Events of other endpoints have codes too, and a type.
+    if succeeds and "data" not in body:
         return None
-    code = _number(body.get("code"))
+    code = body.get("code")
+    if "type" in body and not isinstance(code, int):
+        return None  # Events of other endpoints have a type, and codes in words.
+    code = _number(code)
     if code in (None, 0):
         return None
     message = str(body.get("message") or _NO_MESSAGE)

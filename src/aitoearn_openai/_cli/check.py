@@ -147,8 +147,10 @@ def _reach(settings: Settings) -> list[ChatModel]:
         if tls:
             _bad("TLS", str(tls), "look at proxies and at the clock of this machine", failures.NETWORK)
         told, _, code = failures.explain(error)
-        home, start = settings.base_url == site_base_url("sandbox"), "start it with `aitoearn-openai sandbox`"
-        _bad("HTTP", told, start if home else "look at the address, the network and proxies", code)
+        advice = "look at the address, the network and proxies"
+        if settings.base_url == site_base_url("sandbox"):
+            advice = "start it with `aitoearn-openai sandbox`"
+        _bad("HTTP", told, advice, code)
     except openai.AuthenticationError:
         pass  # Some servers want a key for the list too; whether they take ours comes next.
     except openai.APIError as error:
