@@ -620,6 +620,13 @@ CALLS: dict[str, tuple[Callable[[Any], Any], Reply]] = {
         lambda client: client.completions.create(model="m", prompt="x"),
         Reply({"id": "1", "object": "text_completion", "choices": [{"text": "x", "index": 0}]}),
     ),
+    "response-stream": (
+        lambda client: client.responses.create(model="m", input="x", stream=True),
+        Reply(
+            'data: {"type": "error", "code": "server_error", "message": "m", "sequence_number": 1}\n\n',
+            content_type="text/event-stream",
+        ),
+    ),
     "speech": (
         lambda client: client.audio.speech.with_raw_response.create(model="m", voice="alloy", input="x"),
         Reply(b"\x00\xff", content_type="audio/mpeg"),

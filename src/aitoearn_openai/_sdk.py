@@ -177,7 +177,7 @@ def _settle(response: Any) -> None:
         return
     content = response.content
     # Told by substrings, as decoding each answer once more would cost every call.
-    if not (b'"code"' in content or b'"error"' in content):
+    if b'"choices"' in content or not (b'"code"' in content or b'"error"' in content):
         return
     failure = failure_in(_loads(content))
     if failure:
