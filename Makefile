@@ -8,7 +8,7 @@ demo: .venv/installed  ## Show what the package does, against its sandbox: no ke
 	@$(BIN)/aitoearn-openai demo
 
 test: .venv/installed  ## Run the tests, with coverage.
-	@$(BIN)/python -m pytest --cov -n 4
+	@$(BIN)/python -m pytest --cov -n 4 --dist loadfile
 
 check: .venv/installed  ## Lint, formatting and types.
 	@$(BIN)/ruff check .

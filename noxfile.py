@@ -38,7 +38,7 @@ MARKERS = "<!-- compatibility -->", "<!-- /compatibility -->"
 def tests(session: nox.Session, openai: str) -> None:
     """Run the tests on one version of the SDK."""
     session.install("--editable", ".[dev]", "openai" if openai == "newest" else f"openai=={openai}")
-    _run_pytest(session, "tests", openai, "openai", "-n", "4")
+    _run_pytest(session, "tests", openai, "openai", "-n", "4", "--dist", "loadfile")
 
 
 @nox.session
