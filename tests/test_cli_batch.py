@@ -192,7 +192,7 @@ def test_an_output_that_cannot_be_is_refused(
 
 
 def test_what_is_answered_is_not_asked_again(scripted: ScriptedServer, source: Path, target: Path) -> None:
-    """The same command does the rest, also of a file that has grown; what failed is asked again."""
+    """The same command does the rest, also of a file that has grown; what failed is told, and asked again."""
     good, bad = Reply({"choices": [], "n": 1}), Reply({"code": 12300, "message": "no", "data": {}})
     scripted.answer(good, bad, good)
     command = [
@@ -213,6 +213,9 @@ def test_what_is_answered_is_not_asked_again(scripted: ScriptedServer, source: P
     assert (first.returncode, second.returncode, third.returncode) == (1, 0, 0)
     assert "2 of 3 answered, 1 failed" in first.stdout
     assert first.stdout.endswith("The same command asks the rest.\n")
+    assert re.search(
+        r"^aitoearn-openai: Error code: 404 - no .* lists the names\.$", first.stderr, re.MULTILINE
+    )
     assert (failed["response"]["status_code"], failed["error"]) == (404, None)
     assert failed["response"]["body"]["error"]["code"] == "12300"
     assert "4 of 4 answered, 0 failed" in second.stdout

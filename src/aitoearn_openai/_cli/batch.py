@@ -129,6 +129,7 @@ class _Job:
     def __init__(self, files: Files, models: dict[str, ChatModel], settings: Settings) -> None:
         self._files, self._models, self._settings = files, models, settings
         self._answered, self._failed = files.answered, 0
+        self._error: openai.APIError | None = None
         self._tokens_in, self._tokens_out, self._credits = 0, 0, Decimal(0)
         self._started, self._told = time.monotonic(), float("-inf")
         self._interrupted = False
@@ -144,8 +145,9 @@ class _Job:
             code = failures.report(error)
         if self._interrupted:
             code = failures.INTERRUPTED
-        elif self._failed:
-            code = code or failures.NO_MATCH
+        elif self._error and not code:
+            failures.report(self._error)  # One of them; most often all fail alike.
+            code = failures.NO_MATCH
         seconds = time.monotonic() - self._started
         told = f"{self._files.target.name}: {self._counts()}. This run: {self._bill()}, {seconds:,.1f} s."
         console.print(
@@ -188,6 +190,7 @@ class _Job:
         for result in group:
             if result.body is None:
                 self._failed += 1
+                self._error = result.error
                 continue
             self._answered += 1
             usage = CompletionUsage.construct(**_mapping(result.body.get("usage")))
