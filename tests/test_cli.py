@@ -121,6 +121,8 @@ def test_the_demo_shows_the_main_job() -> None:
     assert (shown.returncode, shown.stderr) == (0, "")
     for words in (
         r"base_url +http://127\.0\.0\.1:\d+/api/ai +AITOEARN_BASE_URL",
+        r"api_key +\*+ +the site",
+        r"http_backend +httpx +default",
         r"gemini-3\.1-pro-preview +Gemini 3\.1",
         r"no model read your message",
         r"\d+ tokens, 0\.\d+ credits",

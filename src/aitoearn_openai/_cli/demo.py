@@ -40,7 +40,7 @@ def _show_settings(settings: Settings) -> None:
     for field in Settings.model_fields:
         value = getattr(settings, field)
         variable = f"{ENV_PREFIX}{field.upper()}"
-        source = variable if variable in os.environ else "" if value is None else "the site"
+        source = variable if variable in os.environ else "the site" if field == "api_key" else "default"
         shown.add_row(field, "-" if value is None else str(value), source)
     console.print(shown)
 
