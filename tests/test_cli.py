@@ -163,12 +163,16 @@ def test_the_sandbox_serves_until_ctrl_c(port: str) -> None:
             assert ("AITOEARN_BASE_URL=" in second) == (port == "0")
             with OpenAI(base_url=base_url[0], api_key="sandbox") as client:
                 client.chat.completions.create(model="glm-5.2", messages=MESSAGES)
+            cut = run(
+                "chat", "Hi", "-m", "fail-stream-cut", AITOEARN_SITE="sandbox", AITOEARN_BASE_URL=base_url[0]
+            )
         finally:
             process.send_signal(signal.SIGINT)
         _, errors = process.communicate(timeout=30)
 
     assert (process.returncode, errors) == (0, "")
     assert [line.split()[0] for line in names] == list(sandbox.FAILURES)
+    assert (cut.returncode, "`aitoearn-openai sandbox`" in cut.stderr) == (4, False)
     if port == "8378":
         for command in ("models", "check"):
             failed = run(command, AITOEARN_SITE="sandbox")

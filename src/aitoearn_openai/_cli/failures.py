@@ -69,7 +69,9 @@ def explain(error: openai.OpenAIError) -> tuple[str, str, int]:
         url = error.request.url
         origin = f"{url.scheme}://{url.netloc.decode()}"
         told = f"the connection to {origin} failed: {error.__cause__ or error}"
-        next_step, code = _START if origin == SITES["sandbox"] else _LOOK, NETWORK
+        # By its name: the HTTP library is another one in some versions of the SDK.
+        away = origin == SITES["sandbox"] and type(error.__cause__).__name__ == "ConnectError"
+        next_step, code = _START if away else _LOOK, NETWORK
     elif isinstance(error, openai.AuthenticationError):
         next_step, code = _LOOK, KEY
     elif isinstance(error, openai.APIResponseValidationError):
