@@ -112,6 +112,7 @@ def test_a_broken_way_is_told_where_it_breaks(server: ScriptedServer, url: str, 
     assert steps(checked.stdout)[-1] == ["no", what]
     assert re.search(told, checked.stdout)
     assert checked.stderr.startswith("aitoearn-openai: next: look ")
+    assert ("whether the server speaks https" in checked.stderr) == (what == "TLS")
 
 
 @pytest.mark.parametrize(

@@ -145,7 +145,12 @@ def _reach(settings: Settings) -> list[ChatModel]:
     except openai.APIConnectionError as error:
         tls = next((cause for cause in _causes(error) if isinstance(cause, ssl.SSLError)), None)
         if tls:
-            _bad("TLS", str(tls), "look at proxies and at the clock of this machine", failures.NETWORK)
+            _bad(
+                "TLS",
+                str(tls),
+                "look at proxies, at the clock of this machine, and whether the server speaks https",
+                failures.NETWORK,
+            )
         told, _, code = failures.explain(error)
         advice = "look at the address, the network and proxies"
         if settings.base_url == site_base_url("sandbox"):
