@@ -118,7 +118,7 @@ class Result:
 
     @property
     def completion(self) -> ChatCompletion | None:
-        """The answer as the SDK's object."""
+        """The answer as the SDK's object; None where there is an `error`."""
         return None if self.body is None else ChatCompletion.construct(**self.body)
 
     def to_dict(self) -> dict[str, Any]:
