@@ -582,6 +582,9 @@ def _environment(values: dict[str, str]) -> Iterator[None]:
 
 @given(addresses)
 @example("https://h/chat/completions/chat/completions")
+@example("http://h/ #")
+@example("http://h/x ?")
+@example("http://h/?a #")
 @settings(max_examples=EXAMPLES * 10)
 def test_any_address_is_a_base_url_or_refused_without_its_password(address: str) -> None:
     """And what was made of it stays as it is when it is read once more."""

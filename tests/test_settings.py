@@ -93,6 +93,7 @@ def test_every_pasted_form_of_a_site_leads_to_its_base_url(pasted: str, host: st
         ("http://localhost:8080", "http://localhost:8080/api/ai"),
         ("http://localhost:8080/api/ai/chat/completions", "http://localhost:8080/api/ai"),
         ("http://[::1]:8080/api", "http://[::1]:8080/api/ai"),
+        ("http://localhost:8080/ #top", "http://localhost:8080/api/ai"),
         ("https://gateway.example/v1", "https://gateway.example/v1"),
         ("https://gateway.example/a/b/?tenant=1", "https://gateway.example/a/b?tenant=1"),
         ("https://aitoearn.cn:8443/other", "https://aitoearn.cn:8443/other"),

@@ -32,7 +32,7 @@ SANDBOX_KEY = "sandbox"
 _OFFICIAL_HOSTS = {urlsplit(SITES[site]).hostname for site in ("cn", "ai")}
 KEY = re.compile(r"[!#-&(-~]*")
 BAD_KEY = "a key has no spaces, line ends, quotes or characters beyond ASCII; copy it once more"
-_ENDPOINT = re.compile(r"(/chat/completions|/models/chat|/images/(generations|edits)|/)*$")
+_ENDPOINT = re.compile(r"(/chat/completions|/models/chat|/images/(generations|edits)|/|\s)*$")
 
 
 def site_base_url(site: str) -> str:
@@ -50,7 +50,7 @@ def normalize_base_url(url: str) -> str:
         ValueError: with what to write instead. The address itself is not repeated: it may hold a password.
     """
     try:
-        parts = urlsplit(url.strip())
+        parts = urlsplit(url.partition("#")[0].strip())
         host, port = parts.hostname, parts.port
     except ValueError:
         raise ValueError("this is not an address; write it as https://aitoearn.cn") from None
