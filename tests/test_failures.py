@@ -250,6 +250,16 @@ def test_json_of_another_shape_is_an_api_error(asker: Asker, server: ScriptedSer
         asker.run(complete("m"), base_url=server.base_url, api_key="k", max_retries=0)
 
 
+@pytest.mark.parametrize("content_type", ["application/jsonl", "application/json-seq"])
+def test_text_under_the_name_of_some_other_json_is_an_api_error(
+    asker: Asker, server: ScriptedServer, content_type: str
+) -> None:
+    """Not a str in the place of a completion."""
+    server.answer(Reply(b"upstream timed out", content_type=content_type))
+    with pytest.raises(openai.APIError, match="where JSON was due"):
+        asker.run(complete("m"), base_url=server.base_url, api_key="k", max_retries=0)
+
+
 @pytest.mark.parametrize("kind", ["completion", "list", "image"])
 def test_json_that_breaks_off_is_an_api_error(asker: Asker, server: ScriptedServer, kind: str) -> None:
     """Not a JSONDecodeError."""

@@ -378,7 +378,7 @@ def _verify(cast_to: Any, then: Any, response: Any, parsed: Any) -> Any:
     elif (
         isinstance(parsed, str)
         and _is_model(cast_to)
-        and "json" not in response.headers.get("Content-Type", "")
+        and not response.headers.get("Content-Type", "").partition(";")[0].strip().endswith("json")
     ):
         raise _unexpected(response, "JSON")
     return parsed if isinstance(then, openai.NotGiven) else then(parsed)
