@@ -325,7 +325,8 @@ def test_a_key_that_the_service_repeats_stays_out_of_the_file(
     scripted: ScriptedServer, source: Path, target: Path
 ) -> None:
     """And out of what is told."""
-    scripted.answer(Reply({"error": {"message": f"bad {KEY}", "param": KEY, "code": 7}}, status=400))
+    error = {"message": f"bad {KEY}", "param": [{KEY: KEY}], "code": 7}
+    scripted.answer(Reply({"error": error}, status=400))
     failed = run("batch", str(write(source, "Hi")), str(target), "-m", "m")
 
     assert KEY not in target.read_text() + failed.stdout + failed.stderr

@@ -229,7 +229,9 @@ def _line(result: Result) -> dict[str, Any]:
 
 def _without_keys(value: Any) -> Any:
     if isinstance(value, dict):
-        return {name: _without_keys(each) for name, each in value.items()}
+        return {failures.without_keys(name): _without_keys(each) for name, each in value.items()}
+    if isinstance(value, list):
+        return [_without_keys(each) for each in value]
     return failures.without_keys(value) if isinstance(value, str) else value
 
 
