@@ -342,12 +342,14 @@ def test_odd_answers_are_counted_as_far_as_they_tell(
         {"choices": [], "cost": "much", "usage": {"prompt_tokens": "3"}},
         {"choices": [], "cost": "Infinity", "usage": 5},
         {"choices": [{"message": {"content": "\ud83d…"}}], "cost": 2.5},
+        {"choices": [], "cost": "9E+999999", "usage": {"prompt_tokens": 10**4000}},
+        {"choices": [], "cost": "9E+999999"},
     )
     scripted.answer(*(Reply(json.dumps(answer)) for answer in answers))
-    command = ["batch", str(write(source, "a", "b", "c", "d")), str(target), "-m", "m", "--concurrency", "1"]
+    command = ["batch", str(write(source, *"abcdef")), str(target), "-m", "m", "--concurrency", "1"]
     done = run(*command)
 
-    assert "4 of 4 answered, 0 failed. This run: 3 tokens in, 4 out, 3.5 credits" in done.stdout
+    assert "6 of 6 answered, 0 failed. This run: 3 tokens in, 4 out, 4.5 credits" in done.stdout
     assert read(target)["line-4"]["response"]["body"]["choices"][0]["message"]["content"] == "\ud83d…"
     assert "…" in target.read_text("utf-8")
 

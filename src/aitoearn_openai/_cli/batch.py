@@ -29,6 +29,8 @@ _RETRIES = 5
 _SECONDS = 10.0
 """How often a pipe gets a line."""
 _BYTES_PER_TOKEN = 4
+_DIGITS = 15
+"""Numbers of more are no count of tokens or credits."""
 
 
 def batch(
@@ -197,9 +199,10 @@ class _Job:
             self._tokens_in += _whole(getattr(usage, "prompt_tokens", 0))
             self._tokens_out += _whole(getattr(usage, "completion_tokens", 0))
             model = self._models.get(result.request.body["model"])
-            listed = model.credits(usage) if model else None
             cost = _decimal(result.body.get("cost"))
-            self._credits += (listed or 0) if cost is None else cost
+            if cost is None and model:
+                cost = _decimal(model.credits(usage))
+            self._credits += cost or 0
 
     def _counts(self) -> str:
         return f"{self._answered:,} of {self._files.total:,} answered, {self._failed:,} failed"
@@ -240,7 +243,7 @@ def _mapping(value: Any) -> dict[str, Any]:
 
 
 def _whole(value: Any) -> int:
-    return value if isinstance(value, int) else 0
+    return value if isinstance(value, int) and abs(value) < 10**_DIGITS else 0
 
 
 def _decimal(value: Any) -> Decimal | None:
@@ -248,4 +251,5 @@ def _decimal(value: Any) -> Decimal | None:
         told = Decimal(str(value))
     except ArithmeticError:
         return None
-    return told if told.is_finite() else None
+    # A sum of numbers such as 9E+999999 would be an exception, or a million digits to show.
+    return told if told.is_finite() and told.adjusted() < _DIGITS else None
