@@ -132,6 +132,22 @@ def test_an_answer_cannot_steer_the_terminal(scripted: ScriptedServer) -> None:
     assert run("chat", "-m", "m", "Hi").stdout == "]52;c;cm0=a\tb\nc\n"
 
 
+def test_a_failure_cannot_steer_the_terminal_either(scripted: ScriptedServer) -> None:
+    """It may have the words of a model's vendor."""
+    failure = {"data": {}, "code": 12301, "message": "\x1b]52;c;cm0=\x07no"}
+    scripted.answer(models(), Reply(failure))
+
+    assert "]52;c;cm0=no (AiToEarn code 12301)" in run("chat", "-m", "m", "Hi").stderr
+
+
+def test_what_an_answer_cost_cannot_steer_the_terminal_either(scripted: ScriptedServer) -> None:
+    """Whatever a server takes for a number."""
+    scripted.answer(models(), events({**delta(content="Hi"), "cost": "\x1b[2J1"}))
+
+    assert "[2J1 credits" in (told := run("chat", "-m", "m", "Hi").stderr)
+    assert "\x1b" not in told
+
+
 @pytest.mark.usefixtures("sandboxed")
 def test_without_a_model_a_pipe_is_told_how_to_name_one() -> None:
     """Nobody is there to be asked."""

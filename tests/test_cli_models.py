@@ -36,6 +36,16 @@ def test_the_list_fits_80_columns() -> None:
     assert [line.split()[-3:] for line in lines if line.startswith("gpt-5.2-mini")] == [["0.5", "a", "call"]]
 
 
+@pytest.mark.parametrize("arguments", [[], ["--names"], ["m"]])
+def test_a_list_cannot_steer_the_terminal(server: ScriptedServer, arguments: list[str]) -> None:
+    """Each server has its own."""
+    server.answer(listed({"name": "m\x1b[2J", "label": "m", "tags": ["\x1b]0;t\x07"], "channel": "\x1b[8m"}))
+    shown = run("models", *arguments, AITOEARN_BASE_URL=server.origin).stdout
+
+    assert "m[2J" in shown
+    assert not {"\x1b", "\x07"} & set(shown)
+
+
 def test_chinese_and_odd_texts_keep_the_table_straight(server: ScriptedServer) -> None:
     """Each character takes its own width, and nothing of the service's is read as a style."""
     server.answer(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import contextlib
 import mimetypes
-import re
 import sys
 import time
 from dataclasses import dataclass
@@ -14,15 +13,11 @@ from typing import Annotated, Any
 
 import openai
 import typer
-from rich.markup import escape
 
 from .. import ChatModel, OpenAI
 from .._models import find
 from . import failures, options
-from .screen import errors, number, print_json
-
-# What could steer a terminal; line ends and tabs stay.
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+from .screen import errors, escape, number, print_json, without_controls
 
 
 def chat(
@@ -83,7 +78,7 @@ def _choose(client: OpenAI, wanted: str | None) -> tuple[str, ChatModel | None]:
     if found and sys.stdin.isatty() and sys.stderr.isatty():
         errors.print(f"No model is named {wanted!r}." if wanted else "Which model?", markup=False)
         for place, name in enumerate(found, 1):
-            errors.print(f"  {place:2}  {name}", markup=False)
+            errors.print(f"  {place:2}  {without_controls(name)}", markup=False)
         place = 0
         while not 1 <= place <= len(found):
             place = typer.prompt("Number", default=1, type=int, err=True)
@@ -159,13 +154,15 @@ class _Conversation:
                         thought = getattr(choice.delta, "reasoning_content", None)
                         text = choice.delta.content
                         if thought:
-                            errors.print(_shown(thought), style="dim", end="", markup=False, soft_wrap=True)
+                            errors.print(
+                                without_controls(thought), style="dim", end="", markup=False, soft_wrap=True
+                            )
                             thinking = True
                         if text:
                             if thinking:
                                 errors.print("\n")
                             thinking = False
-                            print(_shown(text), end="", flush=True)
+                            print(without_controls(text), end="", flush=True)
                             said += text
         finally:
             if said:
@@ -186,10 +183,6 @@ class _Conversation:
             told.append(f"{cost} credits")
         told.append(f"{time.monotonic() - started:.1f} s")
         errors.print(f"[dim]{escape(self.name)}: {escape(', '.join(told))}[/]", soft_wrap=True)
-
-
-def _shown(text: str) -> str:
-    return _CONTROL.sub("", text)
 
 
 def _talk(conversation: _Conversation, parts: list[dict[str, Any]]) -> None:

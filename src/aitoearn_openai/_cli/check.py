@@ -14,14 +14,13 @@ from urllib.request import getproxies, proxy_bypass
 import openai
 import typer
 from pydantic_settings import DotEnvSettingsSource
-from rich.markup import escape
 
 from .. import ChatModel, Settings
 from .._models import find
 from .._settings import API_PATH, ENV_PREFIX, SANDBOX_KEY, missing_key, site_base_url
 from . import failures, options
 from .models import fetch
-from .screen import console, table
+from .screen import console, escape, table
 
 _SECONDS = 30.0
 _OTHER_SITE = {"cn": "ai", "ai": "cn"}

@@ -13,6 +13,7 @@ import openai
 import typer
 
 from .._settings import SITES
+from .screen import without_controls
 
 NO_MATCH = 1
 USAGE = 2
@@ -52,8 +53,8 @@ def without_keys(text: str) -> str:
 
 
 def say(text: str) -> None:
-    """A line on stderr, without any key."""
-    print(without_keys(text), file=sys.stderr)
+    """A line on stderr, without any key, and without what could steer the terminal."""
+    print(without_controls(without_keys(text)), file=sys.stderr)
 
 
 def fail(message: str, code: int) -> NoReturn:

@@ -9,12 +9,11 @@ from typing import Annotated, Any
 import openai
 import typer
 from rich.cells import cell_len
-from rich.markup import escape
 
 from .. import ChatModel, OpenAI, Settings
 from .._models import PriceTier, Pricing, find
 from . import failures, options
-from .screen import console, number, print_json, table
+from .screen import console, escape, number, print_json, table, without_controls
 
 
 class Sort(str, Enum):
@@ -65,7 +64,7 @@ def models(
         print_json(entries[0] if name and entries else entries)
     elif names:
         for model in chosen:
-            print(model.id)
+            print(without_controls(model.id))
     elif name and chosen:
         _show(chosen[0], prompt_tokens, completion_tokens)
     elif chosen:

@@ -3,16 +3,28 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from decimal import Decimal
 from typing import Any
 
-from rich import box
+from rich import box, markup
 from rich.console import Console
 from rich.table import Table
 
 console = Console(highlight=False)
 errors = Console(highlight=False, stderr=True)
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+
+
+def without_controls(text: str) -> str:
+    """The text without what could steer a terminal; line ends and tabs stay."""
+    return _CONTROL.sub("", text)
+
+
+def escape(text: str) -> str:
+    """The text as the consoles show it: as it is, whatever it says of colours or to the terminal."""
+    return markup.escape(without_controls(text))
 
 
 def table(*columns: str, lines: bool = False) -> Table:
