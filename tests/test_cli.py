@@ -6,6 +6,7 @@ import contextlib
 import os
 import re
 import select
+import shlex
 import signal
 import socket
 import subprocess
@@ -312,6 +313,30 @@ def test_a_console_that_lacks_characters_is_no_reason_to_fail() -> None:
     assert (
         "You said: \\u4f60" in run("chat", "-m", "glm-5.2", "--json", "你", PYTHONIOENCODING="ascii").stdout
     )
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs a file that is always full")
+@pytest.mark.parametrize("arguments", ["--version", "models"])
+@pytest.mark.usefixtures("sandboxed")
+def test_an_output_that_cannot_be_written_is_told_in_one_line(arguments: str) -> None:
+    """A full disk, say."""
+    with open("/dev/full", "w") as full:
+        command = [*COMMAND, arguments]
+        failed = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+
+    assert failed.returncode == 1
+    assert failed.stderr == "aitoearn-openai: the output cannot be written: No space left on device\n"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs a shell that can close an output")
+@pytest.mark.parametrize("arguments", ["--version", "models"])
+@pytest.mark.usefixtures("sandboxed")
+def test_a_command_without_an_output_does_its_work(arguments: str) -> None:
+    """As a service manager may start it."""
+    command = " ".join(map(shlex.quote, [*COMMAND, arguments]))
+    done = subprocess.run(["sh", "-c", f"{command} >&-"], stderr=subprocess.PIPE, text=True, check=False)
+
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 @pytest.mark.usefixtures("sandboxed")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import sys
 import traceback
@@ -104,7 +105,8 @@ def told_in_one_line() -> Iterator[None]:
         try:
             yield
         finally:
-            sys.stdout.flush()
+            if sys.stdout:  # It is None where it was closed, as by `>&-`.
+                sys.stdout.flush()
     except _UsageError as error:
         path = error.ctx.command_path if error.ctx else "aitoearn-openai"
         fail(f"{error.format_message().rstrip('.')}. `{path} --help` tells more.", USAGE)
@@ -112,7 +114,11 @@ def told_in_one_line() -> Iterator[None]:
         raise SystemExit(report(error)) from None
     except typer.Abort:
         raise SystemExit(INTERRUPTED) from None
-    except BrokenPipeError:
-        # Whoever reads has seen enough. Python would complain when it flushes stdout at the end.
+    except OSError as error:
+        if error.errno not in (errno.EPIPE, errno.ENOSPC):
+            raise
+        # Python would complain once more when it flushes stdout at the end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise SystemExit(NO_MATCH) from None
+        if error.errno == errno.EPIPE:  # Whoever reads has seen enough.
+            raise SystemExit(NO_MATCH) from None
+        fail(f"the output cannot be written: {error.strerror}", NO_MATCH)
