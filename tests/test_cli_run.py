@@ -65,6 +65,8 @@ def test_a_program_that_cannot_run_is_told_with_the_shells_codes(tmp_path: Path)
     missing, plain = run("run", "--", "no-such-program"), run("run", "--", str(tmp_path / "notes"))
 
     assert (missing.returncode, plain.returncode) == (127, 126)
+    assert "is it installed?" in str(missing.stderr)
+    assert "is it installed?" not in str(plain.stderr)
     assert missing.stderr.startswith("aitoearn-openai: cannot run 'no-such-program': ")
     assert run("run").returncode == 2
 

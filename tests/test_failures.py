@@ -209,6 +209,15 @@ def test_an_envelope_with_fields_of_an_answer_is_a_failure_still(
     assert len(server.requests) == 2
 
 
+@pytest.mark.parametrize("status", [200, 402])
+def test_a_byte_order_mark_hides_no_failure(asker: Asker, server: ScriptedServer, status: int) -> None:
+    """Its words and its code are told as without one."""
+    server.answer(Reply('\ufeff{"data": {}, "code": 12001, "message": "no credits"}', status=status))
+    with pytest.raises(openai.APIStatusError, match="402 - no credits") as caught:
+        asker.run(complete("m"), base_url=server.base_url, api_key="k", max_retries=0)
+    assert (caught.value.status_code, caught.value.code) == (402, "12001")
+
+
 @pytest.mark.parametrize("name", ["event: error\n", ""])
 def test_a_typed_failure_inside_a_stream_is_told_in_its_own_words(
     asker: Asker, server: ScriptedServer, name: str

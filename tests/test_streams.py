@@ -189,3 +189,30 @@ def _stall(listener: socket.socket) -> None:
         connection.sendall((head + CHUNK).encode())
         while connection.recv(65536):  # Until the client gives up.
             pass
+
+
+@pytest.mark.parametrize("end", ["", "\n", "\r"])
+@pytest.mark.parametrize("start", ["", CHUNK])
+@pytest.mark.parametrize("name", ["", "event: error\n"])
+def test_a_failure_that_no_blank_line_ends_is_told(
+    asker: Asker, server: ScriptedServer, name: str, start: str, end: str
+) -> None:
+    """The standard has such an event dropped, and with it the only word of what went wrong."""
+    server.answer(events(start, f'{name}data: {{"data": {{}}, "code": 12001, "message": "no credits"}}{end}'))
+    chunks, error = collect(asker, server)
+
+    assert len(chunks) == bool(start)
+    assert isinstance(error, openai.APIStatusError)
+    assert (error.status_code, error.code) == (402, "12001")
+
+
+def test_a_chunk_that_no_blank_line_ends_is_dropped_as_by_the_plain_sdk(
+    asker: Asker, server: ScriptedServer
+) -> None:
+    """It may be half of what was to come."""
+    server.answer(events(CHUNK, CHUNK.rstrip()))
+    ours, error = collect(asker, server)
+    theirs, _ = collect(Asker(asker.is_async, openai), server)
+
+    assert error is None
+    assert [c.to_dict() for c in ours] == [c.to_dict() for c in theirs]

@@ -22,6 +22,7 @@ What is private, why, and since when it is so (checked on openai 1.109.1, 2.54.0
 
 from __future__ import annotations
 
+import codecs
 import json
 import os
 import re
@@ -194,6 +195,8 @@ def _set_status(response: Any, failure: Failure) -> None:
 
 def _mend(response: Any) -> None:
     """Take away what would have the SDK fail over an error before it can tell the error."""
+    if response.content.startswith(codecs.BOM_UTF8):
+        response.encoding = "utf-8-sig"
     try:
         _ = response.text
     except (AssertionError, LookupError, TypeError, ValueError):  # The charset is no text encoding, or a lie.
@@ -268,6 +271,7 @@ def _connection_error(error: Any) -> openai.APIConnectionError:
 
 class _Decoder(SSEDecoder):
     _empty = True
+    _line = ""
 
     def iter_bytes(self, iterator: Iterator[bytes]) -> Iterator[ServerSentEvent]:
         try:
@@ -276,8 +280,7 @@ class _Decoder(SSEDecoder):
             yield _NOT_TEXT
         except _transport_errors() as error:
             raise _connection_error(error) from error
-        if self._empty:
-            yield _NO_EVENT
+        yield from self._rest()
 
     async def aiter_bytes(self, iterator: AsyncIterator[bytes]) -> AsyncIterator[ServerSentEvent]:
         try:
@@ -287,7 +290,14 @@ class _Decoder(SSEDecoder):
             yield _NOT_TEXT
         except _transport_errors() as error:
             raise _connection_error(error) from error
-        if self._empty:
+        for event in self._rest():
+            yield event
+
+    def _rest(self) -> Iterator[ServerSentEvent]:
+        """What a stream tells by its end. An event that no blank line ends is dropped, but not a failure."""
+        if failure_in(_loads(self._line.removeprefix("data:"))):
+            yield _Event(ServerSentEvent(data=self._line.removeprefix("data:")))
+        elif self._empty:
             yield _NO_EVENT
 
     def decode(self, line: str) -> ServerSentEvent | None:
@@ -297,6 +307,7 @@ class _Decoder(SSEDecoder):
         else:
             event = super().decode(line)
         if event is None:
+            self._line = line
             return None
         self._empty = False
         if event.event:

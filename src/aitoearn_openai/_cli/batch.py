@@ -142,7 +142,7 @@ class _Job:
         try:
             await self._ask(concurrency, rpm)
         except asyncio.CancelledError:  # Ctrl-C, twice.
-            pass
+            self._interrupted = True
         except openai.OpenAIError as error:
             code = failures.report(error)
         if self._interrupted:

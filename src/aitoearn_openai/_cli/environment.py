@@ -44,8 +44,8 @@ def run(
         os.execvpe(command[0], command, environment)
     except OSError as error:
         # The codes that shells use for a command that is not there, and for one that cannot be run.
-        code = 127 if isinstance(error, FileNotFoundError) else 126
-        failures.fail(f"cannot run {command[0]!r}: {error.strerror}; is it installed?", code)
+        code, question = (127, "; is it installed?") if isinstance(error, FileNotFoundError) else (126, "")
+        failures.fail(f"cannot run {command[0]!r}: {error.strerror}{question}", code)
 
 
 def env(
