@@ -29,7 +29,10 @@ FRAMEWORKS = {
 }
 
 RESULTS = Path(".nox", "results")
-README = Path("README.md")
+READMES = {
+    "README.md": "| library | version | openai | Python | tests passed |",
+    "README.zh-CN.md": "| 库 | 版本 | openai | Python | 通过的测试 |",
+}
 MARKERS = "<!-- compatibility -->", "<!-- /compatibility -->"
 
 
@@ -77,11 +80,8 @@ def types(session: nox.Session) -> None:
 
 @nox.session(venv_backend="none")
 def compatibility(session: nox.Session) -> None:
-    """Print the results of all other sessions as a table, and put it between its markers in the README."""
-    rows = [
-        "| library | version | openai | Python | tests passed |",
-        "| --- | --- | --- | --- | --- |",
-    ]
+    """Print the results of all other sessions as a table, and put it between its markers in the READMEs."""
+    rows = ["| --- | --- | --- | --- | --- |"]
     for kind, names in {"tests": SDKS, "frameworks": FRAMEWORKS}.items():
         for name in names:
             path = _result(kind, name)
@@ -89,12 +89,12 @@ def compatibility(session: nox.Session) -> None:
             if not result["passed"]:
                 session.error(f"{kind}: {name} has not passed; run nox -s {kind}")
             rows.append("| {package} | {version} | {openai} | {python} | {passed} |".format(**result))
-    table = "\n".join(rows)
-    print(table)
-    before, found, rest = README.read_text("utf-8").partition(MARKERS[0])
-    _, ended, after = rest.partition(MARKERS[1])
-    if found and ended:
-        README.write_text(f"{before}{MARKERS[0]}\n{table}\n{MARKERS[1]}{after}", "utf-8")
+    for readme, heading in READMES.items():
+        table = "\n".join([heading, *rows])
+        print(table)
+        before, _, rest = Path(readme).read_text("utf-8").partition(MARKERS[0])
+        after = rest.partition(MARKERS[1])[2]
+        Path(readme).write_text(f"{before}{MARKERS[0]}\n{table}\n{MARKERS[1]}{after}", "utf-8")
 
 
 def _result(kind: str, name: str) -> Path:
