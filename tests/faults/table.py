@@ -661,6 +661,11 @@ def envelopes() -> Iterable[Row]:
                 events(CHUNKS[0], b"data: " + json.dumps(content).encode() + b"\n\n"),
                 modes=STREAM,
             )
+            yield Row(
+                f"code {code} in a stream's last event, without the blank line that ends one",
+                events(CHUNKS[0], b"data: " + json.dumps(content).encode()),
+                modes=STREAM,
+            )
     odd: dict[str, tuple[Any, int]] = {
         "code '12001' as text": ({"code": "12001", "message": "m"}, 402),
         "code E_NO_CREDITS": ({"code": "E_NO_CREDITS", "message": "m"}, 400),
