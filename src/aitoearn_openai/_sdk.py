@@ -39,6 +39,7 @@ from openai._constants import RAW_RESPONSE_HEADER
 from openai._legacy_response import LegacyAPIResponse
 from openai._streaming import ServerSentEvent, SSEDecoder
 from openai._utils import LazyProxy
+from pydantic_core import from_json
 
 from ._errors import Failure, failure_in
 from ._settings import site_hint
@@ -250,8 +251,10 @@ class _Event(ServerSentEvent):
 
     def json(self) -> Any:
         try:
-            data = super().json()
-        except (ValueError, RecursionError):
+            data = from_json(self.data)  # What `json.loads` gives, in half the time; it reads a little less.
+        except ValueError:
+            data = _loads(self.data)
+        if data is _NOT_JSON:
             return {"error": {"message": self.data}}
         if not self._tells_error or (isinstance(data, dict) and ("error" in data or "code" in data)):
             return data
