@@ -28,7 +28,7 @@ from .contenders import CONTENDERS, IMPORTS, environment
 HERE = Path(__file__).parent
 PLACE = HERE.parent / ".bench"
 REQUIREMENTS = {
-    "sdk": ["--editable", f"{HERE.parent}[aiohttp]"],
+    "sdk": ["--editable", f"{HERE.parent}[aiohttp,cli]"],
     "litellm": ["litellm"],
     "langchain": ["langchain-openai"],
     "langfuse": ["langfuse", "openai"],
@@ -148,7 +148,7 @@ class Bench:
 
     def start(self) -> None:
         """Import, construction and the first call, in fresh processes."""
-        for _ in self.rounds(45, 4):
+        for _ in self.rounds(40, 3):
             seen: Any = defaultdict(lambda: defaultdict(list))
             # Those with the tightest bounds more often.
             for name in ["plain", "ours", *PEERS, *LIMITS, *["ours", "plain"] * 3]:
@@ -168,7 +168,7 @@ class Bench:
 
         Processes differ by more than the calls of one do, so each set of processes counts as one round.
         """
-        for number in self.rounds(60, 4):
+        for number in self.rounds(60, 3):
             seen: Any = defaultdict(lambda: defaultdict(list))
             with self.workers(SYNC if number < 2 else ["plain", "ours"]) as workers:
                 for _, worker in workers:
@@ -185,8 +185,8 @@ class Bench:
                 self.keep(figure, values)
 
     def throughput(self) -> None:
-        for number in self.rounds(150, 3):
-            with self.workers(ASYNC if number < 2 else [*CORE, *LIMITS]) as workers:
+        for number in self.rounds(120, 2):
+            with self.workers([*CORE, *LIMITS] if number else ASYNC) as workers:
                 for kind, model in (("plain", ANSWER), ("streamed", "chunks-10")):
                     for concurrency in (16, 100, 1000):
                         of = {"model": model, "concurrency": concurrency, "total": max(320, concurrency)}
@@ -195,7 +195,7 @@ class Bench:
 
     def memory(self) -> None:
         """With 1,000 streams open at once, each contender in a process of its own."""
-        for number in self.rounds(50, 2):
+        for number in self.rounds(40, 2):
             seen = {}
             for name in CORE if number else ASYNC:
                 with self.workers([name]) as [(_, worker)]:
@@ -204,7 +204,7 @@ class Bench:
 
     def growth(self) -> None:
         """How a figure grows with size; steps that would take a contender long are left out."""
-        for number in self.rounds(40, 2):
+        for number in self.rounds(30, 1):
             names = ["plain", "ours"] if number else SYNC
             with self.workers(names) as workers:
                 late = set()
@@ -273,12 +273,9 @@ def main() -> None:
     if chosen.only:
         print(report.figures(bench.values, bench.ratios))
         return
-    batch = HERE / "batch.py"
-    batches = ""
-    if batch.exists():
-        print(f"{time.monotonic() - began:5.0f} s: batch", flush=True)
-        command = [python("sdk"), batch, "--quick"]
-        batches = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
+    print(f"{time.monotonic() - began:5.0f} s: batch", flush=True)
+    command = [python("sdk"), HERE / "batch.py", "--quick"]
+    batches = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
     facts = {"load before": load, "seconds": time.monotonic() - began, "versions": versions()}
     report.write(HERE, bench.values, bench.ratios, facts, batches)
 

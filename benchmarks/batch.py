@@ -1,7 +1,7 @@
 """`aitoearn-openai batch` beside a bare `asyncio.gather` over the same client: throughput and peak memory.
 
 Each run is a process of its own, measured from after its imports; the kinds take turns. The server is another
-process that answers at once, so that what is measured is the client's side. `--quick` asks a tenth, once.
+process that answers at once, so that what is measured is the client's side. `--quick` asks once.
 """
 
 from __future__ import annotations
@@ -163,4 +163,4 @@ if __name__ == "__main__":
     elif given.run:
         one_run(given.run[0], Path(given.run[1]))
     else:
-        compare(100, *((1000, 1) if given.quick else (10_000, 5)))
+        compare(100, 10_000, 1 if given.quick else 5)
