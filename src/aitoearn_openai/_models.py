@@ -40,7 +40,12 @@ class _Lenient(openai.BaseModel):
 
 
 class Prices(_Lenient):
-    """Prices of one side of a call, in credits per 1,000 tokens of each kind."""
+    """Prices of one side of a call, in credits per 1,000 tokens of each kind.
+
+    Example:
+        >>> Prices.model_validate({"text": "0.2", "cacheRead": "0.02"}).cache_read
+        Decimal('0.02')
+    """
 
     text: Decimal | None = None
     image: Decimal | None = None
@@ -52,7 +57,12 @@ class Prices(_Lenient):
 
 
 class PriceTier(_Lenient):
-    """Prices of the calls of up to `max_input_tokens` input tokens, or of any size."""
+    """Prices of the calls of up to `max_input_tokens` input tokens, or of any size.
+
+    Example:
+        >>> PriceTier.model_validate({"maxInputTokens": 1000, "input": {"text": "0.2"}}).max_input_tokens
+        1000
+    """
 
     max_input_tokens: int | None = Field(default=None, alias="maxInputTokens")
     input: Prices = Prices()
@@ -86,7 +96,12 @@ class Pricing(_Lenient):
 
 
 class ImagePrice(_Lenient):
-    """Credits for one image of a resolution, such as `1K`."""
+    """Credits for one image of a resolution, such as `1K`.
+
+    Example:
+        >>> ImagePrice.model_validate({"resolution": "1K", "price": "2.5"}).price
+        Decimal('2.5')
+    """
 
     resolution: str | None = None
     price: Decimal | None = None

@@ -30,7 +30,13 @@ for _name in ("uvicorn.error", "uvicorn.access", "asyncio"):
 
 @dataclass(frozen=True)
 class Sandbox:
-    """A running sandbox: where it is and the key that it takes."""
+    """A running sandbox: where it is and the key that it takes.
+
+    Example:
+        >>> with serve() as site:
+        ...     site.api_key
+        'sandbox'
+    """
 
     base_url: str
     """The SDK base URL, such as `http://127.0.0.1:8378/api/ai`."""
