@@ -339,6 +339,15 @@ def test_a_command_without_an_output_does_its_work(arguments: str) -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
+def test_another_error_of_the_system_is_not_taken_for_one_of_the_output() -> None:
+    """It is a defect, and shows where."""
+    program = "from aitoearn_openai._cli.failures import told_in_one_line as told\nwith told(): open('no-such-file')"
+    failed = run(command=[sys.executable, "-c", program])
+
+    assert failed.stderr.startswith("Traceback")
+    assert "FileNotFoundError" in failed.stderr
+
+
 @pytest.mark.usefixtures("sandboxed")
 def test_a_reader_that_has_seen_enough_ends_the_command_quietly() -> None:
     """As `| head -1` does."""

@@ -105,8 +105,7 @@ def told_in_one_line() -> Iterator[None]:
         try:
             yield
         finally:
-            if sys.stdout:  # It is None where it was closed, as by `>&-`.
-                sys.stdout.flush()
+            print(end="", flush=True)  # Does nothing where there is no stdout, as after `>&-`.
     except _UsageError as error:
         path = error.ctx.command_path if error.ctx else "aitoearn-openai"
         fail(f"{error.format_message().rstrip('.')}. `{path} --help` tells more.", USAGE)
