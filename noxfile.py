@@ -92,8 +92,10 @@ def compatibility(session: nox.Session) -> None:
     for readme, heading in READMES.items():
         table = "\n".join([heading, *rows])
         print(table)
-        before, _, rest = Path(readme).read_text("utf-8").partition(MARKERS[0])
-        after = rest.partition(MARKERS[1])[2]
+        before, found, rest = Path(readme).read_text("utf-8").partition(MARKERS[0])
+        _, ended, after = rest.partition(MARKERS[1])
+        if not (found and ended):
+            session.error(f"{readme} lacks the markers of the table")
         Path(readme).write_text(f"{before}{MARKERS[0]}\n{table}\n{MARKERS[1]}{after}", "utf-8")
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import openai
 import pytest
 
+from aitoearn_openai import OpenAI
 from aitoearn_openai.sandbox import Sandbox
 from conftest import Asker, Reply, ScriptedServer, complete, draw, list_models, stream
 
@@ -216,6 +217,23 @@ def test_a_byte_order_mark_hides_no_failure(asker: Asker, server: ScriptedServer
     with pytest.raises(openai.APIStatusError, match="402 - no credits") as caught:
         asker.run(complete("m"), base_url=server.base_url, api_key="k", max_retries=0)
     assert (caught.value.status_code, caught.value.code) == (402, "12001")
+
+
+def test_a_hook_may_have_read_what_a_byte_order_mark_begins(server: ScriptedServer) -> None:
+    """httpx lets nobody say how to read a text that was read."""
+
+    def read(response: Any) -> None:
+        response.read()
+        _ = response.text
+
+    server.answer(Reply('\ufeff{"data": {}, "code": 12001, "message": "no credits"}'))
+    with (
+        openai.DefaultHttpxClient(event_hooks={"response": [read]}) as pool,
+        OpenAI(base_url=server.base_url, api_key="k", http_client=pool) as client,
+        pytest.raises(openai.APIStatusError) as caught,
+    ):
+        client.models.list()
+    assert caught.value.status_code == 402
 
 
 @pytest.mark.parametrize("name", ["event: error\n", ""])

@@ -9,6 +9,7 @@ from typing import Any
 import openai
 import pytest
 
+from aitoearn_openai._sdk import _Decoder
 from aitoearn_openai.sandbox import Sandbox
 from conftest import Asker, Reply, ScriptedServer, complete, stream
 
@@ -216,3 +217,9 @@ def test_a_chunk_that_no_blank_line_ends_is_dropped_as_by_the_plain_sdk(
 
     assert error is None
     assert [c.to_dict() for c in ours] == [c.to_dict() for c in theirs]
+
+
+def test_an_event_that_was_told_is_not_told_again_at_the_end() -> None:
+    """Whoever reads the events on after a failure sees each once."""
+    for line in ('data: {"code": 12001, "message": "m"}', '{"code": 12001, "message": "m"}'):
+        assert len(list(_Decoder().iter_bytes(iter([f"{line}\n\n".encode()])))) == 1

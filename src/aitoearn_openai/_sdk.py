@@ -1,6 +1,6 @@
 """The seam to the openai SDK: the one module that touches names the SDK keeps private.
 
-What is private, why, and since when it is so (checked on openai 1.109.1, 2.54.0, 3.0.0 and 3.54.0):
+What is private, why, and since when it is so (checked on openai 1.83.0, 1.109.1, 2.54.0, 3.0.0 and 3.57.0):
 
 - `custom_auth` / `_custom_auth`: the SDK asks them for an httpx `Auth` before each request. An `Auth` is
   httpx's documented way to look at a response before anyone else, request by request, without touching an
@@ -28,7 +28,7 @@ import os
 import re
 import sys
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from email.utils import parsedate_to_datetime
 from functools import cache, lru_cache, partial, wraps
 from typing import TYPE_CHECKING, Any
@@ -197,7 +197,8 @@ def _set_status(response: Any, failure: Failure) -> None:
 def _mend(response: Any) -> None:
     """Take away what would have the SDK fail over an error before it can tell the error."""
     if response.content.startswith(codecs.BOM_UTF8):
-        response.encoding = "utf-8-sig"
+        with suppress(ValueError):  # A hook of the caller's has read the text already.
+            response.encoding = "utf-8-sig"
     try:
         _ = response.text
     except (AssertionError, LookupError, TypeError, ValueError):  # The charset is no text encoding, or a lie.
@@ -312,7 +313,7 @@ class _Decoder(SSEDecoder):
         if event is None:
             self._line = line
             return None
-        self._empty = False
+        self._empty, self._line = False, ""
         if event.event:
             return _Event(event)
         event.__class__ = _Event  # Most events have no name; a second object for each would cost a stream.
