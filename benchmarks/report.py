@@ -202,6 +202,7 @@ it began was {facts["load before"]:.2f}. {versions}.
 All contenders ask the same server on loopback for the same, in turns, in processes of their own. The first column
 has the plain SDK's own figure, each other one the ratio to it: the median of all rounds and, in brackets, the
 quartiles. Of calls and streams per second more is better, of everything else less.
+The brackets are of this one run; on a machine that is shared with others, the next can be further away than they say.
 
 {figures(main, ratios)}
 
