@@ -2,7 +2,7 @@
 
 Makes an environment for each peer under `.bench`, runs one server and the contenders in turns, and writes
 `RESULTS.md` and `results.svg` beside this file. A figure is the median over all rounds of the ratio to the
-plain SDK in the same round.
+plain SDK in the same round; the figures of each round are in `.bench/figures.json`.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
+from itertools import chain
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -38,8 +39,10 @@ REQUIREMENTS = {
 CORE = ["plain", "ours", "plain-aiohttp", "ours-aiohttp"]
 LIMITS = ["httpx2", "aiohttp", "socket"]
 PEERS = ["litellm", "langchain", "langfuse", "portkey", "groq"]
-SYNC = ["plain", "ours", *PEERS, "httpx2"]
+TIGHT = ["plain", "ours"]
+SYNC = [*TIGHT, *PEERS, "httpx2"]
 ASYNC = [*CORE, *PEERS, *LIMITS]
+ALL = [*SYNC, "aiohttp", "socket"]
 ANSWER = "bytes-200"
 GROWTH = {
     "models": [10, 100, 1_000, 10_000],
@@ -121,21 +124,13 @@ class Bench:
         self.values: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
         self.ratios: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
 
-    def rounds(self, seconds: float, least: int) -> Iterator[int]:
-        """So many rounds as fit into the time."""
-        end = time.monotonic() + seconds
-        number = 0
-        while number < (1 if self.quick else least) or (not self.quick and time.monotonic() < end):
-            yield number
-            number += 1
-
     @contextmanager
-    def workers(self, names: Iterable[str]) -> Iterator[list[tuple[str, Worker]]]:
+    def workers(self, names: Iterable[str]) -> Iterator[dict[str, Worker]]:
         with ExitStack() as stack:
-            workers = []
+            workers = {}
             for name in names:
-                workers.append((name, Worker(name, self.origin)))
-                stack.callback(workers[-1][1].close)
+                workers[name] = Worker(name, self.origin)
+                stack.callback(workers[name].close)
             yield workers
 
     def keep(self, figure: str, seen: dict[str, list[float | None]]) -> None:
@@ -143,89 +138,85 @@ class Bench:
         middle = {name: median(values) for name, values in seen.items() if values and None not in values}
         for name, value in middle.items():
             self.values[figure][name].append(value)
-            if "plain" in middle:
+            if "plain" in middle and name != "plain":
                 self.ratios[figure][name].append(value / middle["plain"])
 
-    def start(self) -> None:
-        """Import, construction and the first call, in fresh processes."""
-        for _ in self.rounds(40, 3):
-            seen: Any = defaultdict(lambda: defaultdict(list))
-            # Those with the tightest bounds more often.
-            for name in ["plain", "ours", *PEERS, *LIMITS, *["ours", "plain"] * 3]:
-                with self.workers([name]) as [(_, worker)]:
-                    figures = dict(worker.imported or {})
-                    if CONTENDERS[name].client:
-                        figures |= worker.ask("construct") or {}
-                    if name in SYNC:
-                        figures["first-call"] = worker.ask("call", model=ANSWER, count=1)
-                for figure, value in figures.items():
-                    seen[figure][name].append(value)
-            for figure, values in seen.items():
-                self.keep(figure, values)
+    def rounds(self) -> Iterator[str]:
+        """A round is one of everything, so that what changes on the machine in these minutes is in the spread.
 
-    def calls(self) -> None:
-        """Calls one after another, the contenders in turns.
-
-        Processes differ by more than the calls of one do, so each set of processes counts as one round.
+        The peers take long, and have the first and the last.
         """
-        for number in self.rounds(60, 3):
-            seen: Any = defaultdict(lambda: defaultdict(list))
-            with self.workers(SYNC if number < 2 else ["plain", "ours"]) as workers:
-                for _, worker in workers:
+        last = 0 if self.quick else 2
+        for number in range(last + 1):
+            yield f"round {number + 1} of {last + 1}"
+            peers = number in (0, last)
+            self.calls(ALL if peers else TIGHT)
+            # Processes differ by more than the calls of one do: those with the tightest bounds have many.
+            for _ in range(0 if self.quick else 3):
+                self.calls(TIGHT)
+                self.calls(TIGHT[::-1])
+            self.throughput(ASYNC if peers else [*CORE, *LIMITS])
+            if peers:  # Of memory, two rounds differ by little.
+                self.memory(CORE if number else ASYNC)
+
+    def calls(self, names: list[str]) -> None:
+        """Import, construction and the first call, in fresh processes; then one call after another, in turns."""
+        seen: Any = defaultdict(lambda: defaultdict(list))
+        asked = [name for name in names if name in SYNC]
+        with self.workers(names) as workers:
+            for name, worker in workers.items():
+                figures = dict(worker.imported or {})
+                if CONTENDERS[name].client:
+                    figures |= worker.ask("construct") or {}
+                if name in asked:
+                    figures["first-call"] = worker.ask("call", model=ANSWER, count=1)
                     worker.ask("call", model=ANSWER, count=50)
                     worker.ask("stream", model="chunks-200", count=2)
-                for _ in range(2 if self.quick else 8):
-                    for name, worker in workers:
-                        seen["call"][name].append(worker.ask("call", model=ANSWER, count=30))
-                        for figure, value in (
-                            worker.ask("stream", model="chunks-200", count=3) or {}
-                        ).items():
-                            seen[figure][name].append(value)
-            for figure, values in seen.items():
-                self.keep(figure, values)
+                for figure, value in figures.items():
+                    seen[figure][name].append(value)
+            for _ in range(6):
+                for name in asked:
+                    seen["call"][name].append(workers[name].ask("call", model=ANSWER, count=30))
+                    streamed = workers[name].ask("stream", model="chunks-200", count=2) or {}
+                    for figure, value in streamed.items():
+                        seen[figure][name].append(value)
+        for figure, values in seen.items():
+            self.keep(figure, values)
 
-    def throughput(self) -> None:
-        for number in self.rounds(120, 2):
-            with self.workers([*CORE, *LIMITS] if number else ASYNC) as workers:
-                for kind, model in (("plain", ANSWER), ("streamed", "chunks-10")):
-                    for concurrency in (16, 100, 1000):
-                        of = {"model": model, "concurrency": concurrency, "total": max(320, concurrency)}
-                        seen = {name: [worker.ask("throughput", **of)] for name, worker in workers}
-                        self.keep(f"{kind}-{concurrency}", seen)
+    def throughput(self, names: list[str]) -> None:
+        with self.workers(names) as workers:
+            for kind, model in (("plain", ANSWER), ("streamed", "chunks-10")):
+                for concurrency in (16, 100, 1000):
+                    of = {"model": model, "concurrency": concurrency, "total": max(320, concurrency)}
+                    seen = {name: [worker.ask("throughput", **of)] for name, worker in workers.items()}
+                    self.keep(f"{kind}-{concurrency}", seen)
 
-    def memory(self) -> None:
+    def memory(self, names: list[str]) -> None:
         """With 1,000 streams open at once, each contender in a process of its own."""
-        for number in self.rounds(40, 2):
-            seen = {}
-            for name in CORE if number else ASYNC:
-                with self.workers([name]) as [(_, worker)]:
-                    seen[name] = [worker.ask("memory", streams=1000)]
-            self.keep("memory-1000", seen)
+        seen = {}
+        for name in names:
+            with self.workers([name]) as workers:
+                seen[name] = [workers[name].ask("memory", streams=1000)]
+        self.keep("memory-1000", seen)
 
-    def growth(self) -> None:
+    def growth(self) -> Iterator[str]:
         """How a figure grows with size; steps that would take a contender long are left out."""
-        for number in self.rounds(30, 1):
-            names = ["plain", "ours"] if number else SYNC
-            with self.workers(names) as workers:
-                late = set()
-                for kind, sizes in GROWTH.items():
-                    for size in sizes:
-                        seen = {}
-                        for name, worker in workers:
-                            if (kind, name) in late or (kind == "models" and name not in ("plain", "ours")):
-                                continue
-                            count = 1 if size >= 10_000 else 5
-                            if kind == "models":
-                                took = worker.ask("models", size=size, count=count)
-                            elif kind == "bytes":
-                                took = worker.ask("call", model=f"bytes-{size}", count=count)
-                            else:
-                                answer = worker.ask("stream", model=f"chunks-{size}", count=count)
-                                took = answer and answer["per-chunk"] * (size - 1)
-                            seen[name] = [took]
-                            if not took or took * 10 > (10 if name in ("plain", "ours") else 2):
-                                late.add((kind, name))
+        with self.workers(SYNC) as workers:
+            for worker in workers.values():  # To have its first call behind it.
+                worker.ask("call", model=ANSWER, count=5)
+                worker.ask("stream", model="chunks-10", count=2)
+            for kind, sizes in GROWTH.items():
+                yield f"growth with {kind}"
+                names = TIGHT if kind == "models" else SYNC
+                for size in sizes:
+                    began = time.monotonic()
+                    for _ in range(1 if self.quick else 5):
+                        seen = {name: [workers[name].ask("grown", kind=kind, size=size)] for name in names}
                         self.keep(f"{kind}-{size}", seen)
+                        if time.monotonic() - began > 2:
+                            break
+                    patience = {name: 1 if name in TIGHT else 0.2 for name in names}
+                    names = [name for name in names if seen[name][0] and seen[name][0] < patience[name]]
 
 
 def versions() -> dict[str, str]:
@@ -257,9 +248,6 @@ def versions() -> dict[str, str]:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="one round of each, for work on the benchmark")
-    parser.add_argument(
-        "--only", help="one part: start, calls, throughput, memory or growth; prints, writes nothing"
-    )
     chosen = parser.parse_args()
     began = time.monotonic()
     load = os.getloadavg()[0]
@@ -267,15 +255,13 @@ def main() -> None:
         list(pool.map(install, REQUIREMENTS))
     with serve() as origin:
         bench = Bench(origin, quick=chosen.quick)
-        for part in [chosen.only] if chosen.only else ["start", "calls", "throughput", "memory", "growth"]:
+        for part in chain(bench.rounds(), bench.growth()):
             print(f"{time.monotonic() - began:5.0f} s: {part}", flush=True)
-            getattr(bench, part)()
-    if chosen.only:
-        print(report.figures(bench.values, bench.ratios))
-        return
     print(f"{time.monotonic() - began:5.0f} s: batch", flush=True)
     command = [python("sdk"), HERE / "batch.py", "--quick"]
     batches = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
+    raw = {"values": bench.values, "ratios": bench.ratios}
+    (PLACE / "figures.json").write_text(json.dumps(raw), "utf-8")
     facts = {"load before": load, "seconds": time.monotonic() - began, "versions": versions()}
     report.write(HERE, bench.values, bench.ratios, facts, batches)
 

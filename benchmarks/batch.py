@@ -147,9 +147,12 @@ def compare(few: int, many: int, rounds: int) -> None:
     for shown, kind in kinds.items():
         spread = [many / seconds for seconds, _ in runs[kind]]
         memory = statistics.median(mib for _, mib in runs[kind])
-        speed = f"{speeds[kind]:,.0f} ({min(spread):,.0f} to {max(spread):,.0f})"
+        speed = f"{speeds[kind]:,.0f}"
+        if rounds > 1:
+            speed += f" ({min(spread):,.0f} to {max(spread):,.0f})"
         print(f"| {shown} | {speed} | {memory:.1f} MiB | {small[kind]:.1f} MiB |")
-    print(f"\nbatch / gather: {speeds['batch'] / speeds['gather']:.2f}, medians of {rounds} rounds.")
+    of = f"medians of {rounds} rounds" if rounds > 1 else "asked once; docs/scaling.md has the spread of five"
+    print(f"\nbatch / gather: {speeds['batch'] / speeds['gather']:.2f}, {of}.")
 
 
 if __name__ == "__main__":

@@ -50,7 +50,6 @@ def environment(name: str, base_url: str) -> dict[str, str]:
         "OPENAI_BASE_URL": base_url,
         "PORTKEY_API_KEY": KEY,
         "BENCHMARK_BASE_URL": base_url,
-        "PYTHONHASHSEED": "0",
     }
 
 
@@ -143,9 +142,12 @@ class Groq(SDK):
         return Groq()
 
     def async_client(self) -> Any:
-        from groq import AsyncGroq
+        import httpx
+        from groq import AsyncGroq, DefaultAsyncHttpxClient
 
-        return AsyncGroq()
+        # The others' limits: its own let 100 connections through, and so 100 streams.
+        limits = httpx.Limits(max_connections=1000, max_keepalive_connections=100)
+        return AsyncGroq(http_client=DefaultAsyncHttpxClient(limits=limits))
 
 
 class LangChain:

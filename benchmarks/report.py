@@ -5,9 +5,10 @@ from __future__ import annotations
 import datetime
 import os
 import platform
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from math import exp, log, pi, sqrt
 from pathlib import Path
-from statistics import median, quantiles
+from statistics import median, variance
 from typing import Any
 
 Figures = Mapping[str, Mapping[str, list[float]]]
@@ -43,7 +44,9 @@ NAMES = {
     "aiohttp": "bare aiohttp",
     "socket": "raw asyncio socket",
 }
+OURS = ["ours", "ours-aiohttp"]
 PEERS = ["litellm", "langchain", "langfuse", "portkey", "groq"]
+LIMITS = ["httpx2", "aiohttp", "socket"]
 # Figure, contender, bound; of throughput, more is better.
 BOUNDS = [
     ("import", "ours", 1.05),
@@ -87,20 +90,38 @@ calls are cheaper than those of the SDK, which this package is on top of. langch
 of its objects."""
 
 
-def spread(values: list[float]) -> tuple[float, float]:
-    """The quartiles."""
-    if len(values) < 2:
-        return values[0], values[0]
-    low, _, high = quantiles(values, n=4, method="inclusive")
-    return low, high
+def noise(rounds: Iterable[list[float]]) -> float:
+    """The standard deviation of the logarithms of ratios that should be the same within each list."""
+    logs = [[log(value) for value in values] for values in rounds if len(values) > 1]
+    freedom = sum(len(values) - 1 for values in logs)
+    return sqrt(sum(variance(values) * (len(values) - 1) for values in logs) / freedom) if freedom else 0.0
 
 
-def ratio(values: list[float] | None) -> str:
-    if not values:
+def reach(rounds: int, scatter: float) -> float:
+    """The factor within which the median of another run is expected, 19 times in 20.
+
+    The root of 2 is for two runs that scatter, that of pi / 2 for medians.
+    """
+    return exp(1.96 * sqrt(2 * (pi / 2) / rounds) * scatter)
+
+
+def spread(row: Mapping[str, list[float]], name: str) -> tuple[float, float]:
+    """Between what the median of another run is expected.
+
+    Most have too few rounds to tell, so the noise is that of all in the row, those without an SDK apart.
+    """
+    kin = [row[each] for each in row if (each in LIMITS) == (name in LIMITS)]
+    factor = reach(len(row[name]), noise(kin))
+    return median(row[name]) / factor, median(row[name]) * factor
+
+
+def ratio(row: Mapping[str, list[float]], name: str) -> str:
+    if name not in row:
         return "-"
-    low, high = spread(values)
-    digits = 2 if median(values) < 20 else 0
-    return f"{median(values):.{digits}f} ({low:.{digits}f}-{high:.{digits}f})"
+    low, high = spread(row, name)
+    digits = 2 if median(row[name]) < 20 else 0
+    shown = f"{median(row[name]):.{digits}f}"
+    return f"{shown} ({low:.{digits}f}-{high:.{digits}f})" if low < high else shown
 
 
 def table(rows: list[list[str]]) -> str:
@@ -116,7 +137,7 @@ def figures(values: Figures, ratios: Figures) -> str:
         label, factor, unit = LABELS.get(figure, (figure, 1e3, "ms"))
         own = median(per_name["plain"]) * factor if "plain" in per_name else None
         shown = "-" if own is None else f"{own:,.0f} {unit}" if own >= 100 else f"{own:.3g} {unit}"
-        rows.append([label, shown, *(ratio(ratios[figure].get(name)) for name in names)])
+        rows.append([label, shown, *(ratio(ratios[figure], name) for name in names)])
     return table(rows)
 
 
@@ -127,18 +148,18 @@ def is_met(figure: str, value: float, bound: float) -> bool:
 def bounds(ratios: Figures) -> str:
     rows = [["figure", "bound", "measured", "met", "why not"]]
     for figure, name, bound in BOUNDS:
-        values = ratios.get(figure, {}).get(name)
-        if not values:
+        row = ratios.get(figure, {})
+        if name not in row:
             continue
         least = figure in MORE_IS_BETTER
-        low, high = spread(values)
-        met = is_met(figure, median(values), bound)
+        low, high = spread(row, name)
+        met = is_met(figure, median(row[name]), bound)
         near = not met and is_met(figure, high if least else low, bound)
         rows.append(
             [
                 LABELS[figure][0] + (" (aiohttp)" if name == "ours-aiohttp" else ""),
                 f"{'at least' if least else 'at most'} {bound:.2f}",
-                ratio(values),
+                ratio(row, name),
                 "yes" if met else "within the spread" if near else "no",
                 "" if met else why(figure, bound, ratios),
             ]
@@ -146,38 +167,37 @@ def bounds(ratios: Figures) -> str:
     return table(rows)
 
 
-def ahead(values: Figures) -> str:
+def ahead(ratios: Figures) -> str:
     """Where a peer is faster or smaller than the better of our two backends."""
     lines = []
     for figure in LABELS:
-        mine = [
-            median(values[figure][name])
-            for name in ("ours", "ours-aiohttp")
-            if name in values.get(figure, {})
-        ]
-        if not mine:
-            continue
+        row = ratios.get(figure, {})
         least = figure in MORE_IS_BETTER
-        best = max(mine) if least else min(mine)
-        for peer in PEERS:
-            theirs = values[figure].get(peer)
-            if theirs and (median(theirs) > best if least else median(theirs) < best):
-                lines.append(
-                    f"- {LABELS[figure][0]}: {NAMES[peer]} is ahead, {median(theirs) / best:.2f} of ours."
-                )
+        mine = sorted(
+            (name for name in OURS if name in row), key=lambda name: median(row[name]), reverse=least
+        )
+        for peer in (peer for peer in PEERS if mine and peer in row):
+            theirs, best = median(row[peer]), median(row[mine[0]])
+            if not (theirs > best if least else theirs < best):
+                continue
+            (low, high), (lowest, highest) = spread(row, peer), spread(row, mine[0])
+            near = ", within the spread" if low <= highest and lowest <= high else ""
+            lines.append(f"- {LABELS[figure][0]}: {NAMES[peer]} is ahead, {theirs / best:.2f} of ours{near}.")
     return "\n".join(lines) or "None: ahead of every peer on each figure that both have."
 
 
-def growth(values: Figures, kind: str, unit: str) -> str:
+def growth(values: Figures, ratios: Figures, kind: str, unit: str) -> str:
     sizes = [figure for figure in values if figure.startswith(f"{kind}-") and figure not in LABELS]
     names = [name for name in NAMES if any(name in values[figure] for figure in sizes)]
-    rows = [[unit, *(NAMES[name] for name in names)]]
+    # Steps that are asked once have no noise of their own.
+    scatter = noise(ratios[figure][name] for figure in sizes for name in ratios[figure])
+    rows = [[unit, *(NAMES[name] for name in names), "another run"]]
     for figure in sizes:
-        row = [f"{int(figure.rpartition('-')[2]):,}"]
-        for name in names:
-            own = values[figure].get(name)
-            row.append(f"{median(own) * 1e3:,.1f} ms" if own else "-")
-        rows.append(row)
+        row = [f"{int(figure.rpartition('-')[2]):,}", f"{median(values[figure]['plain']) * 1e3:,.1f} ms"]
+        for name in names[1:]:
+            row.append(f"{median(ratios[figure][name]):.2f}" if name in ratios[figure] else "-")
+        off_by = reach(len(values[figure]["plain"]), scatter) - 1
+        rows.append([*row, f"±{off_by:.0%}" if off_by else "-"])
     return table(rows)
 
 
@@ -200,9 +220,8 @@ Written by `make bench` on {datetime.date.today()}, in {facts["seconds"] / 60:.1
 it began was {facts["load before"]:.2f}. {versions}.
 
 All contenders ask the same server on loopback for the same, in turns, in processes of their own. The first column
-has the plain SDK's own figure, each other one the ratio to it: the median of all rounds and, in brackets, the
-quartiles. Of calls and streams per second more is better, of everything else less.
-The brackets are of this one run; on a machine that is shared with others, the next can be further away than they say.
+has the plain SDK's own figure, each other one the ratio to it: the median of all rounds and, in brackets, between
+what another run's is expected, 19 times in 20. Of calls and streams per second more is better, of everything else less.
 
 {figures(main, ratios)}
 
@@ -216,20 +235,21 @@ Ours to the plain SDK with its default backend.
 
 Of the two backends, our better one.
 
-{ahead(values)}
+{ahead(ratios)}
 
 {AHEAD}
 
 ## Growth
 
-Milliseconds of a whole call. The model list of the plain SDK has the same models in OpenAI's format, and checks nothing.
-Steps that would have taken a contender long are left out.
+A whole call, as above; the last column says how far another run's ratios are expected to be. The model list of the
+plain SDK has the same models in OpenAI's format, and checks nothing. Steps that would have taken a contender long are
+left out.
 
-{growth(values, "models", "models in the list")}
+{growth(values, ratios, "models", "models in the list")}
 
-{growth(values, "chunks", "chunks")}
+{growth(values, ratios, "chunks", "chunks")}
 
-{growth(values, "bytes", "bytes of answer")}
+{growth(values, ratios, "bytes", "bytes of answer")}
 """
     if batches:
         text += f"\n## Batches\n\n{batches.strip()}\n"
