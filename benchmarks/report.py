@@ -100,7 +100,7 @@ def noise(rounds: Iterable[list[float]]) -> float:
     if not freedom:
         return 0.0
     squares = sum(variance(values) * (len(values) - 1) for values in logs)
-    return sqrt(squares / freedom) * (1 + 1.21 / freedom)
+    return sqrt(squares / freedom) * (1 + 1.21 / freedom + 1.44 / freedom**2)
 
 
 def reach(rounds: int, scatter: float) -> float:
@@ -195,14 +195,14 @@ def ahead(ratios: Figures) -> str:
 def growth(values: Figures, ratios: Figures, kind: str, unit: str) -> str:
     sizes = [figure for figure in values if figure.startswith(f"{kind}-") and figure not in LABELS]
     names = [name for name in NAMES if any(name in values[figure] for figure in sizes)]
-    # Steps that are asked once have no noise of their own.
-    scatter = noise(ratios[figure][name] for figure in sizes for name in ratios[figure])
+    of_all = noise(ratios[figure][name] for figure in sizes for name in ratios[figure])
     rows = [[unit, *(NAMES[name] for name in names), "another run"]]
     for figure in sizes:
         row = [f"{int(figure.rpartition('-')[2]):,}", f"{median(values[figure]['plain']) * 1e3:,.1f} ms"]
         for name in names[1:]:
             row.append(f"{median(ratios[figure][name]):.2f}" if name in ratios[figure] else "-")
-        off_by = reach(len(values[figure]["plain"]), scatter) - 1
+        # Steps that are asked once have no noise of their own.
+        off_by = reach(len(values[figure]["plain"]), noise(ratios[figure].values()) or of_all) - 1
         rows.append([*row, f"±{off_by:.0%}" if off_by else "-"])
     return table(rows)
 
