@@ -22,10 +22,11 @@ from itertools import chain
 from pathlib import Path
 from statistics import median
 from typing import Any
-from urllib.request import Request, urlopen
+from urllib.request import ProxyHandler, build_opener
 
 from . import report
 from .contenders import CONTENDERS, IMPORTS, environment
+from .report import LIMITS, PEERS
 
 HERE = Path(__file__).parent
 PLACE = HERE.parent / ".bench"
@@ -38,8 +39,6 @@ REQUIREMENTS = {
     "groq": ["groq"],
 }
 CORE = ["plain", "ours", "plain-aiohttp", "ours-aiohttp"]
-LIMITS = ["httpx2", "aiohttp", "socket"]
-PEERS = ["litellm", "langchain", "langfuse", "portkey", "groq"]
 TIGHT = ["plain", "ours"]
 SYNC = [*TIGHT, *PEERS, "httpx2"]
 ASYNC = [*CORE, *PEERS, *LIMITS]
@@ -97,7 +96,8 @@ class Worker:
         stdout = self.process.stdout
         if not select.select([stdout], [], [], PATIENCE)[0]:
             self.process.kill()
-        answer = json.loads(stdout.readline() or '{"error": "no answer in time"}')
+            self.process.wait()
+        answer = json.loads(stdout.readline() or '{"error": "it ended, or gave no answer in time"}')
         if isinstance(answer, dict) and "error" in answer:
             print(f"  {self.process.args[2]}: {answer['error'][:200]}", flush=True)
             return None
@@ -144,7 +144,7 @@ class Bench:
                 self.ratios[figure][name].append(value / middle["plain"])
 
     def rounds(self) -> Iterator[str]:
-        """A round is one of everything, so that what changes on the machine in these minutes is in the spread.
+        """Rounds of what has a spread, so that what changes on the machine in these minutes is in it.
 
         The peers take long: they have the first and the last, and 1,000 at once in the first.
         """
@@ -152,14 +152,15 @@ class Bench:
         for number in range(last + 1):
             yield f"round {number + 1} of {last + 1}"
             peers = number in (0, last)
-            self.calls(ALL if peers else TIGHT)
+            order = -1 if number else 1
             # Processes differ by more than the calls of one do: those with the tightest bounds have many.
             for _ in range(0 if self.quick else 3):
                 self.calls(TIGHT)
                 self.calls(TIGHT[::-1])
-            self.throughput(ASYNC if peers else FAST, at_1000=FAST if number else ASYNC)
+            self.calls((ALL if peers else TIGHT)[::order])
+            self.throughput((ASYNC if peers else FAST)[::order], rare=PEERS if number else [])
             if peers:  # Of memory, two rounds differ by little.
-                self.memory(CORE if number else ASYNC)
+                self.memory((CORE if number else ASYNC)[::order])
 
     def calls(self, names: list[str]) -> None:
         """Import, construction and the first call, in fresh processes; then one call after another, in turns."""
@@ -180,18 +181,24 @@ class Bench:
                 for name in asked:
                     seen["call"][name].append(workers[name].ask("call", model=ANSWER, count=30))
                     streamed = workers[name].ask("stream", model="chunks-200", count=2) or {}
-                    for figure, value in streamed.items():
-                        seen[figure][name].append(value)
+                    for figure in ("first-chunk", "per-chunk"):
+                        seen[figure][name].append(streamed.get(figure))
         for figure, values in seen.items():
             self.keep(figure, values)
 
-    def throughput(self, names: list[str], at_1000: list[str]) -> None:
+    def throughput(self, names: list[str], rare: list[str]) -> None:
+        """With 16 and 100 requests under way, and 1,000 by all but the rare."""
         with self.workers(names) as workers:
             for kind, model in (("plain", ANSWER), ("streamed", "chunks-10")):
                 for concurrency in (16, 100, 1000):
-                    of = {"model": model, "concurrency": concurrency, "total": max(320, concurrency)}
-                    asked = at_1000 if concurrency == 1000 else names
-                    seen = {name: [workers[name].ask("throughput", **of)] for name in asked}
+                    of = {"model": model, "concurrency": concurrency}
+                    seen = {}
+                    for name in (name for name in names if concurrency < 1000 or name not in rare):
+                        # Those who are done in no time are given more to do.
+                        total = (
+                            1000 if concurrency == 1000 else 3200 if name in ("aiohttp", "socket") else 320
+                        )
+                        seen[name] = [workers[name].ask("throughput", **of, total=total)]
                     self.keep(f"{kind}-{concurrency}", seen)
 
     def memory(self, names: list[str]) -> None:
@@ -229,7 +236,7 @@ class Bench:
         )
         for path in paths:
             body = None if kind == "models" else json.dumps({"model": f"{kind}-{size}"}).encode()
-            with urlopen(Request(f"{self.origin}/api/ai/{path}", body)) as answer:
+            with build_opener(ProxyHandler({})).open(f"{self.origin}/api/ai/{path}", body) as answer:
                 answer.read()
 
 
@@ -261,7 +268,7 @@ def versions() -> dict[str, str]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="one round of each, for work on the benchmark")
+    parser.add_argument("--quick", action="store_true", help="one round of each; writes into .bench")
     chosen = parser.parse_args()
     began = time.monotonic()
     load = os.getloadavg()[0]
@@ -277,7 +284,7 @@ def main() -> None:
     raw = {"values": bench.values, "ratios": bench.ratios}
     (PLACE / "figures.json").write_text(json.dumps(raw), "utf-8")
     facts = {"load before": load, "seconds": time.monotonic() - began, "versions": versions()}
-    report.write(HERE, bench.values, bench.ratios, facts, batches)
+    report.write(PLACE if chosen.quick else HERE, bench.values, bench.ratios, facts, batches)
 
 
 if __name__ == "__main__":
