@@ -50,7 +50,7 @@ GROWTH = {
     "chunks": [10, 100, 1_000, 10_000, 100_000],
     "bytes": [1_000, 10_000, 100_000, 1_000_000, 10_000_000],
 }
-PATIENCE = 60
+PATIENCE = 30
 """Seconds after which a contender that does not answer has failed."""
 
 

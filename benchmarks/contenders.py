@@ -132,7 +132,7 @@ class Portkey(SDK):
         return AsyncPortkey(base_url=os.environ["BENCHMARK_BASE_URL"])
 
     async def close(self, client: Any) -> None:
-        pass
+        await client.openai_client.close()
 
 
 class Groq(SDK):
