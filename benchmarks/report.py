@@ -221,11 +221,11 @@ Written by `make bench` on {datetime.date.today()}, in {facts["seconds"] / 60:.1
 it began was {facts["load before"]:.2f}. {versions}.
 
 All contenders ask the same server on loopback for the same, in turns, in processes of their own. The first column
-has the plain SDK's own figure, each other one the ratio to it. It is the median of up to 21 sets of processes of ours,
-of one or two of the peers. In brackets is between what another run's is expected, some 19 times in 20 as far as the
-rounds of this one tell: their scatter is that of all in the row, the bare libraries apart. Of calls and streams per
-second more is better, of everything else less; their connections are made in that time, too, and at 1,000 at once each
-serves one request.
+has the plain SDK's own figure, each other one the median ratio to it: of ours in 21 sets of processes, or 3 where there
+are many at once, of the peers in two, or one at 1,000 at once and of memory. In brackets is between what another run's is
+expected, some 19 times in 20 as far as the rounds of this one tell: their scatter is that of all in the row, the bare
+libraries apart. Of calls and streams per second more is better, of everything else less; their connections are made in
+that time, too, and at 1,000 at once each serves one request.
 
 Switched off is what would report to others (the tracing of langfuse and langchain); litellm, groq and the bare
 libraries are given the connection limits of OpenAI's SDK.
