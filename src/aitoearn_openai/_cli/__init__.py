@@ -14,6 +14,7 @@ from .check import check
 from .demo import demo
 from .environment import env, run
 from .models import models
+from .relay import serve_relay
 from .sandbox import serve_sandbox
 
 app = typer.Typer(pretty_exceptions_enable=False, invoke_without_command=True)
@@ -45,6 +46,7 @@ for _name, _function, _example in (
     ("check", check, "check --site ai"),
     ("run", run, "run -- python your_program.py"),
     ("env", env, 'env --shell bash, as in eval "$(aitoearn-openai env)"'),
+    ("relay", serve_relay, "relay --port 8379"),
     ("sandbox", serve_sandbox, "sandbox --port 8378"),
     ("demo", demo, "demo"),
 ):

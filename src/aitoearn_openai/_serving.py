@@ -1,0 +1,83 @@
+"""An ASGI application on a port of this machine, in a thread beside the caller's code or in a process of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import socket
+import threading
+from collections.abc import Iterator
+from contextvars import ContextVar
+from typing import Any
+
+import uvicorn
+
+_quiet = ContextVar("quiet", default=False)
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A socket that queues connections from now on, so that nobody has to wait for the server to start.
+
+    Raises:
+        OSError: if the port cannot be had; the message names it.
+    """
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        listener = socket.create_server((host, port), family=family, backlog=2048)
+    except OSError as error:
+        raise OSError(error.errno, f"cannot listen on port {port} of {host}: is it in use?") from error
+    # Its connections inherit this; asyncio does not set it on them, and each answer would wait 40 ms for an ACK.
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return listener
+
+
+def make_server(app: Any, keep_alive: int) -> uvicorn.Server:
+    """The server of an application, which closes connections that were idle for `keep_alive` seconds."""
+    return uvicorn.Server(
+        uvicorn.Config(
+            app,
+            ws="none",
+            lifespan="on",
+            log_config=None,
+            access_log=False,
+            proxy_headers=False,
+            server_header=False,
+            timeout_keep_alive=keep_alive,
+            timeout_graceful_shutdown=1,
+        )
+    )
+
+
+@contextlib.contextmanager
+def in_thread(app: Any, listener: socket.socket, name: str, keep_alive: int) -> Iterator[None]:
+    """Serve in a background thread for as long as the `with` block lasts."""
+    server = make_server(app, keep_alive)
+    thread = threading.Thread(
+        target=lambda: asyncio.run(until_stopped(server, listener)), name=name, daemon=True
+    )
+    thread.start()
+    try:
+        yield
+    finally:
+        server.should_exit = True
+        thread.join()
+
+
+async def until_stopped(server: uvicorn.Server, listener: socket.socket) -> None:
+    """Serve until `server.should_exit` is set, without a word in the logs of the process."""
+    loggers = [logging.getLogger(name) for name in ("uvicorn.error", "asyncio")]
+    _quiet.set(True)
+    # The loggers belong to the whole process, which may run another server: only these records are dropped.
+    for logger in loggers:
+        logger.addFilter(_is_loud)
+    try:
+        await server.serve(sockets=[listener])
+    finally:
+        # uvicorn waits for clients that do not read, then leaves their connections open.
+        for connection in list(server.server_state.connections):
+            connection.transport.abort()
+
+
+def _is_loud(record: logging.LogRecord) -> bool:
+    return not _quiet.get()
