@@ -18,7 +18,7 @@ from .._models import ChatModel
 from .._settings import API_PATH, SANDBOX_KEY
 from . import _replies, _request
 from ._catalogue import ENTRIES, MODELS
-from ._failures import FAILURES, PAGE, SLOW, SLOW_SECONDS, STREAM_FAILURES, NotTheService, Refused, act
+from ._failures import FAILURES, PAGE, SLOW, SLOW_SECONDS, STREAM_FAILURES, NotTheService, Refused, Tries, act
 from ._upstream import Engine
 
 _ENTRIES = _replies.dumps(ENTRIES)
@@ -62,6 +62,7 @@ def app(upstream: str | None = None, upstream_key: str | None = None) -> Starlet
     )
     application.router.redirect_slashes = False
     application.state.engine = engine
+    application.state.tries = Tries()
     return application
 
 
@@ -87,7 +88,7 @@ class _Stream:
 
 
 async def _models(request: Request) -> Response:
-    _check_keys(request, bearer_needed=False)
+    _check_keys(request, b"", bearer_needed=False)
     request_id = _request_id(request)
     engine: Engine | None = request.app.state.engine
     entries = _replies.dumps(await engine.models()) if engine else _ENTRIES
@@ -97,10 +98,10 @@ async def _models(request: Request) -> Response:
 
 async def _chat(request: Request) -> Response | _Stream:
     raw = await request.body()
-    _check_keys(request, bearer_needed=True)
+    _check_keys(request, raw, bearer_needed=True)
     body = _request.parse(raw)
     name = _request.model_name(body)
-    model = await _model(name, request)
+    model = await _model(name, request, raw)
     question = _request.question(body, raw)
     if isinstance(model, Engine):
         return await _answer_of(model, request, raw)
@@ -120,27 +121,27 @@ async def _chat(request: Request) -> Response | _Stream:
 
 async def _images(request: Request) -> Response:
     raw = await request.body()
-    _check_keys(request, bearer_needed=True)
+    _check_keys(request, raw, bearer_needed=True)
     kind = request.headers.get("content-type", "")
     body = _request.parse_form(raw, kind) if kind.lower().startswith("multipart/") else _request.parse(raw)
-    model = await _model(_request.model_name(body), request)
+    model = await _model(_request.model_name(body), request, raw)
     if isinstance(model, Engine):
         return await _answer_of(model, request, raw)
     return _reply(_request_id(request), _replies.pictures(_request.picture_count(body)))
 
 
-def _check_keys(request: Request, *, bearer_needed: bool) -> None:
+def _check_keys(request: Request, raw: bytes, *, bearer_needed: bool) -> None:
     """Refuse a wrong key: chat and images go by the bearer, the model list by `X-Api-Key` if there is one."""
     scheme, _, bearer = request.headers.get("authorization", "").partition(" ")
     header = request.headers.get("x-api-key", SANDBOX_KEY)
-    bearer_good = _is_good(bearer.strip() if scheme.lower() == "bearer" else "", request)
-    header_good = _is_good(header, request)
+    bearer_good = _is_good(bearer.strip() if scheme.lower() == "bearer" else "", request, raw)
+    header_good = _is_good(header, request, raw)
     if not (bearer_good if bearer_needed else header_good):
         raise Refused(401, "Unauthorized")
 
 
-def _is_good(key: str, request: Request) -> bool:
-    return act(key, first_try=_is_first_try(request)) or key == SANDBOX_KEY
+def _is_good(key: str, request: Request, raw: bytes) -> bool:
+    return act(key, lambda: _is_first_try(request, raw)) or key == SANDBOX_KEY
 
 
 async def _answer_of(engine: Engine, request: Request, raw: bytes) -> Response:
@@ -155,9 +156,9 @@ async def _answer_of(engine: Engine, request: Request, raw: bytes) -> Response:
     )
 
 
-async def _model(name: str, request: Request) -> ChatModel | Engine:
+async def _model(name: str, request: Request, raw: bytes) -> ChatModel | Engine:
     """What answers for the model of that name: the sandbox, or the engine behind it."""
-    acted = act(name, first_try=_is_first_try(request))
+    acted = act(name, lambda: _is_first_try(request, raw))
     if name == SLOW:
         await asyncio.sleep(SLOW_SECONDS)
     if acted or name in FAILURES:
@@ -168,8 +169,11 @@ async def _model(name: str, request: Request) -> ChatModel | Engine:
     return engine or MODELS[name]
 
 
-def _is_first_try(request: Request) -> bool:
-    return request.headers.get("x-stainless-retry-count", "0") == "0"
+def _is_first_try(request: Request, raw: bytes) -> bool:
+    headers = request.headers
+    same = (request.url.path, headers.get("authorization"), headers.get("x-api-key"), raw)
+    tries: Tries = request.app.state.tries
+    return tries.is_first(same, headers.get("x-stainless-retry-count", ""))
 
 
 def _request_id(request: Request) -> str:
