@@ -8,12 +8,9 @@ import logging
 import socket
 import threading
 from collections.abc import Iterator
-from contextvars import ContextVar
 from typing import Any
 
 import uvicorn
-
-_quiet = ContextVar("quiet", default=False)
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -40,7 +37,6 @@ def make_server(app: Any, keep_alive: int) -> uvicorn.Server:
             ws="none",
             lifespan="on",
             log_config=None,
-            access_log=False,
             proxy_headers=False,
             server_header=False,
             timeout_keep_alive=keep_alive,
@@ -66,18 +62,28 @@ def in_thread(app: Any, listener: socket.socket, name: str, keep_alive: int) -> 
 
 async def until_stopped(server: uvicorn.Server, listener: socket.socket) -> None:
     """Serve until `server.should_exit` is set, without a word in the logs of the process."""
-    loggers = [logging.getLogger(name) for name in ("uvicorn.error", "asyncio")]
-    _quiet.set(True)
-    # The loggers belong to the whole process, which may run another server: only these records are dropped.
+    with _no_records():
+        try:
+            await server.serve(sockets=[listener])
+        finally:
+            # uvicorn waits for clients that do not read, then leaves their connections open.
+            for connection in list(server.server_state.connections):
+                connection.transport.abort()
+
+
+@contextlib.contextmanager
+def _no_records() -> Iterator[None]:
+    """Drop what this thread logs; the loggers belong to the process, which may run another server."""
+    loggers = [logging.getLogger(name) for name in ("uvicorn.error", "uvicorn.access", "asyncio")]
+    servers = threading.get_ident()
+
+    def is_of_others(_: logging.LogRecord) -> bool:
+        return threading.get_ident() != servers
+
     for logger in loggers:
-        logger.addFilter(_is_loud)
+        logger.addFilter(is_of_others)
     try:
-        await server.serve(sockets=[listener])
+        yield
     finally:
-        # uvicorn waits for clients that do not read, then leaves their connections open.
-        for connection in list(server.server_state.connections):
-            connection.transport.abort()
-
-
-def _is_loud(record: logging.LogRecord) -> bool:
-    return not _quiet.get()
+        for logger in loggers:
+            logger.removeFilter(is_of_others)

@@ -128,7 +128,9 @@ async def _body(request: Request) -> bytes:
 
 
 async def _on_no_route(request: Request, error: Any) -> Response:
-    message = f"AiToEarn has no {request.method} {request.url.path}; it has POST {', '.join(_ENDPOINTS)}."
+    message = (
+        f"AiToEarn has no {request.method} {request.url.path or '/'}; it has POST {', '.join(_ENDPOINTS)}."
+    )
     if request.url.path.startswith("/responses"):
         message = "AiToEarn has no Responses API: set the program to use chat completions."
     return error_response(error.status_code, message, "unknown_url")

@@ -11,6 +11,7 @@ from .._errors import Failure, failure_in
 
 _LINE_END = re.compile(rb"\r\n|\n|\r")
 _EVENT_END = re.compile(rb"(?:\r\n|\n|\r(?!\n))(?:\r\n|\n|\r)")
+_OF_A_CHUNK = {"choices", "id", "object", "usage", "cost", "b64_json"}
 _NOT_JSON = object()
 
 
@@ -49,14 +50,20 @@ class Events:
     def _failure_in(self, event: bytes) -> Failure | None:
         name, data = _parse(event)
         if not data:
-            return None
+            return _broken("The stream broke.") if name == b"error" else None
         body = loads(data)
         if name == b"error" and not (isinstance(body, dict) and ("error" in body or "code" in body)):
             body = {"error": body if isinstance(body, dict) else {"message": data.decode(errors="replace")}}
-        self._empty &= body in ({}, {"type": "ping"})
-        if data == b"[DONE]" or (isinstance(body, dict) and body.get("choices") is None) or has_choices(body):
-            return failure_in(body)
-        return failure_in(body) or _broken(f"The stream broke: {data[:200].decode(errors='replace')}")
+        is_done = data == b"[DONE]"
+        is_whole = isinstance(body, dict) and (body.get("choices") is None or has_choices(body))
+        self._empty &= not (is_done or (is_whole and not _OF_A_CHUNK.isdisjoint(body)))
+        if failure := failure_in(body):
+            return failure
+        return (
+            None
+            if is_done or is_whole
+            else _broken(f"The stream broke: {data[:200].decode(errors='replace')}")
+        )
 
 
 def has_choices(body: Any) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import codecs
 import contextlib
 import json
 import re
@@ -24,7 +25,7 @@ from ._events import Events, has_choices, loads
 _SENT_ON = {b"accept", b"accept-language", b"content-type", b"user-agent", b"x-request-id"}
 _SENT_BACK = re.compile(r"retry-after(-ms)?|x-request-id|x-should-retry|x-ratelimit-.*")
 _STREAM_WANTED = re.compile(rb'"stream"\s*:\s*true')
-_BLANK = b"\xef\xbb\xbf \t\r\n"  # The first three are a byte order mark.
+_BLANK = codecs.BOM_UTF8 + b" \t\r\n"
 
 
 class Failed(Exception):
@@ -227,6 +228,7 @@ class Answer:
         encoded = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
         await send({"type": "http.response.start", "status": answer.status_code, "headers": encoded})
         events = Events()
+        piece = piece.removeprefix(codecs.BOM_UTF8)  # The SDK takes it for a part of the first line.
         try:
             with self._service.reached():
                 while piece and not events.failure:
