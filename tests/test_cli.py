@@ -42,13 +42,13 @@ def run(
 class Terminal:
     """The command on a terminal of 80 columns, and the person who looks at it and types."""
 
-    def __init__(self, *arguments: str, **environment: str) -> None:
+    def __init__(self, *arguments: str, command: list[str] = COMMAND, **environment: str) -> None:
         fcntl, pty, termios = (pytest.importorskip(name) for name in ("fcntl", "pty", "termios"))
         self.shown = ""
         self._seen = 0
         self._person, terminal = pty.openpty()
         self.process = subprocess.Popen(
-            [*COMMAND, *arguments],
+            [*command, *arguments],
             stdin=terminal,
             stdout=terminal,
             stderr=terminal,
@@ -210,11 +210,13 @@ def test_without_a_command_the_help_is_shown() -> None:
 
     assert (told.returncode, told.stderr) == (0, "")
     assert re.findall(r"^. ([a-z]+)  ", told.stdout, re.MULTILINE) == [
-        "models", "chat", "batch", "check", "run", "env", "sandbox", "demo"
+        "models", "chat", "batch", "check", "run", "env", "relay", "sandbox", "demo"
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize("command", ["models", "chat", "batch", "check", "run", "env", "sandbox", "demo"])
+@pytest.mark.parametrize(
+    "command", ["models", "chat", "batch", "check", "run", "env", "relay", "sandbox", "demo"]
+)
 def test_the_help_of_each_command_has_an_example(command: str) -> None:
     """To copy, and at 80 columns nothing of the help is cut off."""
     shown = run(command, "--help", COLUMNS="80").stdout
