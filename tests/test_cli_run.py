@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from aitoearn_openai.relay import _detached
 from test_cli import COMMAND, KEY, Terminal, run, sandboxed  # noqa: F401 - a fixture
 
 OPENAI_PROGRAM = """
@@ -145,6 +146,15 @@ def no_relay_left() -> Iterator[set[str]]:
     assert wait_for(lambda: not relays() - before), "a relay goes on"
 
 
+@pytest.mark.usefixtures("no_relay_left")
+def test_a_relay_ends_when_whoever_starts_it_is_gone() -> None:
+    """Before it got its settings."""
+    to_read, to_write = os.pipe()
+    os.close(to_write)
+
+    _detached.main(-1, to_read, -1, -1)
+
+
 @pytest.mark.usefixtures("sandboxed", "no_relay_left")
 def test_a_program_has_no_children_but_its_own() -> None:
     """One that waits for all of them is not held up."""
@@ -201,8 +211,9 @@ def test_ctrl_c_is_the_programs(handled: bool) -> None:
     """It may catch it and ask on; without that it dies by the signal."""
     program = f"""
 import signal
-print("ready", flush=True)
-try: signal.pause()
+try:
+    print("ready", flush=True)
+    signal.pause()
 except KeyboardInterrupt: pass
 {OPENAI_PROGRAM}
 """
@@ -262,12 +273,13 @@ def test_a_program_gets_signals_and_gives_its_exit_code(options: list[str]) -> N
 def test_a_program_that_cannot_run_is_told_with_the_shells_codes(tmp_path: Path) -> None:
     """127 for one that is not there, 126 for one that may not run."""
     (tmp_path / "notes").write_text("words")
-    missing, plain = run("run", "--", "no-such-program"), run("run", "--", str(tmp_path / "notes"))
+    missing, plain = run("run", "--direct", "no-such-program"), run("run", "--", str(tmp_path / "notes"))
 
     assert (missing.returncode, plain.returncode) == (127, 126)
     assert "is it installed?" in str(missing.stderr)
     assert "is it installed?" not in str(plain.stderr)
     assert missing.stderr.startswith("aitoearn-openai: cannot run 'no-such-program': ")
+    assert run("run", "no-such-program", no_proxy="*").returncode == 127
     assert run("run").returncode == 2
 
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import gzip
 import http.client
+import importlib
 import json
 import logging
 import socket
+import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -241,8 +243,10 @@ def test_the_model_list_fails_in_the_same_form(server: ScriptedServer, before: r
         (Reply("out of\norder", 503, content_type="text/plain"), 503, "out of order"),
         (Reply("<html>", 502, content_type="text/html"), 502, "where JSON was due"),
         (Reply("", 999), 502, "HTTP 999"),
-        (Reply("[]"), 502, "where JSON was due"),
-        (Reply({"choices": [None]}), 502, "where JSON was due"),
+        (Reply("[]"), 502, "where JSON with 'choices' was due: []"),
+        (Reply({"choices": [None]}), 502, "where JSON with 'choices' was due"),
+        (Reply({"success": False, "message": "no luck"}), 502, "no luck"),
+        (Reply({"success": False, "message": f"not with {KEY}"}), 502, "not with **********"),
     ],
 )
 def test_other_failures_keep_their_status_and_words(
@@ -338,9 +342,13 @@ FAILURES = [
     (b'data: {"code": 12001, "message": "it broke"}', "it broke"),
     (b'{"code": 12001, "message": "it broke"}', "it broke"),
     (b'data: {"error": {"message": "it broke"}}', "it broke"),
-    (b"data: {oops", "The stream broke: {oops"),
-    (b"data: null", "The stream broke: null"),
-    (b'data: {"choices": [null]}', "The stream broke: "),
+    (b"event: error", "The server sent an error event without a message."),
+    (b'data: {"success": false, "message": "it broke"}', "it broke"),
+    (b'data: {"error": "it broke"}', "it broke"),
+    (b'data: {"choices": [{"finish_reason": "error", "error": {"message": "it broke"}}]}', "it broke"),
+    (b"data: {oops", "{oops"),
+    (b"data: 7", "7"),
+    (b'data: {"choices": [null]}', "The stream sent something else than a chunk: "),
 ]
 
 
@@ -350,7 +358,7 @@ def test_events_pass_unchanged_however_they_are_cut(end: str, mark: bytes) -> No
     """At every byte, with each kind of line end, with a byte order mark and without."""
     text = mark + b"".join(event.replace(b"\n", end.encode()) + 2 * end.encode() for event in EVENTS)
     for at in range(len(text)):
-        events = Events()
+        events = Events(is_chat=True)
         assert events.feed(text[:at]) + events.feed(text[at:]) + events.end() == text
         assert events.failure is None
 
@@ -365,7 +373,7 @@ def test_a_failure_is_found_however_the_stream_is_cut(
     good = (EVENTS[1] + b"\n\n").replace(b"\n", end)
     text = good + event.replace(b"\n", end) + end * 2 * ended
     for size in (1, 7, len(text)):
-        events, passed = Events(), b""
+        events, passed = Events(is_chat=True), b""
         for start in range(0, len(text), size):
             if not events.failure:
                 passed += events.feed(text[start : start + size])
@@ -380,7 +388,7 @@ def test_a_failure_is_found_however_the_stream_is_cut(
 @hypothesis_settings(max_examples=200)
 def test_no_bytes_make_the_reading_of_events_fail(pieces: list[bytes]) -> None:
     """They pass, or they are a failure."""
-    events, passed = Events(), b""
+    events, passed = Events(is_chat=True), b""
     for piece in pieces:
         passed += events.feed(piece)
         if events.failure:
@@ -392,7 +400,14 @@ def test_no_bytes_make_the_reading_of_events_fail(pieces: list[bytes]) -> None:
 
 def test_a_stream_without_an_event_is_a_failure(server: ScriptedServer, before: relay.Relay) -> None:
     """Keep-alives are none."""
-    for text in (": ping\n\n", "data: {}\n\n", 'data: {"type": "ping"}\n\n', "retry: 5"):
+    for text in (
+        ": ping\n\n",
+        "data: {}\n\n",
+        'data: {"type": "ping"}\n\n',
+        "retry: 5",
+        "data: null\n\n",
+        "data: [DONE]\n\n",
+    ):
         server.answer(Reply(text, content_type=SSE))
         with pytest.raises(openai.APIError, match="ended before its first event"):
             ask(before, stream("m"))
@@ -411,6 +426,15 @@ def test_a_stream_arrives_piece_by_piece() -> None:
             chunks.close()
 
 
+def test_blank_lines_may_come_first(server: ScriptedServer, before: relay.Relay) -> None:
+    """Also in pieces of their own, and with a byte order mark, which the SDK takes for a part of the first chunk."""
+    for text in (b"\n\n" + CHUNKS[0], b"\xef\xbb\xbf" + CHUNKS[0]):
+        parts = b"".join(b"%x\r\n%b\r\n" % (len(part), part) for part in (text[:2], text[2:]))
+        headers = {"Transfer-Encoding": "chunked"}
+        server.answer(Reply(parts + b"0\r\n\r\n", headers=headers, content_type=SSE))
+        assert [chunk.choices[0].delta.content for chunk in ask(before, stream("m"))] == ["你好"]
+
+
 def test_a_stream_may_be_announced_as_anything(server: ScriptedServer, before: relay.Relay) -> None:
     """And an answer too: both get their right type."""
     text = b"".join([*CHUNKS, DONE])
@@ -424,7 +448,7 @@ def test_a_stream_may_be_announced_as_anything(server: ScriptedServer, before: r
 def test_the_other_kind_of_answer_is_a_failure(server: ScriptedServer, before: relay.Relay) -> None:
     """A stream for an answer, an answer for a stream: programs take either for an empty answer."""
     server.answer(Reply(b"".join(CHUNKS), content_type=SSE))
-    with pytest.raises(openai.InternalServerError, match="where JSON was due"):
+    with pytest.raises(openai.InternalServerError, match="where JSON with 'choices' was due"):
         ask(before, complete("m"))
     server.answer(COMPLETION)
     with pytest.raises(openai.InternalServerError, match="where an event stream was due"):
@@ -570,6 +594,16 @@ def test_bodies_of_50_mb_pass_and_larger_ones_do_not(server: ScriptedServer, bef
 # --- settings
 
 
+@pytest.mark.parametrize("missing", ["starlette", "uvicorn"])
+def test_without_its_extra_the_relay_says_what_to_install(
+    missing: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A base install has the package but not its libraries."""
+    monkeypatch.setitem(sys.modules, missing, None)
+    with pytest.raises(ImportError, match=r"install `aitoearn-openai\[relay\]`"):
+        importlib.reload(relay)
+
+
 def test_without_a_key_there_is_no_relay() -> None:
     """It says what to do."""
     with pytest.raises(openai.OpenAIError, match="There is no AiToEarn key"), relay.serve():
@@ -599,17 +633,14 @@ def test_the_other_backend_is_used(here: relay.Relay, site: sandbox.Sandbox) -> 
             ask(other, stream("fail-stream-cut"))
 
 
-def test_a_setting_with_which_nothing_can_be_asked_is_told(
-    site: sandbox.Sandbox, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_setting_with_which_nothing_can_be_asked_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     """To each program that asks."""
-    monkeypatch.delattr(openai, "DefaultAioHttpClient", raising=False)
-    settings = Settings(site="sandbox", base_url=site.base_url, http_backend="aiohttp")
-    with (
-        relay.serve(settings=settings) as here,
-        pytest.raises(openai.InternalServerError, match="AITOEARN_HTTP_BACKEND=aiohttp needs more"),
-    ):
-        ask(here, complete("m"))
+    monkeypatch.setenv("ALL_PROXY", "socks://127.0.0.1:1")
+    with relay.serve(settings=Settings(base_url="http://service.invalid", api_key=KEY)) as here:
+        for path, body in (("/v1/models", None), (CHAT, BODY)):
+            status, error = error_of(send(here.base_url, path, body, here.api_key))
+            assert status == 500
+            assert "ALL_PROXY names a proxy of the kind socks://" in error["message"]
 
 
 def test_the_service_is_asked_through_the_proxy_of_the_environment(

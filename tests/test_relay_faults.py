@@ -21,7 +21,9 @@ PASSED_ON = {"an empty body for an event", "white space for an event"}
 
 LEFT_OUT = {
     ("307 to another origin, which answers", "list"),  # The list is asked for at the origin of the key alone.
-    ("choices that are null", "stream"),  # Passes as it came, like any chunk without choices.
+    # Pass as they came, like any chunk without choices or with an error of nothing.
+    ("choices that are null", "stream"),
+    ("an empty error inside a stream", "stream"),
 }
 RUNS = [
     (row, mode)

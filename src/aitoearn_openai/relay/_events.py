@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import codecs
-import json
 import re
-from typing import Any
 
-from .._errors import Failure, failure_in
+from openai.types.chat import ChatCompletionChunk
+
+from .._errors import Failure, failure_in, is_refusal
+from .._sdk.errors import QUOTE
+from .._sdk.response import decode_json
 
 _LINE_END = re.compile(rb"\r\n|\n|\r")
 _EVENT_END = re.compile(rb"(?:\r\n|\n|\r(?!\n))(?:\r\n|\n|\r)")
-_OF_A_CHUNK = {"choices", "id", "object", "usage", "cost", "b64_json"}
-_NOT_JSON = object()
+_CHUNK_FIELDS = ChatCompletionChunk.model_fields.keys() | {"cost"}
+_EMPTY = "The stream ended before its first event."
 
 
 class Events:
@@ -21,7 +23,8 @@ class Events:
     failure: Failure | None = None
     """The failure that ends the stream, once it is there."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, is_chat: bool) -> None:
+        self._is_chat = is_chat
         self._rest = bytearray()
         self._empty = True
 
@@ -44,44 +47,40 @@ class Events:
         rest = bytes(self._rest)
         self.failure = self._failure_in(rest)
         if self._empty and not self.failure:
-            self.failure = _broken("The stream ended before its first event.")
+            self.failure = _broken(_EMPTY)
         return b"" if self.failure else rest
 
     def _failure_in(self, event: bytes) -> Failure | None:
         name, data = _parse(event)
-        if not data:
-            return _broken("The stream broke.") if name == b"error" else None
-        body = loads(data)
-        if name == b"error" and not (isinstance(body, dict) and ("error" in body or "code" in body)):
-            body = {"error": body if isinstance(body, dict) else {"message": data.decode(errors="replace")}}
-        is_done = data == b"[DONE]"
-        is_whole = isinstance(body, dict) and (body.get("choices") is None or has_choices(body))
-        self._empty &= not (is_done or (is_whole and not _OF_A_CHUNK.isdisjoint(body)))
+        text = data[:QUOTE].decode(errors="replace")
+        if data == b"[DONE]":
+            return _broken(_EMPTY) if self._empty else None
+        body = decode_json(data)
+        if body is None or not (data or name == b"error"):
+            return None
+        if not isinstance(body, dict):
+            return _broken(text or "The server sent an error event without a message.")
+        error, choices = body.get("error"), body.get("choices")
         if failure := failure_in(body):
             return failure
-        return (
-            None
-            if is_done or is_whole
-            else _broken(f"The stream broke: {data[:200].decode(errors='replace')}")
-        )
+        if error or name == b"error" or (self._is_chat and not choices and is_refusal(body)):
+            words = error or body
+            message = words.get("message") if isinstance(words, dict) else words
+            return _broken(message if message and isinstance(message, str) else text)
+        if choices and not are_objects(choices):
+            return _broken(f"The stream sent something else than a chunk: {text}")
+        if any(body.get(field) is not None for field in (_CHUNK_FIELDS if self._is_chat else body)):
+            self._empty = False
+        return None
 
 
-def has_choices(body: Any) -> bool:
-    """Whether this has the choices of a completion: a list of objects."""
-    choices = body.get("choices") if isinstance(body, dict) else None
-    return isinstance(choices, list) and all(isinstance(choice, dict) for choice in choices)
-
-
-def loads(text: bytes) -> Any:
-    """The decoded JSON, or an object that is no JSON value."""
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
-        return _NOT_JSON
+def are_objects(value: object) -> bool:
+    """Whether this is a list of objects, as the choices of a completion are."""
+    return isinstance(value, list) and all(isinstance(each, dict) for each in value)
 
 
 def _broken(message: str) -> Failure:
-    return Failure(None, 502, message, enveloped=False)  # type: ignore[arg-type]
+    return Failure(None, 502, message, enveloped=False)
 
 
 def _parse(event: bytes) -> tuple[bytes, bytes]:

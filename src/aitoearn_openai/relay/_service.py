@@ -18,13 +18,15 @@ from starlette.types import Receive, Scope, Send
 
 from .._errors import Failure, failure_in
 from .._models import ChatModel, named
-from .._sdk import MODEL_LIST_PATH, _transport_errors, make_pool
+from .._resource import MODEL_LIST_PATH
+from .._sdk import API_KEY_HEADER, make_pool
+from .._sdk.errors import QUOTE, transport_errors
+from .._sdk.response import decode_json
 from .._settings import SANDBOX_KEY, Settings, site_hint
-from ._events import Events, has_choices, loads
+from ._events import Events, are_objects
 
 _SENT_ON = {b"accept", b"accept-language", b"content-type", b"user-agent", b"x-request-id"}
 _SENT_BACK = re.compile(r"retry-after(-ms)?|x-request-id|x-should-retry|x-ratelimit-.*")
-_STREAM_WANTED = re.compile(rb'"stream"\s*:\s*true')
 _BLANK = codecs.BOM_UTF8 + b" \t\r\n"
 
 
@@ -67,12 +69,12 @@ class Service:
             Failed: there is no list.
         """
         # Redirects are not followed: the second header with the key would go along to any origin.
-        async with self.ask("GET", MODEL_LIST_PATH, headers, {"x-api-key": self._key}, False) as answer:
+        async with self.ask("GET", MODEL_LIST_PATH, headers, {API_KEY_HEADER: self._key}, False) as answer:
             content = await answer.aread()
         body = self.checked(answer, content)
         entries = named(body.get("data")) if isinstance(body, dict) else None
         if not isinstance(entries, list):
-            raise self.unexpected(answer, "a model list")
+            raise self.unexpected(answer, content, "a model list")
         return [ChatModel.model_validate(entry) for entry in entries]
 
     @contextlib.asynccontextmanager
@@ -92,7 +94,11 @@ class Service:
         """
         with self.reached():
             if self._pool is None:
-                self._pool = make_pool(is_async=True, backend=self._settings.http_backend)
+                self._pool = make_pool(
+                    is_async=True,
+                    backend=self._settings.http_backend,
+                    use_proxies=not self._settings.is_local_sandbox,
+                )
                 self._pool.timeout = self._settings.timeout or self._pool.timeout
             request = self._pool.build_request(
                 method,
@@ -114,7 +120,7 @@ class Service:
             yield
         except openai.OpenAIError as error:  # A setting with which there can be no connection.
             raise Failed(500, str(error)) from None
-        except _transport_errors() as error:
+        except transport_errors() as error:
             kind = type(error).__name__
             status = 504 if "Timeout" in kind else 502
             message = f"The connection to {self._origin} failed: {str(error) or kind}."
@@ -126,7 +132,7 @@ class Service:
         Raises:
             Failed: it reports one, with its status or with HTTP 200.
         """
-        body = loads(content)
+        body = decode_json(content)
         failure = failure_in(body)
         if answer.is_success and not failure:
             return body
@@ -139,10 +145,10 @@ class Service:
             if failure.request_id and failure.request_id.isprintable() and failure.request_id.isascii():
                 headers.setdefault("x-request-id", failure.request_id)
             raise Failed(status, *self.words(failure, status), headers)
-        if content.lstrip(_BLANK).startswith(b"<") or not content:
-            raise self.unexpected(answer, "JSON", status)
-        message = " ".join(content[:300].decode(errors="replace").split())
-        raise Failed(status, *self.words(Failure("", status, message, enveloped=False), status), headers)
+        message = _quote(content)
+        if not message:
+            raise self.unexpected(answer, content, "JSON", status)
+        raise Failed(status, *self.words(Failure(None, status, message, enveloped=False), status), headers)
 
     def words(self, failure: Failure, status: int) -> tuple[str, object]:
         """The message and the code of a failure as the program may see them: without the key."""
@@ -151,16 +157,22 @@ class Service:
             message = message.replace(self._key, "**********")
         if status == 401:
             message = f"{message.removesuffix('.')}. {site_hint(self._origin)}"
-        return message, failure.code or None
+        return message, failure.code
 
-    def unexpected(self, answer: Any, due: str, status: int = 502) -> Failed:
+    def unexpected(self, answer: Any, content: bytes, due: str, status: int = 502) -> Failed:
         """The error for something that AiToEarn does not answer."""
-        kind = answer.headers.get("content-type", "no content type")
+        kind, quote = answer.headers.get("content-type", "no content type"), _quote(content)
         message = (
-            f"{self._origin}{answer.url.path} answered HTTP {answer.status_code} with {kind!r} where {due} was due. "
-            "Check the base URL: AiToEarn's ends in /api/ai."
+            f"{self._origin}{answer.url.path} answered HTTP {answer.status_code} with {kind!r} where {due} was due"
+            f"{f': {quote}' if quote else ''}. Check the base URL: AiToEarn's ends in /api/ai."
         )
-        return Failed(status, message)
+        return Failed(status, *self.words(Failure(None, status, message, enveloped=False), status))
+
+
+def _quote(content: bytes) -> str:
+    """The first words of a server; nothing of a page."""
+    text = " ".join(content[:QUOTE].decode(errors="replace").split())
+    return "" if text.startswith("<") else text
 
 
 def sent_back(answer: Any) -> dict[str, str]:
@@ -176,10 +188,10 @@ class Answer:
         self._path = path
         self._headers = headers
         self._body = body
+        self._is_chat = path == "/chat/completions"
         self._is_json = body.lstrip(_BLANK).startswith(b"{")
-        self._wants_stream = (
-            self._is_json and bool(_STREAM_WANTED.search(body)) and dict(loads(body)).get("stream") is True
-        )
+        asked = decode_json(body) if b'"stream"' in body else None
+        self._wants_stream = isinstance(asked, dict) and asked.get("stream") is True
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         answering = asyncio.ensure_future(self._send(scope, receive, send))
@@ -206,9 +218,11 @@ class Answer:
                 return
             content = start + b"".join([piece async for piece in pieces])
             body = self._service.checked(answer, content)
-            due = "an event stream" if self._wants_stream else "JSON"
-            if self._wants_stream or not self._is_due(body):
-                raise self._service.unexpected(answer, due)
+            field = "choices" if self._is_chat else "data"
+            if self._wants_stream:
+                raise self._service.unexpected(answer, content, "an event stream")
+            if not (isinstance(body, dict) and are_objects(body.get(field))):
+                raise self._service.unexpected(answer, content, f"JSON with {field!r}")
         await Response(content, answer.status_code, sent_back(answer), "application/json")(
             scope, receive, send
         )
@@ -220,14 +234,11 @@ class Answer:
         announced = "event-stream" in answer.headers.get("content-type", "")
         return self._wants_stream or (announced and not self._is_json)
 
-    def _is_due(self, body: Any) -> bool:
-        return has_choices(body) if self._path.startswith("/chat") else isinstance(body, dict)
-
     async def _send_stream(self, send: Send, answer: Any, piece: bytes, pieces: AsyncIterator[bytes]) -> None:
         headers = {"content-type": "text/event-stream; charset=utf-8", **sent_back(answer)}
         encoded = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
         await send({"type": "http.response.start", "status": answer.status_code, "headers": encoded})
-        events = Events()
+        events = Events(is_chat=self._is_chat)
         piece = piece.removeprefix(codecs.BOM_UTF8)  # The SDK takes it for a part of the first line.
         try:
             with self._service.reached():
@@ -250,5 +261,5 @@ async def _send_piece(send: Send, piece: bytes) -> None:
 
 
 async def _until_gone(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
+    # The body has been received, so what comes is the end of the connection.
+    await receive()
