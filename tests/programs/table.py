@@ -105,6 +105,7 @@ PROGRAMS = [
             *([] if streamed else ["--no-stream"]),
             "Hi",
         ],
+        variables={"GPTME_OPENAI_RESPONSES_API": "false"},
     ),
     Program(
         "langchain-openai",
