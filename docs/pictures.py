@@ -67,7 +67,7 @@ def draw_run(site: sandbox.Sandbox) -> None:
                 f"$ aitoearn-openai run {'--direct ' if options else ''}-- \\\n    llm -m fail-12001 Hi",
                 "bold",
             )
-            after = Text(f"\n$ echo $?\n{code}", "bold" if code else "")
+            after = Text("\n$ echo $?\n", "bold") + Text(str(code))
             panels.append(Panel(Text("\n").join([prompt, told]) + after, border_style="dim"))
     table.add_row(*panels)
     save("run", 112, table)

@@ -525,6 +525,18 @@ def test_other_machines_need_the_token_for_everything(site: sandbox.Sandbox) -> 
             assert send(near, path, token="a long secret", Host="relay.local")[0].status == 200
 
 
+@pytest.mark.block_network(allowed_hosts=[r"127\.0\.0\.\d", "::1"])
+@pytest.mark.parametrize("host", ["localhost", "::1", "127.0.0.2"])
+def test_this_machine_has_other_names(site: sandbox.Sandbox, host: str) -> None:
+    """A relay there is as close as one at 127.0.0.1."""
+    try:
+        with relay.serve(settings=site.settings, host=host) as here:
+            assert ask(here, complete("glm-5.2")).choices
+            assert send(here.base_url, "/v1/models")[0].status == 200
+    except OSError as error:
+        pytest.skip(f"this machine has no {host}: {error}")
+
+
 def test_only_known_headers_go_on_and_with_the_real_key(server: ScriptedServer, before: relay.Relay) -> None:
     """No cookies, nothing of OpenAI's, and not the token."""
     server.answer(COMPLETION)

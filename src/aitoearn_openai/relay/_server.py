@@ -68,11 +68,12 @@ def serve(
     settings = settings or load()
     if not settings.api_key:
         raise openai.OpenAIError(missing_key(settings))
-    local = is_loopback(f"http://{host}")
+    name = f"[{host}]" if ":" in host else host
+    local = is_loopback(f"http://{name}")
     if not (local or token):
         raise ValueError(f"a relay at {host} can be reached by other machines: give it a token")
     token = token or new_token()
     with listen(host, port) as listener:
-        here = Relay(f"http://{host}:{listener.getsockname()[1]}/v1", token)
+        here = Relay(f"http://{name}:{listener.getsockname()[1]}/v1", token)
         with in_thread(app(settings, token, local=local), listener, "aitoearn-relay", KEEP_ALIVE):
             yield here
