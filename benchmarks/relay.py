@@ -1,6 +1,6 @@
 """What the relay adds to a call and to a chunk: the plain SDK, direct and through it, in turns.
 
-`python -m benchmarks.relay` prints the table; the server and the relay have processes of their own.
+`python benchmarks/relay.py` prints the table; the server and the relay have processes of their own.
 """
 
 from __future__ import annotations
