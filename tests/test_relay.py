@@ -269,7 +269,7 @@ def test_what_tells_programs_to_wait_comes_through(server: ScriptedServer, befor
     response, _ = send(before.base_url, CHAT, BODY, before.api_key)
 
     assert {name: response.headers[name] for name in kept} == kept
-    assert not dropped.keys() & dict(response.headers).keys()
+    assert not [name for name in dropped if name in response.headers]
     server.answer(Reply({"code": 10003, "message": "again after 3 seconds", "requestId": "r-2"}))
     response, _ = send(before.base_url, CHAT, BODY, before.api_key)
     assert (response.headers["Retry-After"], response.headers["X-Request-Id"]) == ("3", "r-2")
