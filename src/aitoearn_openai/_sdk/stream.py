@@ -80,7 +80,7 @@ class Decoder(SSEDecoder):
 
     def _raise_if_empty(self) -> None:
         if self._empty:
-            raise self._error("The stream ended before its first event.")
+            raise self._error("The stream ended before the first word of an answer.")
 
     def _error(self, message: str, body: object = None) -> openai.APIError:
         return openai.APIError(message, request=self._response.request, body=body)
@@ -127,7 +127,8 @@ class Decoder(SSEDecoder):
             return None
         if self._ended:
             return None
-        self._empty = False
+        if isinstance(choices, list) or not self._is_chat:
+            self._empty = False
         event.__class__ = _Event  # A second object for each event would take longer.
         event.value = data
         return event  # type: ignore[no-any-return]
