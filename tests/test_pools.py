@@ -24,7 +24,7 @@ def pool_of(client: Any) -> Any:
     return client._client
 
 
-needs_aiohttp = pytest.mark.skipif(not AIOHTTP, reason="this SDK has no aiohttp client")
+needs_aiohttp = pytest.mark.skipif(not AIOHTTP, reason="aiohttp is not installed")
 LIST = Reply({"code": 0, "data": [{"name": "glm-5.2"}]})
 
 

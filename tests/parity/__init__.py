@@ -1,0 +1,5 @@
+"""Parity: the plain SDK's client and ours, asked the same thing of the same server, cannot be told apart."""
+
+import pytest
+
+pytest.register_assert_rewrite("parity.twins")
