@@ -53,6 +53,12 @@ def one_certificate(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         yield
 
 
+@pytest.fixture
+def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Retries of which the server does not say when come at once."""
+    monkeypatch.setattr("openai._base_client.INITIAL_RETRY_DELAY", 0.001)
+
+
 @pytest.fixture(scope="session")
 def site() -> Iterator[sandbox.Sandbox]:
     with sandbox.serve() as site:

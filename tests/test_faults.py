@@ -60,7 +60,7 @@ def complaints_of(run: Run, result: Result, plain: Result) -> Iterator[str]:
 
     message = " ".join(str(error or "words").split())
     status = getattr(error, "status_code", None)
-    if not message or row.words not in message and error:
+    if not message or (row.words not in message and error):
         yield f"{row.words!r} is not in the message {message!r:.200}"
     if KEY in f"{error} {error!r}":
         yield "the key is in the message"
@@ -68,6 +68,8 @@ def complaints_of(run: Run, result: Result, plain: Result) -> Iterator[str]:
         yield f"a chunk came from that base URL, but: {message!r:.200}"
     if error and row.status is not None and status != row.status:
         yield f"status {status}, and not {row.status}"
+    if error and row.code is not None and (code := getattr(error, "code", None)) != row.code:
+        yield f"code {code!r}, and not {row.code!r}"
 
     # What HTTP would have had the plain SDK ask for again, it may be asked for again.
     retried = isinstance(error, openai.APIStatusError) and _is_retried(error.status_code)

@@ -58,6 +58,8 @@ class Row:
 
     By default all of the right answer, and nothing before an error.
     """
+    code: str | None = None
+    """The `code` of the error of this package."""
     words: str = ""
     """What the message of this package's error quotes, white space aside."""
     asked: Mapping[str, Any] = field(default_factory=dict, hash=False)
@@ -523,7 +525,7 @@ def headers() -> Iterable[Row]:
     )
     yield Row("an unknown content encoding", right(content_encoding="x-none"), truth="either", modes=EVERY)
     page = "<!DOCTYPE html><html><title>Log in</title>"
-    yield Row("an HTML page", body(page, "text/html"), modes=EVERY)
+    yield Row("an HTML page", body(page, "text/html"), modes=EVERY, words="Check the base URL")
     yield Row("an HTML page announced as what was asked for", body(page), modes=EVERY)
     yield Row("an HTML page without a type", body(page, None), modes=EVERY)
     yield Row("204 and nothing", always(b"HTTP/1.1 204 No Content\r\n\r\n"), modes=EVERY)
@@ -547,7 +549,8 @@ def redirects() -> Iterable[Row]:
         return [reply(status=307, location=f"{other}/elsewhere/{target}", content_type=None)]
 
     yield Row("301 to a login page", to_login)
-    yield Row("307 to another origin, which answers", elsewhere, truth="value")
+    yield Row("307 to another origin, which answers", elsewhere, truth="value", modes=CHAT)
+    yield Row("307 of the model list to another origin, which answers", elsewhere, truth="either", modes=LIST)
     yield Row(
         "307 to itself, again and again",
         lambda mode, _: [reply(status=307, location="?again", content_type=None)],
@@ -648,6 +651,8 @@ CODES = {
     12009: 402,
     12300: 404,
     12301: 502,
+    19000: 401,
+    19001: 503,
     1: 400,
     399: 400,
     600: 400,
@@ -661,19 +666,20 @@ def _retried(status: int) -> int:
 
 
 def envelopes() -> Iterable[Row]:
-    def enveloped(name: str, content: Any, status: int, modes: tuple[Mode, ...] = ALL) -> Row:
-        requests = None if any(mode in ("raw", "unread") for mode in modes) else _retried(status)
+    def enveloped(name: str, content: Any, status: int, code: str | None = None, words: str = "") -> Row:
         return Row(
             name,
             body(content, "application/json", retry_after_ms="10"),
             status=status,
-            modes=modes,
-            requests=requests,
+            code=code,
+            words=words,
+            requests=_retried(status),
         )
 
     for code, status in CODES.items():
         content = {"data": {}, "code": code, "message": f"failed {code}", "requestId": "r-1"}
-        yield enveloped(f"HTTP 200 with code {code}", content, status)
+        words = f"Error code: {status} - failed {code} (AiToEarn code {code}, request id r-1)"
+        yield enveloped(f"HTTP 200 with code {code}", content, status, str(code), words)
         if code in (401, 12001, 12301):
             yield Row(
                 f"HTTP 200 with code {code} announced as a stream",
@@ -686,6 +692,7 @@ def envelopes() -> Iterable[Row]:
                 events(CHUNKS[0], frame(content)),
                 modes=STREAM,
                 status=status,
+                code=str(code),
                 said="你好",
                 words=f"failed {code}",
             )
@@ -694,16 +701,33 @@ def envelopes() -> Iterable[Row]:
                 events(CHUNKS[0], frame(content).rstrip()),
                 modes=STREAM,
                 status=status,
+                code=str(code),
                 said="你好",
                 words=f"failed {code}",
             )
-    odd: dict[str, tuple[Any, int]] = {
-        "code '12001' as text": ({"code": "12001", "message": "m"}, 402),
-        "code E_NO_CREDITS": ({"code": "E_NO_CREDITS", "message": "m"}, 400),
+            yield Row(
+                f"code {code} in a stream's only event, without the blank line that ends one",
+                events(b"event: error\n" + frame(content).rstrip()),
+                modes=STREAM,
+                status=status,
+                code=str(code),
+                words=f"failed {code}",
+            )
+    for extra in ({"type": "error"}, {"object": "error"}, {"id": "1"}):
+        for data in ({}, None):
+            content = {"data": data, "code": 12301, "message": "model is away", **extra}
+            name = f"an envelope with data {data} and {extra}"
+            yield enveloped(name, content, 502, "12301", "502 - model is away (AiToEarn code 12301)")
+    for code, status in {429: 429, "bad": 400, None: 400}.items():
+        content = {"error": {"message": "no", "code": code}}
+        yield enveloped(f"HTTP 200 with an error of OpenAI's of code {code}", content, status, words="no")
+    odd: dict[str, tuple[Any, ...]] = {
+        "code '12001' as text": ({"code": "12001", "message": "m"}, 402, "12001"),
+        "code E_NO_CREDITS": ({"code": "E_NO_CREDITS", "message": "m"}, 400, "E_NO_CREDITS"),
         "an empty text for a code": ({"code": "", "message": "m"}, 400),
-        "a code of 30 digits": ({"code": 10**30, "message": "m"}, 400),
-        "a negative code": ({"code": -1, "message": "m"}, 400),
-        "a code that is a list": ({"code": [1], "message": "m"}, 400),
+        "a code of 30 digits": ({"code": 10**30, "message": "m"}, 400, str(10**30)),
+        "a negative code": ({"code": -1, "message": "m"}, 400, "-1"),
+        "a code that is a list": ({"code": [1], "message": "m"}, 400, "[1]"),
         "a code that is an object": ({"code": {"a": 1}, "message": "m"}, 400),
         "code true": ({"code": True, "message": "m"}, 400),
         "code 12001.0": ({"code": 12001.0, "message": "m"}, 402),
@@ -723,8 +747,8 @@ def envelopes() -> Iterable[Row]:
         "a request id with a line end": ({"code": 12001, "message": "m", "requestId": "a\r\nb: c"}, 402),
         "a message with half a character": (b'{"code": 12001, "message": "\\ud83d"}', 402),
     }
-    for name, (content, status) in odd.items():
-        yield enveloped(f"an envelope with {name}", content, status)
+    for name, (content, *due) in odd.items():
+        yield enveloped(f"an envelope with {name}", content, *due)
     for name, content in {
         "data: null": {"code": 0, "message": "ok", "data": None},
         "no data": {"code": 0, "message": "ok"},
@@ -777,6 +801,7 @@ def streams() -> Iterable[Row]:
                 modes=STREAM,
                 truth="value",
             )
+    yield Row("text in the place of a stream", events(b"upstream timed out"), modes=STREAM)
     yield Row(
         "a stream of keep-alives alone", events(*keepalives.values(), frame({"type": "ping"})), modes=STREAM
     )
@@ -820,10 +845,12 @@ def streams() -> Iterable[Row]:
             truth="value",
             said=f"{CONTENT}{said}",
         )
-    yield Row("a frame of {} and no more", events(frame({}), frame({"type": "ping"}), DONE), modes=STREAM)
+    yield Row("a frame of {} and no more", events(frame({}), frame({"type": "ping"})), modes=STREAM)
 
     for name, (event, words) in {
         "an error event of text": (b"event: error\ndata: upstream broke\n\n", "upstream broke"),
+        "an error event in Chinese": ("event: error\ndata: 没有\n\n".encode(), "没有"),
+        "an error event of a list": (b"event: error\ndata: [1]\n\n", "[1]"),
         "an error event of text over several lines": (
             b"event: error\ndata: upstream\ndata: broke\n\n",
             "upstream broke",
@@ -861,6 +888,15 @@ def streams() -> Iterable[Row]:
                         said="你好",
                         words=words,
                     )
+    for named in (b"", b"event: error\n"):
+        yield Row(
+            f"a failure with a type of its own inside a stream, {'named' if named else 'without a name'}",
+            events(CHUNKS[0], named + frame({"type": "rate_limit", "code": 429, "message": "slow down"})),
+            modes=STREAM,
+            status=429,
+            said="你好",
+            words="slow down",
+        )
     yield Row(
         "an error event without data inside a stream",
         events(CHUNKS[0], b"event: error\ndata:\n\n", DONE),
@@ -958,6 +994,7 @@ def refusals() -> Iterable[Row]:
         "null choices in its data": ({**away, "data": {"choices": None}}, "application/json"),
         "choices in its data": ({**away, "data": {"choices": []}}, "application/json"),
         "the type text/plain": (away, "text/plain"),
+        "the type text/event-stream": (away, SSE),
         "no type": (away, None),
     }.items():
         yield Row(

@@ -17,9 +17,8 @@ def twins(request: pytest.FixtureRequest, server: ScriptedServer) -> Twins:
 
 
 @pytest.fixture(autouse=True)
-def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Retries of which the server does not say when come at once."""
-    monkeypatch.setattr("openai._base_client.INITIAL_RETRY_DELAY", 0.001)
+def every_test_retries_at_once(no_waiting: None) -> None:
+    """The comparison asks thousands of times."""
 
 
 @pytest.fixture(params=["httpx", "httpx2"])
