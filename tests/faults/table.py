@@ -550,7 +550,14 @@ def redirects() -> Iterable[Row]:
 
     yield Row("301 to a login page", to_login)
     yield Row("307 to another origin, which answers", elsewhere, truth="value", modes=CHAT)
-    yield Row("307 of the model list to another origin, which answers", elsewhere, truth="either", modes=LIST)
+    yield Row(
+        "307 of the model list to another origin",
+        elsewhere,
+        modes=LIST,
+        status=307,
+        requests=1,
+        words="/elsewhere/models/chat",
+    )
     yield Row(
         "307 to itself, again and again",
         lambda mode, _: [reply(status=307, location="?again", content_type=None)],

@@ -6,11 +6,12 @@ import contextlib
 import inspect
 import re
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import openai
+import pytest
 
 import aitoearn_openai
 from conftest import Asker, Reply, ScriptedServer
@@ -42,7 +43,8 @@ class Twins:
         """The outcome of `ask(client)`, which has to be the same for both."""
         theirs = self._outcome(openai, ask, replies, arguments)
         ours = self._outcome(aitoearn_openai, ask, replies, arguments)
-        assert ours == theirs
+        if ours != theirs:
+            pytest.fail("\n".join(differences("", vars(ours), vars(theirs))), pytrace=False)
         return ours
 
     def _outcome(
@@ -96,6 +98,18 @@ def told(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: told(item) for key, item in value.items()}
     return value
+
+
+def differences(path: str, ours: Any, theirs: Any) -> Iterator[str]:
+    """Where the two differ, a line each."""
+    if isinstance(ours, dict) and isinstance(theirs, dict) and ours.keys() == theirs.keys():
+        for name in ours:
+            yield from differences(f"{path}[{name!r}]", ours[name], theirs[name])
+    elif isinstance(ours, (list, tuple)) and type(ours) is type(theirs) and len(ours) == len(theirs):
+        for number, pair in enumerate(zip(ours, theirs, strict=True)):
+            yield from differences(f"{path}[{number}]", *pair)
+    elif ours != theirs:
+        yield f"{path}: {ours!r:.300}\n    plain SDK: {theirs!r:.300}"
 
 
 def headers(response: Any) -> Any:
