@@ -28,9 +28,13 @@ needs_aiohttp = pytest.mark.skipif(not AIOHTTP, reason="aiohttp is not installed
 LIST = Reply({"code": 0, "data": [{"name": "glm-5.2"}]})
 
 
+NAME_OF_AUTHORITY = "f79545db.0"
+"""Where OpenSSL looks for it in a folder: a hash of its name, as `openssl x509 -hash` prints it."""
+
+
 @pytest.fixture
 def authority() -> trustme.CA:
-    return trustme.CA()
+    return trustme.CA(organization_name="aitoearn-openai", organization_unit_name="tests")
 
 
 @pytest.fixture
@@ -75,9 +79,8 @@ def test_the_environment_of_tls_is_read_for_each_client(
     with pytest.raises(openai.APIConnectionError):
         asker.run(list_models, **where)
 
-    file = tmp_path / "authority.pem"
+    file = tmp_path / NAME_OF_AUTHORITY
     authority.cert_pem.write_to_path(str(file))
-    subprocess.run(["openssl", "rehash", tmp_path], check=True)
     monkeypatch.setenv(variable, str(file if variable == "SSL_CERT_FILE" else tmp_path))
     assert asker.run(list_models, **where).data[0].id == "glm-5.2"
 
