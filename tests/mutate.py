@@ -1,7 +1,7 @@
 """Take out each statement of the core in turn, negate each condition, and print the mutants that no test notices.
 
-It works on a copy of the repository in .mutants/, four tests at a time, and keeps what it found in
-.mutants/results.json: a second run goes on where the first ended, and tries again what has changed since.
+It works on a copy of the repository in .mutants/, and keeps what it found in .mutants/results.json: a second run goes
+on where the first ended, and tries again the mutants of files that have changed since.
 """
 
 from __future__ import annotations
@@ -82,10 +82,9 @@ def _is_worth_it(statement: ast.AST) -> bool:
 def _mutant(path: Path, source: str, node: ast.expr | ast.stmt, new: str, how: str) -> Mutant:
     first = min([each.lineno for each in getattr(node, "decorator_list", [])] + [node.lineno])
     lines = source.encode().splitlines(keepends=True)
-    start = sum(map(len, lines[: first - 1])) + (node.col_offset - (1 if first != node.lineno else 0))
+    start = sum(map(len, lines[: first - 1])) + node.col_offset
     end = sum(map(len, lines[: (node.end_lineno or 0) - 1])) + (node.end_col_offset or 0)
     old = source.encode()[start:end].decode()
-    # As many lines as before, so that a name is the same in each.
     mutated = (source.encode()[:start] + new.encode() + source.encode()[end:]).decode()
     shown = " ".join(old.split())
     return Mutant(path, first, f"{how} {shown:.90}", mutated)
@@ -105,7 +104,7 @@ def survives(mutant: Mutant, timeout: float) -> bool:
                 "-q",
                 "-x",
                 "-n",
-                "4",
+                "2",
                 "--dist",
                 "loadfile",
                 "--no-header",
@@ -140,6 +139,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, prog="python tests/mutate.py")
     parser.add_argument("--file", default="", metavar="TEXT", help="only files whose path contains this")
     parser.add_argument("--limit", type=int, default=10**6, metavar="N", help="try N mutants, and then stop")
+    parser.add_argument(
+        "--again", action="store_true", help="try those that survived once more, with new tests"
+    )
     parser.add_argument("--list", action="store_true", help="print the mutants, and run nothing")
     options = parser.parse_args()
     paths = [path for part in CORE for path in sorted((ROOT / "src/aitoearn_openai").glob(part))]
@@ -159,7 +161,9 @@ def main() -> int:
         print("The tests fail without any mutation.")
         return 2
     timeout = 60 + 3 * (time.monotonic() - started)
-    todo = [mutant for mutant in mutants if mutant.key not in results][: options.limit]
+    todo = [each for each in mutants if results.get(each.key) is (True if options.again else None)][
+        : options.limit
+    ]
     for number, mutant in enumerate(todo, 1):
         results[mutant.key] = survives(mutant, timeout)
         RESULTS.write_text(json.dumps(results, indent=1, ensure_ascii=False))
