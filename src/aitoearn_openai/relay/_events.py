@@ -5,15 +5,13 @@ from __future__ import annotations
 import codecs
 import re
 
-from openai.types.chat import ChatCompletionChunk
-
 from .._errors import Failure, failure_in, is_refusal
 from .._sdk.errors import QUOTE
 from .._sdk.response import decode_json
+from .._sdk.stream import _KEEP_ALIVES
 
 _LINE_END = re.compile(rb"\r\n|\n|\r")
 _EVENT_END = re.compile(rb"(?:\r\n|\n|\r(?!\n))(?:\r\n|\n|\r)")
-_CHUNK_FIELDS = ChatCompletionChunk.model_fields.keys() | {"cost"}
 _EMPTY = "The stream ended before its first event."
 
 
@@ -52,25 +50,29 @@ class Events:
 
     def _failure_in(self, event: bytes) -> Failure | None:
         name, data = _parse(event)
-        text = data[:QUOTE].decode(errors="replace")
-        if data == b"[DONE]":
+        try:
+            text = data.decode()[:QUOTE]
+        except UnicodeDecodeError:
+            return _broken("The stream broke: it is not UTF-8 text.")
+        if data.startswith(b"[DONE]"):
             return _broken(_EMPTY) if self._empty else None
-        body = decode_json(data)
-        if body is None or not (data or name == b"error"):
+        if not text.strip() and name != "error":
             return None
+        body = decode_json(data)
         if not isinstance(body, dict):
+            if body is None or name in _KEEP_ALIVES:
+                return None
             return _broken(text or "The server sent an error event without a message.")
         error, choices = body.get("error"), body.get("choices")
         if failure := failure_in(body):
             return failure
-        if error or name == b"error" or (self._is_chat and not choices and is_refusal(body)):
+        if error or name == "error" or (self._is_chat and not choices and is_refusal(body)):
             words = error or body
             message = words.get("message") if isinstance(words, dict) else words
             return _broken(message if message and isinstance(message, str) else text)
         if choices and not are_objects(choices):
             return _broken(f"The stream sent something else than a chunk: {text}")
-        if any(body.get(field) is not None for field in (_CHUNK_FIELDS if self._is_chat else body)):
-            self._empty = False
+        self._empty &= self._is_chat and not isinstance(choices, list)
         return None
 
 
@@ -83,13 +85,13 @@ def _broken(message: str) -> Failure:
     return Failure(None, 502, message, enveloped=False)
 
 
-def _parse(event: bytes) -> tuple[bytes, bytes]:
+def _parse(event: bytes) -> tuple[str, bytes]:
     """The name and the data of an event; a JSON object that stands there without `data:` counts as data."""
-    name, lines = b"", []
+    name, lines = "", []
     for line in _LINE_END.split(event.removeprefix(codecs.BOM_UTF8)):
         field, _, value = line.partition(b":")
         if field == b"event":
-            name = value.strip()
+            name = value.strip().decode(errors="replace")
         elif field == b"data":
             lines.append(value.removeprefix(b" "))
         elif line.startswith(b"{"):

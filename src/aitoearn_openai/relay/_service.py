@@ -20,8 +20,8 @@ from .._errors import Failure, failure_in
 from .._models import ChatModel, named
 from .._resource import MODEL_LIST_PATH
 from .._sdk import API_KEY_HEADER, make_pool
-from .._sdk.errors import QUOTE, transport_errors
-from .._sdk.response import decode_json
+from .._sdk.errors import QUOTE
+from .._sdk.response import decode_json, family_of
 from .._settings import SANDBOX_KEY, Settings, site_hint
 from ._events import Events, are_objects
 
@@ -120,7 +120,7 @@ class Service:
             yield
         except openai.OpenAIError as error:  # A setting with which there can be no connection.
             raise Failed(500, str(error)) from None
-        except transport_errors() as error:
+        except family_of(openai.DefaultAsyncHttpxClient).RequestError as error:
             kind = type(error).__name__
             status = 504 if "Timeout" in kind else 502
             message = f"The connection to {self._origin} failed: {str(error) or kind}."
@@ -162,8 +162,9 @@ class Service:
     def unexpected(self, answer: Any, content: bytes, due: str, status: int = 502) -> Failed:
         """The error for something that AiToEarn does not answer."""
         kind, quote = answer.headers.get("content-type", "no content type"), _quote(content)
+        what = f"a redirect to {answer.headers['location']}" if answer.has_redirect_location else repr(kind)
         message = (
-            f"{self._origin}{answer.url.path} answered HTTP {answer.status_code} with {kind!r} where {due} was due"
+            f"{self._origin}{answer.url.path} answered HTTP {answer.status_code} with {what} where {due} was due"
             f"{f': {quote}' if quote else ''}. Check the base URL: AiToEarn's ends in /api/ai."
         )
         return Failed(status, *self.words(Failure(None, status, message, enveloped=False), status))
