@@ -13,11 +13,17 @@ from urllib.request import getproxies, proxy_bypass
 
 import openai
 import typer
-from pydantic_settings import DotEnvSettingsSource
 
 from .. import ChatModel, Settings
 from .._models import find
-from .._settings import API_PATH, ENV_PREFIX, SANDBOX_KEY, missing_key, site_base_url
+from .._settings import (
+    API_PATH,
+    ENV_PREFIX,
+    SANDBOX_KEY,
+    env_file_source,
+    missing_key,
+    site_base_url,
+)
 from . import failures, options
 from .models import fetch
 from .screen import console, escape, table
@@ -77,7 +83,7 @@ def _bad(what: str, text: str, next_step: str, code: int) -> NoReturn:
 def _show_settings(settings: Settings, given: dict[str, str | None]) -> None:
     variables = {name.upper() for name, value in os.environ.items() if value}
     file = os.environ.get(f"{ENV_PREFIX}ENV_FILE")
-    in_file = DotEnvSettingsSource(Settings, env_file=file)() if file else {}
+    in_file = env_file_source(Settings, file)() if file else {}
     shown = table("setting", "value", "from")
     for field in Settings.model_fields:
         value = getattr(settings, field)
