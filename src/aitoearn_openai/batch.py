@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Coroutine, Iterable
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Coroutine, Generator, Iterable
 from contextlib import aclosing
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -218,12 +218,15 @@ async def in_groups(
     async def feed() -> None:
         now = asyncio.get_running_loop().time
         due = now()
-        async for request in _each(requests):
-            await slots.acquire()
-            if rpm:
-                await asyncio.sleep(due - now())
-                due = max(due + 60 / rpm, now())
-            start(_ask(client, request))
+        async with aclosing(_each(requests)) as source:
+            async for request in source:
+                await slots.acquire()
+                if rpm:
+                    due = max(due, now())
+                    await asyncio.sleep(due - now())
+                    # A timer that is a little late is made up for, a pause is not: that would be a burst.
+                    due = max(due, now() - 6 / rpm) + 60 / rpm
+                start(_ask(client, request))
 
     feeder = start(feed())
     if halt:
@@ -256,19 +259,38 @@ async def in_groups(
         await asyncio.gather(*unended, return_exceptions=True)
 
 
-async def _each(requests: Iterable[Request] | AsyncIterable[Request]) -> AsyncIterator[Request]:
+async def _each(requests: Iterable[Request] | AsyncIterable[Request]) -> AsyncGenerator[Request, None]:
+    """The requests; a generator of them is closed in the end, also where it was not read to its own."""
     if isinstance(requests, AsyncIterable):
-        async for request in requests:
-            yield request
+        async_source = aiter(requests)
+        try:
+            async for request in async_source:
+                yield request
+        finally:
+            if isinstance(async_source, AsyncGenerator):
+                await async_source.aclose()
     else:
-        for request in requests:
-            yield request
+        source = iter(requests)
+        try:
+            for request in source:
+                yield request
+        finally:
+            if isinstance(source, Generator):
+                source.close()
 
 
 class _Answer(openai.BaseModel):
     """An answer as it came: the SDK checks that it is one, and makes no objects of it."""
 
     choices: list[Any]
+
+    @classmethod
+    def build(cls, *, response: Any, data: dict[str, Any]) -> _Answer:
+        """What the SDK calls in the place of the constructor, for the response that goes with the data."""
+        if not data.get("choices"):
+            message = "The service gave an answer without choices"
+            raise openai.APIResponseValidationError(response, data, message=message)
+        return cls.construct(**data)
 
 
 _Answer.__name__ = ChatCompletion.__name__  # Errors name what was due.
