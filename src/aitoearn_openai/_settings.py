@@ -58,6 +58,7 @@ def normalize_base_url(url: str) -> str:
         ValueError: with what to write instead. The address itself is not repeated: it may hold a password.
     """
     try:
+        url.encode()  # Half a character is no address.
         parts = urlsplit(url.partition("#")[0].strip())
         host, port = parts.hostname, parts.port
     except ValueError:

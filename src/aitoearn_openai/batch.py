@@ -7,7 +7,15 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Coroutine, Generator, Iterable
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterable,
+    AsyncIterator,
+    Coroutine,
+    Generator,
+    Iterable,
+    Iterator,
+)
 from contextlib import aclosing
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -138,8 +146,8 @@ class Result:
                 "body": {"error": fields},
             }
         else:
-            cause = f" {self.error.__cause__}" if self.error.__cause__ else ""
-            error = {"code": _kind(self.error), "message": f"{self.error}{cause}"}
+            why = f" {reason(self.error)}" if self.error.__cause__ else ""
+            error = {"code": _kind(self.error), "message": f"{self.error}{why}"}
         return {
             "id": self.request.id,
             "custom_id": self.request.custom_id,
@@ -152,6 +160,20 @@ def _kind(error: openai.APIError) -> str:
     if isinstance(error, openai.APITimeoutError):
         return "request_timeout"
     return "connection_error" if isinstance(error, openai.APIConnectionError) else "invalid_response"
+
+
+def causes(error: BaseException | None) -> Iterator[BaseException]:
+    """The error, and what it comes from."""
+    while error:
+        yield error
+        group = getattr(error, "exceptions", ())  # As many as a host has addresses.
+        error = error.__cause__ or error.__context__ or next(iter(group), None)
+
+
+def reason(error: openai.APIError) -> str:
+    """Why there is no answer: the words of the HTTP library, and what the system said, which it leaves out."""
+    systems = [str(cause) for cause in causes(error) if isinstance(cause, OSError) and cause.errno]
+    return ": ".join(dict.fromkeys([str(error.__cause__ or error), *systems[:1]]))
 
 
 async def run(
@@ -285,12 +307,12 @@ class _Answer(openai.BaseModel):
     choices: list[Any]
 
     @classmethod
-    def build(cls, *, response: Any, data: dict[str, Any]) -> _Answer:
+    def build(cls, *, response: Any, data: Any) -> Any:
         """What the SDK calls in the place of the constructor, for the response that goes with the data."""
-        if not data.get("choices"):
+        if isinstance(data, dict) and data.get("choices") == []:
             message = "The service gave an answer without choices"
             raise openai.APIResponseValidationError(response, data, message=message)
-        return cls.construct(**data)
+        return cls.construct(**data) if isinstance(data, dict) else data
 
 
 _Answer.__name__ = ChatCompletion.__name__  # Errors name what was due.

@@ -6,7 +6,6 @@ import os
 import socket
 import ssl
 import time
-from collections.abc import Iterator
 from typing import Annotated, Any, NoReturn
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
@@ -24,6 +23,7 @@ from .._settings import (
     missing_key,
     site_base_url,
 )
+from ..batch import causes
 from . import failures, options
 from .models import fetch
 from .screen import console, escape, table
@@ -76,7 +76,7 @@ def _good(what: str, text: str) -> None:
 
 
 def _bad(what: str, text: str, next_step: str, code: int) -> NoReturn:
-    console.print(f"[red]no[/]  {what:7} {escape(failures.without_keys(text))}", soft_wrap=True)
+    console.print(f"[red]no[/]  {what:7} {escape(text)}", soft_wrap=True)
     failures.fail(f"next: {next_step}", code)
 
 
@@ -148,7 +148,7 @@ def _reach(settings: Settings) -> list[ChatModel]:
     try:
         offered = _fetch(anybody, http_client=openai.DefaultHttpxClient(event_hooks={"response": [look]}))
     except openai.APIConnectionError as error:
-        tls = next((cause for cause in _causes(error) if isinstance(cause, ssl.SSLError)), None)
+        tls = next((cause for cause in causes(error) if isinstance(cause, ssl.SSLError)), None)
         if tls:
             _bad(
                 "TLS",
@@ -169,12 +169,6 @@ def _reach(settings: Settings) -> list[ChatModel]:
     for what, text in seen.items():
         _good(what, text if what == "TLS" else f"{text}, {1000 * (time.monotonic() - started):.0f} ms")
     return offered
-
-
-def _causes(error: BaseException | None) -> Iterator[BaseException]:
-    while error:
-        yield error
-        error = error.__cause__ or error.__context__
 
 
 def _fetch(settings: Settings, **arguments: Any) -> list[ChatModel]:
