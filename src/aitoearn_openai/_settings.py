@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import os
 import re
+from collections.abc import Iterable
 from functools import wraps
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlsplit, urlunsplit
@@ -82,6 +83,11 @@ def normalize_base_url(url: str) -> str:
     if path in ("", "/api"):
         path = API_PATH
     return urlunsplit((parts.scheme, parts.netloc, path, "", ""))
+
+
+def is_loopback(url: str) -> bool:
+    """Whether an address is one of this machine itself."""
+    return urlsplit(url).hostname in ("127.0.0.1", "localhost", "::1")
 
 
 def site_hint(origin: str) -> str:
@@ -190,17 +196,6 @@ class Settings(BaseSettings):
     http_backend: Literal["httpx", "aiohttp"] = "httpx"
     """What `AsyncOpenAI` speaks HTTP with; `aiohttp` (extra `aiohttp`) carries more calls at once."""
 
-    if not TYPE_CHECKING:  # Type checkers and editors see the fields.
-
-        @wraps(BaseSettings.__init__)
-        def __init__(self, **values):
-            # Read below: pydantic-settings itself would let out an error that holds the content of the file.
-            if values.get("_env_file") is not None:
-                values["_env_files"] = values.pop("_env_file")
-            if isinstance(values.get("api_key"), str):
-                values["api_key"] = SecretStr(values["api_key"])  # Tracebacks show this frame.
-            super().__init__(**values)
-
     @field_validator("site", "http_backend", mode="before")
     @classmethod
     def _tidy(cls, value: object) -> object:
@@ -224,6 +219,35 @@ class Settings(BaseSettings):
         ):
             key = SANDBOX_KEY
         return SecretStr(key) if key else None
+
+    if not TYPE_CHECKING:  # Type checkers and editors see the fields.
+
+        @wraps(BaseSettings.__init__)
+        def __init__(self, **values):
+            if isinstance(values.get("api_key"), str):
+                values["api_key"] = SecretStr(values["api_key"])  # Tracebacks show this frame.
+            in_code = {name: value for name, value in values.items() if not name.startswith("_")}
+            # Read below: pydantic-settings itself would let out an error that holds the content of the file.
+            if values.get("_env_file") is not None:
+                values["_env_files"] = values.pop("_env_file")
+            super().__init__(**values)
+            # Beside the fields, so that settings with equal fields stay equal.
+            vars(self)["_in_code"] = in_code
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle what was given in code; a key takes its address along.
+
+        What came from variables or a file does not travel: the other side reads its own.
+        """
+        values = dict(vars(self)["_in_code"])
+        if values.get("api_key"):
+            values["base_url"] = self.base_url
+        return _unpickle, (type(self), values)
+
+    @property
+    def is_local_sandbox(self) -> bool:
+        """Whether these are settings of a sandbox on this machine, which no proxy could reach."""
+        return self.site == "sandbox" and is_loopback(self.base_url)
 
     @classmethod
     def settings_customise_sources(
@@ -254,14 +278,24 @@ class Settings(BaseSettings):
         return init_settings, env_settings, *sources
 
 
-def load() -> Settings:
-    """Settings from the environment, with each bad value told in the words of its variable.
+_UNWANTED: Any = {name: field.default for name, field in Settings.model_fields.items()}
+
+
+def _unpickle(settings_class: Any, values: dict[str, Any]) -> Any:
+    return settings_class(**values)
+
+
+def load(only: Iterable[str] = Settings.model_fields) -> Settings:
+    """Settings from the environment, with each bad value reported under the name of its variable.
+
+    Args:
+        only: The fields that are wanted; what the others are set to does not matter.
 
     Raises:
         openai.OpenAIError: names the variables and what is allowed, and holds no value.
     """
     try:
-        return Settings()
+        return Settings(**{name: value for name, value in _UNWANTED.items() if name not in only})
     except ValidationError as error:
         told = "; ".join(
             f"{ENV_PREFIX}{str(item['loc'][0]).upper()}: {item['msg'].removeprefix('Value error, ')}"

@@ -15,6 +15,7 @@ import typer
 
 from .. import ChatModel, Settings
 from .._models import find
+from .._sdk import make_pool
 from .._settings import (
     API_PATH,
     ENV_PREFIX,
@@ -116,9 +117,11 @@ def _masked(key: str) -> str:
 def _find_host(settings: Settings) -> None:
     address = urlsplit(settings.base_url)
     host = str(address.hostname)
-    proxy = getproxies().get(address.scheme)
+    proxies = {} if settings.is_local_sandbox else getproxies()
+    proxy = proxies.get(address.scheme) or proxies.get("all")
     if proxy and not proxy_bypass(host):
-        _good("DNS", f"left to the proxy {urlsplit(proxy).hostname}, which the settings of this machine name")
+        name = urlsplit(proxy if "://" in proxy else f"//{proxy}").hostname
+        _good("DNS", f"left to the proxy {name}, which the settings of this machine name")
         return
     try:
         found = socket.getaddrinfo(host, address.port, type=socket.SOCK_STREAM)
@@ -145,8 +148,10 @@ def _reach(settings: Settings) -> list[ChatModel]:
     started = time.monotonic()
     anybody = settings.model_copy(update={"api_key": None})
     offered: list[ChatModel] = []
+    http_client = make_pool(is_async=False, use_proxies=not settings.is_local_sandbox)
+    http_client.event_hooks = {"response": [look]}
     try:
-        offered = _fetch(anybody, http_client=openai.DefaultHttpxClient(event_hooks={"response": [look]}))
+        offered = _fetch(anybody, http_client=http_client)
     except openai.APIConnectionError as error:
         tls = next((cause for cause in causes(error) if isinstance(cause, ssl.SSLError)), None)
         if tls:

@@ -6,11 +6,12 @@ import contextlib
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
-import openai
 from starlette.responses import Response, StreamingResponse
 
 from .._models import named
-from .._sdk import _transport_errors
+from .._sdk import make_pool
+from .._sdk.errors import transport_errors
+from .._settings import is_loopback
 from ._failures import Refused
 from ._schema import dig
 
@@ -24,9 +25,9 @@ class Engine:
     def __init__(self, url: str, key: str | None) -> None:
         self.url = url.rstrip("/")
         # Not an SDK client: bytes pass through here as they are, and retries are the caller's affair.
-        self._http = openai.DefaultAsyncHttpxClient(
-            headers={"Authorization": f"Bearer {key}"} if key else None
-        )
+        self._http = make_pool(is_async=True, use_proxies=not is_loopback(url))
+        if key:
+            self._http.headers["Authorization"] = f"Bearer {key}"
         self._known: set[str] = set()
 
     async def close(self) -> None:
@@ -79,7 +80,7 @@ class Engine:
     def _refusing(self) -> Iterator[None]:
         try:
             yield
-        except _transport_errors() as error:
+        except transport_errors() as error:
             raise self._failed(f"cannot be reached: {error or type(error).__name__}") from None
 
     def _failed(self, how: str) -> Refused:
@@ -107,7 +108,7 @@ async def _relay(answer: Any, ending: bytes) -> AsyncIterator[bytes]:
     try:
         async for piece in answer.aiter_bytes():
             yield piece
-    except _transport_errors():
+    except transport_errors():
         yield b"\n\n" + ending
     finally:
         await answer.aclose()
