@@ -333,6 +333,109 @@ def test_a_key_that_the_service_repeats_stays_out_of_the_file(
     assert "bad **********" in read(target)["line-1"]["response"]["body"]["error"]["message"]
 
 
+@pytest.mark.parametrize("key", ["k", "test", "message", "e"])
+def test_a_key_that_is_an_everyday_word_changes_no_name(
+    scripted: ScriptedServer, source: Path, target: Path, monkeypatch: pytest.MonkeyPatch, key: str
+) -> None:
+    """Names of requests and of fields, ids and statuses stay; the words of the service are masked."""
+    monkeypatch.setenv("AITOEARN_API_KEY", key)
+    error = {"message": f"<{key}>", "type": f"<{key}>", "param": {f"<{key}>": f"<{key}>"}, "code": 7}
+    away = Reply(f"<{key}>", content_type=f"text/html; {key}")
+    scripted.answer(Reply({"error": error}, status=400), away)
+    requests = [question(f"test-{key}-1"), question(f"check {key}")]
+    failed = run("batch", str(write(source, *requests)), str(target), "--concurrency", "1")
+    refused, page = read(target).values()
+    scripted.answer(Reply({"choices": [{}]}))
+    again = run("batch", str(source), str(target))
+
+    assert failed.returncode == 1
+    assert [refused["custom_id"], page["custom_id"]] == [f"test-{key}-1", f"check {key}"]
+    assert refused.keys() == page.keys() == {"id", "custom_id", "response", "error"}
+    assert refused["id"].startswith("batch_req_")
+    assert (refused["error"], page["response"]) == (None, None)
+    said = refused["response"]["body"]["error"]
+    assert said.keys() == {"message", "type", "param", "code"}
+    assert (said["type"], said["param"]) == ("<**********>", {"<**********>": "<**********>"})
+    assert said["message"].startswith("Error code: 400 - ")
+    assert page["error"]["code"] == "invalid_response"
+    assert "Check the base URL: AiToEarn's ends in /api/ai." in page["error"]["message"]
+    assert f"<{key}>" not in target.read_text("utf-8") + failed.stderr
+    assert (again.returncode, len(read(target))) == (0, 2)
+
+
+def test_results_are_one_line_each_for_every_reader(
+    scripted: ScriptedServer, source: Path, target: Path
+) -> None:
+    """Python's `splitlines`, httpx and Node end a line at characters that JSON allows."""
+    text = "a\u2028b\u2029c\x85d"
+    scripted.answer(Reply({"choices": [{"message": {"content": text}}]}))
+    run("batch", str(write(source, "Hi")), str(target), "-m", "m")
+
+    assert len(target.read_text("utf-8").splitlines()) == 1
+    assert read(target)["line-1"]["response"]["body"]["choices"][0]["message"]["content"] == text
+
+
+def limited(files: int, hard: int | None = None) -> Any:
+    """A child that may open so many files, and may allow itself more up to a second limit."""
+    resource = pytest.importorskip("resource")
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1] if hard is None else hard
+    return lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (files, most))
+
+
+def run_limited(limit: Any, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [*COMMAND, "batch", *arguments]
+    return subprocess.run(command, preexec_fn=limit, capture_output=True, text=True, timeout=60, check=False)
+
+
+@pytest.mark.usefixtures("sandboxed")
+def test_a_small_limit_on_open_files_is_raised(source: Path, target: Path) -> None:
+    """As on macOS, where it is 256, below what the system allows."""
+    write(source, *(question(f"q{number}", model="slow-first-byte") for number in range(100)))
+    done = run_limited(limited(64), str(source), str(target), "--concurrency", "100")
+
+    assert (done.returncode, len(read(target))) == (0, 100)
+
+
+@pytest.mark.parametrize(("concurrency", "code"), [(16, 0), (100, 2)])
+@pytest.mark.usefixtures("sandboxed")
+def test_more_at_once_than_open_files_allowed_is_refused(
+    source: Path, target: Path, concurrency: int, code: int
+) -> None:
+    """With both numbers and what to do; nothing is asked by then."""
+    write(source, *(question(f"q{number}", model="slow-first-byte") for number in range(20)))
+    done = run_limited(limited(64, 64), str(source), str(target), "--concurrency", str(concurrency))
+
+    assert (done.returncode, target.exists()) == (code, not code)
+    if code:
+        assert done.stderr == (
+            "aitoearn-openai: too many open files: --concurrency 100 needs 132 of them, and the limit is 64. "
+            "Lower --concurrency, or raise the limit with `ulimit -n`\n"
+        )
+
+
+@pytest.mark.usefixtures("sandboxed")
+def test_too_many_open_files_are_named(source: Path, target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the results and at the end, where the limit is reached all the same."""
+    program = "import sys\nfrom aitoearn_openai._cli import batch\nbatch._OTHER_FILES = -30\n"
+    program += "from aitoearn_openai.__main__ import main\nmain()"
+    write(source, *(question(f"q{number}", model="slow-first-byte") for number in range(60)))
+    failed = subprocess.run(
+        [sys.executable, "-c", program, "batch", str(source), str(target), "--concurrency", "60"],
+        preexec_fn=limited(40, 40),
+        env={**os.environ, "AITOEARN_MAX_RETRIES": "0"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    errors = [result["error"]["message"] for result in read(target).values() if result["error"]]
+
+    assert failed.returncode == 1
+    assert errors
+    assert all("Too many open files" in error for error in errors)
+    assert "Too many open files. Lower --concurrency" in failed.stderr
+
+
 def test_odd_answers_are_counted_as_far_as_they_tell(
     scripted: ScriptedServer, source: Path, target: Path
 ) -> None:
