@@ -382,9 +382,16 @@ def limited(files: int, hard: int | None = None) -> Any:
     return lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (files, most))
 
 
-def run_limited(limit: Any, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [*COMMAND, "batch", *arguments]
-    return subprocess.run(command, preexec_fn=limit, capture_output=True, text=True, timeout=60, check=False)
+def run_limited(limit: Any, *arguments: str, pass_fds: Any = ()) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*COMMAND, "batch", *arguments],
+        preexec_fn=limit,
+        pass_fds=pass_fds,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
 
 
 @pytest.mark.usefixtures("sandboxed")
@@ -415,19 +422,18 @@ def test_more_at_once_than_open_files_allowed_is_refused(
 
 @pytest.mark.usefixtures("sandboxed")
 def test_too_many_open_files_are_named(source: Path, target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """In the results and at the end, where the limit is reached all the same."""
-    program = "import sys\nfrom aitoearn_openai._cli import batch\nbatch._OTHER_FILES = -30\n"
-    program += "from aitoearn_openai.__main__ import main\nmain()"
-    write(source, *(question(f"q{number}", model="slow-first-byte") for number in range(60)))
-    failed = subprocess.run(
-        [sys.executable, "-c", program, "batch", str(source), str(target), "--concurrency", "60"],
-        preexec_fn=limited(40, 40),
-        env={**os.environ, "AITOEARN_MAX_RETRIES": "0"},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    """In the results and at the end, where the limit is reached all the same, such as by files of the parent."""
+    write(source, *(question(f"q{number}", model="slow-first-byte") for number in range(30)))
+    monkeypatch.setenv("AITOEARN_MAX_RETRIES", "0")
+    with open(os.devnull) as file:
+        others = [os.dup(file.fileno()) for _ in range(30)]
+    try:
+        failed = run_limited(
+            limited(64, 64), str(source), str(target), "--concurrency", "30", pass_fds=others
+        )
+    finally:
+        for other in others:
+            os.close(other)
     errors = [result["error"]["message"] for result in read(target).values() if result["error"]]
 
     assert failed.returncode == 1

@@ -12,9 +12,9 @@ import openai
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
 from pydantic import ValidationError
 
-from .errors import connection_error, status_error, transport_errors, unexpected
+from .errors import connection_error, status_error, unexpected
 from .private import unsupported
-from .response import NOT_JSON, READ, SEEN, STEP, decode_json
+from .response import NOT_JSON, READ, SEEN, STEP, decode_json, family_of
 from .stream import Decoder
 
 _CHAT_TYPES = {ChatCompletion, ChatCompletionChunk}
@@ -28,11 +28,11 @@ class Look:
         self._client, self._response = client, arguments["response"]
         self.cast_to, self._stream_class = arguments["cast_to"], arguments["stream_cls"]
         self._done = False
-        step = self._response.extensions.get(STEP)
+        step = getattr(self._response, STEP, None)
         if step not in (SEEN, READ):
             raise openai.OpenAIError(unsupported("custom_auth"))
         self._was_read = step == READ
-        self._response.extensions[STEP] = _PROCESSED
+        setattr(self._response, STEP, _PROCESSED)
         self._then = arguments["options"].post_parser
         arguments["options"].post_parser = self
 
@@ -90,7 +90,7 @@ class Look:
         """Turn body-parsing errors into SDK exceptions."""
         try:
             yield
-        except transport_errors() as error:
+        except family_of(type(self._response)).RequestError as error:
             raise connection_error(error) from error
         except (
             ValueError,
@@ -143,12 +143,12 @@ class FastModels:
     """
 
     def _process_response_data(self, *, data: Any, cast_to: Any, response: Any) -> Any:
-        step = response.extensions.get(STEP)
+        step = getattr(response, STEP, None)
         if step is not _PROCESSED and step is not _INVALID:
             raise openai.OpenAIError(unsupported("_process_response"))
         if cast_to in _CHAT_TYPES and step is _PROCESSED:
             try:
                 return cast_to.model_validate(data, strict=True)
             except ValidationError:
-                response.extensions[STEP] = _INVALID  # The next chunks of this stream will not pass either.
+                setattr(response, STEP, _INVALID)  # The next chunks of this stream will not pass either.
         return super()._process_response_data(data=data, cast_to=cast_to, response=response)  # type: ignore[misc]

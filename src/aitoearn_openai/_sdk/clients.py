@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import wraps
 from typing import TYPE_CHECKING, Any
 
 import openai
@@ -12,7 +13,7 @@ from .._settings import site_hint
 from .answer import FastModels, Look
 from .errors import origin
 from .private import unsupported
-from .response import auth_class
+from .response import API_KEY_HEADER, auth_class, family_of
 from .stream import Decoder
 
 if TYPE_CHECKING:
@@ -48,7 +49,8 @@ class _ClientMixin(FastModels, _Base):
             err_msg = f"Error code: {response.status_code} - {failure}"
         if response.status_code == 401:
             err_msg = f"{err_msg.removesuffix('.')}. {site_hint(origin(response.url))}"
-        if location := response.is_redirect and response.headers.get("Location"):
+        if response.is_redirect and API_KEY_HEADER in response.request.headers:
+            location = response.headers.get("Location")
             err_msg += (
                 f" - {origin(response.url)}{response.url.path} redirects to {location}. The key is not sent there; if that "
                 "is the service, use its address as the base URL."
@@ -71,6 +73,19 @@ class SyncClient(_ClientMixin, openai.OpenAI):
 
 class AsyncClient(_ClientMixin, openai.AsyncOpenAI):
     """The SDK's client, which sees the service's failures."""
+
+    @wraps(openai.AsyncOpenAI.request)
+    async def request(self, cast_to: Any, options: Any, **arguments: Any) -> Any:  # type: ignore[override]
+        try:
+            return await super().request(cast_to, options, **arguments)
+        except Exception as error:
+            if not hasattr(error, "exceptions"):
+                raise
+            # A redirect to an impossible port: anyio lets out a group, which the SDK does not expect.
+            request = family_of(openai.DefaultHttpxClient).Request(
+                options.method, self.base_url.join(options.url)
+            )
+            raise openai.APIConnectionError(request=request) from error
 
     async def _process_response(self, **arguments: Any) -> Any:
         look = Look(self, arguments)

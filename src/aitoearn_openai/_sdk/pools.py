@@ -20,15 +20,6 @@ class _Pool(openai.DefaultHttpxClient):
 
 
 class _AsyncPool(openai.DefaultAsyncHttpxClient):
-    async def send(self, request: Any, **arguments: Any) -> Any:
-        try:
-            return await super().send(request, **arguments)
-        except Exception as error:
-            if not hasattr(error, "exceptions"):
-                raise
-            # A redirect to an impossible port: anyio lets out a group, which the SDK does not expect.
-            raise family_of(_AsyncPool).ConnectError(str(error), request=request) from error
-
     def __del__(self) -> None:
         with suppress(Exception):
             if not self.is_closed:

@@ -23,8 +23,8 @@ FILL_IN_KEY = ""
 """As the value of `API_KEY_HEADER`: put the key of the request's `Authorization` here."""
 
 NOT_JSON: Any = object()
-STEP = "aitoearn_openai"
-"""The mark in a response's `extensions`: the last step of this package that saw it."""
+STEP = "_aitoearn_openai"
+"""The mark on a response, as an attribute: the last step of this package that saw it."""
 SEEN, READ = "seen", "read"
 
 # A body without any of these names reports no failure, and need not be decoded to find that out.
@@ -109,7 +109,7 @@ def _fill_in_key(request: Any) -> None:
 
 def _is_to_be_read(response: Any) -> bool:
     """Whether the body is read before the SDK looks at the status; streams and unread responses are not."""
-    response.extensions[STEP] = SEEN
+    setattr(response, STEP, SEEN)
     if not response.is_success:
         return True  # The SDK reads it too, but in a stream it does not expect a body that breaks off.
     if response.request.headers.get(RAW_RESPONSE_HEADER) == "stream":
@@ -130,7 +130,7 @@ def _wants_stream(request: Any) -> bool:
 
 
 def _set_status_of_failure(response: Any) -> None:
-    response.extensions[STEP] = READ
+    setattr(response, STEP, READ)
     if not response.is_success:
         _make_decodable(response)
         return
