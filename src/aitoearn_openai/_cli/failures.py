@@ -41,7 +41,8 @@ _OURS = (
     r"Error code: \d+ - | \(AiToEarn code |, request id |The service gave no message\."
     r"| answered with | where [\w ]+ was due|\. Check the base URL: AiToEarn's ends in /api/ai\."
     r"|The stream ended before its first event\.|The stream broke: it is not UTF-8 text\."
-    r"|The server sent an error event without a message\.|The stream sent something else than a chunk: |The service gave an answer without choices"
+    r"|The server sent an error event without a message\.|The stream sent something else than a chunk: "
+    r"|The service gave an answer without choices"
 )
 """What the messages of this package have around the words of a server."""
 
