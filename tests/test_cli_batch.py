@@ -395,8 +395,11 @@ def run_limited(limit: Any, *arguments: str, pass_fds: Any = ()) -> subprocess.C
 
 
 @pytest.mark.usefixtures("sandboxed")
-def test_a_small_limit_on_open_files_is_raised(source: Path, target: Path) -> None:
+def test_a_small_limit_on_open_files_is_raised(
+    source: Path, target: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """As on macOS, where it is 256, below what the system allows."""
+    monkeypatch.setenv("AITOEARN_MAX_RETRIES", "0")
     write(source, *(question(f"q{number}", model="slow-first-byte") for number in range(100)))
     done = run_limited(limited(64), str(source), str(target), "--concurrency", "100")
 

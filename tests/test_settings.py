@@ -11,7 +11,7 @@ import openai
 import pytest
 from pydantic import SecretStr, ValidationError
 
-from aitoearn_openai import OpenAI, Settings, _settings
+from aitoearn_openai import AsyncOpenAI, OpenAI, Settings, _settings
 
 
 def key_of(settings: Settings) -> str | None:
@@ -302,7 +302,7 @@ def test_a_bad_value_names_its_variable_and_what_is_allowed(
     """One error from the constructor, without the value and without a chain that holds it."""
     monkeypatch.setenv(f"AITOEARN_{name}", value)
     with pytest.raises(openai.OpenAIError) as caught:
-        OpenAI()
+        AsyncOpenAI()
 
     assert f"AITOEARN_{name}: " in str(caught.value)
     assert allowed in str(caught.value)
