@@ -12,6 +12,7 @@ from typing import Any
 
 import openai
 import pytest
+from typing_extensions import Self
 
 from aitoearn_openai import AsyncOpenAI, sandbox
 from aitoearn_openai.batch import Request, Result, run
@@ -189,6 +190,31 @@ def test_requests_may_come_from_something_async(site: sandbox.Sandbox) -> None:
                 names.append(result.request.custom_id)
                 asked.put_nowait(request(f"q-{len(names)}"))
         assert names == ["q-0", "q-1", "q-2"]
+
+    asyncio.run(look())
+
+
+def test_a_source_that_is_no_generator_stays_open(site: sandbox.Sandbox) -> None:
+    """What it is, and whether anybody else reads from it, is not known here."""
+
+    class Source:
+        def __init__(self) -> None:
+            self.left = iter(requests(3))
+
+        def __aiter__(self) -> Self:
+            return self
+
+        async def __anext__(self) -> Request:
+            for each in self.left:
+                return each
+            raise StopAsyncIteration
+
+        async def aclose(self) -> None:
+            raise AssertionError("it is not ours to close")
+
+    async def look() -> None:
+        async with AsyncOpenAI(base_url=site.base_url, api_key="sandbox") as client:
+            assert len([result async for result in run(client, Source())]) == 3
 
     asyncio.run(look())
 

@@ -15,7 +15,6 @@ from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_va
 from pydantic_settings import (
     BaseSettings,
     DotEnvSettingsSource,
-    InitSettingsSource,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
 )
@@ -259,11 +258,10 @@ class Settings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Read the `.env` files that are named, and let a site in code win over the variables' address."""
-        files: Any = None
-        if isinstance(init_settings, InitSettingsSource):
-            files = init_settings.init_kwargs.pop("_env_files", None)
-            if "site" in init_settings.init_kwargs:
-                init_settings.init_kwargs.setdefault("base_url", "")
+        given: dict[str, Any] = getattr(init_settings, "init_kwargs", {})
+        if "site" in given:
+            given.setdefault("base_url", "")
+        files = given.pop("_env_files", None)
         named = os.environ.get(f"{ENV_PREFIX}ENV_FILE")
         if files is None and named and getattr(dotenv_settings, "env_file", None) is None:
             if not os.path.isfile(os.path.expanduser(named)):

@@ -117,9 +117,9 @@ def _advice(error: openai.APIError) -> tuple[str, int]:
 
 def _traceback(error: openai.OpenAIError) -> str:
     text = "".join(traceback.format_exception(error))
-    for each in causes(error):
-        if words := str(each):
-            text = text.replace(words, message(each) if isinstance(each, openai.APIError) else masked(words))
+    for each in filter(str, causes(error)):
+        shown = message(each) if isinstance(each, openai.APIError) else masked(str(each))
+        text = text.replace(str(each), shown)
     return text
 
 
