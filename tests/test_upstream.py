@@ -140,6 +140,19 @@ def test_an_engine_that_is_not_there_is_told(server: ScriptedServer) -> None:
                     ask_through(front, ask)
 
 
+def test_an_engine_of_this_machine_is_not_asked_through_a_proxy(
+    server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A proxy would look for it on its own machine."""
+    server.answer(ENGINE_LIST)
+    for name in ("ALL_PROXY", "http_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:1")
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    monkeypatch.delenv("no_proxy", raising=False)
+    with sandbox.serve(upstream=server.origin) as front:
+        assert [model.id for model in ask_through(front, list_models)] == ["tiny"]
+
+
 class SlowEngine:
     """An engine that never answers requests of one method, and notices when the caller hangs up."""
 
