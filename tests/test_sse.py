@@ -38,8 +38,7 @@ def collect(
             chunks.append(each)
 
     def ask(client: Any) -> None:
-        for each in stream("m")(client):
-            chunks.append(each)
+        chunks.extend(stream("m")(client))  # Keeps what came before an error.
 
     try:
         asker.run(ask_async if asker.is_async else ask, base_url=server.base_url, api_key="k", max_retries=0)
