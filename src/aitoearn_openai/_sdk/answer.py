@@ -46,11 +46,16 @@ class Look:
 
     def finish(self, parsed: Any) -> Any:
         """What `_process_response` gives; a raw response goes on to look at what it parses."""
+        if self._done or parsed is self._response or not hasattr(parsed, "http_response"):
+            return self.had(parsed)
+        parsed.__class__ = _checked_class(parsed.__class__)
+        parsed._look = self
+        return parsed
+
+    def had(self, parsed: Any) -> Any:
+        """What was parsed, if there was a look at it."""
         if not self._done and parsed is not self._response:
-            if not hasattr(parsed, "http_response"):
-                raise openai.OpenAIError(unsupported("FinalRequestOptions.post_parser"))
-            parsed.__class__ = _checked_class(parsed.__class__)
-            parsed._look = self
+            raise openai.OpenAIError(unsupported("FinalRequestOptions.post_parser"))
         return parsed
 
     def _look_at_stream(self, stream: Any) -> None:
@@ -125,12 +130,12 @@ def _checked_class(response_class: Any) -> Any:
     def parse(self: Any, **arguments: Any) -> Any:
         with self._look.errors():
             self._look.cast_to = arguments.get("to") or self._look.cast_to
-            return sdk_parse(self, **arguments)
+            return self._look.had(sdk_parse(self, **arguments))
 
     async def parse_async(self: Any, **arguments: Any) -> Any:
         with self._look.errors():
             self._look.cast_to = arguments.get("to") or self._look.cast_to
-            return await sdk_parse(self, **arguments)
+            return self._look.had(await sdk_parse(self, **arguments))
 
     checked_parse = wraps(sdk_parse)(parse_async if iscoroutinefunction(sdk_parse) else parse)
     return type(response_class.__name__, (response_class,), {"parse": checked_parse})
