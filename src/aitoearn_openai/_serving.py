@@ -1,4 +1,4 @@
-"""An ASGI application on a port of this machine, in a thread beside the caller's code or in a process of its own."""
+"""An ASGI application on a port: what the sandbox and the relay share."""
 
 from __future__ import annotations
 
@@ -7,10 +7,17 @@ import contextlib
 import logging
 import socket
 import threading
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Awaitable, Iterator
+from typing import Any, TypeVar
 
 import uvicorn
+from starlette.requests import ClientDisconnect
+from starlette.types import Receive
+
+KEEP_ALIVE = 600
+"""Seconds that an idle connection stays open: longer than clients keep one, so that none meets a closed one."""
+
+_Result = TypeVar("_Result")
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -29,8 +36,8 @@ def listen(host: str, port: int) -> socket.socket:
     return listener
 
 
-def make_server(app: Any, keep_alive: int) -> uvicorn.Server:
-    """The server of an application, which closes connections that were idle for `keep_alive` seconds."""
+def make_server(app: Any) -> uvicorn.Server:
+    """The server of an application."""
     return uvicorn.Server(
         uvicorn.Config(
             app,
@@ -39,19 +46,22 @@ def make_server(app: Any, keep_alive: int) -> uvicorn.Server:
             log_config=None,
             proxy_headers=False,
             server_header=False,
-            timeout_keep_alive=keep_alive,
+            timeout_keep_alive=KEEP_ALIVE,
             timeout_graceful_shutdown=1,
         )
     )
 
 
 @contextlib.contextmanager
-def in_thread(app: Any, listener: socket.socket, name: str, keep_alive: int) -> Iterator[None]:
+def in_thread(app: Any, listener: socket.socket, name: str) -> Iterator[None]:
     """Serve in a background thread for as long as the `with` block lasts."""
-    server = make_server(app, keep_alive)
-    thread = threading.Thread(
-        target=lambda: asyncio.run(until_stopped(server, listener)), name=name, daemon=True
-    )
+    server = make_server(app)
+
+    def run() -> None:
+        with _no_records():
+            asyncio.run(until_stopped(server, listener))
+
+    thread = threading.Thread(target=run, name=name, daemon=True)
     thread.start()
     try:
         yield
@@ -61,14 +71,36 @@ def in_thread(app: Any, listener: socket.socket, name: str, keep_alive: int) -> 
 
 
 async def until_stopped(server: uvicorn.Server, listener: socket.socket) -> None:
-    """Serve until `server.should_exit` is set, without a word in the logs of the process."""
-    with _no_records():
-        try:
-            await server.serve(sockets=[listener])
-        finally:
-            # uvicorn waits for clients that do not read, then leaves their connections open.
-            for connection in list(server.server_state.connections):
-                connection.transport.abort()
+    """Serve until `server.should_exit` is set."""
+    try:
+        await server.serve(sockets=[listener])
+    finally:
+        # uvicorn waits for clients that do not read, then leaves their connections open.
+        for connection in list(server.server_state.connections):
+            connection.transport.abort()
+
+
+async def for_client(receive: Receive, awaitable: Awaitable[_Result]) -> _Result:
+    """The result for a client whose request has been read; given up when the client goes away.
+
+    Raises:
+        ClientDisconnect: it went away first.
+    """
+    call, end = asyncio.ensure_future(awaitable), asyncio.ensure_future(_disconnect(receive))
+    try:
+        await asyncio.wait((call, end), return_when=asyncio.FIRST_COMPLETED)
+        if not call.done():
+            raise ClientDisconnect
+        return call.result()
+    finally:
+        call.cancel()
+        end.cancel()
+        await asyncio.gather(call, end, return_exceptions=True)
+
+
+async def _disconnect(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
 
 
 @contextlib.contextmanager

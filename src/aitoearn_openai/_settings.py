@@ -7,6 +7,7 @@ import os
 import re
 from collections.abc import Iterable
 from functools import wraps
+from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlsplit, urlunsplit
 
@@ -86,7 +87,11 @@ def normalize_base_url(url: str) -> str:
 
 def is_loopback(url: str) -> bool:
     """Whether an address is one of this machine itself."""
-    return urlsplit(url).hostname in ("127.0.0.1", "localhost", "::1")
+    try:
+        host = urlsplit(url).hostname or ""
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def site_hint(origin: str) -> str:

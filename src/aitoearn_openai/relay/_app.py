@@ -6,9 +6,7 @@ import contextlib
 import re
 import secrets
 from collections.abc import AsyncIterator
-from ipaddress import ip_address
 from typing import Any
-from urllib.parse import urlsplit
 
 from starlette.applications import Starlette
 from starlette.datastructures import Headers
@@ -19,7 +17,8 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from .._models import ChatModel, find
-from .._settings import Settings
+from .._serving import for_client
+from .._settings import Settings, is_loopback
 from ._service import Answer, Failed, Service, error_response, json_response
 
 MAX_BODY = 50 * 1024 * 1024
@@ -49,12 +48,12 @@ def app(settings: Settings, token: str, *, local: bool = True) -> ASGIApp:
         await service.close()
 
     async def models(request: Request) -> Response:
-        data = [_entry(model) for model in await service.models(request.headers)]
+        data = [_entry(model) for model in await for_client(request.receive, service.models(request.headers))]
         return json_response({"object": "list", "data": data})
 
     async def model(request: Request) -> Response:
         name = request.path_params["name"]
-        found = find(await service.models(request.headers), name)
+        found = find(await for_client(request.receive, service.models(request.headers)), name)
         if isinstance(found, ChatModel):
             return json_response(_entry(found))
         closest = f" The closest are {', '.join(found)}." if found else ""
@@ -103,15 +102,6 @@ def _refused(headers: Headers, token: str | None, *, local: bool) -> tuple[int, 
     ):
         return None
     return 401, "The key that the program sends is not the token of this relay."
-
-
-def is_loopback(url: str) -> bool:
-    """Whether the host of an address is this machine."""
-    try:
-        name = urlsplit(url).hostname or ""
-        return name == "localhost" or ip_address(name).is_loopback
-    except ValueError:
-        return False
 
 
 def _entry(model: ChatModel) -> dict[str, Any]:

@@ -17,7 +17,7 @@ import uvicorn
 from .._serving import listen, make_server, until_stopped
 from .._settings import Settings
 from ._app import app
-from ._server import HOST, KEEP_ALIVE, Relay, new_token
+from ._server import HOST, Relay, new_token
 
 # The shell starts it in the background and ends: the program finds no child that it did not start itself.
 _COMMAND = ["/bin/sh", "-c", '"$0" "$@" &', sys.executable, "-I", "-c"]
@@ -85,7 +85,7 @@ def main(listener: int, to_read: int, alive: int, program: int) -> None:
         text = pipe.read()
     if text:  # Otherwise whoever started this has ended.
         given = json.loads(text)
-        server = make_server(app(Settings(**given["settings"]), given["token"]), KEEP_ALIVE)
+        server = make_server(app(Settings(**given["settings"]), given["token"]))
         asyncio.run(_serve(server, socket.socket(fileno=listener), alive, program))
 
 

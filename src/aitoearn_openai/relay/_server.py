@@ -10,12 +10,10 @@ from dataclasses import dataclass, field
 import openai
 
 from .._serving import in_thread, listen
-from .._settings import Settings, load, missing_key
-from ._app import app, is_loopback
+from .._settings import Settings, is_loopback, load, missing_key
+from ._app import app
 
 HOST = "127.0.0.1"
-KEEP_ALIVE = 600
-"""Seconds that an idle connection stays open: longer than clients keep one, so that none meets a closed one."""
 
 
 @dataclass(frozen=True)
@@ -75,5 +73,5 @@ def serve(
     token = token or new_token()
     with listen(host, port) as listener:
         here = Relay(f"http://{name}:{listener.getsockname()[1]}/v1", token)
-        with in_thread(app(settings, token, local=local), listener, "aitoearn-relay", KEEP_ALIVE):
+        with in_thread(app(settings, token, local=local), listener, "aitoearn-relay"):
             yield here

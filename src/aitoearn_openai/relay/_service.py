@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import codecs
 import contextlib
 import json
@@ -13,6 +12,7 @@ from urllib.parse import urlsplit
 
 import openai
 from starlette.datastructures import Headers
+from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
@@ -22,6 +22,7 @@ from .._resource import MODEL_LIST_PATH
 from .._sdk import API_KEY_HEADER, make_pool
 from .._sdk.errors import QUOTE
 from .._sdk.response import decode_json, family_of
+from .._serving import for_client
 from .._settings import SANDBOX_KEY, Settings, site_hint
 from ._events import Events, are_objects
 
@@ -195,16 +196,8 @@ class Answer:
         self._wants_stream = isinstance(asked, dict) and asked.get("stream") is True
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        answering = asyncio.ensure_future(self._send(scope, receive, send))
-        leaving = asyncio.ensure_future(_until_gone(receive))
-        try:
-            await asyncio.wait((answering, leaving), return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            answering.cancel()
-            leaving.cancel()
-            await asyncio.gather(answering, leaving, return_exceptions=True)
-        if not answering.cancelled():
-            answering.result()
+        with contextlib.suppress(ClientDisconnect):
+            await for_client(receive, self._send(scope, receive, send))
 
     async def _send(self, scope: Scope, receive: Receive, send: Send) -> None:
         asked = self._service.ask("POST", self._path, self._headers, {}, True, self._body)
@@ -259,8 +252,3 @@ class Answer:
 async def _send_piece(send: Send, piece: bytes) -> None:
     if piece:
         await send({"type": "http.response.body", "body": piece, "more_body": True})
-
-
-async def _until_gone(receive: Receive) -> None:
-    # The body has been received, so what comes is the end of the connection.
-    await receive()
