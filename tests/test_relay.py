@@ -364,6 +364,15 @@ def test_events_pass_unchanged_however_they_are_cut(end: str, mark: bytes) -> No
         assert events.failure is None
 
 
+@pytest.mark.parametrize("end", [b"\n", b"\r\n", b"\r"])
+def test_a_whole_event_waits_for_nothing(end: bytes) -> None:
+    """However it came, all of it is passed on."""
+    event = CHUNKS[0].strip() + end * 2
+    for at in range(1, len(event)):
+        events = Events(is_chat=True)
+        assert events.feed(event[:at]) + events.feed(event[at:]) == event
+
+
 @pytest.mark.parametrize(("event", "told"), FAILURES)
 @pytest.mark.parametrize("end", [b"\n", b"\r\n", b"\r"])
 @pytest.mark.parametrize("ended", [True, False])

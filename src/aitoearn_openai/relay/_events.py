@@ -36,6 +36,8 @@ class Events:
             if self.failure:
                 break
             end = match.end()
+        if not self._rest[end:].strip(b"\r\n"):
+            end = len(self._rest)  # The rest of the line end of a whole event.
         whole = bytes(self._rest[:end])
         del self._rest[:end]
         return whole
