@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 
@@ -114,16 +115,16 @@ def test_the_key_is_nowhere_that_a_program_can_look(tmp_path: Path) -> None:
     assert len([path for path in shown["files"] if path.startswith("/proc/") and "pipe:" in path]) <= 4
 
 
-def relays() -> set[str]:
-    """The processes of relays, by number."""
+def relays(mark: str) -> set[int]:
+    """The processes of relays that have this in their environment."""
     found = set()
-    for pid in filter(str.isdigit, os.listdir("/proc")):
+    for process in Path("/proc").glob("[1-9]*"):
         try:
-            command = Path("/proc", pid, "cmdline").read_bytes()
+            command, environment = ((process / name).read_bytes() for name in ("cmdline", "environ"))
         except OSError:
             continue
-        if b"relay._detached" in command and b"/bin/sh" not in command:
-            found.add(pid)
+        if b"relay._detached" in command and b"/bin/sh" not in command and mark.encode() in environment:
+            found.add(int(process.name))
     return found
 
 
@@ -137,16 +138,17 @@ def wait_for(condition: Callable[[], object], seconds: float = 30) -> bool:
 
 
 @pytest.fixture
-def no_relay_left() -> Iterator[set[str]]:
-    """What ran before the test; afterwards all that it started is gone."""
+def mark(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """What tells the relays of the test from others; afterwards all of them are gone."""
     if not hasattr(os, "pidfd_open"):
         pytest.skip("needs /proc and descriptors of processes")
-    before = relays()
-    yield before
-    assert wait_for(lambda: not relays() - before), "a relay goes on"
+    mark = uuid4().hex
+    monkeypatch.setenv("MARK", mark)
+    yield mark
+    assert wait_for(lambda: not relays(mark)), "a relay goes on"
 
 
-@pytest.mark.usefixtures("no_relay_left")
+@pytest.mark.usefixtures("mark")
 def test_a_relay_ends_when_whoever_starts_it_is_gone() -> None:
     """Before it got its settings."""
     to_read, to_write = os.pipe()
@@ -155,7 +157,7 @@ def test_a_relay_ends_when_whoever_starts_it_is_gone() -> None:
     _detached.main(-1, to_read, -1, -1)
 
 
-@pytest.mark.usefixtures("sandboxed", "no_relay_left")
+@pytest.mark.usefixtures("sandboxed", "mark")
 def test_a_program_has_no_children_but_its_own() -> None:
     """One that waits for all of them is not held up."""
     wait = "import os, sys\ntry: os.wait()\nexcept ChildProcessError: print('none')"
@@ -163,34 +165,51 @@ def test_a_program_has_no_children_but_its_own() -> None:
     assert run("run", sys.executable, "-c", wait).stdout == "none\n"
 
 
+LIST_TWICE = """
+import os, signal, time, urllib.request
+os.closerange(3, 1000)
+for _ in range(2):
+    print(urllib.request.urlopen(os.environ["OPENAI_BASE_URL"] + "/models").status, flush=True)
+    time.sleep(0.5)
+print("waiting", flush=True)
+signal.pause()
+"""
+
+
 @pytest.mark.usefixtures("sandboxed")
-def test_nothing_is_left_when_a_program_is_killed(no_relay_left: set[str]) -> None:
-    """Not even by SIGKILL, and not where it closed all files that it did not open."""
-    waiting = "import os, signal; os.closerange(3, 1000); print(1, flush=True); signal.pause()"
+def test_nothing_is_left_when_a_program_is_killed(mark: str) -> None:
+    """Not even by SIGKILL; until then the relay serves also one that closed all files that it did not open."""
     with subprocess.Popen(
-        [*COMMAND, "run", sys.executable, "-c", waiting], stdout=subprocess.PIPE
+        [*COMMAND, "run", sys.executable, "-c", LIST_TWICE], stdout=subprocess.PIPE, encoding="utf-8"
     ) as process:
         assert process.stdout
-        process.stdout.readline()
-        assert wait_for(lambda: relays() - no_relay_left)
-        time.sleep(0.5)
-        assert relays() - no_relay_left
-        process.kill()
-        assert process.wait(60) == -signal.SIGKILL
+        try:
+            shown = [process.stdout.readline() for _ in range(3)]
+            sessions = [os.getsid(relay) for relay in relays(mark)]
+        finally:
+            process.kill()
+    assert shown == ["200\n", "200\n", "waiting\n"]
+    assert len(sessions) == 1
+    assert sessions[0] != os.getsid(0)
 
 
-@pytest.mark.usefixtures("sandboxed", "no_relay_left")
+@pytest.mark.usefixtures("sandboxed", "mark")
 def test_a_relay_serves_the_children_that_a_program_leaves_behind(tmp_path: Path) -> None:
-    """As a shell's background jobs are."""
-    (tmp_path / "program.py").write_text(f"import time; time.sleep(1.5)\n{OPENAI_PROGRAM}")
-    out = tmp_path / "out"
+    """As a shell's background jobs are; meanwhile it holds no output open, which `$(...)` would wait for."""
+    go, out = tmp_path / "go", tmp_path / "out"
+    wait = f"import os, time\nwhile not os.path.exists({str(go)!r}): time.sleep(0.05)\n"
+    (tmp_path / "program.py").write_text(wait + OPENAI_PROGRAM)
     script = f"{sys.executable} {tmp_path}/program.py >{out} 2>&1 & echo hi >/proc/self/fd/64"
 
-    assert run("run", "--", "sh", "-c", script).returncode == 0
+    try:
+        assert run("run", "--", "sh", "-c", script).returncode == 0
+        time.sleep(0.5)
+    finally:
+        go.touch()
     assert wait_for(lambda: "no model read your message" in out.read_text())
 
 
-@pytest.mark.usefixtures("sandboxed", "no_relay_left")
+@pytest.mark.usefixtures("sandboxed", "mark")
 def test_a_reader_that_has_seen_enough_ends_the_program() -> None:
     """`yes | head` ends, and without a complaint; the relay keeps no output open."""
     command = shlex.join([*COMMAND, "run", "--", "yes"])
@@ -205,7 +224,7 @@ def test_a_reader_that_has_seen_enough_ends_the_program() -> None:
     assert (ran.stdout, ran.stderr) == (f"y\n{128 + signal.SIGPIPE}\n", "")
 
 
-@pytest.mark.usefixtures("sandboxed", "no_relay_left")
+@pytest.mark.usefixtures("sandboxed", "mark")
 @pytest.mark.parametrize("handled", [True, False])
 def test_ctrl_c_is_the_programs(handled: bool) -> None:
     """It may catch it and ask on; without that it dies by the signal."""
@@ -229,7 +248,7 @@ except KeyboardInterrupt: pass
     assert ("no model read your message" in terminal.shown) == handled
 
 
-@pytest.mark.usefixtures("sandboxed", "no_relay_left")
+@pytest.mark.usefixtures("sandboxed", "mark")
 def test_a_program_is_stopped_and_goes_on_as_in_any_shell() -> None:
     """Ctrl-Z and `fg`; it has the terminal to itself."""
     pytest.importorskip("termios")

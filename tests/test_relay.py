@@ -344,6 +344,7 @@ FAILURES = [
     (b'{"code": 12001, "message": "it broke"}', "it broke"),
     (b'data: {"error": {"message": "it broke"}}', "it broke"),
     (b"event: error", "The server sent an error event without a message."),
+    (b"data: \xff\xfe", "The stream broke: it is not UTF-8 text."),
     (b'data: {"success": false, "message": "it broke"}', "it broke"),
     (b'data: {"error": "it broke"}', "it broke"),
     (b'data: {"choices": [{"finish_reason": "error", "error": {"message": "it broke"}}]}', "it broke"),
