@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gzip
 import http.client
 import importlib
@@ -732,6 +733,21 @@ def test_who_goes_away_while_it_asks_leaves_nothing(here: relay.Relay) -> None:
         request = f"POST {CHAT} HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {here.api_key}\r\n"
         connection.sendall(f"{request}Content-Length: 1000\r\n\r\nx".encode())
     assert ask(here, complete("glm-5.2")).choices
+
+
+def test_a_relay_ends_though_a_client_does_not_read() -> None:
+    """Its connection is closed."""
+    with Server() as faulty:
+        faulty.visit("api", lambda request: [head(content_type=SSE), Repeat(chunk("x" * 100_000), 0.0)])
+        with relay.serve(settings=Settings(base_url=faulty.origin(), api_key=KEY)) as here:
+            connection = http.client.HTTPConnection(str(urlsplit(here.base_url).netloc), timeout=30)
+            headers = {"Authorization": f"Bearer {here.api_key}"}
+            connection.request("POST", CHAT, json.dumps({**BODY, "stream": True}), headers)
+            response = connection.getresponse()
+            time.sleep(0.5)
+    with contextlib.suppress(OSError, http.client.IncompleteRead):
+        response.read()
+    connection.close()
 
 
 async def _talk(client: openai.AsyncOpenAI, number: int) -> str:

@@ -217,9 +217,8 @@ class Answer:
                 raise self._service.unexpected(answer, content, "an event stream")
             if not (isinstance(body, dict) and are_objects(body.get(field))):
                 raise self._service.unexpected(answer, content, f"JSON with {field!r}")
-        await Response(content, answer.status_code, sent_back(answer), "application/json")(
-            scope, receive, send
-        )
+            response = Response(content, answer.status_code, sent_back(answer), "application/json")
+            await response(scope, receive, send)
 
     def _is_stream(self, answer: Any, start: bytes) -> bool:
         """Whether the body is one, whatever it was announced as."""
