@@ -18,7 +18,7 @@ import openai
 import pytest
 
 from aitoearn_openai import sandbox
-from aitoearn_openai._errors import STATUS, failure_in
+from aitoearn_openai._errors import CODES as KNOWN, failure_in
 from aitoearn_openai._models import ChatModel
 from aitoearn_openai.sandbox import FAILURES, Sandbox
 
@@ -529,7 +529,7 @@ def test_a_request_id_comes_back(site: Sandbox) -> None:
 
 def test_every_code_that_the_package_knows_has_a_name() -> None:
     """The table of names keeps up with the table of codes."""
-    assert {f"fail-{code}" for code in STATUS} < set(FAILURES)
+    assert {f"fail-{code}" for code in KNOWN} < set(FAILURES)
 
 
 @pytest.mark.parametrize("stream", [False, True])

@@ -1,9 +1,10 @@
-"""`client.models`: the SDK's resource, with the list that the service keeps at a path of its own."""
+"""`client.models`: the SDK's resource, with the lists that the service keeps at paths of its own."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, cast
+from collections.abc import Callable, Mapping
+from functools import cached_property
+from typing import Any, ClassVar, Generic, TypeVar, cast
 
 import openai
 from openai.pagination import AsyncPage, SyncPage
@@ -11,23 +12,26 @@ from openai.resources import models as sdk
 from pydantic import PrivateAttr, field_validator
 
 from . import _models
-from ._models import ChatModel
-from ._sdk import MODEL_LIST_PATH, model_list_options
+from ._models import ChatModel, ImageModel, ListedModel
+from ._sdk import (
+    MODEL_LISTS,
+    AsyncPaginator,
+    async_to_raw_response_wrapper,
+    async_to_streamed_response_wrapper,
+    model_list_options,
+    to_raw_response_wrapper,
+    to_streamed_response_wrapper,
+)
 
-if TYPE_CHECKING:
-    from ._sdk import (
-        AsyncPaginator,
-        async_to_raw_response_wrapper,
-        async_to_streamed_response_wrapper,
-        to_raw_response_wrapper,
-        to_streamed_response_wrapper,
-    )
+_Model = TypeVar("_Model", bound=ListedModel)
 
 
-class _Page(openai.BaseModel):
-    """How both pages read the service's envelope."""
+class _Page(openai.BaseModel, Generic[_Model]):
+    """How all pages read the service's envelope."""
 
-    data: list[ChatModel]
+    list_path: ClassVar[str]
+
+    data: list[_Model]
     object: str = "list"
     _response: Any = PrivateAttr()
 
@@ -37,23 +41,25 @@ class _Page(openai.BaseModel):
         return _models.named(value)
 
     @classmethod
-    def build(cls, *, response: Any, data: Any) -> _Page:
+    def build(cls, *, response: Any, data: Any) -> _Page[_Model]:
         """Called by the SDK in place of its own construction, which checks and converts nothing."""
         page = cls.model_validate(data)
         page._response = response
         return page
 
-    def find(self, wanted: str) -> ChatModel:
+    def find(self, wanted: str) -> _Model:
         """The model of that name or label.
 
         Raises:
             openai.NotFoundError: names the closest matches.
         """
         found = _models.find(self.data, wanted)
-        if isinstance(found, ChatModel):
+        if isinstance(found, ListedModel):
             return found
         closest = (
-            f"The closest are {', '.join(found)}." if found else "`client.models.list()` has their names."
+            f"The closest are {', '.join(found)}."
+            if found
+            else f"`{MODEL_LISTS[self.list_path]}` has their names."
         )
         self._response.status_code = 404
         raise openai.NotFoundError(
@@ -63,20 +69,59 @@ class _Page(openai.BaseModel):
         )
 
 
-class _SyncModelPage(_Page, SyncPage[ChatModel]):
+class _ChatPage(_Page[ChatModel]):
+    list_path = "/models/chat"
+
+
+class _GenerationPage(_Page[ImageModel]):
+    list_path = "/models/image/generation"
+
+
+class _EditPage(_Page[ImageModel]):
+    list_path = "/models/image/edit"
+
+
+class _SyncChatPage(_ChatPage, SyncPage[ChatModel]):
     pass
 
 
-class _AsyncModelPage(_Page, AsyncPage[ChatModel]):
+class _SyncGenerationPage(_GenerationPage, SyncPage[ImageModel]):
     pass
+
+
+class _SyncEditPage(_EditPage, SyncPage[ImageModel]):
+    pass
+
+
+class _AsyncChatPage(_ChatPage, AsyncPage[ChatModel]):
+    pass
+
+
+class _AsyncGenerationPage(_GenerationPage, AsyncPage[ImageModel]):
+    pass
+
+
+class _AsyncEditPage(_EditPage, AsyncPage[ImageModel]):
+    pass
+
+
+def _find(model: str) -> Callable[[Any], Any]:
+    """What turns a page into the one model."""
+    if not model:
+        raise ValueError(f"Expected a non-empty value for `model` but received {model!r}")
+    return lambda page: page.find(model)
 
 
 class Models(sdk.Models):
-    """The chat models that the service offers, from `GET /api/ai/models/chat`."""
+    """The models that the service offers: for chat, and for `images.generate` and `images.edit`."""
 
-    if TYPE_CHECKING:
-        with_raw_response: _RawModels  # type: ignore[assignment]
-        with_streaming_response: _UnreadModels  # type: ignore[assignment]
+    @cached_property
+    def with_raw_response(self) -> _RawModels:  # type: ignore[override]
+        return _RawModels(self)
+
+    @cached_property
+    def with_streaming_response(self) -> _UnreadModels:  # type: ignore[override]
+        return _UnreadModels(self)
 
     def list(  # type: ignore[override]  # SyncPage is invariant, though each ChatModel is a Model
         self,
@@ -98,8 +143,8 @@ class Models(sdk.Models):
             ['gemini-3.1-pro-preview']
         """
         return self._client.get_api_list(
-            MODEL_LIST_PATH,
-            page=_SyncModelPage,
+            _ChatPage.list_path,
+            page=_SyncChatPage,
             model=ChatModel,
             options=model_list_options(self._client, extra_headers, extra_query, extra_body, timeout),
         )
@@ -126,28 +171,122 @@ class Models(sdk.Models):
             ...     client.models.retrieve("GLM 5.2").id
             'glm-5.2'
         """
-        if not model:
-            raise ValueError(f"Expected a non-empty value for `model` but received {model!r}")
+        find = _find(model)
         return self._client.get(
-            MODEL_LIST_PATH,
-            cast_to=cast("type[ChatModel]", _SyncModelPage),  # `post_parser` turns the page into a model.
+            _ChatPage.list_path,
+            cast_to=cast("type[ChatModel]", _SyncChatPage),  # `post_parser` turns the page into a model.
             options=model_list_options(
-                self._client,
-                extra_headers,
-                extra_query,
-                extra_body,
-                timeout,
-                post_parser=lambda page: page.find(model),
+                self._client, extra_headers, extra_query, extra_body, timeout, post_parser=find
+            ),
+        )
+
+    def list_image_generation(
+        self,
+        *,
+        extra_headers: Mapping[str, str | openai.Omit] | None = None,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Any = None,
+        timeout: float | openai.Timeout | openai.NotGiven | None = openai.NOT_GIVEN,
+    ) -> SyncPage[ImageModel]:
+        """List the models for `images.generate`, with their sizes and prices. Costs no credits.
+
+        Raises:
+            openai.APIError: the service refused, could not be reached, or answered with something else.
+
+        Example:
+            >>> from aitoearn_openai import OpenAI, sandbox
+            >>> with sandbox.serve() as site, OpenAI.from_settings(site.settings) as client:
+            ...     {model.id: model.credits(size="1024x1024") for model in client.models.list_image_generation()}
+            {'gpt-image-2': Decimal('1'), 'seedream-5': Decimal('0.8'), 'bare-painter': None}
+        """
+        return self._client.get_api_list(
+            _GenerationPage.list_path,
+            page=_SyncGenerationPage,
+            model=ImageModel,
+            options=model_list_options(self._client, extra_headers, extra_query, extra_body, timeout),
+        )
+
+    def retrieve_image_generation(
+        self,
+        model: str,
+        *,
+        extra_headers: Mapping[str, str | openai.Omit] | None = None,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Any = None,
+        timeout: float | openai.Timeout | openai.NotGiven | None = openai.NOT_GIVEN,
+    ) -> ImageModel:
+        """The model for `images.generate` of that name, or else of that label, ignoring case and spaces. Costs no credits.
+
+        Raises:
+            openai.NotFoundError: there is none; the message names the closest matches.
+            openai.APIError: as `list_image_generation` does.
+            ValueError: `model` is empty.
+        """
+        find = _find(model)
+        return self._client.get(
+            _GenerationPage.list_path,
+            cast_to=cast("type[ImageModel]", _SyncGenerationPage),
+            options=model_list_options(
+                self._client, extra_headers, extra_query, extra_body, timeout, post_parser=find
+            ),
+        )
+
+    def list_image_edit(
+        self,
+        *,
+        extra_headers: Mapping[str, str | openai.Omit] | None = None,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Any = None,
+        timeout: float | openai.Timeout | openai.NotGiven | None = openai.NOT_GIVEN,
+    ) -> SyncPage[ImageModel]:
+        """List the models for `images.edit`, with their sizes and prices. Costs no credits.
+
+        Raises:
+            openai.APIError: the service refused, could not be reached, or answered with something else.
+        """
+        return self._client.get_api_list(
+            _EditPage.list_path,
+            page=_SyncEditPage,
+            model=ImageModel,
+            options=model_list_options(self._client, extra_headers, extra_query, extra_body, timeout),
+        )
+
+    def retrieve_image_edit(
+        self,
+        model: str,
+        *,
+        extra_headers: Mapping[str, str | openai.Omit] | None = None,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Any = None,
+        timeout: float | openai.Timeout | openai.NotGiven | None = openai.NOT_GIVEN,
+    ) -> ImageModel:
+        """The model for `images.edit` of that name, or else of that label, ignoring case and spaces. Costs no credits.
+
+        Raises:
+            openai.NotFoundError: there is none; the message names the closest matches.
+            openai.APIError: as `list_image_edit` does.
+            ValueError: `model` is empty.
+        """
+        find = _find(model)
+        return self._client.get(
+            _EditPage.list_path,
+            cast_to=cast("type[ImageModel]", _SyncEditPage),
+            options=model_list_options(
+                self._client, extra_headers, extra_query, extra_body, timeout, post_parser=find
             ),
         )
 
 
 class AsyncModels(sdk.AsyncModels):
-    """The chat models that the service offers, from `GET /api/ai/models/chat`."""
+    """The models that the service offers: for chat, and for `images.generate` and `images.edit`."""
 
-    if TYPE_CHECKING:
-        with_raw_response: _AsyncRawModels  # type: ignore[assignment]
-        with_streaming_response: _AsyncUnreadModels  # type: ignore[assignment]
+    @cached_property
+    def with_raw_response(self) -> _AsyncRawModels:  # type: ignore[override]
+        return _AsyncRawModels(self)
+
+    @cached_property
+    def with_streaming_response(self) -> _AsyncUnreadModels:  # type: ignore[override]
+        return _AsyncUnreadModels(self)
 
     def list(  # type: ignore[override]  # AsyncPage is invariant, though each ChatModel is a Model
         self,
@@ -163,8 +302,8 @@ class AsyncModels(sdk.AsyncModels):
             openai.APIError: the service refused, could not be reached, or answered with something else.
         """
         return self._client.get_api_list(
-            MODEL_LIST_PATH,
-            page=_AsyncModelPage,
+            _ChatPage.list_path,
+            page=_AsyncChatPage,
             model=ChatModel,
             options=model_list_options(self._client, extra_headers, extra_query, extra_body, timeout),
         )
@@ -185,45 +324,148 @@ class AsyncModels(sdk.AsyncModels):
             openai.APIError: as `list` does.
             ValueError: `model` is empty.
         """
-        if not model:
-            raise ValueError(f"Expected a non-empty value for `model` but received {model!r}")
+        find = _find(model)
         return await self._client.get(
-            MODEL_LIST_PATH,
-            cast_to=cast("type[ChatModel]", _AsyncModelPage),  # `post_parser` turns the page into a model.
+            _ChatPage.list_path,
+            cast_to=cast("type[ChatModel]", _AsyncChatPage),  # `post_parser` turns the page into a model.
             options=model_list_options(
-                self._client,
-                extra_headers,
-                extra_query,
-                extra_body,
-                timeout,
-                post_parser=lambda page: page.find(model),
+                self._client, extra_headers, extra_query, extra_body, timeout, post_parser=find
+            ),
+        )
+
+    def list_image_generation(
+        self,
+        *,
+        extra_headers: Mapping[str, str | openai.Omit] | None = None,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Any = None,
+        timeout: float | openai.Timeout | openai.NotGiven | None = openai.NOT_GIVEN,
+    ) -> AsyncPaginator[ImageModel, AsyncPage[ImageModel]]:
+        """List the models for `images.generate`, with their sizes and prices. Costs no credits.
+
+        Raises:
+            openai.APIError: the service refused, could not be reached, or answered with something else.
+        """
+        return self._client.get_api_list(
+            _GenerationPage.list_path,
+            page=_AsyncGenerationPage,
+            model=ImageModel,
+            options=model_list_options(self._client, extra_headers, extra_query, extra_body, timeout),
+        )
+
+    async def retrieve_image_generation(
+        self,
+        model: str,
+        *,
+        extra_headers: Mapping[str, str | openai.Omit] | None = None,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Any = None,
+        timeout: float | openai.Timeout | openai.NotGiven | None = openai.NOT_GIVEN,
+    ) -> ImageModel:
+        """The model for `images.generate` of that name, or else of that label, ignoring case and spaces. Costs no credits.
+
+        Raises:
+            openai.NotFoundError: there is none; the message names the closest matches.
+            openai.APIError: as `list_image_generation` does.
+            ValueError: `model` is empty.
+        """
+        find = _find(model)
+        return await self._client.get(
+            _GenerationPage.list_path,
+            cast_to=cast("type[ImageModel]", _AsyncGenerationPage),
+            options=model_list_options(
+                self._client, extra_headers, extra_query, extra_body, timeout, post_parser=find
+            ),
+        )
+
+    def list_image_edit(
+        self,
+        *,
+        extra_headers: Mapping[str, str | openai.Omit] | None = None,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Any = None,
+        timeout: float | openai.Timeout | openai.NotGiven | None = openai.NOT_GIVEN,
+    ) -> AsyncPaginator[ImageModel, AsyncPage[ImageModel]]:
+        """List the models for `images.edit`, with their sizes and prices. Costs no credits.
+
+        Raises:
+            openai.APIError: the service refused, could not be reached, or answered with something else.
+        """
+        return self._client.get_api_list(
+            _EditPage.list_path,
+            page=_AsyncEditPage,
+            model=ImageModel,
+            options=model_list_options(self._client, extra_headers, extra_query, extra_body, timeout),
+        )
+
+    async def retrieve_image_edit(
+        self,
+        model: str,
+        *,
+        extra_headers: Mapping[str, str | openai.Omit] | None = None,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Any = None,
+        timeout: float | openai.Timeout | openai.NotGiven | None = openai.NOT_GIVEN,
+    ) -> ImageModel:
+        """The model for `images.edit` of that name, or else of that label, ignoring case and spaces. Costs no credits.
+
+        Raises:
+            openai.NotFoundError: there is none; the message names the closest matches.
+            openai.APIError: as `list_image_edit` does.
+            ValueError: `model` is empty.
+        """
+        find = _find(model)
+        return await self._client.get(
+            _EditPage.list_path,
+            cast_to=cast("type[ImageModel]", _AsyncEditPage),
+            options=model_list_options(
+                self._client, extra_headers, extra_query, extra_body, timeout, post_parser=find
             ),
         )
 
 
-if TYPE_CHECKING:
-    # What the SDK makes of the methods above where a raw or an unread response is asked for.
+# What the SDK makes of the methods above where a raw or an unread response is asked for.
 
-    class _RawModels:
-        def __init__(self, models: Models) -> None:
-            self.list = to_raw_response_wrapper(models.list)
-            self.retrieve = to_raw_response_wrapper(models.retrieve)
-            self.delete = to_raw_response_wrapper(models.delete)
 
-    class _AsyncRawModels:
-        def __init__(self, models: AsyncModels) -> None:
-            self.list = async_to_raw_response_wrapper(models.list)
-            self.retrieve = async_to_raw_response_wrapper(models.retrieve)
-            self.delete = async_to_raw_response_wrapper(models.delete)
+class _RawModels:
+    def __init__(self, models: Models) -> None:
+        self.list = to_raw_response_wrapper(models.list)
+        self.retrieve = to_raw_response_wrapper(models.retrieve)
+        self.list_image_generation = to_raw_response_wrapper(models.list_image_generation)
+        self.retrieve_image_generation = to_raw_response_wrapper(models.retrieve_image_generation)
+        self.list_image_edit = to_raw_response_wrapper(models.list_image_edit)
+        self.retrieve_image_edit = to_raw_response_wrapper(models.retrieve_image_edit)
+        self.delete = to_raw_response_wrapper(models.delete)
 
-    class _UnreadModels:
-        def __init__(self, models: Models) -> None:
-            self.list = to_streamed_response_wrapper(models.list)
-            self.retrieve = to_streamed_response_wrapper(models.retrieve)
-            self.delete = to_streamed_response_wrapper(models.delete)
 
-    class _AsyncUnreadModels:
-        def __init__(self, models: AsyncModels) -> None:
-            self.list = async_to_streamed_response_wrapper(models.list)
-            self.retrieve = async_to_streamed_response_wrapper(models.retrieve)
-            self.delete = async_to_streamed_response_wrapper(models.delete)
+class _AsyncRawModels:
+    def __init__(self, models: AsyncModels) -> None:
+        self.list = async_to_raw_response_wrapper(models.list)
+        self.retrieve = async_to_raw_response_wrapper(models.retrieve)
+        self.list_image_generation = async_to_raw_response_wrapper(models.list_image_generation)
+        self.retrieve_image_generation = async_to_raw_response_wrapper(models.retrieve_image_generation)
+        self.list_image_edit = async_to_raw_response_wrapper(models.list_image_edit)
+        self.retrieve_image_edit = async_to_raw_response_wrapper(models.retrieve_image_edit)
+        self.delete = async_to_raw_response_wrapper(models.delete)
+
+
+class _UnreadModels:
+    def __init__(self, models: Models) -> None:
+        self.list = to_streamed_response_wrapper(models.list)
+        self.retrieve = to_streamed_response_wrapper(models.retrieve)
+        self.list_image_generation = to_streamed_response_wrapper(models.list_image_generation)
+        self.retrieve_image_generation = to_streamed_response_wrapper(models.retrieve_image_generation)
+        self.list_image_edit = to_streamed_response_wrapper(models.list_image_edit)
+        self.retrieve_image_edit = to_streamed_response_wrapper(models.retrieve_image_edit)
+        self.delete = to_streamed_response_wrapper(models.delete)
+
+
+class _AsyncUnreadModels:
+    def __init__(self, models: AsyncModels) -> None:
+        self.list = async_to_streamed_response_wrapper(models.list)
+        self.retrieve = async_to_streamed_response_wrapper(models.retrieve)
+        self.list_image_generation = async_to_streamed_response_wrapper(models.list_image_generation)
+        self.retrieve_image_generation = async_to_streamed_response_wrapper(models.retrieve_image_generation)
+        self.list_image_edit = async_to_streamed_response_wrapper(models.list_image_edit)
+        self.retrieve_image_edit = async_to_streamed_response_wrapper(models.retrieve_image_edit)
+        self.delete = async_to_streamed_response_wrapper(models.delete)

@@ -16,6 +16,7 @@ What is private, why, and since when it is so (checked on openai 1.83.0, 1.109.1
 - `SyncHttpxClientWrapper`, `AsyncHttpxClientWrapper`: the HTTP clients that the SDK makes, which close themselves.
 - `_custom_headers`, `_ambient_authorizations`: what the SDK took from `OPENAI_CUSTOM_HEADERS`.
 - `LegacyAPIResponse`: what `with_raw_response` gives.
+- `to_raw_response_wrapper` and its three siblings: what makes it of a method of a resource.
 - `LazyProxy`: what stands for a resource of the module until it is used.
 - `RAW_RESPONSE_HEADER`: marks the requests whose body the caller wants unread.
 """
@@ -32,28 +33,26 @@ from contextlib import contextmanager, suppress
 from email.utils import parsedate_to_datetime
 from functools import cache, lru_cache, partial, wraps
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 import openai
 from openai._base_client import AsyncHttpxClientWrapper, AsyncPaginator, SyncHttpxClientWrapper
 from openai._constants import RAW_RESPONSE_HEADER
-from openai._legacy_response import LegacyAPIResponse
+from openai._legacy_response import (
+    LegacyAPIResponse,
+    async_to_raw_response_wrapper,
+    to_raw_response_wrapper,
+)
+from openai._response import async_to_streamed_response_wrapper, to_streamed_response_wrapper
 from openai._streaming import ServerSentEvent, SSEDecoder
 from openai._utils import LazyProxy
 from pydantic_core import from_json
 
-from ._errors import Failure, failure_in
+from ._errors import Failure, failure_in, missing_path_hint
 from ._settings import site_hint
 
 if TYPE_CHECKING:
     from openai._base_client import BaseClient
-    from openai._legacy_response import (
-        async_to_raw_response_wrapper as async_to_raw_response_wrapper,
-        to_raw_response_wrapper as to_raw_response_wrapper,
-    )
-    from openai._response import (
-        async_to_streamed_response_wrapper as async_to_streamed_response_wrapper,
-        to_streamed_response_wrapper as to_streamed_response_wrapper,
-    )
     from openai._types import RequestOptions
 
     _Base = BaseClient[Any, Any]
@@ -61,17 +60,28 @@ else:
     _Base = object
 
 __all__ = [
-    "MODEL_LIST_PATH",
+    "MODEL_LISTS",
     "AsyncClient",
     "AsyncPaginator",
     "LazyProxy",
     "SyncClient",
+    "async_to_raw_response_wrapper",
+    "async_to_streamed_response_wrapper",
     "forget_openai",
     "make_pool",
     "model_list_options",
+    "to_raw_response_wrapper",
+    "to_streamed_response_wrapper",
 ]
 
-MODEL_LIST_PATH = "/models/chat"
+MODEL_LISTS = {
+    "/models/chat": "client.models.list()",
+    "/models/image/generation": "client.models.list_image_generation()",
+    "/models/image/edit": "client.models.list_image_edit()",
+}
+"""The paths of the model lists, and the calls that ask for them."""
+_LIST_FOR = {"/images/generations": "/models/image/generation", "/images/edits": "/models/image/edit"}
+"""The list that has the names which an endpoint takes, where it is not the one for chat."""
 API_KEY_HEADER = "X-Api-Key"
 _TO_FILL = ""
 _STREAM_WANTED = re.compile(rb'"stream":\s*true')
@@ -133,7 +143,7 @@ class _Seam:
 
 def _prepare(request: Any) -> bool:
     """Whether it is a request of `client.models`; if so, its second key header is given the key."""
-    if API_KEY_HEADER not in request.headers or not request.url.path.endswith(MODEL_LIST_PATH):
+    if API_KEY_HEADER not in request.headers or not request.url.path.endswith(tuple(MODEL_LISTS)):
         return False
     scheme, _, key = request.headers.get("Authorization", "").partition(" ")
     if request.headers[API_KEY_HEADER] == _TO_FILL:
@@ -338,6 +348,8 @@ class _Common(_Base):
             err_msg = f"Error code: {response.status_code} - {failure}"
         if response.status_code == 401:
             err_msg = f"{err_msg.removesuffix('.')}. {site_hint(_origin(response.url))}"
+        if hint := _hint(self, response, failure, err_msg):
+            err_msg = f"{err_msg.removesuffix('.')}. {hint}"
         error = super()._make_status_error(err_msg, body=body, response=response)
         if failure and failure.enveloped:
             error.code = str(failure.code)  # Declared as text, but before 3.x left as it came.
@@ -356,7 +368,37 @@ class _Common(_Base):
             )
         elif not _fits(data, cast_to):
             raise _unexpected(response, cast_to.__name__)
-        return super()._process_response_data(data=data, cast_to=cast_to, response=response)
+        parsed = super()._process_response_data(data=data, cast_to=cast_to, response=response)
+        if path := getattr(cast_to, "list_path", None):
+            _known_models.setdefault(self._client, {})[f"{self.base_url}", path] = parsed.data
+        return parsed
+
+
+_known_models: WeakKeyDictionary[Any, dict[tuple[str, str], list[Any]]] = WeakKeyDictionary()
+"""What each model list had when it was last asked for, by HTTP client, which copies of a client share, and base URL."""
+
+
+def _hint(client: Any, response: Any, failure: Failure | None, message: str) -> str:
+    """What to do next about some failures, from what is known without a request."""
+    url = response.url
+    if response.status_code == 404 and (hint := missing_path_hint(message, f"{_origin(url)}{url.path}")):
+        return hint
+    code = failure.code if failure else None
+    if code != 12300 and (response.status_code != 402 or code == 12009):
+        return ""
+    from ._models import scope_hint, unknown_model_hint
+
+    path = next((path for end, path in _LIST_FOR.items() if url.path.endswith(end)), "/models/chat")
+    offered = _known_models.get(client._client, {}).get((f"{client.base_url}", path), [])
+    say = unknown_model_hint if code == 12300 else scope_hint
+    return say(offered, _model_of(response.request), MODEL_LISTS[path])
+
+
+def _model_of(request: Any) -> str:
+    try:
+        return str(_loads(request.content).get("model"))
+    except (AttributeError, RuntimeError):  # No object, or an upload, whose content is not in memory.
+        return ""
 
 
 def _guarded(arguments: dict[str, Any]) -> dict[str, Any]:
