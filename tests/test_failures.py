@@ -26,6 +26,8 @@ CODES = {
     502: (502, openai.InternalServerError),
     599: (599, openai.InternalServerError),
     10002: (400, openai.BadRequestError),
+    19000: (401, openai.AuthenticationError),
+    19001: (503, openai.InternalServerError),
     10003: (429, openai.RateLimitError),
     12000: (401, openai.AuthenticationError),
     12001: (402, openai.APIStatusError),

@@ -348,7 +348,7 @@ class _Common(_Base):
             err_msg = f"Error code: {response.status_code} - {failure}"
         if response.status_code == 401:
             err_msg = f"{err_msg.removesuffix('.')}. {site_hint(_origin(response.url))}"
-        if hint := _hint(self, response, failure, err_msg):
+        if hint := _hint(self, response, failure, f"{err_msg} {body}"):
             err_msg = f"{err_msg.removesuffix('.')}. {hint}"
         error = super()._make_status_error(err_msg, body=body, response=response)
         if failure and failure.enveloped:

@@ -12,13 +12,14 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from decimal import Decimal
 from hashlib import blake2b
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import openai
 from openai.types import CompletionUsage
 from openai.types.chat import ChatCompletion
 
-from ._models import ChatModel
+if TYPE_CHECKING:
+    from ._models import ChatModel
 
 __all__ = ["ANSWER_TOKENS", "CONCURRENCY", "MaxCreditsReached", "Request", "Result", "run"]
 
@@ -234,8 +235,8 @@ class Budget:
         while self._used + self._reserved + estimate > self._most:
             if not self._reserved:
                 raise MaxCreditsReached(
-                    f"The next request, {request.custom_id!r}, is estimated at {estimate:.4g} credits. After the "
-                    f"{self._used:.4g} of this run, that would be more than the {self._most:f} that it may cost."
+                    f"The next request, {request.custom_id!r}, is estimated at {float(estimate):.4g} credits. After the "
+                    f"{float(self._used):.4g} of this run, that would be more than the {self._most:f} that it may cost."
                 )
             self._has_changed.clear()
             await self._has_changed.wait()
