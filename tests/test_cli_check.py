@@ -43,7 +43,7 @@ def test_all_is_well_with_the_sandbox(tmp_path: Path) -> None:
     assert settings["timeout"] == ["20.0", str(tmp_path / "my.env")]
     assert settings["max_retries"] == ["-", "the", "SDK's"]
     assert steps(checked.stdout) == [
-        ["ok", what] for what in ("DNS", "TLS", "HTTP", "key", "models", "model")
+        ["ok", what] for what in ("DNS", "TLS", "HTTP", "key", "chat", "models", "model")
     ]
     assert "Next: aitoearn-openai chat" in checked.stdout
 

@@ -522,7 +522,7 @@ def test_an_unknown_model_is_refused(site: Sandbox) -> None:
     ],
 )
 def test_whoever_sends_a_bad_request_is_told_which_field(site: Sandbox, body: Any, field: str) -> None:
-    """The code is 400 and the message names the field."""
+    """The code is 400 and the message begins with the field."""
     response, content = send(site, CHAT, body)
     refusal = json.loads(content)
     assert response.status == 200

@@ -200,7 +200,7 @@ def _find_chat(settings: Settings, both_sites: bool) -> None:
     """Whether chat completions are there: a body without a model and messages is refused, and costs nothing."""
     try:
         with OpenAI.from_settings(settings, max_retries=0, timeout=settings.timeout or _SECONDS) as client:
-            client.post("/chat/completions", body={}, cast_to=object)
+            client.post("/chat/completions", body={}, cast_to=openai.BaseModel)
     except openai.AuthenticationError as error:
         _bad("chat", failures.explain(error)[0], _where_it_belongs(settings, both_sites), failures.KEY)
     except openai.APIError as error:

@@ -220,9 +220,7 @@ def _envelope(request_id: str, code: int, message: str) -> bytes:
 
 async def _on_refused(request: Request, error: Exception) -> Response:
     request_id = _request_id(request)
-    refused = (
-        error if isinstance(error, Refused) else Refused(400, "Bad request: the body is nested too deeply")
-    )
+    refused = error if isinstance(error, Refused) else Refused(400, "the body is nested too deeply")
     return _reply(request_id, _envelope(request_id, refused.code, refused.message))
 
 
