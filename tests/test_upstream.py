@@ -137,6 +137,7 @@ def test_an_engine_that_is_not_there_is_told(server: ScriptedServer) -> None:
                     ask_through(front, ask)
 
 
+@pytest.mark.slow
 def test_the_command_starts_a_sandbox_in_front_of_an_engine(site: sandbox.Sandbox) -> None:
     """It says who answers; the engine's key comes from a variable, so that no process list shows it."""
     options = ["--upstream", site.base_url, "--upstream-key-env", "ENGINE_KEY"]
