@@ -14,7 +14,7 @@ import pytest
 
 import aitoearn_openai
 from aitoearn_openai import sandbox
-from aitoearn_openai._errors import STATUS
+from aitoearn_openai._errors import CODES
 from aitoearn_openai._settings import Settings
 
 ROOT = Path(__file__).parent.parent
@@ -88,7 +88,22 @@ def test_the_readme_names_every_code() -> None:
     """The table of codes is the code's."""
     table = README.partition("## Errors")[2].partition("## The sandbox")[0]
 
-    assert {int(code) for code in re.findall(r"\b1\d{4}\b", table)} == set(STATUS)
+    assert {int(code) for code in re.findall(r"\b1\d{4}\b", table)} == {code for code in CODES if code > 599}
+
+
+@pytest.mark.parametrize(
+    ("page", "row"),
+    [
+        ("errors.md", r"\| (\d+) ([^|]+?) \| `\w+` \| (\d+) \|"),
+        ("sandbox.md", r"\| `fail-(\d+)` \| ([^|]+?) \((\d+)\) \|"),
+    ],
+)
+def test_the_tables_of_codes_are_the_code_s(page: str, row: str) -> None:
+    """Each code with the service's words and the status."""
+    rows = re.findall(row, (ROOT / "docs" / page).read_text("utf-8"))
+
+    told = {int(code): (int(status), words) for code, words, status in rows if code != "19999"}
+    assert told == dict(CODES)
 
 
 def test_the_readme_names_every_way_to_fail() -> None:

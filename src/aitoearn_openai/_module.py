@@ -61,10 +61,11 @@ class _Resource(LazyProxy[Any]):
 
 def __getattr__(name: str) -> Any:
     """What the package does not define itself: a resource of the client, or else the SDK's own object."""
-    if name == "ChatModel":  # Not every program looks at the models, and their classes take time to make.
-        from ._models import ChatModel
+    if name in ("ChatModel", "ImageModel"):
+        # Not every program looks at the models, and their classes take time to make.
+        from . import _models
 
-        return ChatModel
+        return getattr(_models, name)
     is_public = not name.startswith("_") or name in openai.__all__
     if not is_public or not hasattr(openai, name):
         raise AttributeError(f"module {_PACKAGE!r} has no attribute {name!r}")
@@ -79,6 +80,7 @@ def __dir__() -> list[str]:
     return sorted(
         {
             "ChatModel",
+            "ImageModel",
             *vars(sys.modules[_PACKAGE]),
             *(name for name in dir(openai) if not name.startswith("_")),
         }
