@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 from urllib.parse import urlsplit, urlunsplit
 
 import openai
@@ -139,6 +139,22 @@ class Settings(BaseSettings):
 
     http_backend: Literal["httpx", "aiohttp"] = "httpx"
     """What `AsyncOpenAI` speaks HTTP with; `aiohttp` (extra `aiohttp`) carries more calls at once."""
+
+    if TYPE_CHECKING:  # The library would have type checkers ask for a `SecretStr`, and know no `_env_file`.
+
+        def __init__(
+            self,
+            *,
+            site: Literal["cn", "ai", "sandbox"] = ...,
+            base_url: str = ...,
+            api_key: str | SecretStr | None = ...,
+            model: str | None = ...,
+            timeout: float | None = ...,
+            max_retries: int | None = ...,
+            http_backend: Literal["httpx", "aiohttp"] = ...,
+            _env_file: str | os.PathLike[str] | None = ...,
+        ) -> None:
+            """Read settings. What is not given comes from `AITOEARN_*` variables, then from the named `.env` file."""
 
     @field_validator("site", "http_backend", mode="before")
     @classmethod
