@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import openai
 from openai.types import CompletionUsage, Model
@@ -140,6 +140,11 @@ class ChatModel(_Lenient, Model):
     pricing: Pricing | None = None
     fixed_image_pricing: list[ImagePrice] = Field(default=[], alias="fixedImagePricing")
     """Credits per image, by resolution."""
+
+    if TYPE_CHECKING:
+
+        def __init__(self, **fields: Any) -> None:
+            """A model with these fields, under their names here or those of the service's list."""
 
     @field_validator("tags", mode="before")
     @classmethod
