@@ -167,3 +167,33 @@ def test_importing_reads_no_settings_and_loads_no_resources() -> None:
     )
 
     assert shown.stdout.strip() == "[]"
+
+
+def run_python(code: str) -> str:
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    return done.stdout + done.stderr
+
+
+def test_submodules_are_there_without_an_import_and_loaded_when_they_are_used() -> None:
+    """`aitoearn_openai.batch` is no typing error for `batches`."""
+    code = (
+        "import sys, aitoearn_openai; names = ['aitoearn_openai.batch', 'aitoearn_openai.sandbox'];"
+        "print([name in sys.modules for name in names]);"
+        "print(aitoearn_openai.batch.run.__name__, aitoearn_openai.sandbox.serve.__name__)"
+    )
+
+    assert run_python(code).splitlines() == ["[False, False]", "run serve"]
+
+
+def test_a_submodule_of_an_extra_that_is_missing_says_what_to_install() -> None:
+    """As an attribute that is not there, so that `hasattr` and `inspect.getmembers` work."""
+    code = (
+        "import sys; sys.modules['starlette'] = None; import aitoearn_openai;"
+        "print(hasattr(aitoearn_openai, 'sandbox')); aitoearn_openai.sandbox"
+    )
+    shown = run_python(code).splitlines()
+
+    assert shown[0] == "False"
+    assert shown[-1].startswith(
+        "AttributeError: the sandbox needs Starlette and uvicorn: install `aitoearn-open"
+    )
