@@ -146,6 +146,11 @@ class ChatModel(_Lenient, Model):
         def __init__(self, **fields: Any) -> None:
             """A model with these fields, under their names here or those of the service's list."""
 
+    @property
+    def __api_exclude__(self) -> None:
+        """Say what to pass instead: the SDK asks for this only where an object stands in a request."""
+        raise TypeError(f"a request takes the name of a model: pass `.id`, which is {self.id!r} here")
+
     @field_validator("tags", mode="before")
     @classmethod
     def _one_language(cls, value: Any) -> Any:
