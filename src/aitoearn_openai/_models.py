@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
+from html import escape
 from typing import TYPE_CHECKING, Any, Literal
 
 import openai
@@ -221,6 +222,29 @@ class ChatModel(_Lenient, Model):
             return total / 1000
         except ArithmeticError:  # A price such as 1E+999999.
             return None
+
+
+def html_table(models: Iterable[ChatModel]) -> str:
+    """The models with their prices for short calls, as HTML."""
+    rows = []
+    for model in models:
+        pricing = model.pricing or Pricing()
+        tier = pricing.tier(0) or PriceTier()
+        prices: tuple[object, object] = tier.input.text, tier.output.text
+        if pricing.price is not None:
+            prices = f"{pricing.price} a call", None
+        takes, gives = " ".join(model.input_modalities), " ".join(model.output_modalities)
+        cells = (
+            "" if cell is None else escape(str(cell))
+            for cell in (model.id, model.label, takes, gives, *prices)
+        )
+        rows.append(f"<td>{'</td><td>'.join(cells)}</td>")
+    head = "<th>model</th><th>label</th><th>takes</th><th>gives</th><th>in</th><th>out</th>"
+    caption = (
+        "in, out: credits per 1,000 tokens of text, in short calls; <code>.pricing</code> has all prices"
+    )
+    body = "".join(f"<tr>{row}</tr>" for row in (head, *rows))
+    return f"<table>{body}</table><p>{caption}</p>"
 
 
 def named(entries: Any) -> Any:
