@@ -28,6 +28,9 @@ FRAMEWORKS = {
     "haystack": "haystack-ai",
 }
 
+# What tests import whatever they test.
+TESTING = ["pytest", "pytest-recording", "trustme"]
+
 RESULTS = Path(".nox", "results")
 READMES = {
     "README.md": "| library | version | openai | Python | tests passed |",
@@ -49,10 +52,13 @@ def tests(session: nox.Session, openai: str) -> None:
 def frameworks(session: nox.Session, framework: str) -> None:
     """Run the snippet of docs/frameworks.md for one framework, with the SDK that it asks for."""
     requirement = FRAMEWORKS[framework]
-    session.install("--editable", ".[sandbox]", "pytest", "pytest-recording", "trustme", requirement)
+    session.install("--editable", ".[sandbox]", "mypy", *TESTING, requirement)
     # A framework's own warnings are not ours to fix.
-    path = f"tests/frameworks/test_{framework.replace('-', '_')}.py"
-    _run_pytest(session, "frameworks", framework, requirement, "-W", "default", path)
+    paths = (
+        f"tests/frameworks/test_{framework.replace('-', '_')}.py",
+        "tests/test_editors.py::test_each_snippet_type_checks",
+    )
+    _run_pytest(session, "frameworks", framework, requirement, "-W", "default", *paths)
 
 
 @nox.session
@@ -73,9 +79,10 @@ def engine(session: nox.Session) -> None:
 
 @nox.session
 def types(session: nox.Session) -> None:
-    """Check the typed calls with pyright, as editors do; `make check` has mypy look at them."""
-    session.install("--editable", ".[sandbox]", "pyright[nodejs]")
+    """Check the typed calls and the snippets with pyright, and read what editors show; `make check` has mypy."""
+    session.install(".[sandbox]", "jedi", "mypy", "pygls", "pyright[nodejs]", *TESTING)
     session.run("pyright", "tests/typing")
+    session.run("pytest", "-W", "default", "tests/editors", "tests/test_editors.py", *session.posargs)
 
 
 @nox.session(venv_backend="none")

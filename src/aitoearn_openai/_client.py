@@ -219,7 +219,7 @@ class OpenAI(_Ours, SyncClient):
 
 
 class AsyncOpenAI(_Ours, AsyncClient):
-    """`openai.AsyncOpenAI` for AiToEarn: the same class with other defaults, as `OpenAI` here is.
+    """`openai.AsyncOpenAI` for AiToEarn: the same class with other defaults, from `AITOEARN_*` settings.
 
     Raises:
         openai.OpenAIError: there is no key, or a setting has a bad value.
