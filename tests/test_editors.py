@@ -55,7 +55,7 @@ def test_type_checkers_know_every_setting() -> None:
     (declared,) = (
         node
         for node in ast.walk(ast.parse(Path(_settings.__file__).read_text("utf-8")))
-        if isinstance(node, ast.FunctionDef) and node.name == "__init__"
+        if isinstance(node, ast.FunctionDef) and node.name == "__init__" and node.args.kwonlyargs
     )
 
     assert {each.arg for each in declared.args.kwonlyargs} == {*Settings.model_fields, "_env_file"}

@@ -28,7 +28,7 @@ from pydantic import ValidationError
 
 import aitoearn_openai
 from aitoearn_openai import ChatModel, Settings
-from aitoearn_openai._sdk import _Decoder
+from aitoearn_openai._sdk.stream import Decoder as _Decoder
 from aitoearn_openai._settings import load, normalize_base_url
 from conftest import NAMED_EVENTS
 from faults.runner import problem_with

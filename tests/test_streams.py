@@ -9,7 +9,7 @@ from typing import Any
 import openai
 import pytest
 
-from aitoearn_openai._sdk import _Decoder
+from aitoearn_openai._sdk.stream import Decoder as _Decoder
 from aitoearn_openai.sandbox import Sandbox
 from conftest import Asker, Reply, ScriptedServer, complete, stream
 

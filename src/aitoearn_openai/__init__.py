@@ -11,6 +11,7 @@ from collections.abc import Callable as _Callable, Mapping as _Mapping
 import openai as _openai
 
 from ._client import AsyncOpenAI, AsyncOpenAI as AsyncClient, OpenAI, OpenAI as Client
+from ._module import DEFAULT_MAX_RETRIES as _DEFAULT_MAX_RETRIES, DEFAULT_TIMEOUT as _DEFAULT_TIMEOUT
 from ._settings import Settings
 from ._version import __version__
 
@@ -63,10 +64,10 @@ base_url: str | None = None
 default_headers: _Mapping[str, str] | None = None
 default_query: _Mapping[str, object] | None = None
 http_client: _typing.Any = None
-max_retries: int = _openai.DEFAULT_MAX_RETRIES
+max_retries: int = _DEFAULT_MAX_RETRIES
 organization: str | None = None
 project: str | None = None
-timeout: float | _openai.Timeout | None = _openai.DEFAULT_TIMEOUT
+timeout: float | _openai.Timeout | None = _DEFAULT_TIMEOUT
 webhook_secret: str | None = None
 
 __all__ = ["AsyncClient", "AsyncOpenAI", "ChatModel", "Client", "OpenAI", "Settings", "__version__"]

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from functools import cached_property, wraps
 from typing import TYPE_CHECKING, Any
-from weakref import WeakKeyDictionary
 
 import openai
 
-from ._sdk import AsyncClient, SyncClient, forget_openai, make_pool
-from ._settings import BAD_KEY, KEY, Settings, load, missing_key
+from ._sdk import AsyncClient, SyncClient, drop_openai_settings, make_pool
+from ._settings import Settings, load, missing_key
 
 if TYPE_CHECKING:
     from typing import Concatenate, Generic, ParamSpec, TypeVar
@@ -45,6 +45,12 @@ if TYPE_CHECKING:
     ) -> Callable[[Callable[[type[_T], Settings], _T]], Callable[Concatenate[type[_T], _P], _T]]: ...
 
 
+_FROM_SETTINGS = ("api_key", "base_url", "timeout", "max_retries")
+_CREDENTIALS = ("api_key", "admin_api_key", "workload_identity", "default_headers")
+_SENDABLE = re.compile(r"([\t -~]*[!-~])?")
+"""What a header can carry after `Bearer `."""
+
+
 class _Key(str):
     """A key that does not show where frames and arguments are shown."""
 
@@ -52,77 +58,107 @@ class _Key(str):
         return "'**********'"
 
 
-class _SettingsKey(_Key):
-    """A key that the caller did not write down: it does not travel with the client."""
-
-
 def _hide_key(arguments: dict[str, Any]) -> None:
     """Have the key among constructor arguments not show, and refuse one that could not be sent."""
     key = arguments.get("api_key")
-    if isinstance(key, str) and not isinstance(key, _Key):
-        key = arguments["api_key"] = _Key(key)
-    if isinstance(key, str) and not KEY.fullmatch(key):
-        raise openai.OpenAIError(f"api_key: {BAD_KEY}")
-
-
-_own_pools: WeakKeyDictionary[Any, Settings | None] = WeakKeyDictionary()
-"""The HTTP clients that were made here, and the settings of the client that each was made for."""
+    if isinstance(key, str):
+        arguments["api_key"] = _Key(key)
+        if not _SENDABLE.fullmatch(key):
+            raise openai.OpenAIError(
+                "api_key: a header cannot carry this key. It has a line end, another control character, a space at its "
+                "end, or a character beyond ASCII; copy it once more."
+            )
 
 
 def _construct(client: Any, construct: Callable[..., None], arguments: dict[str, Any]) -> None:
-    """Construct a client as the SDK does, with settings in the place of what the caller left open."""
-    settings: Settings | None = arguments.pop("_settings", None)
+    """Construct a client as the SDK does, with settings in place of what the caller left open.
+
+    Three things are kept apart: `_given`, the caller's arguments; `_settings`, those of `from_settings`; and
+    `_left_open`, the values of the options that the caller left open.
+    """
+    client._settings = settings = arguments.pop("_settings", None)
     for name in [name for name, value in arguments.items() if isinstance(value, openai.NotGiven)]:
         del arguments[name]
     _hide_key(arguments)
     given = client._given = dict(arguments)
+    client._given_http_client = given.get("http_client")
 
     def is_open(name: str, *rivals: str) -> bool:
         return all(given.get(key) is None for key in (name, *rivals, "provider"))
 
-    # A copy of a client gives every argument, and so neither reads nor needs settings.
     key_is_open = is_open("api_key", "workload_identity")
     url_is_open = is_open("base_url", "data_residency")
-    pool_is_open = is_open("http_client")
+    pool_is_open = given.get("http_client") is None
     is_async = isinstance(client, AsyncClient)
-    if (
-        key_is_open
-        or url_is_open
-        or (pool_is_open and is_async)
-        or not {"timeout", "max_retries"} <= given.keys()
-    ):
-        settings = settings or load()
-        if key_is_open:
-            if not settings.api_key and is_open("admin_api_key") and given.get("_enforce_credentials", True):
-                # What the SDK has to say of the other arguments comes first, such as of a misspelt one.
-                construct(**{**arguments, "api_key": "missing"})
-                raise openai.OpenAIError(missing_key(settings))
-            # An empty key, unlike None, keeps the SDK from reading OPENAI_API_KEY.
-            arguments["api_key"] = _SettingsKey(
-                settings.api_key.get_secret_value() if settings.api_key else ""
-            )
-        if url_is_open:
-            arguments["base_url"] = settings.base_url
-        if settings.max_retries is not None:
-            arguments.setdefault("max_retries", settings.max_retries)
+    wanted = {
+        "api_key": key_is_open,
+        "site": key_is_open or url_is_open,
+        "base_url": url_is_open,
+        "timeout": "timeout" not in given,
+        "max_retries": "max_retries" not in given,
+        "http_backend": pool_is_open and is_async,
+    }
+    if not settings and any(wanted.values()):  # A copy of a client gives every argument.
+        settings = load(only=[name for name, is_wanted in wanted.items() if is_wanted])
+    if key_is_open:
+        if not settings.api_key and is_open("admin_api_key") and given.get("_enforce_credentials", True):
+            # What the SDK has to say of the other arguments comes first, such as of a misspelt one.
+            construct(**{**arguments, "api_key": "missing"})
+            raise openai.OpenAIError(missing_key(settings))
+        # An empty key, unlike None, keeps the SDK from reading OPENAI_API_KEY.
+        arguments["api_key"] = _Key(settings.api_key.get_secret_value() if settings.api_key else "")
+    if url_is_open:
+        arguments["base_url"] = settings.base_url
+    if wanted["max_retries"] and settings.max_retries is not None:
+        arguments["max_retries"] = settings.max_retries
     if pool_is_open:
-        backend = settings.http_backend if settings else "httpx"
-        pool = arguments["http_client"] = make_pool(is_async=is_async, backend=backend)
-        _own_pools[pool] = settings
-    construct(**arguments)
-    forget_openai(client, given)
+        arguments["http_client"] = make_pool(
+            is_async=is_async,
+            backend=settings.http_backend if settings else "httpx",
+            use_proxies=not (url_is_open and settings.is_local_sandbox),
+        )
+    try:
+        construct(**arguments)
+        failed = False
+    except TypeError:
+        failed = pool_is_open
+        if not failed:
+            raise
+    if failed:
+        # Where an instrumentation has replaced httpx's classes, the SDK takes no client but the one that it makes.
+        construct(**{**arguments, "http_client": None})
+    drop_openai_settings(client, given)
     # The SDK takes the timeout of an `http_client` that has one of its own, and so do we.
-    if settings and settings.timeout and "timeout" not in given and client.timeout == openai.DEFAULT_TIMEOUT:
+    if wanted["timeout"] and settings.timeout and client.timeout == openai.DEFAULT_TIMEOUT:
         client.timeout = settings.timeout
-    if pool_is_open:
-        pool.base_url, pool.timeout = client.base_url, client.timeout
+    client._left_open = {name: getattr(client, name) for name in _FROM_SETTINGS if wanted[name]}
 
 
-def _arrive(client_class: Any, options: dict[str, Any]) -> Any:
+def _copying(sdk_copy: Any) -> Any:
+    """The SDK's `copy`, which keeps in mind what the caller gave and what was left open."""
+
+    @wraps(sdk_copy)
+    def copy(self: Any, **overrides: Any) -> Any:
+        copied = sdk_copy(self, **overrides)
+        given = {
+            name
+            for name, value in overrides.items()
+            if value is not None and not isinstance(value, openai.NotGiven)
+        }
+        copied._settings = self._settings
+        copied._left_open = {name: value for name, value in self._left_open.items() if name not in given}
+        if "http_client" not in given:
+            copied._given_http_client = self._given_http_client
+        return copied
+
+    return copy
+
+
+def _unpickle(client_class: Any, options: dict[str, Any]) -> Any:
     return client_class(**options)
 
 
-class _Ours:
+class _ClientMixin:
     """What both clients have beyond the SDK's."""
 
     if not TYPE_CHECKING:  # Each client declares it with the SDK's arguments.
@@ -141,31 +177,30 @@ class _Ours:
     def __reduce__(self: Any) -> tuple[Any, ...]:
         """Pickle the client's options, so that another process can have the same client.
 
-        A key given in code travels with it. What came from settings, the key above all, does not: the other
-        side reads its own `AITOEARN_*`.
+        What was given in code travels, to the client or to the `Settings` of `from_settings`; a key takes its address
+        along. What came from variables or a file does not: the other side reads its own `AITOEARN_*`.
 
         Raises:
             TypeError: for a client with an `http_client` of its own.
         """
-        # A copy is given every option as it is now, except `_strict_response_validation` and its like.
-        options = {name: value for name, value in self._given.items() if name.startswith("_")}
-        options |= self.copy()._given
-        pool = options.pop("http_client")
-        if pool not in _own_pools:
+        if self._given_http_client is not None:
             raise TypeError(
                 "a client with an http_client of its own cannot be pickled: construct it where it is used"
             )
-        options["base_url"] = str(options["base_url"])
-        if settings := _own_pools[pool]:
-            settled = settings.model_dump(include={"max_retries", "timeout"}, exclude_none=True)
-            settled["base_url"] = f"{settings.base_url}/"
-            options = {name: value for name, value in options.items() if value != settled.get(name, _Ours)}
+        # A copy is given every option as it is now, except `_strict_response_validation` and its like.
+        options = {name: value for name, value in self._given.items() if name.startswith("_")}
+        options |= self.copy()._given | {"http_client": None, "base_url": str(self.base_url)}
+        open_now = {name for name, value in self._left_open.items() if value == getattr(self, name)}
+        if "base_url" in open_now and any(
+            options.get(name) and name not in open_now for name in _CREDENTIALS
+        ):
+            open_now.remove("base_url")
         kept = {
             name: value
             for name, value in options.items()
-            if not isinstance(value, _SettingsKey) and (value is not None or name == "timeout")
+            if name not in open_now and (value is not None or name == "timeout")
         }
-        return _arrive, (type(self), kept)
+        return _unpickle, (type(self), kept | {"_settings": self._settings})
 
     def __copy__(self: Any) -> Any:
         return self.copy()
@@ -174,7 +209,7 @@ class _Ours:
         return self.copy()
 
 
-class OpenAI(_Ours, SyncClient):
+class OpenAI(_ClientMixin, SyncClient):
     """`openai.OpenAI` for AiToEarn: the same class with other defaults.
 
     The key, base URL, timeout and retries come from `AITOEARN_*` settings (see `Settings`); an argument wins
@@ -210,6 +245,8 @@ class OpenAI(_Ours, SyncClient):
             """Make a client. What is not given comes from `AITOEARN_*` settings, and nothing from `OPENAI_*`."""
             _construct(self, super().__init__, arguments)
 
+        copy = with_options = _copying(openai.OpenAI.copy)
+
     @cached_property
     def models(self) -> Models:
         """The chat models that the service offers."""
@@ -218,7 +255,7 @@ class OpenAI(_Ours, SyncClient):
         return Models(self)
 
 
-class AsyncOpenAI(_Ours, AsyncClient):
+class AsyncOpenAI(_ClientMixin, AsyncClient):
     """`openai.AsyncOpenAI` for AiToEarn: the same class with other defaults, from `AITOEARN_*` settings.
 
     Raises:
@@ -254,6 +291,8 @@ class AsyncOpenAI(_Ours, AsyncClient):
         def __init__(self, **arguments):
             """Make a client. What is not given comes from `AITOEARN_*` settings, and nothing from `OPENAI_*`."""
             _construct(self, super().__init__, arguments)
+
+        copy = with_options = _copying(openai.AsyncOpenAI.copy)
 
     @cached_property
     def models(self) -> AsyncModels:

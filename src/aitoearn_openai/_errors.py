@@ -1,4 +1,4 @@
-"""What the service's own failures say in HTTP: codes to statuses, no I/O.
+"""Map the service's failures to HTTP statuses: codes, messages and shapes, no I/O.
 
 AiToEarn reports a failure of its own as HTTP 200 with an envelope whose `code` is not 0:
 `{"data": {}, "code": 12001, "message": "...", "requestId": "..."}`.
@@ -20,61 +20,100 @@ STATUS = {
     12300: 404,  # no such model
     12301: 502,  # the call to the model failed upstream
 }
-"""The HTTP status that says the same as a business code of the service (AiToEarn backend 2.5).
+"""The HTTP status of each business code of the service (AiToEarn backend 2.5).
 
 Codes from 400 to 599 are HTTP statuses themselves; any other code means 400.
 """
 
+_ANSWER_FIELDS = {"choices", "object", "id"}
+_UPSTREAM_FAILED = 502
 _WAIT = re.compile(r"after (\d+) seconds?|在\s*(\d+)\s*秒后重试")
-
-
-_SUCCESS_KEYS = {"choices", "object", "id"}
 _NO_MESSAGE = "The service gave no message."
 
 
 class Failure(NamedTuple):
-    """A failure as the service tells it."""
+    """A failure as the service reports it."""
 
-    code: int | str
+    code: int | str | None
     status: int
     message: str
     request_id: str | None = None
     retry_after: int | None = None
     """Seconds to wait before another try, where the message states them."""
     enveloped: bool = True
-    """Whether it came in the service's envelope, not in OpenAI's format."""
+    """Whether it came in the service's envelope."""
 
     def __str__(self) -> str:
+        if not self.enveloped:
+            return self.message
         request = f", request id {self.request_id}" if self.request_id else ""
         return f"{self.message} (AiToEarn code {self.code}{request})"
 
 
 def failure_in(body: Any) -> Failure | None:
-    """The failure that a decoded response body reports, or None if it reports none."""
-    if not isinstance(body, dict) or body.get("choices"):
+    """The failure that a decoded body reports with HTTP 200, or None.
+
+    It is the service's envelope, an error in OpenAI's format, or a choice that failed.
+    """
+    if not isinstance(body, dict):
         return None
-    succeeds = not _SUCCESS_KEYS.isdisjoint(body)
+    if choices := body.get("choices"):
+        return _failed_choice(choices)
+    is_answer = not _ANSWER_FIELDS.isdisjoint(body) and body.get("object") != "error"
     error = body.get("error")
-    if isinstance(error, dict) and ("choices" in body or not succeeds):
+    if isinstance(error, dict) and any(error.values()) and ("choices" in body or not is_answer):
         code = _number(error.get("code"))
-        return Failure(code, _status(code), str(error.get("message") or _NO_MESSAGE), enveloped=False)
-    if succeeds and "data" not in body:
+        return Failure(code, _status(code), _text(error.get("message")), enveloped=False)
+    if is_answer and "data" not in body:
         return None
     code = body.get("code")
-    if "type" in body and not isinstance(code, int):
+    if "type" in body and not isinstance(code, int) and body.get("object") != "error":
         return None  # Events of other endpoints have a type, and codes in words.
     code = _number(code)
     if code in (None, 0):
         return None
-    message = str(body.get("message") or _NO_MESSAGE)
-    wait = _WAIT.search(message) if _status(code) == 429 else None
+    message, status = _text(body.get("message")), _status(code)
+    wait = _WAIT.search(message) if status == 429 else None
     return Failure(
         code,
-        _status(code),
+        status,
         message,
         request_id=str(body["requestId"]) if body.get("requestId") else None,
         retry_after=_seconds(wait[1] or wait[2]) if wait else None,
+        enveloped="data" in body or body.get("object") != "error",
     )
+
+
+def _failed_choice(choices: Any) -> Failure | None:
+    """Gateways report a model that failed as the `error` of a choice; without a code that is an upstream failure."""
+    for choice in choices if isinstance(choices, list) else ():
+        if isinstance(choice, dict) and (choice.get("error") or choice.get("finish_reason") == "error"):
+            error = choice.get("error")
+            code = _number(error.get("code")) if isinstance(error, dict) else None
+            message = error.get("message") if isinstance(error, dict) else error
+            known = isinstance(code, int) and (code in STATUS or 400 <= code <= 599)
+            return Failure(
+                code, _status(code) if known else _UPSTREAM_FAILED, _text(message), enveloped=False
+            )
+    return None
+
+
+def is_refusal(body: dict[str, Any]) -> bool:
+    """Whether a body without choices reports a failure in one of the shapes that other servers use."""
+    base = body.get("base_resp")
+    return bool(
+        body.get("error")
+        or body.get("detail")
+        or body.get("object") == "error"
+        or body.get("type") == "error"
+        or body.get("status") in ("error", "failed")
+        or body.get("success") is False
+        or (isinstance(base, dict) and base.get("status_code"))
+    )
+
+
+def _text(message: Any) -> str:
+    return str(message or _NO_MESSAGE)
 
 
 def _seconds(digits: str) -> int:

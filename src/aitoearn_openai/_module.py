@@ -50,11 +50,13 @@ def _pool() -> Any:
     return pool
 
 
-_DEFAULTS = {
-    **dict.fromkeys(_SETTINGS),
-    "max_retries": openai.DEFAULT_MAX_RETRIES,
-    "timeout": openai.DEFAULT_TIMEOUT,
-}
+class _Default(int):
+    """A default that is not the same object as an equal number of the caller's."""
+
+
+DEFAULT_MAX_RETRIES = _Default(openai.DEFAULT_MAX_RETRIES)
+DEFAULT_TIMEOUT = openai.Timeout(openai.DEFAULT_TIMEOUT)
+_DEFAULTS = {**dict.fromkeys(_SETTINGS), "max_retries": DEFAULT_MAX_RETRIES, "timeout": DEFAULT_TIMEOUT}
 """The module's settings until somebody assigns others, as the SDK has them: then `AITOEARN_*` settings hold."""
 
 

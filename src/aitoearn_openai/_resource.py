@@ -12,16 +12,36 @@ from pydantic import PrivateAttr, field_validator
 
 from . import _models
 from ._models import ChatModel
-from ._sdk import MODEL_LIST_PATH, model_list_options
+from ._sdk import API_KEY_HEADER, FILL_IN_KEY
 
 if TYPE_CHECKING:
-    from ._sdk import (
+    from ._sdk.private import (
         AsyncPaginator,
+        RequestOptions,
         async_to_raw_response_wrapper,
         async_to_streamed_response_wrapper,
         to_raw_response_wrapper,
         to_streamed_response_wrapper,
     )
+
+
+MODEL_LIST_PATH = "/models/chat"
+
+
+def _options(
+    client: Any, headers: Any, query: Any, body: Any, timeout: Any, post_parser: Any = None
+) -> RequestOptions:
+    """The options of a request for a model list, from the arguments that the SDK's methods take."""
+    headers = dict(headers or {})
+    if API_KEY_HEADER.lower() not in {name.lower() for name in {**client.default_headers, **headers}}:
+        headers[API_KEY_HEADER] = FILL_IN_KEY
+    options = {"headers": headers, "params": query, "extra_json": body, "post_parser": post_parser}
+    return {
+        **{name: value for name, value in options.items() if value is not None},  # type: ignore[typeddict-item]
+        **({} if isinstance(timeout, openai.NotGiven) else {"timeout": timeout}),
+        "follow_redirects": False,  # httpx would take the key's second header along to another origin.
+        "security": {"bearer_auth": True},
+    }
 
 
 class _Page(openai.BaseModel):
@@ -67,6 +87,10 @@ class _Page(openai.BaseModel):
         )
 
 
+def _finder(wanted: str) -> Any:
+    return lambda page: page.find(wanted) if isinstance(page, _Page) else page
+
+
 class _SyncModelPage(_Page, SyncPage[ChatModel]):
     pass
 
@@ -105,7 +129,7 @@ class Models(sdk.Models):
             MODEL_LIST_PATH,
             page=_SyncModelPage,
             model=ChatModel,
-            options=model_list_options(self._client, extra_headers, extra_query, extra_body, timeout),
+            options=_options(self._client, extra_headers, extra_query, extra_body, timeout),
         )
 
     def retrieve(
@@ -135,13 +159,13 @@ class Models(sdk.Models):
         return self._client.get(
             MODEL_LIST_PATH,
             cast_to=cast("type[ChatModel]", _SyncModelPage),  # `post_parser` turns the page into a model.
-            options=model_list_options(
+            options=_options(
                 self._client,
                 extra_headers,
                 extra_query,
                 extra_body,
                 timeout,
-                post_parser=lambda page: page.find(model),
+                post_parser=_finder(model),
             ),
         )
 
@@ -170,7 +194,7 @@ class AsyncModels(sdk.AsyncModels):
             MODEL_LIST_PATH,
             page=_AsyncModelPage,
             model=ChatModel,
-            options=model_list_options(self._client, extra_headers, extra_query, extra_body, timeout),
+            options=_options(self._client, extra_headers, extra_query, extra_body, timeout),
         )
 
     async def retrieve(
@@ -194,13 +218,13 @@ class AsyncModels(sdk.AsyncModels):
         return await self._client.get(
             MODEL_LIST_PATH,
             cast_to=cast("type[ChatModel]", _AsyncModelPage),  # `post_parser` turns the page into a model.
-            options=model_list_options(
+            options=_options(
                 self._client,
                 extra_headers,
                 extra_query,
                 extra_body,
                 timeout,
-                post_parser=lambda page: page.find(model),
+                post_parser=_finder(model),
             ),
         )
 

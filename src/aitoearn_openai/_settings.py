@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import re
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlsplit, urlunsplit
 
 import openai
@@ -140,22 +141,6 @@ class Settings(BaseSettings):
     http_backend: Literal["httpx", "aiohttp"] = "httpx"
     """What `AsyncOpenAI` speaks HTTP with; `aiohttp` (extra `aiohttp`) carries more calls at once."""
 
-    if TYPE_CHECKING:  # The library would have type checkers ask for a `SecretStr`, and know no `_env_file`.
-
-        def __init__(
-            self,
-            *,
-            site: Literal["cn", "ai", "sandbox"] = ...,
-            base_url: str = ...,
-            api_key: str | SecretStr | None = ...,
-            model: str | None = ...,
-            timeout: float | None = ...,
-            max_retries: int | None = ...,
-            http_backend: Literal["httpx", "aiohttp"] = ...,
-            _env_file: str | os.PathLike[str] | None = ...,
-        ) -> None:
-            """Read settings. What is not given comes from `AITOEARN_*` variables, then from the named `.env` file."""
-
     @field_validator("site", "http_backend", mode="before")
     @classmethod
     def _tidy(cls, value: object) -> object:
@@ -180,6 +165,50 @@ class Settings(BaseSettings):
             key = SANDBOX_KEY
         return SecretStr(key) if key else None
 
+    if TYPE_CHECKING:  # The library would have type checkers ask for a `SecretStr`, and know no `_env_file`.
+
+        def __init__(
+            self,
+            *,
+            site: Literal["cn", "ai", "sandbox"] = ...,
+            base_url: str = ...,
+            api_key: str | SecretStr | None = ...,
+            model: str | None = ...,
+            timeout: float | None = ...,
+            max_retries: int | None = ...,
+            http_backend: Literal["httpx", "aiohttp"] = ...,
+            _env_file: str | os.PathLike[str] | None = ...,
+        ) -> None:
+            """Read settings. What is not given comes from `AITOEARN_*` variables, then from the named `.env` file."""
+
+    else:
+
+        def __init__(self, **values):
+            super().__init__(**values)
+            # Beside the fields, so that settings with equal fields stay equal.
+            vars(self)["_in_code"] = {
+                name: value for name, value in values.items() if not name.startswith("_")
+            }
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle what was given in code; a key takes its address along.
+
+        What came from variables or a file does not travel: the other side reads its own.
+        """
+        values = dict(vars(self)["_in_code"])
+        if values.get("api_key"):
+            values["base_url"] = self.base_url
+        return _unpickle, (type(self), values)
+
+    @property
+    def is_local_sandbox(self) -> bool:
+        """Whether these are settings of a sandbox on this machine, which no proxy could reach."""
+        return self.site == "sandbox" and urlsplit(self.base_url).hostname in (
+            "127.0.0.1",
+            "localhost",
+            "::1",
+        )
+
     @classmethod
     def settings_customise_sources(
         cls,
@@ -200,14 +229,24 @@ class Settings(BaseSettings):
         return init_settings, env_settings, dotenv_settings
 
 
-def load() -> Settings:
-    """Settings from the environment, with each bad value told in the words of its variable.
+_UNWANTED: Any = {name: field.default for name, field in Settings.model_fields.items()}
+
+
+def _unpickle(settings_class: Any, values: dict[str, Any]) -> Any:
+    return settings_class(**values)
+
+
+def load(only: Iterable[str] = Settings.model_fields) -> Settings:
+    """Settings from the environment, with each bad value reported under the name of its variable.
+
+    Args:
+        only: The fields that are wanted; what the others are set to does not matter.
 
     Raises:
         openai.OpenAIError: names the variables and what is allowed, and holds no value.
     """
     try:
-        return Settings()
+        return Settings(**{name: value for name, value in _UNWANTED.items() if name not in only})
     except ValidationError as error:
         told = "; ".join(
             f"{ENV_PREFIX}{str(item['loc'][0]).upper()}: {item['msg'].removeprefix('Value error, ')}"

@@ -10,7 +10,7 @@ import openai
 from starlette.responses import Response, StreamingResponse
 
 from .._models import named
-from .._sdk import _transport_errors
+from .._sdk.errors import transport_errors
 from ._failures import Refused
 from ._schema import dig
 
@@ -79,7 +79,7 @@ class Engine:
     def _refusing(self) -> Iterator[None]:
         try:
             yield
-        except _transport_errors() as error:
+        except transport_errors() as error:
             raise self._failed(f"cannot be reached: {error or type(error).__name__}") from None
 
     def _failed(self, how: str) -> Refused:
@@ -107,7 +107,7 @@ async def _relay(answer: Any, ending: bytes) -> AsyncIterator[bytes]:
     try:
         async for piece in answer.aiter_bytes():
             yield piece
-    except _transport_errors():
+    except transport_errors():
         yield b"\n\n" + ending
     finally:
         await answer.aclose()

@@ -1,0 +1,154 @@
+"""The parsed answer: a last look before the caller gets it, now or whenever a raw response is parsed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache, wraps
+from inspect import iscoroutinefunction
+from typing import Any, get_args
+
+import openai
+from openai.types.chat import ChatCompletion, ChatCompletionChunk
+from pydantic import ValidationError
+
+from .errors import connection_error, status_error, transport_errors, unexpected
+from .private import unsupported
+from .response import NOT_JSON, READ, SEEN, STEP, decode_json
+from .stream import Decoder
+
+_CHAT_TYPES = {ChatCompletion, ChatCompletionChunk}
+_PROCESSED, _INVALID = "processed", "invalid"
+
+
+class Look:
+    """What is known of one answer, and the `post_parser` that looks at it."""
+
+    def __init__(self, client: Any, arguments: dict[str, Any]) -> None:
+        self._client, self._response = client, arguments["response"]
+        self.cast_to, self._stream_class = arguments["cast_to"], arguments["stream_cls"]
+        self._done = False
+        step = getattr(self._response, STEP, None)
+        if step not in (SEEN, READ):
+            raise openai.OpenAIError(unsupported("custom_auth"))
+        self._was_read = step == READ
+        setattr(self._response, STEP, _PROCESSED)
+        self._then = arguments["options"].post_parser
+        arguments["options"].post_parser = self
+
+    def __call__(self, parsed: Any) -> Any:
+        self._done = True
+        if isinstance(parsed, (openai.Stream, openai.AsyncStream)):
+            self._look_at_stream(parsed)
+        elif _is_model(self.cast_to):
+            self._look_at_model(parsed)
+        return parsed if isinstance(self._then, openai.NotGiven) else self._then(parsed)
+
+    def finish(self, parsed: Any) -> Any:
+        """What `_process_response` gives; a raw response goes on to look at what it parses."""
+        if not self._done and parsed is not self._response:
+            if not hasattr(parsed, "http_response"):
+                raise openai.OpenAIError(unsupported("FinalRequestOptions.post_parser"))
+            parsed.__class__ = _checked_class(parsed.__class__)
+            parsed._look = self
+        return parsed
+
+    def _look_at_stream(self, stream: Any) -> None:
+        response, content_type = self._response, self._response.headers.get("Content-Type", "")
+        is_json = self._was_read and "json" in content_type and decode_json(response.content) is not NOT_JSON
+        if "html" in content_type or is_json:
+            raise unexpected(response, "an event stream")
+        decoder = next((value for value in vars(stream).values() if isinstance(value, Decoder)), None)
+        if decoder is None:
+            raise openai.OpenAIError(unsupported("_make_sse_decoder"))
+        chunk_type = next(iter(get_args(self._stream_class)), self.cast_to)
+        decoder.bind(self._client, response, is_chat=_has_choices(chunk_type))
+
+    def _look_at_model(self, parsed: Any) -> None:
+        response = self._response
+        if not isinstance(parsed, openai.BaseModel):
+            raise self._error("JSON" if isinstance(parsed, str) else self.cast_to.__name__)
+        if not self._was_read and (
+            error := status_error(self._client, response, decode_json(response.content))
+        ):
+            raise error
+        if _has_choices(self.cast_to):
+            choices = getattr(parsed, "choices", None)
+            if not isinstance(choices, list) or not all(
+                isinstance(each, (dict, openai.BaseModel)) for each in choices
+            ):
+                raise self._error(self.cast_to.__name__)
+
+    def _error(self, expected: str) -> openai.APIError:
+        """The failure that the body reports, or else that it is not what was expected."""
+        body = decode_json(self._response.content)
+        error = status_error(self._client, self._response, body)
+        return error or unexpected(self._response, expected, None if body is NOT_JSON else body)
+
+    @contextmanager
+    def errors(self) -> Iterator[None]:
+        """Turn body-parsing errors into SDK exceptions."""
+        try:
+            yield
+        except transport_errors() as error:
+            raise connection_error(error) from error
+        except (
+            ValueError,
+            RecursionError,
+            LookupError,
+            AssertionError,
+            openai.APIResponseValidationError,
+        ) as error:
+            if not self._response.is_stream_consumed:
+                raise
+            body = decode_json(self._response.content)
+            if body is NOT_JSON and not isinstance(error, openai.OpenAIError):
+                raise unexpected(self._response, "valid JSON") from None
+            if failure := status_error(self._client, self._response, body):
+                raise failure from None
+            raise
+
+
+def _is_model(cast_to: Any) -> bool:
+    return isinstance(cast_to, type) and issubclass(cast_to, openai.BaseModel)
+
+
+def _has_choices(cast_to: Any) -> bool:
+    return "choices" in getattr(cast_to, "model_fields", ())
+
+
+@cache
+def _checked_class(response_class: Any) -> Any:
+    """A class of raw responses whose `parse` looks at what comes out."""
+    sdk_parse = response_class.parse
+
+    def parse(self: Any, **arguments: Any) -> Any:
+        with self._look.errors():
+            self._look.cast_to = arguments.get("to") or self._look.cast_to
+            return sdk_parse(self, **arguments)
+
+    async def parse_async(self: Any, **arguments: Any) -> Any:
+        with self._look.errors():
+            self._look.cast_to = arguments.get("to") or self._look.cast_to
+            return await sdk_parse(self, **arguments)
+
+    checked_parse = wraps(sdk_parse)(parse_async if iscoroutinefunction(sdk_parse) else parse)
+    return type(response_class.__name__, (response_class,), {"parse": checked_parse})
+
+
+class FastModels:
+    """Makes the objects of a chat with pydantic's validator, in a sixth of the time that the SDK takes.
+
+    What passes a strict validation is already what the type says, so nothing is converted; all else goes the SDK's way.
+    """
+
+    def _process_response_data(self, *, data: Any, cast_to: Any, response: Any) -> Any:
+        step = getattr(response, STEP, None)
+        if step is not _PROCESSED and step is not _INVALID:
+            raise openai.OpenAIError(unsupported("_process_response"))
+        if cast_to in _CHAT_TYPES and step is _PROCESSED:
+            try:
+                return cast_to.model_validate(data, strict=True)
+            except ValidationError:
+                setattr(response, STEP, _INVALID)  # The next chunks of this stream will not pass either.
+        return super()._process_response_data(data=data, cast_to=cast_to, response=response)  # type: ignore[misc]

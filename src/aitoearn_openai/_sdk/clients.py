@@ -1,0 +1,111 @@
+"""The SDK's two clients, with the hooks through which they see the service's failures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import wraps
+from typing import TYPE_CHECKING, Any
+
+import openai
+
+from .._errors import failure_in
+from .._settings import site_hint
+from .answer import FastModels, Look
+from .errors import origin
+from .private import unsupported
+from .response import API_KEY_HEADER, auth_class, family_of
+from .stream import Decoder
+
+if TYPE_CHECKING:
+    from openai._base_client import BaseClient
+
+    _Base = BaseClient[Any, Any]
+else:
+    _Base = object
+
+
+class _ClientMixin(FastModels, _Base):
+    _given_http_client: Any = None
+    """The `http_client` that the caller gave."""
+
+    def _auth(self, sdk_auth: Any) -> Any:
+        given = self._given_http_client
+        client_class: Any = openai.DefaultHttpxClient if given is None else type(given)
+        return auth_class(client_class)(sdk_auth or (given and given.auth))
+
+    @property
+    def custom_auth(self) -> Any:
+        return self._auth(super().custom_auth)
+
+    def _custom_auth(self, security: Any) -> Any:  # The sync client since 2.x; the async one may follow.
+        return self._auth(super()._custom_auth(security))
+
+    def _make_sse_decoder(self) -> Any:
+        return Decoder()
+
+    def _make_status_error(self, err_msg: str, *, body: object, response: Any) -> openai.APIStatusError:
+        failure = failure_in(body)
+        if failure and (failure.enveloped or failure.message not in err_msg):
+            err_msg = f"Error code: {response.status_code} - {failure}"
+        if response.status_code == 401:
+            err_msg = f"{err_msg.removesuffix('.')}. {site_hint(origin(response.url))}"
+        if response.is_redirect and API_KEY_HEADER in response.request.headers:
+            location = response.headers.get("Location")
+            err_msg += (
+                f" - {origin(response.url)}{response.url.path} redirects to {location}. The key is not sent there; if that "
+                "is the service, use its address as the base URL."
+            )
+        error = super()._make_status_error(err_msg, body=body, response=response)
+        if failure and failure.enveloped:
+            error.code = str(failure.code)  # Declared as text, but before 3.x left as it came.
+            error.request_id = error.request_id or failure.request_id
+        return error
+
+
+class SyncClient(_ClientMixin, openai.OpenAI):
+    """The SDK's client, which sees the service's failures."""
+
+    def _process_response(self, **arguments: Any) -> Any:
+        look = Look(self, arguments)
+        with look.errors():
+            return look.finish(super()._process_response(**_taken(arguments)))
+
+
+class AsyncClient(_ClientMixin, openai.AsyncOpenAI):
+    """The SDK's client, which sees the service's failures."""
+
+    @wraps(openai.AsyncOpenAI.request)
+    async def request(self, cast_to: Any, options: Any, **arguments: Any) -> Any:  # type: ignore[override]
+        try:
+            return await super().request(cast_to, options, **arguments)
+        except Exception as error:
+            if not hasattr(error, "exceptions"):
+                raise
+            # A redirect to an impossible port: anyio lets out a group, which the SDK does not expect.
+            request = family_of(openai.DefaultHttpxClient).Request(
+                options.method, self.base_url.join(options.url)
+            )
+            raise openai.APIConnectionError(request=request) from error
+
+    async def _process_response(self, **arguments: Any) -> Any:
+        look = Look(self, arguments)
+        with look.errors():
+            return look.finish(await super()._process_response(**_taken(arguments)))
+
+
+def _taken(arguments: dict[str, Any]) -> dict[str, Any]:
+    """The arguments, out of the caller's frame: they may hold the key, and tracebacks show frames."""
+    taken = dict(arguments)
+    arguments.clear()
+    return taken
+
+
+def drop_openai_settings(client: openai.OpenAI | openai.AsyncOpenAI, given: Mapping[str, Any]) -> None:
+    """Take back what the SDK's constructor read from `OPENAI_*` where the caller gave nothing."""
+    own = vars(client)
+    if "_custom_headers" not in own:
+        raise openai.OpenAIError(unsupported("_custom_headers"))
+    own["_custom_headers"] = given.get("default_headers") or {}
+    for name in ("admin_api_key", "organization", "project", "webhook_secret"):
+        if name in own:
+            setattr(client, name, given.get(name))

@@ -1,0 +1,61 @@
+"""The SDK's exceptions for what the SDK itself does not notice, or lets out as something else."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import openai
+
+from .._errors import failure_in
+from .response import set_status
+
+QUOTE = 300
+"""The most characters of a server's words in a message."""
+
+
+def _families() -> list[Any]:
+    return [sys.modules[name] for name in ("httpx2", "httpx") if name in sys.modules]
+
+
+def transport_errors() -> tuple[type[Exception], ...]:
+    """What the HTTP libraries raise while a body is read."""
+    return tuple(family.RequestError for family in _families())
+
+
+def connection_error(error: Any) -> openai.APIConnectionError:
+    """The SDK's exception for one of them."""
+    if any(isinstance(error, family.TimeoutException) for family in _families()):
+        return openai.APITimeoutError(error.request)
+    return openai.APIConnectionError(request=error.request)
+
+
+def status_error(client: Any, response: Any, body: Any) -> openai.APIStatusError | None:
+    """The SDK's exception for the failure in a decoded body, if any; too late for the SDK to retry."""
+    failure = failure_in(body)
+    if not failure:
+        return None
+    set_status(response, failure)
+    error: openai.APIStatusError = client._make_status_error(
+        f"Error code: {failure.status} - {failure.message}", body=body, response=response
+    )
+    return error
+
+
+def origin(url: Any) -> str:
+    """Scheme, host and port of an address."""
+    return f"{url.scheme}://{url.netloc.decode()}"
+
+
+def unexpected(response: Any, expected: str, body: object = None) -> openai.APIResponseValidationError:
+    """The SDK's exception for an answer that is something else, with the first words of it."""
+    content_type = response.headers.get("Content-Type", "no content type")
+    quote = ""
+    if response.is_stream_consumed and "html" not in content_type:
+        quote = " ".join(response.content[:QUOTE].decode(errors="replace").split())
+    return openai.APIResponseValidationError(
+        response,
+        body=body,
+        message=f"{origin(response.url)}{response.url.path} answered with {content_type!r} where {expected} was due"
+        f"{f': {quote}' if quote else ''}. Check the base URL: AiToEarn's ends in /api/ai.",
+    )

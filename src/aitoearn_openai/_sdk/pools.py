@@ -1,0 +1,73 @@
+"""The HTTP clients that are made here: all share one TLS context, and close themselves as the SDK's do."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from contextlib import suppress
+from functools import lru_cache
+from typing import Any
+
+import openai
+
+from .response import family_of
+
+
+class _Pool(openai.DefaultHttpxClient):
+    def __del__(self) -> None:
+        with suppress(Exception):
+            self.close()
+
+
+class _AsyncPool(openai.DefaultAsyncHttpxClient):
+    def __del__(self) -> None:
+        with suppress(Exception):
+            if not self.is_closed:
+                asyncio.get_running_loop().create_task(self.aclose())
+
+
+def make_pool(*, is_async: bool, backend: str = "httpx", use_proxies: bool = True) -> Any:
+    """The HTTP client that the SDK would make, or its aiohttp one; all that are made share one TLS context.
+
+    Raises:
+        openai.OpenAIError: aiohttp is wanted but not installed, or a variable names a proxy that cannot be used.
+    """
+    environment = (os.environ.get(name) for name in ("SSL_CERT_FILE", "SSL_CERT_DIR", "SSLKEYLOGFILE"))
+    options = {"verify": _tls_context(*environment), "trust_env": use_proxies}
+    if is_async and backend == "aiohttp":
+        try:
+            return openai.DefaultAioHttpClient(**options)
+        except RuntimeError:
+            raise openai.OpenAIError(
+                "AITOEARN_HTTP_BACKEND=aiohttp needs more than is installed: pip install 'aitoearn-openai[aiohttp]'."
+            ) from None
+    try:
+        return _AsyncPool(**options) if is_async else _Pool(**options)
+    except (ImportError, ValueError, family_of(_Pool).InvalidURL):  # All else is ready made: it is a proxy.
+        raise openai.OpenAIError(_proxy_problem()) from None
+
+
+@lru_cache(maxsize=1)
+def _tls_context(*_environment: str | None) -> Any:
+    """What the SDK makes anew for each client, in nearly all of the time that a client takes to make."""
+    return family_of(_Pool).create_ssl_context()
+
+
+def _proxy_problem() -> str:
+    """Which variable names a proxy that cannot be used, and what to do; not its value, which may hold a password."""
+    for name in ("ALL_PROXY", "HTTPS_PROXY", "HTTP_PROXY"):
+        for spelling in (name.lower(), name):
+            scheme, found, _ = os.environ.get(spelling, "").partition("://")
+            if found and scheme.lower() in ("socks5", "socks5h"):
+                return (
+                    f"{spelling} names a {scheme} proxy, for which a package is missing: pip install socksio. "
+                    f"Or name an http:// proxy, or unset {spelling}."
+                )
+            if found and scheme.lower() not in ("http", "https"):
+                return (
+                    f"{spelling} names a proxy of the kind {scheme}://, which is not supported: write socks5:// or "
+                    f"http://, as the proxy is, or unset {spelling}."
+                )
+    return (
+        "A proxy of the environment cannot be used: correct or unset ALL_PROXY, HTTPS_PROXY and HTTP_PROXY."
+    )

@@ -1,0 +1,73 @@
+"""Find every private name of the SDK at import, so that a release that renames one is noticed at once."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+import openai
+
+WORKING = "openai>=1.109.1,<4"
+
+_HOOKS = (
+    "custom_auth",
+    "_process_response",
+    "_process_response_data",
+    "_make_sse_decoder",
+    "_make_status_error",
+)
+
+
+def unsupported(gone: str) -> str:
+    """The message for an SDK that is not as this package needs it."""
+    return (
+        f"aitoearn-openai cannot work with openai {openai.__version__}: {gone} is gone or no longer used, and without "
+        f"it failures of the service would go unnoticed. Install a version that works: pip install '{WORKING}', "
+        "or look for a newer aitoearn-openai."
+    )
+
+
+def _find(module: str, name: str) -> Any:
+    try:
+        return getattr(import_module(f"openai.{module}"), name)
+    except (ImportError, AttributeError):
+        raise ImportError(unsupported(f"{name} in openai.{module}")) from None
+
+
+if TYPE_CHECKING:
+    from openai._base_client import AsyncPaginator as AsyncPaginator
+    from openai._constants import RAW_RESPONSE_HEADER as RAW_RESPONSE_HEADER
+    from openai._legacy_response import (
+        async_to_raw_response_wrapper as async_to_raw_response_wrapper,
+        to_raw_response_wrapper as to_raw_response_wrapper,
+    )
+    from openai._response import (
+        async_to_streamed_response_wrapper as async_to_streamed_response_wrapper,
+        to_streamed_response_wrapper as to_streamed_response_wrapper,
+    )
+    from openai._streaming import ServerSentEvent as ServerSentEvent, SSEDecoder as SSEDecoder
+    from openai._types import RequestOptions as RequestOptions
+    from openai._utils import LazyProxy as LazyProxy
+else:
+    RAW_RESPONSE_HEADER = _find("_constants", "RAW_RESPONSE_HEADER")
+    ServerSentEvent = _find("_streaming", "ServerSentEvent")
+    SSEDecoder = _find("_streaming", "SSEDecoder")
+    LazyProxy = _find("_utils", "LazyProxy")
+
+
+def _check_hooks() -> None:
+    """Raise `ImportError` unless everything that is overridden exists where the SDK calls it."""
+    for client in (openai.OpenAI, openai.AsyncOpenAI):
+        for name in _HOOKS:
+            if not hasattr(client, name):
+                raise ImportError(unsupported(f"{client.__name__}.{name}"))
+        constructors = [vars(each)["__init__"] for each in client.__mro__ if "__init__" in vars(each)]
+        if not any("_custom_headers" in each.__code__.co_names for each in constructors[:-1]):
+            raise ImportError(unsupported(f"{client.__name__}._custom_headers"))
+    if not hasattr(SSEDecoder, "decode"):
+        raise ImportError(unsupported("SSEDecoder.decode"))
+    if "post_parser" not in _find("_models", "FinalRequestOptions").model_fields:
+        raise ImportError(unsupported("FinalRequestOptions.post_parser"))
+
+
+_check_hooks()
