@@ -6,6 +6,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -83,6 +85,28 @@ def types(session: nox.Session) -> None:
     session.install(".[sandbox]", "jedi", "mypy", "pygls", "pyright[nodejs]", *TESTING)
     session.run("pyright", "tests/typing")
     session.run("pytest", "-W", "default", "tests/editors", "tests/test_editors.py", *session.posargs)
+
+
+@nox.session
+def packaging(session: nox.Session) -> None:
+    """Build the wheel and the sdist, check both, and run the demo from each where nothing else is installed."""
+    session.install("build", "check-wheel-contents", "twine")
+    place = Path(session.create_tmp()).resolve()
+    shutil.rmtree(place)
+    session.run("python", "-m", "build", "--outdir", str(place))
+    packages = sorted(map(str, place.iterdir()))
+    session.run("twine", "check", "--strict", *packages)
+    session.run("check-wheel-contents", str(place))
+    for package in packages:
+        environment = f"{package}.venv"
+        python = str(Path(environment, "Scripts" if os.name == "nt" else "bin", "python"))
+        session.run("python", "-m", "venv", environment)
+        for extra, first in (
+            ("", ["-c", "import aitoearn_openai; aitoearn_openai.OpenAI(api_key='k')"]),
+            ("[cli]", ["-m", "aitoearn_openai", "demo"]),
+        ):
+            session.run(python, "-m", "pip", "install", "--quiet", f"{package}{extra}", external=True)
+            session.run(python, *first, external=True)
 
 
 @nox.session(venv_backend="none")
