@@ -40,7 +40,9 @@ FAILURES = [
 
 def run(arguments: list[str], **settings: str) -> subprocess.CompletedProcess[str]:
     """A program of this Python, with these settings and no others."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("AITOEARN_", "OPENAI_"))}
+    kept = {
+        name: value for name, value in os.environ.items() if not name.startswith(("AITOEARN_", "OPENAI_"))
+    }
     environment = {**kept, **settings, "PYTHONUTF8": "1"}
     return subprocess.run(
         [sys.executable, *arguments], env=environment, capture_output=True, check=False, encoding="utf-8"
