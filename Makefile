@@ -2,21 +2,27 @@
 PYTHON ?= python3
 BIN = .venv/bin
 
-.PHONY: demo test check faults bench record
+.PHONY: demo test quick check faults mutate bench record
 
 demo: .venv/cli  ## Show what the package does, against its sandbox: no key, and no network once it is installed.
 	@$(BIN)/aitoearn-openai demo
 
-test: .venv/installed  ## Run the tests, with coverage.
+test: .venv/installed  ## Run all tests, with coverage.
 	@$(BIN)/python -m pytest --cov -n 4 --dist loadfile
+
+quick: .venv/installed  ## Run the tests that take less than a second each, in less than a minute.
+	@$(BIN)/python -m pytest -n 4 --dist loadfile -m "not slow"
 
 check: .venv/installed  ## Lint, formatting and types.
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 
-faults: .venv/installed  ## Print what a misbehaving server does to the plain SDK and to this package.
-	@$(BIN)/python -m tests.faults
+faults: .venv/installed  ## Print what a misbehaving server does to the plain SDK and to this package; writes docs/errors.md.
+	@$(BIN)/python -m tests.faults --write
+
+mutate: .venv/installed  ## Take out each statement of the core in turn, and print those that no test misses.
+	@$(BIN)/python tests/mutate.py
 
 bench:  ## Measure speed against the plain SDK and its peers, in some nine minutes; writes benchmarks/RESULTS.md.
 	@$(PYTHON) -m benchmarks

@@ -1,6 +1,8 @@
-"""The suite on every openai SDK that the package allows, real frameworks on top of it, and a table of both.
+"""The suite on each openai SDK and each Python that the package supports, real frameworks, and a table of them.
 
-`nox` alone runs all of it; each session leaves its result in `.nox/results`, and the last one makes the table.
+`nox` alone runs all of it; each session leaves its result in `.nox/results`, and the last one makes the table. A
+session whose Python is not installed is skipped. Those of pyenv are found where it installs them, in
+`~/.pyenv/versions` or `$PYENV_ROOT/versions`; any other has to be on the PATH as `python3.X`.
 """
 
 from __future__ import annotations
@@ -9,13 +11,14 @@ import json
 import os
 import shutil
 from pathlib import Path
-from xml.etree import ElementTree
 
 import nox
 
 nox.options.default_venv_backend = "venv"
+nox.options.error_on_missing_interpreters = False
 
-SDKS = ["1.83.0", "1.109.1", "2.54.0", "3.0.0", "newest"]
+SDKS = ["1.109.1", "2.54.0", "3.0.0", "newest"]
+PYTHONS = ["3.10", "3.11", "3.12", "3.13", "3.14", "3.15"]
 
 # What to install for each framework; the newest release that goes with an openai that we allow.
 FRAMEWORKS = {
@@ -34,11 +37,13 @@ FRAMEWORKS = {
 TESTING = ["pytest", "pytest-recording", "trustme"]
 
 RESULTS = Path(".nox", "results")
-READMES = {
-    "README.md": "| library | version | openai | Python | tests passed |",
-    "README.zh-CN.md": "| 库 | 版本 | openai | Python | 通过的测试 |",
-}
+PAGE = Path("docs", "compatibility.md")
 MARKERS = "<!-- compatibility -->", "<!-- /compatibility -->"
+
+# Before pyenv's own stand-ins, which are there for each version but work for one.
+_pyenv = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv")
+_found = [str(folder) for folder in sorted(_pyenv.glob("versions/3.*/bin"))]
+os.environ["PATH"] = os.pathsep.join([*_found, os.environ["PATH"]])
 
 
 @nox.session
@@ -46,7 +51,23 @@ MARKERS = "<!-- compatibility -->", "<!-- /compatibility -->"
 def tests(session: nox.Session, openai: str) -> None:
     """Run the tests on one version of the SDK."""
     session.install("--editable", ".[dev]", "openai" if openai == "newest" else f"openai=={openai}")
-    _run_pytest(session, "tests", openai, "openai", "-n", "4", "--dist", "loadfile")
+    _run_pytest(session, f"tests-{openai}", "openai", "-n", "4", "--dist", "loadfile")
+
+
+@nox.session(python=PYTHONS)
+def pythons(session: nox.Session) -> None:
+    """Run the tests on one version of Python, with the newest SDK."""
+    session.install("--editable", ".[dev]")
+    _run_pytest(session, f"pythons-{session.python}", "openai", "-n", "4", "--dist", "loadfile")
+
+
+@nox.session(default=False)
+def canary(session: nox.Session) -> None:
+    """Run the tests on the newest SDK that the index has, pre-releases and new majors too."""
+    session.install("--editable", ".[dev]")
+    session.install("--upgrade", "--pre", "openai")
+    session.run("python", "-c", "import openai; print('openai', openai.__version__)")
+    session.run("pytest", "-n", "4", "--dist", "loadfile", *session.posargs)
 
 
 @nox.session
@@ -60,7 +81,8 @@ def frameworks(session: nox.Session, framework: str) -> None:
         f"tests/frameworks/test_{framework.replace('-', '_')}.py",
         "tests/test_editors.py::test_each_snippet_type_checks",
     )
-    _run_pytest(session, "frameworks", framework, requirement, "-W", "default", *paths)
+    package = requirement.partition(">=")[0].partition("[")[0]
+    _run_pytest(session, f"frameworks-{framework}", package, "-W", "default", *paths)
 
 
 @nox.session
@@ -111,50 +133,34 @@ def packaging(session: nox.Session) -> None:
 
 @nox.session(venv_backend="none")
 def compatibility(session: nox.Session) -> None:
-    """Print the results of all other sessions as a table, and put it between its markers in the READMEs."""
-    rows = ["| --- | --- | --- | --- | --- |"]
-    for kind, names in {"tests": SDKS, "frameworks": FRAMEWORKS}.items():
-        for name in names:
-            path = _result(kind, name)
-            result = json.loads(path.read_text("utf-8")) if path.exists() else {"passed": 0}
-            if not result["passed"]:
-                session.error(f"{kind}: {name} has not passed; run nox -s {kind}")
-            rows.append("| {package} | {version} | {openai} | {python} | {passed} |".format(**result))
-    for readme, heading in READMES.items():
-        table = "\n".join([heading, *rows])
-        print(table)
-        before, found, rest = Path(readme).read_text("utf-8").partition(MARKERS[0])
-        _, ended, after = rest.partition(MARKERS[1])
-        if not (found and ended):
-            session.error(f"{readme} lacks the markers of the table")
-        Path(readme).write_text(f"{before}{MARKERS[0]}\n{table}\n{MARKERS[1]}{after}", "utf-8")
-
-
-def _result(kind: str, name: str) -> Path:
-    return RESULTS / f"{kind}-{name}.json"
-
-
-def _run_pytest(session: nox.Session, kind: str, name: str, requirement: str, *arguments: str) -> None:
-    """Run pytest, and keep what it ran on and how many tests passed; a run that fails leaves no result."""
-    _result(kind, name).unlink(missing_ok=True)
-    report = Path(session.create_tmp(), "junit.xml")
-    session.run("pytest", f"--junitxml={report}", *arguments, *session.posargs)
-    suite = next(ElementTree.parse(report).iter("testsuite"))
-    counts = {count: int(suite.get(count, 0)) for count in ("tests", "errors", "failures", "skipped")}
-    package = requirement.partition(">=")[0].partition("[")[0]
-    ask = (
-        "import platform; from importlib.metadata import version; "
-        f"print(version({package!r}), version('openai'), platform.python_version())"
+    """Print the results of the other sessions as a table, and put it between its markers in docs/compatibility.md."""
+    due = [*(f"tests-{sdk}" for sdk in SDKS), *(f"frameworks-{name}" for name in FRAMEWORKS)]
+    if missing := [name for name in due if not _result(name).exists()]:
+        session.error(f"not run, or not passed: {', '.join(missing)}")
+    due[len(SDKS) : len(SDKS)] = [
+        f"pythons-{python}" for python in PYTHONS if _result(f"pythons-{python}").exists()
+    ]
+    rows = dict.fromkeys(
+        "| {} | {} | {} | {} |".format(*json.loads(_result(name).read_text())) for name in due
     )
-    version, openai, python = str(session.run("python", "-c", ask, silent=True)).split()
-    result = {
-        "session": kind,
-        "name": name,
-        "package": package,
-        "version": version,
-        "openai": openai,
-        "python": python,
-        "passed": counts.pop("tests") - sum(counts.values()),
-    }
+    table = "\n".join(["| library | version | openai | Python |", "| --- | --- | --- | --- |", *rows])
+    print(table)
+    before, _, rest = PAGE.read_text("utf-8").partition(MARKERS[0])
+    _, _, after = rest.partition(MARKERS[1])
+    PAGE.write_text(f"{before}{MARKERS[0]}\n{table}\n{MARKERS[1]}{after}", "utf-8")
+
+
+def _result(name: str) -> Path:
+    return RESULTS / f"{name}.json"
+
+
+def _run_pytest(session: nox.Session, name: str, package: str, *arguments: str) -> None:
+    """Run pytest, and keep what it ran on; a run that fails leaves no result."""
+    _result(name).unlink(missing_ok=True)
+    session.run("pytest", *arguments, *session.posargs)
+    ask = (
+        "import json, platform; from importlib.metadata import version; "
+        f"print(json.dumps([{package!r}, version({package!r}), version('openai'), platform.python_version()]))"
+    )
     RESULTS.mkdir(parents=True, exist_ok=True)
-    _result(kind, name).write_text(json.dumps(result, indent=2) + "\n", "utf-8")
+    _result(name).write_text(str(session.run("python", "-c", ask, silent=True)), "utf-8")

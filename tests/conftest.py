@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import inspect
 import json
 import os
 import signal
@@ -22,15 +21,6 @@ import trustme
 
 import aitoearn_openai
 from aitoearn_openai import sandbox
-
-CALLABLE_KEYS = "Callable" in str(inspect.signature(openai.OpenAI).parameters["api_key"].annotation)
-"""Whether this version of the SDK takes a function for a key, as it does since 1.106."""
-
-CHAT_HELPERS = hasattr(openai.resources.chat.Completions, "stream")
-"""Whether `parse` and `stream` are where they are since 1.92."""
-
-NAMED_EVENTS = tuple(map(int, openai.__version__.split(".")[:2])) >= (1, 99)
-"""Whether this version of the SDK reads an event that has a name as it reads any other."""
 
 # A shell starts its background jobs deaf to Ctrl-C, and so would be the programs that tests start from there.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -63,6 +53,12 @@ def one_certificate(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         yield
 
 
+@pytest.fixture
+def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Retries of which the server does not say when come at once."""
+    monkeypatch.setattr("openai._base_client.INITIAL_RETRY_DELAY", 0.001)
+
+
 @pytest.fixture(scope="session")
 def site() -> Iterator[sandbox.Sandbox]:
     with sandbox.serve() as site:
@@ -93,8 +89,8 @@ class Asker:
             return [chunk async for chunk in result] if isinstance(result, openai.AsyncStream) else result
 
 
-AIOHTTP = find_spec("aiohttp") is not None and hasattr(openai, "DefaultAioHttpClient")
-"""Whether the SDK has its aiohttp client, as it can since 1.89."""
+AIOHTTP = find_spec("aiohttp") is not None
+"""Whether the extra that the SDK's aiohttp client needs is installed."""
 
 
 @pytest.fixture(params=["sync", "async", *(["aiohttp"] if AIOHTTP else [])])
@@ -184,6 +180,9 @@ class Scripted:
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+            wbufsize = (
+                -1
+            )  # Head and body in one piece: in two, the second waits 40 ms for TCP's word on the first.
 
             def log_message(self, *_: Any) -> None:
                 pass

@@ -11,7 +11,7 @@ import pytest
 import aitoearn_openai
 from aitoearn_openai import AsyncOpenAI, OpenAI, Settings
 from aitoearn_openai.sandbox import Sandbox
-from conftest import CALLABLE_KEYS, Asker, Reply, ScriptedServer, complete, list_models
+from conftest import Asker, Reply, ScriptedServer, complete, list_models
 
 OPENAI_VARIABLES = {
     "OPENAI_API_KEY": "leak-key",
@@ -187,7 +187,6 @@ def test_a_copy_keeps_its_options_and_needs_no_settings(
     assert copy._client is client._client
 
 
-@pytest.mark.skipif(not CALLABLE_KEYS, reason="this version of the SDK takes no callable key")
 def test_a_callable_key_is_asked_for_each_request(asker: Asker, server: ScriptedServer) -> None:
     """Also for the model list, whose second key header carries the same key."""
     keys = iter("ab")

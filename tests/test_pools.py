@@ -8,8 +8,10 @@ import ssl
 import subprocess
 import sys
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import openai
 import pytest
@@ -24,13 +26,17 @@ def pool_of(client: Any) -> Any:
     return client._client
 
 
-needs_aiohttp = pytest.mark.skipif(not AIOHTTP, reason="this SDK has no aiohttp client")
+needs_aiohttp = pytest.mark.skipif(not AIOHTTP, reason="aiohttp is not installed")
 LIST = Reply({"code": 0, "data": [{"name": "glm-5.2"}]})
+
+
+NAME_OF_AUTHORITY = "f79545db.0"
+"""Where OpenSSL looks for it in a folder: a hash of its name, as `openssl x509 -hash` prints it."""
 
 
 @pytest.fixture
 def authority() -> trustme.CA:
-    return trustme.CA()
+    return trustme.CA(organization_name="aitoearn-openai", organization_unit_name="tests")
 
 
 @pytest.fixture
@@ -75,9 +81,8 @@ def test_the_environment_of_tls_is_read_for_each_client(
     with pytest.raises(openai.APIConnectionError):
         asker.run(list_models, **where)
 
-    file = tmp_path / "authority.pem"
+    file = tmp_path / NAME_OF_AUTHORITY
     authority.cert_pem.write_to_path(str(file))
-    subprocess.run(["openssl", "rehash", tmp_path], check=True)
     monkeypatch.setenv(variable, str(file if variable == "SSL_CERT_FILE" else tmp_path))
     assert asker.run(list_models, **where).data[0].id == "glm-5.2"
 
@@ -136,12 +141,57 @@ def test_where_aiohttp_is_missing_the_error_says_what_to_install() -> None:
     assert "pip install 'aitoearn-openai[aiohttp]'" in done.stdout
 
 
-def test_the_pool_has_the_address_and_timeout_of_its_client(asker: Asker) -> None:
-    """As the SDK sets up the one that it makes."""
-    for arguments in ({}, {"timeout": 7, "base_url": "http://127.0.0.1:1/v1"}):
-        client = asker.client(api_key="k", **arguments)
-        pool = pool_of(client)
-        assert (pool.base_url, pool.timeout) == (client.base_url, openai.Timeout(client.timeout))
+PROXIES = {
+    ("ALL_PROXY", "socks5://user:secret@127.0.0.1:1"): "ALL_PROXY .* socks5 proxy.*pip install socksio",
+    ("all_proxy", "socks://127.0.0.1:1"): "all_proxy .* socks://.*write socks5://",
+    ("HTTPS_PROXY", "ftp://127.0.0.1:1"): "HTTPS_PROXY .* ftp://",
+    ("HTTP_PROXY", "http://127.0.0.1:port"): "HTTP_PROXY",
+}
+
+
+@pytest.mark.skipif(find_spec("socksio") is not None, reason="the package for SOCKS is installed")
+@pytest.mark.parametrize(("variable", "proxy"), PROXIES)
+@pytest.mark.parametrize("is_async", [False, True])
+def test_a_proxy_that_cannot_be_used_is_named(
+    monkeypatch: pytest.MonkeyPatch, variable: str, proxy: str, is_async: bool
+) -> None:
+    """With the variable and what to do, and without its value, which may hold a password."""
+    monkeypatch.setenv(variable, proxy)
+    with pytest.raises(openai.OpenAIError, match=PROXIES[variable, proxy]) as raised:
+        Asker(is_async).client(api_key="k")
+
+    assert "secret" not in f"{raised.value} {raised.value.__cause__} {raised.value.__context__}"
+
+
+def test_a_sandbox_on_this_machine_is_not_asked_through_a_proxy(
+    asker: Asker, site: Sandbox, server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No proxy could reach it; by variables and by settings in code."""
+    for name in ("http_proxy", "HTTP_PROXY", "ALL_PROXY"):
+        monkeypatch.setenv(name, server.origin)
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    client = type(asker.client(api_key="k")).from_settings(site.settings)
+    monkeypatch.setattr(asker, "client", lambda: client)
+
+    assert asker.run(list_models).data
+    assert server.requests == []
+
+
+@pytest.mark.parametrize("replaced", ["subclass", "mock"])
+def test_clients_are_made_where_a_tracer_has_replaced_the_classes_of_httpx(
+    asker: Asker, site: Sandbox, monkeypatch: pytest.MonkeyPatch, replaced: str
+) -> None:
+    """As instrumentations and test suites do after everything is imported."""
+    library: Any = sys.modules[openai.DefaultHttpxClient.__mro__[1].__module__.partition(".")[0]]
+    for name in ("Client", "AsyncClient"):
+        new = type(name, (getattr(library, name),), {}) if replaced == "subclass" else mock.MagicMock()
+        monkeypatch.setattr(library, name, new)
+    client = asker.client(api_key="k")
+
+    assert isinstance(client, openai.AsyncOpenAI if asker.is_async else openai.OpenAI)
+    if replaced == "subclass":  # With a mock, the SDK's own calls fail.
+        assert asker.run(complete("glm-5.2"), base_url=site.base_url, api_key=site.api_key).choices
 
 
 def test_a_cancelled_call_gives_its_connection_back(asker: Asker, site: Sandbox) -> None:

@@ -82,14 +82,67 @@ def test_what_was_given_in_code_travels(asker: Asker, monkeypatch: pytest.Monkey
     assert pickle.loads(given).api_key == "given"
 
 
-def test_settings_in_hand_travel_no_key_either(asker: Asker) -> None:
-    """`from_settings` is settings, too; without any on the other side, the error says what to set."""
-    client = type(asker.client(api_key="k")).from_settings(Settings.model_validate({"api_key": "hidden"}))
+def arrived(client: Any, monkeypatch: pytest.MonkeyPatch, **settings: str) -> Any:
+    """The client in another process, so to speak, which has these settings and no others."""
     data = pickle.dumps(client)
+    for name in [name for name in os.environ if name.startswith("AITOEARN_")]:
+        monkeypatch.delenv(name)
+    for name, value in settings.items():
+        monkeypatch.setenv(f"AITOEARN_{name.upper()}", value)
+    return pickle.loads(data)
 
-    assert b"hidden" not in data
+
+def test_what_was_given_in_code_travels_also_where_it_equals_the_senders_settings(
+    asker: Asker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who gave it meant it."""
+    for name, value in {"SITE": "ai", "API_KEY": "of-ai", "MAX_RETRIES": "5", "TIMEOUT": "7"}.items():
+        monkeypatch.setenv(f"AITOEARN_{name}", value)
+    client = asker.client(
+        base_url="https://aitoearn.ai/api/ai", api_key="of-ai", max_retries=5, timeout=7.0
+    ).copy()
+    there = arrived(client, monkeypatch, site="cn", api_key="of-cn", max_retries="2", timeout="9")
+
+    assert (str(there.base_url), there.api_key) == ("https://aitoearn.ai/api/ai/", "of-ai")
+    assert (there.max_retries, there.timeout) == (5, 7)
+
+
+@pytest.mark.parametrize("copied", [False, True])
+def test_a_key_that_travels_takes_its_address_along(
+    asker: Asker, monkeypatch: pytest.MonkeyPatch, copied: bool
+) -> None:
+    """It never arrives at another origin than it was given for, though that came from settings."""
+    monkeypatch.setenv("AITOEARN_SITE", "ai")
+    client = asker.client(api_key="of-settings" if copied else "of-ai")
+    there = arrived(
+        client.copy(api_key="of-ai") if copied else client, monkeypatch, site="cn", api_key="of-cn"
+    )
+
+    assert (str(there.base_url), there.api_key) == ("https://aitoearn.ai/api/ai/", "of-ai")
+
+
+def test_settings_made_in_code_travel(asker: Asker, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Site, limits and key, as they were given; `from_settings` is code, too."""
+    settings = Settings.model_validate({"site": "ai", "api_key": "of-ai", "timeout": 7, "max_retries": 5})
+    client = type(asker.client(api_key="k")).from_settings(settings)
+    there = arrived(client, monkeypatch, site="cn", api_key="of-cn", max_retries="2", timeout="9")
+
+    assert (str(there.base_url), there.api_key) == ("https://aitoearn.ai/api/ai/", "of-ai")
+    assert (there.max_retries, there.timeout) == (5, 7)
+
+
+def test_of_settings_made_in_code_what_variables_said_does_not_travel(
+    asker: Asker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without a key on the other side, the error says what to set."""
+    monkeypatch.setenv("AITOEARN_API_KEY", "hidden")
+    client = type(asker.client(api_key="k")).from_settings(Settings(max_retries=5))
+
+    assert b"hidden" not in pickle.dumps(client)
+    assert arrived(client, monkeypatch, api_key="of-there").api_key == "of-there"
+    monkeypatch.setenv("AITOEARN_API_KEY", "hidden")
     with pytest.raises(openai.OpenAIError, match="AITOEARN_API_KEY"):
-        pickle.loads(data)
+        arrived(client, monkeypatch)
 
 
 def test_a_client_with_an_http_client_of_its_own_refuses(asker: Asker) -> None:

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import atexit
 import importlib
 import inspect
 import sys
-from functools import cache, cached_property
+from functools import cached_property
 from typing import Any
 
 import openai
 
 from ._client import OpenAI
-from ._sdk import LazyProxy, make_pool
+from ._sdk import LazyProxy
 
 _PACKAGE = __name__.rpartition(".")[0]
 _SETTINGS = (
@@ -38,16 +37,8 @@ def client() -> OpenAI:
     module = vars(sys.modules[_PACKAGE])
     given = {name: module[name] for name in _SETTINGS if module[name] is not _DEFAULTS[name]}
     if _latest is None or _latest[0] != given:
-        _latest = given, OpenAI(**{"http_client": _pool(), **given})
+        _latest = given, OpenAI(**given)
     return _latest[1]
-
-
-@cache
-def _pool() -> Any:
-    """The connections of the module's client, which outlive a change of its settings."""
-    pool = make_pool(is_async=False)
-    atexit.register(pool.close)
-    return pool
 
 
 class _Default(int):

@@ -1,4 +1,4 @@
-"""`python -m tests.faults`: print the fault matrix, and its summary for the README."""
+"""`python -m tests.faults`: print the fault matrix; `--write` puts its summary into the documents."""
 
 from __future__ import annotations
 
@@ -8,20 +8,39 @@ import re
 import shutil
 import sys
 import time
+from pathlib import Path
 
 import openai
 
 from .runner import Result, Run, run_all, runs_of
 from .table import ROWS, Row
 
+MARKERS = "<!-- faults -->", "<!-- /faults -->"
+ENGLISH = [" | plain SDK | aitoearn-openai"]
+LABELS = {
+    "docs/errors.md": ENGLISH,
+    "README.md": ENGLISH,
+    "README.zh-CN.md": [
+        " | 原版 SDK | aitoearn-openai",
+        "故障种类",
+        "调用次数",
+        "失败被吞掉（得到错误的值或空流）",
+        "抛出了 `openai.OpenAIError` 以外的异常",
+        "调用挂起",
+        "正确的回答被拒绝",
+        "留下未归还的连接",
+        "之后的正常请求失败",
+        "另一方表现更好",
+    ],
+}
+"""The heading of the table in each document, and, where it is not in English, its rows."""
+
 MARKS = {"value": " ", "error": " ", "wrong value": "~", "foreign": "!", "hung": "#"}
 
 
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, prog="python -m tests.faults")
-    parser.add_argument(
-        "--markdown", action="store_true", help="print the summary alone, as a Markdown table"
-    )
+    parser.add_argument("--write", action="store_true", help=f"put the summary into {', '.join(LABELS)}")
     parser.add_argument("-k", metavar="TEXT", default="", help="only the rows whose name contains this")
     options = parser.parse_args(arguments)
     # A client that is told of a broken answer may log it; the table says it already.
@@ -29,13 +48,14 @@ def main(arguments: list[str] | None = None) -> int:
     rows = [row for row in ROWS if options.k in row.name]
     started = time.monotonic()
     results = run_all(runs_of(rows))
-    if not options.markdown:
-        _print_table(rows, results)
-        print()
+    _print_table(rows, results)
     summary = _summary(rows, results)
-    _print_summary(summary, options.markdown)
-    if not options.markdown:
-        print(f"\n{len(results)} calls in {time.monotonic() - started:.0f} s, openai {openai.__version__}.")
+    print(f"\n{'':78}plain SDK  ours")
+    for name, (plain, count) in summary.items():
+        print(f"{name.replace('`', ''):78}{plain:9}{count:6}")
+    print(f"\n{len(results)} calls in {time.monotonic() - started:.0f} s, openai {openai.__version__}.")
+    if options.write:
+        _write(summary)
     ours = [count for name, (_, count) in summary.items() if name not in UNJUDGED]
     return 1 if any(ours) else 0
 
@@ -113,15 +133,21 @@ def _swallowed(run: Run, result: Result) -> bool:
     return result.verdict == "wrong value" or (result.verdict == "value" and run.row.truth == "error")
 
 
-def _print_summary(summary: dict[str, tuple[int, int]], markdown: bool) -> None:
-    if markdown:
-        print("| | plain SDK | aitoearn-openai |\n| --- | ---: | ---: |")
-        for name, (plain, ours) in summary.items():
-            print(f"| {name} | {plain} | {ours} |")
-        return
-    print(f"{'':78}plain SDK  ours")
-    for name, (plain, ours) in summary.items():
-        print(f"{name.replace('`', ''):78}{plain:9}{ours:6}")
+def _write(summary: dict[str, tuple[int, int]]) -> None:
+    """Put the summary between the markers of each document that has them."""
+    for name, labels in LABELS.items():
+        document = Path(__file__).parents[2] / name
+        before, found, rest = document.read_text("utf-8").partition(MARKERS[0])
+        if not found:
+            continue
+        lines = [f"| {labels[0]} |\n| --- | ---: | ---: |"]
+        lines += [
+            f"| {label} | {plain} | {ours} |"
+            for label, (plain, ours) in zip(labels[1:] or summary, summary.values(), strict=True)
+        ]
+        after = rest.partition(MARKERS[1])[2]
+        table = "\n".join([MARKERS[0], *lines, MARKERS[1]])
+        document.write_text(f"{before}{table}{after}", "utf-8")
 
 
 if __name__ == "__main__":

@@ -53,6 +53,8 @@ class Result:
     verdict: Verdict = "hung"
     told: str = ""
     """The outcome in a few words."""
+    said: str = ""
+    """What of the answer has reached the caller, before the error if there is one; see `said_in`."""
     value: Any = None
     """The value in plain types, to be compared between the clients."""
     error: BaseException | None = None
@@ -163,7 +165,9 @@ def _ask(run: Run, client: Any) -> Any:
     if run.mode == "unread":
         completions = completions.with_streaming_response
     extra: dict[str, Any] = {"stream": True} if run.mode in ("stream", "closing") else {}
-    return completions.create(model="m", messages=[{"role": "user", "content": "hello"}], **extra)
+    return completions.create(
+        model="m", messages=[{"role": "user", "content": "hello"}], **extra, **run.row.asked
+    )
 
 
 def _ask_good(server: Server, run: Run, name: str, client: Any) -> Any:
@@ -288,6 +292,7 @@ def _count(visit: Visit, result: Result) -> None:
 
 def _judge(run: Run, visit: Visit, got: list[Any], result: Result) -> None:
     result.sent = visit.sent
+    result.said = said_in(run.mode, got)
     chunks = f"{len(got)} chunk{'s' * (len(got) != 1)}, then " if run.mode == "stream" and got else ""
     if visit.hung:
         result.verdict, result.told = "hung", f"{chunks}hung"
@@ -298,18 +303,39 @@ def _judge(run: Run, visit: Visit, got: list[Any], result: Result) -> None:
         return
     # Where nothing but `[DONE]` was sent, an empty stream says what happened.
     problem = problem_with(run.mode, got, may_be_empty=run.row.truth == "either")
-    if not problem and run.row.count not in (None, *(len(page.data) for page in got if run.mode == "list")):
-        problem = f"{len(got[0].data)} models"
+    if not problem and run.row.truth != "error" and result.said != run.row.due(run.mode):
+        problem = f"{result.said!r:.60}"
     result.verdict = "wrong value" if problem else "value"
     if run.mode in ("stream", "closing"):
         result.told = problem or f"{len(got)} chunks"
-        result.value = None if problem else [chunk.to_dict() for chunk in got]
-    elif run.mode == "list":
-        result.told = problem or f"{len(got[0].data)} models"
-        result.value = None if problem else [model.id for model in got[0].data]
     else:
-        result.told = problem or "ChatCompletion"
-        result.value = None if problem else got[0].to_dict()
+        result.told = problem or (f"{len(got[0].data)} models" if run.mode == "list" else "ChatCompletion")
+    if not problem:
+        result.value = [
+            [model.id for model in value.data] if run.mode == "list" else value.to_dict() for value in got
+        ]
+
+
+def said_in(mode: Mode, got: list[Any]) -> str:
+    """The contents in one line: the text of the choices, and, of a chunk without any, `+` and its other fields.
+
+    Of a model list the ids. What is not of the promised type says nothing.
+    """
+    if mode == "list":
+        data = getattr(got[0], "data", None) if got else None
+        return " ".join(str(getattr(model, "id", model)) for model in data) if isinstance(data, list) else ""
+    return "".join(map(_said, got))
+
+
+def _said(answer: Any) -> str:
+    if not isinstance(answer, (ChatCompletion, ChatCompletionChunk)) or not _are_choices(answer.choices):
+        return ""
+    fields = answer.to_dict().keys() - {"id", "object", "created", "model", "choices"}
+    rest = "".join(f"+{name}" for name in sorted(fields))
+    if not answer.choices:
+        return rest
+    parts: Any = [getattr(choice, "delta", getattr(choice, "message", None)) for choice in answer.choices]
+    return "".join(getattr(part, "content", None) or "" for part in parts)
 
 
 def problem_with(mode: Mode, got: list[Any], may_be_empty: bool = False) -> str:

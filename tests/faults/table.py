@@ -5,8 +5,8 @@ from __future__ import annotations
 import gzip
 import json
 import time
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from email.utils import formatdate
 from typing import Any, Literal
 
@@ -53,10 +53,27 @@ class Row:
     timeout: float = 4.0
     refused: bool = False
     """The client is pointed at a port where nobody listens."""
-    count: int | None = None
-    """Models in the list, where it is a list that is read."""
+    said: str | None = None
+    """What the caller reads, as `runner.said_in` puts it, of the value or, in a stream, before the error.
+
+    By default all of the right answer, and nothing before an error.
+    """
+    code: str | None = None
+    """The `code` of the error of this package."""
+    words: str = ""
+    """What the message of this package's error quotes, white space aside."""
+    asked: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    """More arguments of the call."""
     heavy: bool = False
     """Run alone: it takes the processor for itself."""
+    slow: bool = False
+    """Left out of quick runs: it takes more than a second."""
+
+    def due(self, mode: Mode) -> str:
+        """What the caller is to read."""
+        if self.said is not None:
+            return self.said
+        return "" if self.truth == "error" else {"list": "m-1 m-2", "closing": "xxx"}.get(mode, CONTENT)
 
 
 # What a healthy server says.
@@ -241,19 +258,30 @@ def cuts() -> Iterable[Row]:
     yield Row("JSON that breaks off", lambda mode, _: [reply(good(mode)[:40])], modes=WHOLE)
     some = CHUNKS[0] + CHUNKS[1]
     torn = CHUNKS[1].index("ö".encode()) + 1
-    yield Row("a stream cut between events", events(some, Close, end=False), modes=STREAM)
-    yield Row("a stream reset between events", events(some, Pause(0.1), Reset, end=False), modes=STREAM)
-    yield Row("a stream silent after two events", events(some, Hang, end=False), modes=STREAM, timeout=0.4)
-    yield Row("a stream cut inside an event", events(some[:-20], Close, end=False), modes=STREAM)
+    both = "你好, wörld"
+    yield Row("a stream cut between events", events(some, Close, end=False), modes=STREAM, said=both)
+    yield Row(
+        "a stream reset between events", events(some, Pause(0.1), Reset, end=False), modes=STREAM, said=both
+    )
+    yield Row(
+        "a stream silent after two events",
+        events(some, Hang, end=False),
+        modes=STREAM,
+        timeout=0.4,
+        said=both,
+    )
+    yield Row("a stream cut inside an event", events(some[:-20], Close, end=False), modes=STREAM, said="你好")
     yield Row(
         "a stream cut inside a UTF-8 character",
         events(CHUNKS[0] + CHUNKS[1][:torn], Close, end=False),
         modes=STREAM,
+        said="你好",
     )
     yield Row(
         "a stream cut after its last chunk, before [DONE]",
         events(*CHUNKS, Close, end=False),
         modes=STREAM,
+        said=both,
     )
     yield Row(
         "a stream that ends in order between events, half said",
@@ -266,11 +294,13 @@ def cuts() -> Iterable[Row]:
         events(some[:-20]),
         modes=STREAM,
         truth="either",
+        said="你好",
     )
     yield Row(
         "a stream that ends in order inside a UTF-8 character",
         events(CHUNKS[0] + CHUNKS[1][:torn]),
         modes=STREAM,
+        said="你好",
     )
     yield Row("a stream without [DONE]", events(*CHUNKS), modes=STREAM, truth="value")
     yield Row(
@@ -366,13 +396,15 @@ def bodies() -> Iterable[Row]:
                 if mode == "stream"
                 else [reply({**COMPLETION, "choices": choices})]
             ),
-            modes=CHAT,
+            # In a stream, null choices are none, which is no failure.
+            modes=CHAT if choices is not None else ("completion",),
         )
     yield Row(
         "choices: [] with nothing said",
         lambda mode, _: [reply({**COMPLETION, "choices": []})],
         modes=("completion",),
         truth="either",
+        said="+cost+usage",
     )
     yield Row(
         "null choices with an error beside them",
@@ -391,11 +423,6 @@ def bodies() -> Iterable[Row]:
         "an error of OpenAI's with an id beside it",
         body({"id": "c-1", "error": {"message": "overloaded", "code": 529}}, "application/json"),
         modes=CHAT,
-    )
-    yield Row(
-        "an error that is a string",
-        body({"error": "overloaded"}, "application/json"),
-        modes=ALL,
     )
 
 
@@ -498,7 +525,7 @@ def headers() -> Iterable[Row]:
     )
     yield Row("an unknown content encoding", right(content_encoding="x-none"), truth="either", modes=EVERY)
     page = "<!DOCTYPE html><html><title>Log in</title>"
-    yield Row("an HTML page", body(page, "text/html"), modes=EVERY)
+    yield Row("an HTML page", body(page, "text/html"), modes=EVERY, words="Check the base URL")
     yield Row("an HTML page announced as what was asked for", body(page), modes=EVERY)
     yield Row("an HTML page without a type", body(page, None), modes=EVERY)
     yield Row("204 and nothing", always(b"HTTP/1.1 204 No Content\r\n\r\n"), modes=EVERY)
@@ -522,7 +549,15 @@ def redirects() -> Iterable[Row]:
         return [reply(status=307, location=f"{other}/elsewhere/{target}", content_type=None)]
 
     yield Row("301 to a login page", to_login)
-    yield Row("307 to another origin, which answers", elsewhere, truth="value")
+    yield Row("307 to another origin, which answers", elsewhere, truth="value", modes=CHAT)
+    yield Row(
+        "307 of the model list to another origin",
+        elsewhere,
+        modes=LIST,
+        status=307,
+        requests=1,
+        words="/elsewhere/models/chat",
+    )
     yield Row(
         "307 to itself, again and again",
         lambda mode, _: [reply(status=307, location="?again", content_type=None)],
@@ -623,6 +658,8 @@ CODES = {
     12009: 402,
     12300: 404,
     12301: 502,
+    19000: 401,
+    19001: 503,
     1: 400,
     399: 400,
     600: 400,
@@ -636,43 +673,68 @@ def _retried(status: int) -> int:
 
 
 def envelopes() -> Iterable[Row]:
-    def enveloped(name: str, content: Any, status: int, modes: tuple[Mode, ...] = ALL) -> Row:
-        requests = None if any(mode in ("raw", "unread") for mode in modes) else _retried(status)
+    def enveloped(name: str, content: Any, status: int, code: str | None = None, words: str = "") -> Row:
         return Row(
             name,
             body(content, "application/json", retry_after_ms="10"),
             status=status,
-            modes=modes,
-            requests=requests,
+            code=code,
+            words=words,
+            requests=_retried(status),
         )
 
     for code, status in CODES.items():
         content = {"data": {}, "code": code, "message": f"failed {code}", "requestId": "r-1"}
-        yield enveloped(f"HTTP 200 with code {code}", content, status)
+        words = f"Error code: {status} - failed {code} (AiToEarn code {code}, request id r-1)"
+        yield enveloped(f"HTTP 200 with code {code}", content, status, str(code), words)
         if code in (401, 12001, 12301):
             yield Row(
                 f"HTTP 200 with code {code} announced as a stream",
                 body(content, SSE),
                 modes=STREAM,
-                status=None,
+                words=f"failed {code}",
             )
             yield Row(
                 f"code {code} inside a stream",
-                events(CHUNKS[0], b"data: " + json.dumps(content).encode() + b"\n\n"),
+                events(CHUNKS[0], frame(content)),
                 modes=STREAM,
+                status=status,
+                code=str(code),
+                said="你好",
+                words=f"failed {code}",
             )
             yield Row(
                 f"code {code} in a stream's last event, without the blank line that ends one",
-                events(CHUNKS[0], b"data: " + json.dumps(content).encode()),
+                events(CHUNKS[0], frame(content).rstrip()),
                 modes=STREAM,
+                status=status,
+                code=str(code),
+                said="你好",
+                words=f"failed {code}",
             )
-    odd: dict[str, tuple[Any, int]] = {
-        "code '12001' as text": ({"code": "12001", "message": "m"}, 402),
-        "code E_NO_CREDITS": ({"code": "E_NO_CREDITS", "message": "m"}, 400),
+            yield Row(
+                f"code {code} in a stream's only event, without the blank line that ends one",
+                events(b"event: error\n" + frame(content).rstrip()),
+                modes=STREAM,
+                status=status,
+                code=str(code),
+                words=f"failed {code}",
+            )
+    for extra in ({"type": "error"}, {"object": "error"}, {"id": "1"}):
+        for data in ({}, None):
+            content = {"data": data, "code": 12301, "message": "model is away", **extra}
+            name = f"an envelope with data {data} and {extra}"
+            yield enveloped(name, content, 502, "12301", "502 - model is away (AiToEarn code 12301)")
+    for code, status in {429: 429, "bad": 400, None: 400}.items():
+        content = {"error": {"message": "no", "code": code}}
+        yield enveloped(f"HTTP 200 with an error of OpenAI's of code {code}", content, status, words="no")
+    odd: dict[str, tuple[Any, ...]] = {
+        "code '12001' as text": ({"code": "12001", "message": "m"}, 402, "12001"),
+        "code E_NO_CREDITS": ({"code": "E_NO_CREDITS", "message": "m"}, 400, "E_NO_CREDITS"),
         "an empty text for a code": ({"code": "", "message": "m"}, 400),
-        "a code of 30 digits": ({"code": 10**30, "message": "m"}, 400),
-        "a negative code": ({"code": -1, "message": "m"}, 400),
-        "a code that is a list": ({"code": [1], "message": "m"}, 400),
+        "a code of 30 digits": ({"code": 10**30, "message": "m"}, 400, str(10**30)),
+        "a negative code": ({"code": -1, "message": "m"}, 400, "-1"),
+        "a code that is a list": ({"code": [1], "message": "m"}, 400, "[1]"),
         "a code that is an object": ({"code": {"a": 1}, "message": "m"}, 400),
         "code true": ({"code": True, "message": "m"}, 400),
         "code 12001.0": ({"code": 12001.0, "message": "m"}, 402),
@@ -692,8 +754,8 @@ def envelopes() -> Iterable[Row]:
         "a request id with a line end": ({"code": 12001, "message": "m", "requestId": "a\r\nb: c"}, 402),
         "a message with half a character": (b'{"code": 12001, "message": "\\ud83d"}', 402),
     }
-    for name, (content, status) in odd.items():
-        yield enveloped(f"an envelope with {name}", content, status)
+    for name, (content, *due) in odd.items():
+        yield enveloped(f"an envelope with {name}", content, *due)
     for name, content in {
         "data: null": {"code": 0, "message": "ok", "data": None},
         "no data": {"code": 0, "message": "ok"},
@@ -702,51 +764,281 @@ def envelopes() -> Iterable[Row]:
         "an object for data": {"code": 0, "data": {"list": []}, "message": "ok"},
     }.items():
         yield Row(f"an envelope of code 0 with {name}", body(content, "application/json"))
-    for name, event in {
-        "an error event of plain text": b"event: error\ndata: upstream broke\n\n",
-        "an error event of nothing": b"event: error\ndata:\n\n",
-        "an error event in JSON": b'event: error\ndata: {"message": "broke"}\n\n',
-        "an error in OpenAI's format": b'data: {"error": {"message": "m", "code": "c"}}\n\n',
-        "an error that is a string": b'data: {"error": "broke"}\n\n',
-        "an empty error": b'data: {"error": {}}\n\n',
-        "bytes that are no UTF-8": b"data: \xff\xfe\n\n",
-        "no JSON": b"data: {oops\n\n",
-    }.items():
-        yield Row(f"{name} inside a stream", events(CHUNKS[0], event, DONE), modes=STREAM)
+
+
+def frame(data: Any) -> bytes:
+    """An event of that JSON."""
+    return b"data: " + json.dumps(data).encode() + b"\n\n"
+
+
+LINE_ENDS = {"LF": b"\n", "CRLF": b"\r\n", "CR": b"\r"}
+
+
+def streams() -> Iterable[Row]:
+    """What is well formed reaches the caller, and what is a failure reaches it in the server's words."""
     yield Row(
         "an event of a million characters",
         events(chunk("x" * 1_000_000), CHUNKS[2], DONE),
         modes=STREAM,
         truth="value",
+        said="x" * 1_000_000,
     )
-    yield Row("a stream of comments alone", events(b": ping\n\n" * 50), modes=STREAM)
-    yield Row("[DONE] and nothing before", events(DONE), modes=STREAM, truth="either")
+    yield Row("[DONE] and nothing before", events(DONE), modes=STREAM, truth="either", said="")
+    keepalives = {
+        "a comment": b": ping\n\n",
+        "a comment after an id:": b": ping\n\n",
+        "retry: alone": b"retry: 3000\n\n",
+        "id: alone": b"id: 7\n\n",
+        "id: and a comment": b"id: 7\n: ping\n\n",
+        "an event without data": b"event: ping\n\n",
+        "an event with empty data": b"event: ping\ndata:\n\n",
+        "empty data": b"data:\n\n",
+        "data without a colon": b"data\n\n",
+        "blank lines": b"\n\n\n",
+    }
+    for end_name, end in LINE_ENDS.items():
+        for name, keepalive in keepalives.items():
+            first, second, third = CHUNKS
+            if "after an id:" in name:
+                first = b"id: 1\n" + first
+            pieces = [keepalive, first, keepalive, second, keepalive, third, keepalive, DONE]
+            yield Row(
+                f"{name} before, among and after the chunks, in {end_name}",
+                events(*(piece.replace(b"\n", end) for piece in pieces)),
+                modes=STREAM,
+                truth="value",
+            )
+    yield Row("text in the place of a stream", events(b"upstream timed out"), modes=STREAM)
     yield Row(
-        "heartbeats among the chunks",
-        events(*(b": ping\n\n" + c for c in CHUNKS), DONE),
-        modes=STREAM,
-        truth="value",
+        "a stream of keep-alives alone", events(*keepalives.values(), frame({"type": "ping"})), modes=STREAM
     )
-    yield Row(
-        "a chunk of usage alone",
-        events(
-            *CHUNKS[:2],
-            b'data: {"id":"c-1","choices":[],"usage":{"prompt_tokens":1,"completion_tokens":1,"total_tokens":2}}\n\n',
-            DONE,
+    mark = b"\xef\xbb\xbf"
+    for name, start in {
+        "a byte order mark": [mark + CHUNKS[0]],
+        "a byte order mark in pieces": [mark[:1], mark[1:], CHUNKS[0]],
+        "a byte order mark and a comment": [mark + b": hello\n\n" + CHUNKS[0]],
+        "a byte order mark and retry:": [mark + b"retry: 5\n\n", CHUNKS[0]],
+    }.items():
+        yield Row(
+            f"{name} at the start of a stream", events(*start, *CHUNKS[1:], DONE), modes=STREAM, truth="value"
+        )
+
+    usage = {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2}
+    begun = {"id": "c-1", "object": "chat.completion.chunk", "created": 1, "model": "m"}
+    for name, (data, said) in {
+        "usage and choices: []": ({**begun, "choices": [], "usage": usage}, "+usage"),
+        "usage and choices: null": ({**begun, "choices": None, "usage": usage}, "+usage"),
+        "usage and no choices": ({**begun, "usage": usage}, "+usage"),
+        "usage alone": ({"usage": usage}, "+usage"),
+        "cost alone": ({"cost": "0.1"}, "+cost"),
+        "nothing but choices: null": ({**begun, "choices": None}, ""),
+        "nothing at all": ({}, ""),
+        "a ping": ({"type": "ping"}, ""),
+        "an empty error": ({"error": {}}, ""),
+        "error: null": ({"error": None}, ""),
+    }.items():
+        pieces = [CHUNKS[0], frame(data), *CHUNKS[1:]]
+        yield Row(
+            f"a frame of {name} among the chunks",
+            events(*pieces, DONE),
+            modes=STREAM,
+            truth="value",
+            said=f"你好{said}, wörld",
+        )
+        yield Row(
+            f"a frame of {name} after the chunks, with the name of a ping",
+            events(*CHUNKS, b"event: ping\n" + frame(data), DONE),
+            modes=STREAM,
+            truth="value",
+            said=f"{CONTENT}{said}",
+        )
+    yield Row("a frame of {} and no more", events(frame({}), frame({"type": "ping"})), modes=STREAM)
+
+    for name, (event, words) in {
+        "an error event of text": (b"event: error\ndata: upstream broke\n\n", "upstream broke"),
+        "an error event in Chinese": ("event: error\ndata: 没有\n\n".encode(), "没有"),
+        "an error event of a list": (b"event: error\ndata: [1]\n\n", "[1]"),
+        "an error event of text over several lines": (
+            b"event: error\ndata: upstream\ndata: broke\n\n",
+            "upstream broke",
         ),
+        "an error event in JSON": (b'event: error\ndata: {"message": "broke"}\n\n', "broke"),
+        "an error event in JSON over several lines": (
+            b'event: error\ndata: {"message":\ndata: "broke"}\n\n',
+            "broke",
+        ),
+        "an error event in OpenAI's format": (
+            b'event: error\ndata: {"error": {"message": "broke"}}\n\n',
+            "broke",
+        ),
+        "an error in OpenAI's format": (frame({"error": {"message": "broke", "code": "c"}}), "broke"),
+        "bytes that are no UTF-8": (b"data: \xff\xfe\n\n", "UTF-8"),
+        "no JSON": (b"data: {oops\n\n", "{oops"),
+        "a list": (b"data: [1]\n\n", ""),
+        "a number": (b"data: 5\n\n", ""),
+        "an envelope without data:": (b'{"code": 12001, "message": "no credits"}\n\n', "no credits"),
+    }.items():
+        yield Row(
+            f"{name} inside a stream",
+            events(CHUNKS[0], event, DONE),
+            modes=STREAM,
+            said="你好",
+            words=words,
+        )
+        if event.startswith(b"event: error"):
+            for end_name, end in LINE_ENDS.items() if "several" in name else [("LF", b"\n")]:
+                for rest, at_end in {"a line end": end, "nothing": b""}.items():
+                    yield Row(
+                        f"{name} at the end of a stream, with {rest} after it, in {end_name}",
+                        events(CHUNKS[0].replace(b"\n", end), event.rstrip().replace(b"\n", end) + at_end),
+                        modes=STREAM,
+                        said="你好",
+                        words=words,
+                    )
+    for named in (b"", b"event: error\n"):
+        yield Row(
+            f"a failure with a type of its own inside a stream, {'named' if named else 'without a name'}",
+            events(CHUNKS[0], named + frame({"type": "rate_limit", "code": 429, "message": "slow down"})),
+            modes=STREAM,
+            status=429,
+            said="你好",
+            words="slow down",
+        )
+    yield Row(
+        "an error event without data inside a stream",
+        events(CHUNKS[0], b"event: error\ndata:\n\n", DONE),
         modes=STREAM,
+        truth="either",
+        said="你好",
+    )
+
+
+def refusals() -> Iterable[Row]:
+    """Failures with HTTP 200 in other shapes than the service's, and right answers that look like them."""
+    for name, content in {
+        "an object named error": {"object": "error", "message": "model is away", "type": "t", "code": 400},
+        "base_resp": {"base_resp": {"status_code": 1008, "status_msg": "model is away"}},
+        "base_resp beside null choices": {
+            "id": "c-1",
+            "choices": None,
+            "base_resp": {"status_code": 1008, "status_msg": "model is away"},
+        },
+        "success: false": {"success": False, "message": "model is away"},
+        "success: false and msg": {"success": False, "code": 0, "msg": "model is away"},
+        "an error of text": {"error": "model is away"},
+        "an error of text beside an id": {"id": "c-1", "error": "model is away"},
+        "detail": {"detail": "model is away"},
+        "a list for detail": {"detail": [{"loc": ["body"], "msg": "model is away", "type": "t"}]},
+    }.items():
+        yield Row(
+            f"{name} for an answer", body(content, "application/json"), modes=EVERY, words="model is away"
+        )
+        yield Row(
+            f"{name} inside a stream",
+            events(CHUNKS[0], frame(content)),
+            modes=STREAM,
+            said="你好",
+            words="model is away",
+        )
+    for name, extra in {
+        "error: null": {"error": None},
+        "error: {}": {"error": {}},
+        "code: 0": {"code": 0},
+        "success: true": {"success": True},
+        "base_resp of success": {"base_resp": {"status_code": 0, "status_msg": "success"}},
+        "detail: null": {"detail": None},
+    }.items():
+        yield Row(
+            f"a right answer with {name}",
+            lambda mode, origins, extra=extra: (
+                events(*(_with(piece, extra) for piece in CHUNKS), DONE)(mode, origins)
+                if mode == "stream"
+                else [reply({**COMPLETION, **extra})]
+            ),
+            modes=("completion", "raw", "unread", "stream"),
+            truth="value",
+        )
+
+    broken = {"index": 0, "finish_reason": "error", "error": {"code": 502, "message": "provider died"}}
+    head_of = {"id": "c-1", "object": "chat.completion", "created": 1, "model": "m"}
+    for name, choice in {
+        "a failure": broken,
+        "a failure after some text": {**broken, "message": {"role": "assistant", "content": "half"}},
+        "a failure of text": {**broken, "error": "provider died"},
+        "a failure with a code in words": {**broken, "error": {"code": "gone", "message": "provider died"}},
+    }.items():
+        whole = {**head_of, "choices": [{"message": {"role": "assistant", "content": ""}, **choice}]}
+        yield Row(
+            f"{name} inside a choice",
+            body(whole, "application/json", retry_after_ms="10"),
+            modes=("completion", "raw", "unread"),
+            status=502 if "code" in choice["error"] and choice["error"]["code"] == 502 else None,
+            words="provider died",
+        )
+        part = {
+            **head_of,
+            "object": "chat.completion.chunk",
+            "choices": [{"delta": {"content": ""}, **choice}],
+        }
+        part["choices"][0].pop("message", None)
+        yield Row(
+            f"{name} inside a choice of a stream",
+            events(CHUNKS[0], frame(part), DONE),
+            modes=STREAM,
+            said="你好",
+            words="provider died",
+        )
+    yield Row(
+        "error: null inside a choice",
+        body({**COMPLETION, "choices": [{**COMPLETION["choices"][0], "error": None}]}, "application/json"),
+        modes=("completion", "raw"),
         truth="value",
     )
+
+    away = {"data": {}, "code": 12301, "message": "model is away"}
+    for name, (content, content_type) in {
+        'the message "choices"': ({**away, "message": "choices"}, "application/json"),
+        "null choices in its data": ({**away, "data": {"choices": None}}, "application/json"),
+        "choices in its data": ({**away, "data": {"choices": []}}, "application/json"),
+        "the type text/plain": (away, "text/plain"),
+        "the type text/event-stream": (away, SSE),
+        "no type": (away, None),
+    }.items():
+        yield Row(
+            f"an envelope worth another try with {name}",
+            body(content, content_type, retry_after_ms="10"),
+            modes=("completion", "list") if "type" in name else ALL,
+            status=502,
+            requests=2,
+            words=content["message"],
+        )
+    schema = {"type": "object", "properties": {"stream": {"const": True}}, "default": {"stream": True}}
+    yield Row(
+        'an envelope of no stated length after a request with "stream": true in a schema',
+        lambda mode, _: [
+            head(transfer_encoding="chunked", retry_after_ms="10"),
+            chunked(json.dumps(away).encode()),
+        ],
+        modes=("completion", "raw"),
+        status=502,
+        requests=2,
+        words="model is away",
+        asked={"tools": [{"type": "function", "function": {"name": "f", "parameters": schema}}]},
+    )
+
+
+def _with(event: bytes, extra: dict[str, Any]) -> bytes:
+    return frame({**json.loads(event.removeprefix(b"data: ")), **extra})
 
 
 def lists() -> Iterable[Row]:
-    def listing(name: str, entries: Any, count: int, **extra: Any) -> Row:
+    def listing(name: str, entries: Any, said: str, **extra: Any) -> Row:
         return Row(
             name,
             body({"code": 0, "message": "ok", "data": entries}, "application/json"),
             modes=LIST,
             truth="value",
-            count=count,
+            said=said,
             **extra,
         )
 
@@ -756,11 +1048,11 @@ def lists() -> Iterable[Row]:
     yield listing(
         "a list of 10,000 models",
         [model(f"m-{n}", pricing={"tiers": [{"input": {"text": "1"}}]}) for n in range(10_000)],
-        10_000,
+        " ".join(f"m-{n}" for n in range(10_000)),
         heavy=True,
     )
-    yield listing("an empty list", [], 0)
-    yield listing("a list with duplicates", [model("m")] * 3, 3)
+    yield listing("an empty list", [], "")
+    yield listing("a list with duplicates", [model("m")] * 3, "m m m")
     yield listing(
         "a list with nameless models",
         [
@@ -772,9 +1064,9 @@ def lists() -> Iterable[Row]:
             {"name": "  "},
             {"id": "", "name": ""},
         ],
-        1,
+        "m",
     )
-    yield listing("a list with things that are no models", [model("m"), None, 1, "x", [], True], 1)
+    yield listing("a list with things that are no models", [model("m"), None, 1, "x", [], True], "m")
     odd_values: list[Any] = [
         None,
         True,
@@ -808,25 +1100,25 @@ def lists() -> Iterable[Row]:
         yield listing(
             f"a list with wrong types in {name}",
             [model(f"m-{n}", **{name: v}) for n, v in enumerate(odd_values)],
-            len(odd_values),
+            " ".join(f"m-{n}" for n in range(len(odd_values))),
         )
     for name in ("tiers", "price", "originPrice", "originPricing"):
         yield listing(
             f"a list with wrong types in pricing.{name}",
             [model(f"m-{n}", pricing={name: v}) for n, v in enumerate(odd_values)],
-            len(odd_values),
+            " ".join(f"m-{n}" for n in range(len(odd_values))),
         )
     for name in ("maxInputTokens", "input", "output"):
         yield listing(
             f"a list with wrong types in a tier's {name}",
             [model(f"m-{n}", pricing={"tiers": [{name: v}]}) for n, v in enumerate(odd_values)],
-            len(odd_values),
+            " ".join(f"m-{n}" for n in range(len(odd_values))),
         )
     nested: Any = {}
     for _ in range(300):
         nested = {"originPricing": nested}
-    yield listing("a list with prices nested 300 levels deep", [model("m", pricing=nested)], 1)
-    yield listing("a list with a price of 1E+999999", [model("m", pricing={"price": "1E+999999"})], 1)
+    yield listing("a list with prices nested 300 levels deep", [model("m", pricing=nested)], "m")
+    yield listing("a list with a price of 1E+999999", [model("m", pricing={"price": "1E+999999"})], "m")
     yield Row(
         "a list under another name", body({"code": 0, "models": [model("m")]}, "application/json"), modes=LIST
     )
@@ -839,7 +1131,7 @@ def lists() -> Iterable[Row]:
         ),
         modes=LIST,
         truth="value",
-        count=1,
+        said="m-1",
     )
 
 
@@ -851,6 +1143,8 @@ ROWS: list[Row] = [
     *redirects(),
     *statuses(),
     *envelopes(),
+    *streams(),
+    *refusals(),
     *lists(),
 ]
 assert len({row.name for row in ROWS}) == len(ROWS), "each row has a name of its own"

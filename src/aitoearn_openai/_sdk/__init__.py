@@ -21,7 +21,7 @@ from __future__ import annotations
 from .clients import AsyncClient, SyncClient, drop_openai_settings
 from .pools import make_pool
 from .private import LazyProxy
-from .response import API_KEY_HEADER, FILL_IN_KEY
+from .response import API_KEY_HEADER, FILL_IN_KEY, family_of
 
 __all__ = [
     "API_KEY_HEADER",
@@ -30,5 +30,6 @@ __all__ = [
     "LazyProxy",
     "SyncClient",
     "drop_openai_settings",
+    "family_of",
     "make_pool",
 ]

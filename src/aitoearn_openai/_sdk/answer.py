@@ -12,9 +12,9 @@ import openai
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
 from pydantic import ValidationError
 
-from .errors import connection_error, status_error, transport_errors, unexpected
+from .errors import connection_error, status_error, unexpected
 from .private import unsupported
-from .response import NOT_JSON, READ, SEEN, STEP, decode_json
+from .response import NOT_JSON, READ, SEEN, STEP, decode_json, family_of
 from .stream import Decoder
 
 _CHAT_TYPES = {ChatCompletion, ChatCompletionChunk}
@@ -90,7 +90,7 @@ class Look:
         """Turn body-parsing errors into SDK exceptions."""
         try:
             yield
-        except transport_errors() as error:
+        except family_of(type(self._response)).RequestError as error:
             raise connection_error(error) from error
         except (
             ValueError,

@@ -2,30 +2,20 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Any
 
 import openai
 
 from .._errors import failure_in
-from .response import set_status
+from .response import family_of, set_status
 
 QUOTE = 300
 """The most characters of a server's words in a message."""
 
 
-def _families() -> list[Any]:
-    return [sys.modules[name] for name in ("httpx2", "httpx") if name in sys.modules]
-
-
-def transport_errors() -> tuple[type[Exception], ...]:
-    """What the HTTP libraries raise while a body is read."""
-    return tuple(family.RequestError for family in _families())
-
-
 def connection_error(error: Any) -> openai.APIConnectionError:
-    """The SDK's exception for one of them."""
-    if any(isinstance(error, family.TimeoutException) for family in _families()):
+    """The SDK's exception for what the HTTP library raised while a body was read."""
+    if isinstance(error, family_of(type(error)).TimeoutException):
         return openai.APITimeoutError(error.request)
     return openai.APIConnectionError(request=error.request)
 

@@ -15,13 +15,14 @@ from openai.types.chat import ChatCompletionChunk
 from pydantic_core import from_json
 
 from .._errors import is_refusal
-from .errors import QUOTE, connection_error, status_error, transport_errors
+from .errors import QUOTE, connection_error, status_error
 from .private import ServerSentEvent, SSEDecoder, unsupported
-from .response import NOT_JSON, decode_json
+from .response import NOT_JSON, decode_json, family_of
 
 _BOM = "\ufeff"
 _JSON_OR_BOM = {"{", _BOM}
-_CHUNK_FIELDS = ChatCompletionChunk.model_fields.keys() | {"cost"}
+_CHUNK_FIELDS = (ChatCompletionChunk.model_fields.keys() | {"cost"}) - {"choices"}
+_KEEP_ALIVES = {"ping", "heartbeat", "keepalive", "keep-alive"}
 
 
 class _Event(ServerSentEvent):
@@ -75,12 +76,12 @@ class Decoder(SSEDecoder):
             yield
         except UnicodeDecodeError:
             raise self._error("The stream broke: it is not UTF-8 text.") from None
-        except transport_errors() as error:
+        except family_of(type(self._response)).RequestError as error:
             raise connection_error(error) from error  # As the SDK does since 3.x.
 
     def _raise_if_empty(self) -> None:
         if self._empty:
-            raise self._error("The stream ended before the first word of an answer.")
+            raise self._error("The stream ended before its first event.")
 
     def _error(self, message: str, body: object = None) -> openai.APIError:
         return openai.APIError(message, request=self._response.request, body=body)
@@ -101,7 +102,7 @@ class Decoder(SSEDecoder):
 
     def _look_at_event(self, event: Any) -> ServerSentEvent | None:
         text = event.data
-        if not text and event.event != "error":
+        if (not text or text.isspace()) and event.event != "error":
             return None  # By the standard such an event is not dispatched.
         if self._response is None:
             raise openai.OpenAIError(unsupported("FinalRequestOptions.post_parser, for streams,"))
@@ -109,6 +110,7 @@ class Decoder(SSEDecoder):
             if self._is_chat:
                 self._raise_if_empty()
             self._empty = False
+            self.decode = lambda line: None  # type: ignore[method-assign]  # openai 1.x reads on.
             return event  # type: ignore[no-any-return]
         try:
             data = from_json(text)  # What `json.loads` gives, in a third of the time; it reads a little less.
@@ -136,10 +138,12 @@ class Decoder(SSEDecoder):
     def _is_chunk(self, name: str | None, text: str, data: Any) -> bool:
         """Whether unusual data is to become a chunk; a failure is raised."""
         if not isinstance(data, dict):
+            if self._is_chat and (data is None or name in _KEEP_ALIVES):
+                return False
             if data is NOT_JSON or name == "error":
                 raise self._error(text or "The server sent an error event without a message.", text)
-            if data is None or not self._is_chat:
-                return not self._is_chat
+            if not self._is_chat:
+                return True
             raise self._error(f"The stream sent something else than a chunk: {text[:QUOTE]}", data)
         error = data.get("error")
         if not error and (failure := status_error(self._client, self._response, data)):
@@ -155,6 +159,4 @@ class Decoder(SSEDecoder):
             raise self._error(f"The stream sent something else than a chunk: {text[:QUOTE]}", data)
         if not choices:
             data["choices"] = []
-        return isinstance(choices, list) or any(
-            data.get(field) is not None for field in _CHUNK_FIELDS - {"choices"}
-        )
+        return isinstance(choices, list) or any(data.get(field) is not None for field in _CHUNK_FIELDS)

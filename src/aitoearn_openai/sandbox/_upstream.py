@@ -10,10 +10,11 @@ import openai
 from starlette.responses import Response, StreamingResponse
 
 from .._models import named
-from .._sdk.errors import transport_errors
+from .._sdk import family_of
 from ._failures import Refused
 from ._schema import dig
 
+_TRANSPORT_ERRORS = family_of(openai.DefaultAsyncHttpxClient).RequestError
 # The second is AiToEarn's own, for a sandbox or a self-hosted server as the engine.
 _LIST_PATHS = ("/models", "/models/chat")
 
@@ -79,7 +80,7 @@ class Engine:
     def _refusing(self) -> Iterator[None]:
         try:
             yield
-        except transport_errors() as error:
+        except _TRANSPORT_ERRORS as error:
             raise self._failed(f"cannot be reached: {error or type(error).__name__}") from None
 
     def _failed(self, how: str) -> Refused:
@@ -107,7 +108,7 @@ async def _relay(answer: Any, ending: bytes) -> AsyncIterator[bytes]:
     try:
         async for piece in answer.aiter_bytes():
             yield piece
-    except transport_errors():
+    except _TRANSPORT_ERRORS:
         yield b"\n\n" + ending
     finally:
         await answer.aclose()

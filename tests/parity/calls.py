@@ -1,0 +1,358 @@
+"""What is asked and what the server answers: a table of calls that nearly every subject uses."""
+
+from __future__ import annotations
+
+import contextlib
+import gzip
+import io
+import json
+import socket
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from threading import Event, Thread
+from typing import Any
+
+import openai
+from openai.types import ImagesResponse
+from openai.types.chat import ChatCompletion, ChatCompletionChunk
+
+from conftest import MESSAGES, Reply, complete, stream
+
+COMPLETION: dict[str, Any] = {
+    "id": "chatcmpl-1",
+    "object": "chat.completion",
+    "created": 1,
+    "model": "m",
+    "choices": [
+        {
+            "index": 0,
+            "finish_reason": "stop",
+            "logprobs": None,
+            "message": {
+                "role": "assistant",
+                "content": '{"city": "北京", "degrees": 7}',
+                "name": None,
+                "tool_calls": [],
+                "reasoning_content": "r",
+            },
+        }
+    ],
+    "usage": {
+        "prompt_tokens": 1,
+        "completion_tokens": 2,
+        "total_tokens": 3,
+        "prompt_tokens_details": None,
+    },
+    "cost": "0.1",
+}
+
+
+ANSWER = Reply(COMPLETION, headers={"X-Request-Id": "r-1", "X-Odd": "é".encode().decode("latin-1")})
+
+
+PICTURES = Reply({"created": 1, "data": [{"b64_json": "QQ=="}, {"b64_json": "Qg=="}], "odd": {"a": 1}})
+
+
+MODELS = {
+    "object": "list",
+    "data": [{"id": name, "object": "model", "created": 0, "owned_by": "me"} for name in ("a", "b")],
+}
+
+
+def sse(*datas: object, done: bool = True) -> Reply:
+    events = [data if isinstance(data, str) else json.dumps(data) for data in datas]
+    body = "".join(f"data: {event}\n\n" for event in [*events, *(["[DONE]"] if done else [])])
+    return Reply(body, content_type="text/event-stream", headers={"X-Request-Id": "r-1"})
+
+
+def chunk(finish_reason: str | None = None, **delta: Any) -> dict[str, Any]:
+    choice = {"index": 0, "delta": delta, "finish_reason": finish_reason, "logprobs": None}
+    head = {"id": "1", "object": "chat.completion.chunk", "created": 1, "model": "m", "cost": "0.1"}
+    return {**head, "choices": [choice]}
+
+
+CHUNKS = sse(
+    chunk(role="assistant", content=""),
+    chunk(reasoning_content="r", content=""),
+    *(chunk(content=piece) for piece in ('{"city": ', '"北京", ', '"degrees": 7}')),
+    chunk(finish_reason="stop"),
+)
+
+
+class Weather(openai.BaseModel):
+    """What a caller wants an answer, or the arguments of a tool, to be."""
+
+    city: str
+    degrees: int
+
+
+TOOL: Any = {
+    "type": "function",
+    "function": {
+        "name": "weather",
+        "strict": True,
+        "parameters": {
+            "type": "object",
+            "properties": {"city": {"type": "string"}},
+            "required": ["city"],
+            "additionalProperties": False,
+        },
+    },
+}
+
+
+CALL = {
+    "id": "c",
+    "type": "function",
+    "function": {"name": "Weather", "arguments": '{"city": "北京", "degrees": 7}'},
+}
+
+
+CALLED = {
+    **COMPLETION,
+    "choices": [
+        {
+            "index": 0,
+            "finish_reason": "tool_calls",
+            "message": {"role": "assistant", "content": None, "tool_calls": [CALL]},
+        }
+    ],
+}
+
+
+FILES: dict[str, Any] = {
+    "bytes": b"\x89PNG\r\n--boundary",
+    "named": ("图.png", b"\x00\xff", "image/png"),
+    "with-headers": ("a.png", b"a", "image/png", {"X-Part": "1"}),
+    "several": [b"one", ("two.png", b"2"), ("3.png", b"3", "image/png")],
+}
+
+
+def draw_on(image: Any, **arguments: Any) -> Callable[[Any], Any]:
+    return lambda client: client.images.edit(
+        model="m", image=image() if callable(image) else image, prompt="一只猫", n=2, **arguments
+    )
+
+
+def changed(**message: Any) -> Reply:
+    choice = {**COMPLETION["choices"][0], "message": {"role": "assistant", "content": None, **message}}
+    return Reply({**COMPLETION, "choices": [choice]})
+
+
+CALLS: dict[str, tuple[Callable[[Any], Any], Reply]] = {
+    "plain": (complete("m"), ANSWER),
+    "n-stop-and-tools": (
+        complete("m", n=3, stop=["a", "\n"], tools=[TOOL], tool_choice="auto", seed=1, temperature=0),
+        Reply(CALLED),
+    ),
+    "everything-else": (
+        complete(
+            "m",
+            user="u",
+            metadata={"a": "b"},
+            logit_bias={"1": 2},
+            response_format={"type": "json_object"},
+            reasoning_effort="low",
+            max_tokens=5,
+        ),
+        ANSWER,
+    ),
+    "arguments-left-open": (complete("m", n=openai.NOT_GIVEN, stop=None, tools=openai.NOT_GIVEN), ANSWER),
+    "extra-headers": (
+        complete("m", extra_headers={"X-One": "1", "user-agent": "mine", "X-Stainless-Lang": openai.Omit()}),
+        ANSWER,
+    ),
+    "extra-key": (complete("m", extra_headers={"Authorization": "Bearer mine"}), ANSWER),
+    "extra-key-header": (complete("m", extra_headers={"X-Api-Key": "mine"}), ANSWER),
+    "no-key": (complete("m", extra_headers={"Authorization": openai.Omit()}), ANSWER),
+    "extra-query": (complete("m", extra_query={"q": "1 2", "many": ["a", "b"], "deep": {"a": 1}}), ANSWER),
+    "extra-body": (complete("m", extra_body={"thinking": {"type": "enabled"}, "model": "over"}), ANSWER),
+    "lone-surrogate": (complete("m", user="\ud800"), ANSWER),
+    "missing-argument": (lambda client: client.chat.completions.create(model="m"), ANSWER),
+    "bad-argument": (complete("m", unheard_of=1), ANSWER),
+    "stream": (stream("m", stream_options={"include_usage": True}), CHUNKS),
+    "stream-without-done": (stream("m"), sse(chunk(content="hi"), done=False)),
+    "stream-of-odd-lines": (
+        stream("m"),
+        Reply(
+            ': hello\r\nid: 7\nretry: 5\nevent: e\ndata: {"choices": [],\ndata: "odd": 1}\n\n'
+            'data:{"choices":[]}\r\rdata: [DONE]\n\ndata: {"choices": [1]}\n\n',
+            content_type="text/event-stream",
+        ),
+    ),
+    "images": (
+        lambda client: client.images.generate(model="m", prompt="猫", n=2, size="1024x1024"),
+        PICTURES,
+    ),
+    **{f"edit-{name}": (draw_on(image), PICTURES) for name, image in FILES.items()},
+    "edit-file": (draw_on(lambda: io.BytesIO(b"from a file")), PICTURES),
+    "edit-with-mask": (
+        draw_on(b"a", mask=("m.png", b"m"), extra_body={"own": ["x", {"y": 1}]}, extra_query={"q": "1"}),
+        PICTURES,
+    ),
+    "edit-nonsense": (draw_on(5), PICTURES),
+    "variation": (lambda client: client.images.create_variation(image=b"a"), PICTURES),
+    "embedding": (
+        lambda client: client.embeddings.create(model="m", input="x"),
+        Reply({"object": "list", "data": [{"object": "embedding", "index": 0, "embedding": [0.5]}]}),
+    ),
+    "legacy-completion": (
+        lambda client: client.completions.create(model="m", prompt="x"),
+        Reply({"id": "1", "object": "text_completion", "choices": [{"text": "x", "index": 0}]}),
+    ),
+    "response-stream": (
+        lambda client: client.responses.create(model="m", input="x", stream=True),
+        Reply(
+            'data: {"type": "error", "code": "server_error", "message": "m", "sequence_number": 1}\n\n',
+            content_type="text/event-stream",
+        ),
+    ),
+    "speech": (
+        lambda client: client.audio.speech.with_raw_response.create(model="m", voice="alloy", input="x"),
+        Reply(b"\x00\xff", content_type="audio/mpeg"),
+    ),
+    "transcription": (
+        lambda client: client.audio.transcriptions.create(model="m", file=b"x", response_format="text"),
+        Reply("你好", content_type="text/plain; charset=utf-8"),
+    ),
+    "get": (lambda client: client.get("/users/me", cast_to=object), Reply({"code": 0, "data": {"a": 1}})),
+    "get-another-origin": (
+        lambda client: client.get(f"{client.base_url.copy_with(path='/else')}", cast_to=object),
+        Reply({"a": 1}),
+    ),
+    "get-dict": (lambda client: client.get("/x", cast_to=dict[str, object]), Reply({"a": {"b": []}})),
+    "get-list": (lambda client: client.get("/x", cast_to=list[int]), Reply(b"[1, 2]")),
+    "get-model": (lambda client: client.get("/x", cast_to=Weather), Reply({"city": "c", "degrees": "x"})),
+    "get-text": (
+        lambda client: client.get("/x", cast_to=str, options={"params": {"a": [1]}}),
+        Reply("{no json", content_type="text/html"),
+    ),
+    "get-nothing": (
+        lambda client: client.get("/x", cast_to=type(None)),
+        Reply(status=204, content_type=None),
+    ),
+    "get-foreign-model": (
+        lambda client: client.get("/x", cast_to=int.__class__),
+        Reply({"a": 1}),
+    ),
+    "post": (
+        lambda client: client.post(
+            "/chat/completions",
+            cast_to=ChatCompletion,
+            body={"model": "m"},
+            options={"headers": {"X-One": "1"}, "max_retries": 1, "timeout": 3, "extra_json": {"b": 2}},
+        ),
+        ANSWER,
+    ),
+    "post-files": (
+        lambda client: client.post(
+            "/images/edits",
+            cast_to=ImagesResponse,
+            body={"model": "m", "deep": {"a": [1, 2]}},
+            files={"image": ("a", b"b")},
+            options={"headers": {"Content-Type": "multipart/form-data"}},
+        ),
+        PICTURES,
+    ),
+    "post-stream": (
+        lambda client: client.post(
+            "/chat/completions",
+            cast_to=ChatCompletionChunk,
+            body={"stream": True},
+            stream=True,
+            stream_cls=(openai.AsyncStream if isinstance(client, openai.AsyncOpenAI) else openai.Stream)[
+                ChatCompletionChunk
+            ],
+        ),
+        CHUNKS,
+    ),
+    "http-version-of-json": (
+        complete("m"),
+        Reply(COMPLETION, content_type="application/vnd.api+json; charset=utf-8", status=201),
+    ),
+    "json-of-another-charset": (complete("m"), Reply(json.dumps(COMPLETION).encode("utf-16"))),
+    "json-that-is-not-said-to-be": (complete("m"), Reply(COMPLETION, content_type="text/plain")),
+    "packed": (
+        complete("m"),
+        Reply(gzip.compress(json.dumps(COMPLETION).encode()), headers={"Content-Encoding": "gzip"}),
+    ),
+    "packed-stream": (
+        stream("m"),
+        Reply(
+            gzip.compress(CHUNKS.encoded()),
+            headers={"Content-Encoding": "gzip"},
+            content_type="text/event-stream",
+        ),
+    ),
+    "parsed": (
+        lambda client: client.chat.completions.parse(model="m", messages=MESSAGES, response_format=Weather),
+        ANSWER,
+    ),
+    "parsed-tools": (
+        lambda client: client.chat.completions.parse(
+            model="m", messages=MESSAGES, tools=[openai.pydantic_function_tool(Weather)]
+        ),
+        Reply(CALLED),
+    ),
+    "parsed-refusal": (
+        lambda client: client.chat.completions.parse(model="m", messages=MESSAGES, response_format=Weather),
+        changed(refusal="no"),
+    ),
+    "parsed-nonsense": (
+        lambda client: client.chat.completions.parse(model="m", messages=MESSAGES, response_format=Weather),
+        changed(content="no json"),
+    ),
+    "parsed-too-short": (
+        lambda client: client.chat.completions.parse(model="m", messages=MESSAGES, response_format=Weather),
+        Reply(
+            {**COMPLETION, "choices": [{**COMPLETION["choices"][0], "finish_reason": "length"}]},
+        ),
+    ),
+    "parsed-without-a-strict-tool": (
+        lambda client: client.chat.completions.parse(
+            model="m", messages=MESSAGES, tools=[{"type": "function", "function": {"name": "f"}}]
+        ),
+        Reply(CALLED),
+    ),
+}
+
+
+ERROR = {"message": "no", "code": "bad_thing", "type": "t", "param": "p", "more": 1}
+
+
+def soon(status: int, **headers: str) -> Reply:
+    return Reply({"error": ERROR}, status=status, headers={"X-Request-Id": "r", **headers})
+
+
+PART = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 999\r\n\r\n" + b'{"choices": ['
+
+
+@contextlib.contextmanager
+def breaking_off(*, stalled: bool) -> Iterator[str]:
+    """A server that begins an answer and then says no more, or hangs up."""
+    done = Event()
+
+    def answer(connection: socket.socket) -> None:
+        with connection, contextlib.suppress(OSError):
+            connection.recv(65536)
+            connection.sendall(PART)
+            if not stalled:
+                connection.shutdown(socket.SHUT_WR)
+            while connection.recv(65536):  # Until the client has gone, so that nothing is reset.
+                pass
+
+    def serve() -> None:
+        with ThreadPoolExecutor(8) as pool:
+            while not done.is_set():
+                pool.submit(answer, listener.accept()[0])
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        address = listener.getsockname()
+        thread = Thread(target=serve)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{address[1]}"
+        finally:
+            done.set()
+            socket.create_connection(address).close()
+            thread.join()

@@ -1,0 +1,116 @@
+"""Calls: byte for byte to the server, and an equal object, or the same exception, back."""
+
+from __future__ import annotations
+
+from email import message_from_bytes
+from typing import Any
+
+import openai
+import pytest
+from openai.types import ImagesResponse
+from openai.types.chat import ChatCompletion
+
+from conftest import Reply, complete
+from parity.calls import ANSWER, CALLS, COMPLETION, FILES, MODELS, PICTURES, draw_on
+from parity.twins import Twins, entered, listed, request_id, sdks_class, wait
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_a_call_sends_and_returns_the_same(twins: Twins, name: str) -> None:
+    """Byte for byte to the server, and an equal object, or the same exception, back."""
+    ask, reply = CALLS[name]
+
+    async def asked(client: Any) -> Any:
+        result = await wait(ask(client))
+        if isinstance(result, (openai.Stream, openai.AsyncStream)):
+            return await listed(result)
+        return result.content if hasattr(result, "http_response") else (result, request_id(result))
+
+    twins.same(asked, reply)
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_a_call_with_strict_validation_sends_and_returns_the_same(twins: Twins, name: str) -> None:
+    """Or fails for the same reason."""
+    ask, reply = CALLS[name]
+
+    async def asked(client: Any) -> Any:
+        result = await wait(ask(client))
+        if isinstance(result, (openai.Stream, openai.AsyncStream)):
+            return await listed(result)
+        return result.content if hasattr(result, "http_response") else result
+
+    twins.same(asked, reply, _strict_response_validation=True)
+
+
+def test_an_answer_that_breaks_the_schema_fails_under_strict_validation_alone(twins: Twins) -> None:
+    """With the SDK's own exception, and the body in it."""
+    odd = Reply({**COMPLETION, "choices": [{"index": "x"}]})
+
+    assert isinstance(twins.same(complete("m"), odd).result, ChatCompletion)
+    strict = twins.same(complete("m"), odd, _strict_response_validation=True).result
+    assert strict[0] is openai.APIResponseValidationError
+
+
+def test_fields_that_nobody_declared_stay(twins: Twins) -> None:
+    """As attributes, in `model_extra` and in what the object turns into."""
+
+    async def ask(client: Any) -> Any:
+        answer = await wait(complete("m")(client))
+        message = answer.choices[0].message
+        extra = (answer.model_extra, message.model_extra, message.reasoning_content, answer.cost)
+        return answer.to_json(), answer.to_dict(), extra, answer.model_fields_set, repr(answer)
+
+    assert twins.same(ask, ANSWER).result[2][2:] == ["r", "0.1"]
+
+
+@pytest.mark.parametrize("image", FILES)
+def test_an_upload_arrives_field_by_field(twins: Twins, image: str) -> None:
+    """The server finds each field and each file, with its name and its type."""
+    outcome = twins.same(draw_on(FILES[image]), PICTURES)
+    _, _, sent, body = outcome.requests[0]
+    content_type = dict(sent)["content-type"]
+    form = message_from_bytes(f"Content-Type: {content_type}\r\n\r\n".encode() + body)
+    fields = [part.get_param("name", header="content-disposition") for part in form.get_payload()]
+
+    assert {"model", "prompt", "n"} <= {*fields}
+    assert sum(name.startswith("image") for name in fields) == (3 if image == "several" else 1)
+    assert isinstance(outcome.result, ImagesResponse)
+
+
+def test_the_model_list_differs_by_its_address_and_second_key_alone(twins: Twins) -> None:
+    """The same headers otherwise, and what comes back is read as in the SDK, raw or not."""
+
+    async def ask(client: Any) -> Any:
+        results = []
+        for models in (client.with_raw_response.models, client.models.with_raw_response):
+            raw = await wait(models.list(extra_headers={"X-One": "1"}, extra_query={"q": "1"}, timeout=5))
+            results += [
+                sdks_class(raw),
+                raw.status_code,
+                raw.request_id,
+                raw.retries_taken,
+                ids(raw.parse().data),
+            ]
+        async with entered(client.models.with_streaming_response.list()) as response:
+            results += [response.http_response.is_stream_consumed, ids((await wait(response.parse())).data)]
+        page = await wait(client.with_options(default_headers={"X-Two": "2"}).models.list())
+        results += [page.has_next_page(), page.next_page_info(), page._request_id, ids(await listed(page))]
+        results.append(ids(await listed(client.models.list())))
+        return results
+
+    def ids(models: list[Any]) -> list[str]:
+        return [model.id for model in models]
+
+    outcome = twins.same(ask, Reply(MODELS, headers={"X-Request-Id": "r-1"}))
+
+    assert [request[1] for request in outcome.requests[:3]] == [
+        "/api/ai/models?q=1",
+        "/api/ai/models?q=1",
+        "/api/ai/models",
+    ]
+
+
+def test_retrieving_a_model_without_a_name_is_refused_as_in_the_sdk(twins: Twins) -> None:
+    """A ValueError, before anything is sent."""
+    twins.same(lambda client: client.models.retrieve(""), Reply(MODELS))

@@ -1,0 +1,275 @@
+"""Failures with a status of their own, retries, timeouts and answers that break off."""
+
+from __future__ import annotations
+
+import logging
+import re
+import socket
+from collections.abc import Callable
+from typing import Any
+
+import openai
+import pytest
+from openai.types.chat import ChatCompletion
+
+import aitoearn_openai
+from conftest import Reply, complete, stream
+from parity.calls import ANSWER, CALLS, ERROR, breaking_off, draw_on, soon
+from parity.twins import (
+    Each,
+    Twins,
+    WithRaw,
+    WithStreaming,
+    entered,
+    hooks,
+    one_connection,
+    told,
+    wait,
+)
+
+ERRORS: dict[str, Reply] = {
+    "openai": Reply({"error": ERROR}),
+    "openai-numeric": Reply({"error": {**ERROR, "code": 5, "param": None}}),
+    "openai-bare": Reply({"error": {"message": "no"}}),
+    "openai-text": Reply({"error": "no"}),
+    "compatible": Reply({"object": "error", "message": "no", "code": 40301, "type": "t", "param": None}),
+    "detail": Reply({"detail": [{"loc": ["body"], "msg": "no"}]}),
+    "nest": Reply({"statusCode": 1, "message": "no", "error": "Bad"}),
+    "list": Reply(b"[1]"),
+    "null": Reply(b"null"),
+    "html": Reply("<p>502", content_type="text/html"),
+    "text": Reply("no\n", content_type="text/plain; charset=utf-8"),
+    "broken": Reply(b'{"error": '),
+    "empty": Reply(b"", content_type=None),
+}
+"""Bodies of failures that come with a status of their own. Those in the service's envelope are our words' business."""
+
+
+STATUSES = [400, 402, 403, 404, 409, 413, 418, 422, 429, 500, 502, 529]
+
+
+@pytest.mark.parametrize("body", ERRORS)
+def test_a_failure_with_a_status_of_its_own_is_the_sdks_exception(twins: Twins, body: str) -> None:
+    """Type, message, body, code, param, type and request id, whatever the status and the body."""
+
+    async def ask(client: Any) -> Any:
+        failures = []
+        for _ in STATUSES:
+            try:
+                await wait(complete("m")(client))
+            except openai.APIStatusError as error:
+                failures.append((*told(error), error.request_id))
+        return failures
+
+    told_with = {**vars(ERRORS[body]), "headers": {"X-Request-Id": "r-9"}}
+    replies = [Reply(**{**told_with, "status": status}) for status in STATUSES]
+    outcome = twins.same(ask, *replies, max_retries=0)
+
+    assert len(outcome.result) == len(STATUSES)
+    assert all(failure[-1] == "r-9" for failure in outcome.result)
+
+
+def test_a_redirect_that_leads_nowhere_is_the_sdks_exception(twins: Twins) -> None:
+    """With its own status, whatever its body says."""
+    twins.same(complete("m"), Reply({"error": ERROR}, status=302), max_retries=0)
+
+
+@pytest.mark.parametrize("body", ERRORS)
+def test_a_refused_key_is_the_sdks_exception_with_a_sentence_more(twins: Twins, body: str) -> None:
+    """What the SDK would have said comes first, word for word; nothing else differs."""
+
+    async def ask(client: Any) -> Any:
+        try:
+            await wait(complete("m")(client))
+        except openai.AuthenticationError as error:
+            kind, text, cause, shown, answered = told(error)
+            text, _, hint = text.partition(". The key was sent to ")
+            assert bool(hint) == isinstance(client, (aitoearn_openai.OpenAI, aitoearn_openai.AsyncOpenAI))
+            return kind, text, cause, {**shown, "message": text, "args": (text,)}, answered
+
+    reply = Reply(**{**vars(ERRORS[body]), "status": 401})
+    twins.same(ask, reply, max_retries=0)
+
+
+@pytest.mark.parametrize("kind", ["stream", "unread", "raw", "image", "upload", "list", "parsed"])
+@pytest.mark.parametrize("status", [400, 500])
+def test_a_failure_of_any_call_is_the_sdks_exception(twins: Twins, kind: str, status: int) -> None:
+    """Also where the answer would have been a stream, raw or unread."""
+    failure = Reply({"error": ERROR}, status=status)
+
+    async def unread(client: Any) -> Any:
+        async with entered(complete("m")(WithStreaming(client))) as response:
+            return await wait(response.read())
+
+    async def path_left_out(client: Any) -> Any:
+        try:
+            await wait(client.models.list())
+        except openai.APIStatusError as error:
+            return told(error)[:4], error.response.status_code
+
+    asks: dict[str, Callable[[Any], Any]] = {
+        "stream": stream("m"),
+        "unread": unread,
+        "raw": lambda client: complete("m")(WithRaw(client)),
+        "image": CALLS["images"][0],
+        "upload": draw_on(b"a"),
+        "list": path_left_out,
+        "parsed": CALLS["parsed"][0],
+    }
+    twins.same(asks[kind], failure, max_retries=0)
+
+
+RETRIED: dict[str, tuple[list[Reply], int]] = {
+    "500": ([soon(500), soon(503), ANSWER], 3),
+    "429-after-seconds": ([soon(429, **{"Retry-After": "0.01"}), ANSWER], 2),
+    "429-after-milliseconds": ([soon(429, **{"Retry-After-Ms": "5"}), ANSWER], 2),
+    "429-after-a-date": ([soon(429, **{"Retry-After": "Wed, 21 Oct 2015 07:28:00 GMT"}), ANSWER], 2),
+    "429-after-nonsense": ([soon(429, **{"Retry-After": "soon"}), ANSWER], 2),
+    "429-for-ever": ([soon(429)], 3),
+    "500-page-for-ever": ([Reply("<p>", status=500, content_type="text/html")], 3),
+    "408": ([soon(408), ANSWER], 2),
+    "409": ([soon(409), ANSWER], 2),
+    "400": ([soon(400), ANSWER], 1),
+    "400-to-retry": ([soon(400, **{"X-Should-Retry": "true"}), ANSWER], 2),
+    "500-not-to-retry": ([soon(500, **{"X-Should-Retry": "false"}), ANSWER], 1),
+}
+
+
+@pytest.mark.parametrize("name", RETRIED)
+def test_what_fails_is_retried_as_often_and_as_the_sdk_does(
+    twins: Twins, name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The same number of requests, the same retry counts in them, and the same waits in the log."""
+    replies, requests = RETRIED[name]
+    caplog.set_level(logging.INFO)
+    logged = []
+
+    async def ask(client: Any) -> Any:
+        caplog.clear()
+        try:
+            return await wait(complete("m", extra_headers={"Idempotency-Key": "mine"})(client))
+        finally:
+            lines = [record.getMessage() for record in caplog.records if record.name != "asyncio"]
+            logged.append([re.sub(r"0\.00\d+ seconds", "a moment", line) for line in lines])
+
+    outcome = twins.same(ask, *replies)
+    sent = [dict(request[2]) for request in outcome.requests]
+
+    assert [each["x-stainless-retry-count"] for each in sent] == [str(count) for count in range(requests)]
+    assert {each["idempotency-key"] for each in sent} == {"mine"}
+    assert logged[0] == logged[1]
+    assert len(logged[0]) >= requests
+
+
+@pytest.mark.parametrize("retries", [0, 1, 3])
+@pytest.mark.parametrize("kind", ["client", "copy", "call"])
+def test_the_number_of_retries_holds_where_it_is_said(twins: Twins, retries: int, kind: str) -> None:
+    """Of the client, by `with_options` for one call, and in a call's own options."""
+
+    def ask(client: Any) -> Any:
+        if kind == "call":
+            options = {"max_retries": retries}
+            return client.post("/chat/completions", cast_to=ChatCompletion, body={}, options=options)
+        return complete("m")(client if kind == "client" else client.with_options(max_retries=retries))
+
+    outcome = twins.same(ask, soon(500), max_retries=retries if kind == "client" else 5)
+
+    assert len(outcome.requests) == retries + 1
+
+
+@pytest.mark.parametrize("name", ["stream", "edit-several", "edit-file", "parsed", "post-stream", "images"])
+def test_every_kind_of_call_is_sent_again_whole(twins: Twins, name: str) -> None:
+    """Uploads and streams included; what the SDK cannot send again it does not."""
+    ask, reply = CALLS[name]
+    twins.same(ask, soon(502), soon(429, **{"Retry-After-Ms": "1"}), reply)
+
+
+def test_the_key_against_doing_things_twice_stays_the_same_across_retries(twins: Twins) -> None:
+    """Where a client is told to send one: a new one for each call, one for all its tries."""
+
+    async def ask(client: Any) -> Any:
+        client._idempotency_header = "Idempotency-Key"
+        for _ in range(2):
+            await wait(complete("m")(client))
+        options = {"idempotency_key": "mine"}
+        await wait(client.post("/chat/completions", cast_to=ChatCompletion, body={}, options=options))
+        keys.append([request.headers["idempotency-key"] for request in twins.server.requests])
+        twins.server.requests.clear()
+
+    keys: list[list[str]] = []
+    twins.same(ask, soon(500), ANSWER, soon(500), ANSWER, soon(500), ANSWER)
+
+    for sent in keys:
+        assert sent[0] == sent[1] != sent[2] == sent[3]
+        assert sent[4:] == ["mine", "mine"]
+
+
+@pytest.mark.parametrize("retries", [0, 2])
+def test_a_refused_connection_is_the_sdks_exception_after_as_many_tries(twins: Twins, retries: int) -> None:
+    """Counted by the hooks of an `http_client` of the caller's own."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]  # Nobody listens there from here on.
+    tries = counted(twins, complete("m"), base_url=f"http://127.0.0.1:{port}", max_retries=retries)
+
+    assert tries == (openai.APIConnectionError, retries + 1)
+
+
+SHORT = openai.Timeout(10, read=0.1)
+
+
+@pytest.mark.parametrize("retries", [0, 2])
+@pytest.mark.parametrize(
+    "ask", [complete("m", timeout=SHORT), stream("m", timeout=SHORT)], ids=["whole", "stream"]
+)
+def test_a_timeout_is_the_sdks_exception_after_as_many_tries(
+    twins: Twins, ask: Callable[[Any], Any], retries: int
+) -> None:
+    """From a server that takes the connection and says nothing."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        tries = counted(twins, ask, base_url=url, max_retries=retries)
+
+    assert tries == (openai.APITimeoutError, retries + 1)
+
+
+def counted(twins: Twins, ask: Callable[[Any], Any], **arguments: Any) -> tuple[type, int]:
+    """The exception and the number of requests, the same for both."""
+    requests: list[str] = []
+    pool = Each(lambda: requests.clear() or twins.pool(event_hooks=hooks(twins, [], [requests.append])))
+
+    async def asked(client: Any) -> Any:
+        try:
+            await wait(ask(client))
+        except openai.OpenAIError as error:
+            return told(error), len(requests)
+
+    (kind, *_), count = twins.same(asked, ANSWER, http_client=pool, **arguments).result
+    return kind, count
+
+
+@pytest.mark.parametrize("kind", ["cut", "stalled"])
+@pytest.mark.parametrize("name", ["completion", "unread"])
+def test_an_answer_that_breaks_off_is_the_sdks_exception_and_gives_its_connection_back(
+    twins: Twins, name: str, kind: str
+) -> None:
+    """The body of an answer is read by our seam; who waits for it sees no difference."""
+
+    async def ask(client: Any) -> Any:
+        failures = []
+        for _ in range(2):  # With the single connection of the pool.
+            try:
+                if name == "completion":
+                    await wait(complete("m", timeout=SHORT)(client))
+                else:
+                    async with entered(complete("m", timeout=SHORT)(WithStreaming(client))) as response:
+                        await wait(response.read())
+            except Exception as error:  # noqa: BLE001 - whatever it is, the other has it too
+                failures.append((type(error), type(error.__cause__), str(error)))
+        return failures
+
+    with breaking_off(stalled=kind == "stalled") as url:
+        outcome = twins.same(
+            ask, ANSWER, base_url=url, max_retries=1, http_client=Each(lambda: one_connection(twins))
+        )
+
+    assert len(outcome.result) == 2

@@ -1,0 +1,211 @@
+"""Threads, tasks and event loops that share a client, and what is left when nobody has it."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import sys
+import warnings
+import weakref
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any
+
+import anyio
+import openai
+import pytest
+
+import aitoearn_openai
+from aitoearn_openai.sandbox import Sandbox
+from conftest import MESSAGES, Asker, Reply, ScriptedServer, complete, stream
+from parity.calls import ANSWER, CHUNKS, COMPLETION, MODELS, breaking_off, soon
+from parity.twins import Twins, WithStreaming, entered, listed, one_connection, seen, told, wait
+
+
+def test_sixteen_threads_may_share_one_client(site: Sandbox) -> None:
+    """A hundred calls at once, each with its own answer."""
+
+    def answers(client: openai.OpenAI) -> list[Any]:
+        def ask(number: int) -> Any:
+            said: Any = [{"role": "user", "content": f"number {number}"}]
+            if number % 3 == 0:
+                return list(client.chat.completions.create(model="glm-5.2", messages=said, stream=True))
+            if number % 3 == 1:
+                return client.with_options(max_retries=number).images.generate(model="glm-5.2", prompt="p")
+            return client.chat.completions.create(model="glm-5.2", messages=said)
+
+        with ThreadPoolExecutor(16) as pool:
+            return list(pool.map(ask, range(100)))
+
+    with (
+        openai.OpenAI(base_url=site.base_url, api_key=site.api_key) as theirs,
+        aitoearn_openai.OpenAI(base_url=site.base_url, api_key=site.api_key) as ours,
+    ):
+        assert answers(ours) == answers(theirs)
+        with ThreadPoolExecutor(16) as pool:
+            assert len({id(models) for models in pool.map(lambda _: ours.models, range(100))}) <= 16
+
+
+def test_a_hundred_tasks_may_share_one_client(site: Sandbox) -> None:
+    """The same in one event loop."""
+
+    async def answers(client: openai.AsyncOpenAI) -> list[Any]:
+        async def ask(number: int) -> Any:
+            said: Any = [{"role": "user", "content": f"number {number}"}]
+            if number % 2:
+                chunks = await client.chat.completions.create(model="glm-5.2", messages=said, stream=True)
+                return [chunk async for chunk in chunks]
+            return await client.chat.completions.create(model="glm-5.2", messages=said)
+
+        async with client:
+            return await asyncio.gather(*map(ask, range(100)))
+
+    theirs, ours = (
+        asyncio.run(answers(modules.AsyncOpenAI(base_url=site.base_url, api_key=site.api_key)))
+        for modules in (openai, aitoearn_openai)
+    )
+
+    assert ours == theirs
+
+
+@pytest.mark.filterwarnings("ignore:Async generator:ResourceWarning")  # Of the SDK's own streams, under trio.
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_the_async_client_works_in_every_event_loop_that_the_sdks_works_in(
+    server: ScriptedServer, backend: str
+) -> None:
+    """Answers, retries, streams, streams left early, unread responses, failures and the model list."""
+    if backend == "trio":
+        pytest.importorskip("trio")
+
+    async def ask(modules: Any) -> Any:
+        server.requests.clear()
+        both = Reply({**COMPLETION, **MODELS})
+        server.answer(soon(503), both, both, both, soon(400), CHUNKS)
+        results: list[Any] = []
+        async with modules.AsyncOpenAI(api_key="k", base_url=server.base_url) as client:
+            results.append(await complete("m")(client))
+            results.append([model.id async for model in client.models.list()])
+            async with complete("m")(WithStreaming(client)) as response:
+                results.append(await response.text())
+            with pytest.raises(openai.BadRequestError) as caught:
+                await complete("m")(client)
+            results.append(told(caught.value))
+            results.append([chunk async for chunk in await stream("m")(client)])
+            chunks = await stream("m")(client)
+            results.append(await anext(chunks))
+            await chunks.close()
+            async with await stream("m")(client) as chunks:
+                results.append(await anext(chunks))
+            async with client.chat.completions.stream(model="m", messages=MESSAGES) as events:
+                results.append([event.type async for event in events])
+        return results, [seen(request) for request in server.requests]
+
+    theirs, ours = (anyio.run(ask, modules, backend=backend) for modules in (openai, aitoearn_openai))
+
+    assert ours == theirs
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_a_call_that_is_cancelled_gives_its_connection_back(backend: str) -> None:
+    """In the middle of a body: the next call, of a pool of one connection, is not kept waiting."""
+    if backend == "trio":
+        pytest.importorskip("trio")
+    twins = Twins(True, ScriptedServer())
+
+    async def ask(modules: Any, url: str) -> Any:
+        pool = one_connection(twins)
+        cancelled = []
+        async with modules.AsyncOpenAI(api_key="k", base_url=url, http_client=pool, max_retries=0) as client:
+            for _ in range(3):
+                with anyio.move_on_after(0.2) as scope:
+                    await complete("m")(client)
+                cancelled.append(scope.cancelled_caught)
+        return cancelled
+
+    with breaking_off(stalled=True) as url:
+        for modules in (openai, aitoearn_openai):
+            assert anyio.run(ask, modules, url, backend=backend) == [True] * 3
+
+
+@pytest.mark.parametrize("used", [True, False], ids=["used", "unused"])
+def test_a_client_that_nobody_closed_goes_without_a_warning(twins: Twins, site: Sandbox, used: bool) -> None:
+    """It is freed when the SDK's would be, and says as little about it."""
+
+    async def drop(modules: Any) -> Any:
+        client = Asker(twins.is_async, modules).client(base_url=site.base_url, api_key=site.api_key)
+        if used:
+            await wait(complete("glm-5.2")(client))
+            await listed(await wait(stream("glm-5.2")(client)))
+        gone = weakref.ref(client)
+        del client
+        at_once = gone() is None
+        gc.collect()
+        for _ in range(20 if twins.is_async else 0):  # The SDK leaves streams and pools to the event loop.
+            await asyncio.sleep(0)
+            gc.collect()
+        return at_once, gone() is None
+
+    def dropped(modules: Any) -> Any:
+        unraisable: list[Any] = []
+        with warnings.catch_warnings(record=True) as caught, pytest.MonkeyPatch.context() as patch:
+            warnings.simplefilter("always")
+            patch.setattr(sys, "unraisablehook", unraisable.append)
+            if twins.is_async:
+                result = asyncio.run(drop(modules))
+            else:
+                result = twins._driven(lambda _: drop(modules))(None)
+            gc.collect()
+        return result, [str(each.message) for each in caught], unraisable
+
+    gc.collect()
+    gc.freeze()  # What is there already would be looked through again each time.
+    try:
+        theirs, ours = dropped(openai), dropped(aitoearn_openai)
+    finally:
+        gc.unfreeze()
+
+    assert ours[0] == theirs[0] == (not used, True)
+    # A client that was used is freed in a circle, and so at times its sockets go before it: the SDK's just so.
+    assert [message for message in ours[1] if not (used and message.startswith("unclosed"))] == []
+    assert ours[2] == theirs[2] == []
+
+
+@dataclass
+class Subclass:
+    """How people extend a client; the names of the arguments that their constructor got."""
+
+    given: list[set[str]] = field(default_factory=list)
+
+    def of(self, client_class: Any) -> Any:
+        given = self.given
+
+        class Mine(client_class):  # type: ignore[misc]
+            def __init__(self, **arguments: Any) -> None:
+                given.append({*arguments})
+                super().__init__(**arguments)
+
+            @property
+            def default_headers(self) -> Any:
+                return {**super().default_headers, "X-Subclass": "1"}
+
+        return Mine
+
+
+def test_a_subclass_is_built_copied_and_sent_as_one_of_the_sdks(twins: Twins) -> None:
+    """Its constructor gets the same arguments from a copy, and its headers and name are sent."""
+    notes = []
+
+    async def ask(client: Any) -> Any:
+        subclass = Subclass()
+        mine = subclass.of(type(client))(api_key="k", base_url=str(client.base_url))
+        copied = mine.copy(timeout=1).with_options(max_retries=0)
+        notes.append([given - {"http_client"} for given in subclass.given])
+        async with entered(mine):
+            return await wait(complete("m")(copied)), type(copied).__name__
+
+    outcome = twins.same(ask, ANSWER)
+    sent = dict(outcome.requests[0][2])
+
+    assert notes[0] == notes[1]
+    assert sent["x-subclass"] == "1"
+    assert sent["user-agent"].startswith("Mine/Python")

@@ -1,0 +1,226 @@
+"""Whole answers: each shape of a failure is raised with the server's words, and no right answer is refused."""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from importlib import import_module
+from typing import Any
+
+import openai
+import pytest
+from openai.types.chat import ChatCompletion
+
+from conftest import MESSAGES, Asker, Reply, ScriptedServer, complete, stream
+
+ANSWER = {
+    "id": "c",
+    "object": "chat.completion",
+    "created": 1,
+    "model": "m",
+    "choices": [{"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": "hi"}}],
+}
+
+
+def ask(asker: Asker, server: ScriptedServer, wanted: Any, *replies: Reply, **arguments: Any) -> Any:
+    server.answer(*replies)
+    return asker.run(wanted, base_url=server.base_url, api_key="k", **{"max_retries": 0, **arguments})
+
+
+def get(cast_to: Any, path: str = "/anything") -> Callable[[Any], Any]:
+    return lambda client: client.get(path, cast_to=cast_to)
+
+
+def raw(ask: Callable[[Any], Any], **parse: Any) -> Callable[[Any], Any]:
+    """Parse what `ask(client.with_raw_response)` gives."""
+
+    async def ask_async(client: Any) -> Any:
+        return (await ask(client.with_raw_response)).parse(**parse)
+
+    return lambda client: (
+        ask_async(client)
+        if isinstance(client, openai.AsyncOpenAI)
+        else ask(client.with_raw_response).parse(**parse)
+    )
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"error": "upstream broke"},
+        {"object": "error", "message": "upstream broke", "code": 400},
+        {"success": False, "message": "upstream broke"},
+        {"base_resp": {"status_code": 1, "status_msg": "upstream broke"}},
+        {"detail": "upstream broke"},
+        {"id": "1", "object": "chat.completion", "warning": "upstream broke"},
+        ["upstream broke"],
+    ],
+)
+@pytest.mark.parametrize("wrap", [lambda ask: ask, raw])
+def test_a_failure_in_any_shape_keeps_the_servers_words(
+    asker: Asker, server: ScriptedServer, body: Any, wrap: Callable[[Any], Any]
+) -> None:
+    """The message quotes them, and `body` holds what was sent."""
+    with pytest.raises(openai.APIError, match="upstream broke") as caught:
+        ask(asker, server, wrap(complete("m")), Reply(json.dumps(body)))
+
+    assert caught.value.body == body
+
+
+@pytest.mark.parametrize(
+    ("error", "exception"),
+    [
+        ({"code": 502, "message": "provider died"}, openai.InternalServerError),
+        ({"code": 429, "message": "provider died"}, openai.RateLimitError),
+        ({"code": 12001, "message": "provider died"}, openai.APIStatusError),
+        ({"code": "server_error", "message": "provider died"}, openai.InternalServerError),
+        ("provider died", openai.InternalServerError),
+    ],
+)
+@pytest.mark.parametrize("finish_reason", ["error", "stop", None])
+def test_a_failure_inside_a_choice_is_raised(
+    asker: Asker, server: ScriptedServer, error: Any, exception: type, finish_reason: str | None
+) -> None:
+    """As gateways send it, with HTTP 200."""
+    choice = {**ANSWER["choices"][0], "finish_reason": finish_reason, "error": error}  # type: ignore[index, dict-item]
+    with pytest.raises(exception, match="provider died"):
+        ask(asker, server, complete("m"), Reply({**ANSWER, "choices": [choice]}))
+
+
+def test_a_failure_inside_a_choice_is_retried_where_that_is_worth_it(
+    asker: Asker, server: ScriptedServer
+) -> None:
+    """A model that failed may answer the next time."""
+    failed = {"index": 0, "finish_reason": "error", "message": {"role": "assistant", "content": ""}}
+    answer = ask(
+        asker, server, complete("m"), Reply({**ANSWER, "choices": [failed]}), Reply(ANSWER), max_retries=1
+    )
+
+    assert answer.choices[0].message.content == "hi"
+
+
+@pytest.mark.parametrize("kind", ["completion", "stream"])
+@pytest.mark.parametrize(
+    ("message", "content_type"),
+    [
+        ("choices", "application/json"),
+        ('no "choices" came back', "application/json"),
+        ("upstream is away", "text/plain"),
+        ("upstream is away", "text/html"),
+        ("upstream is away", "application/octet-stream"),
+        ("upstream is away", None),
+    ],
+)
+def test_an_envelope_is_retried_whatever_its_words_and_its_content_type(
+    asker: Asker, server: ScriptedServer, message: str, content_type: str | None, kind: str
+) -> None:
+    """Its structure counts."""
+    failed = Reply({"data": {"choices": None}, "code": 12301, "message": message}, content_type=content_type)
+    event = json.dumps({**ANSWER, "choices": [{"index": 0, "delta": {"content": "hi"}}]})
+    good = {
+        "completion": Reply(ANSWER),
+        "stream": Reply(f"data: {event}\n\ndata: [DONE]\n\n", content_type="text/event-stream"),
+    }
+    wanted = {"completion": complete, "stream": stream}[kind]("m")
+
+    assert ask(asker, server, wanted, failed, good[kind], max_retries=1)
+    assert len(server.requests) == 2
+
+
+def test_a_tool_that_streams_does_not_make_the_request_a_stream(asker: Asker) -> None:
+    """The word may stand anywhere in a schema; the top of the request says what is asked."""
+    tool = {"type": "function", "function": {"name": "f", "parameters": {"stream": True}}}
+    bodies = [{"data": {}, "code": 12301, "message": "m"}, ANSWER]
+    with socket.create_server(("127.0.0.1", 0)) as listener, ThreadPoolExecutor(1) as pool:
+        pool.submit(_answer_without_length, listener, bodies)
+        base_url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        answer = asker.run(complete("m", tools=[tool]), base_url=base_url, api_key="k", max_retries=1)
+
+    assert answer.choices[0].message.content == "hi"
+
+
+def _answer_without_length(listener: socket.socket, bodies: list[Any]) -> None:
+    for body in bodies:
+        connection, _ = listener.accept()
+        with connection:
+            received = b""
+            while not received.endswith(b"}"):
+                received += connection.recv(65536)
+            head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nConnection: close\r\n\r\n"
+            connection.sendall(head + json.dumps(body).encode())
+
+
+@pytest.mark.parametrize("error", [None, {}, {"code": None, "message": None}])
+def test_an_error_that_says_nothing_is_no_failure(asker: Asker, server: ScriptedServer, error: Any) -> None:
+    """Some servers send the field with each answer."""
+    answer = ask(asker, server, complete("m"), Reply({**ANSWER, "error": error}))
+    assert answer.choices[0].message.content == "hi"
+
+    assert ask(asker, server, get(object), Reply({"error": error})) == {"error": error}
+
+
+def http_response_class() -> Any:
+    return import_module(openai.DefaultHttpxClient.__mro__[1].__module__.partition(".")[0]).Response
+
+
+def test_an_answer_asked_for_as_it_is_stays_as_it_is(asker: Asker, server: ScriptedServer) -> None:
+    """`cast_to=httpx.Response` is for what is no model at all."""
+    response_class = http_response_class()
+    for body in (
+        {"error": {}},
+        {"error": None},
+        {"detail": "fine"},
+        {"success": False},
+        {"status": "failed"},
+    ):
+        response = ask(asker, server, get(response_class), Reply(body))
+        assert response.json() == body
+        assert response.status_code == 200
+
+
+def test_a_raw_response_parses_into_whatever_the_caller_says(asker: Asker, server: ScriptedServer) -> None:
+    """Of a completion and of one model."""
+    response_class = http_response_class()
+    models = Reply({"code": 0, "data": [{"name": "m"}]})
+    wanted = raw(lambda client: client.models.retrieve("m"), to=response_class)
+    assert isinstance(ask(asker, server, wanted, models), response_class)
+    page = Reply("upstream says hello", content_type="text/plain")
+    assert ask(asker, server, raw(complete("m"), to=str), page) == "upstream says hello"
+    assert ask(asker, server, raw(complete("m"), to=dict[str, object]), Reply(ANSWER)) == ANSWER
+
+
+def test_a_failure_is_found_in_each_answer_to_an_upload_too(asker: Asker, server: ScriptedServer) -> None:
+    """The files of an upload are not in memory, so the request cannot be looked into."""
+    failed = Reply({"data": {}, "code": 12301, "message": "m"}, content_type="text/plain")
+    edit = lambda client: client.images.edit(model="m", prompt="a cat", image=("a.png", b"png"))
+    ask(asker, server, edit, failed, Reply({"created": 1, "data": []}), max_retries=1)
+
+    assert len(server.requests) == 2
+
+
+def test_strict_validation_is_the_sdks(asker: Asker, server: ScriptedServer) -> None:
+    """Who wants answers validated is told what is wrong with them."""
+    body = {**ANSWER, "created": "yesterday"}
+    with pytest.raises(openai.APIResponseValidationError, match="invalid for expected schema"):
+        ask(asker, server, complete("m"), Reply(body), _strict_response_validation=True)
+    assert ask(asker, server, complete("m"), Reply(body)).created == "yesterday"
+
+
+def test_a_type_of_the_callers_own_is_made_as_ever(asker: Asker, server: ScriptedServer) -> None:
+    """Also one that extends the SDK's."""
+
+    class Mine(ChatCompletion):
+        cost: str = ""
+
+    answer = ask(
+        asker,
+        server,
+        lambda client: client.post(
+            "/chat/completions", cast_to=Mine, body={"model": "m", "messages": MESSAGES}
+        ),
+        Reply({**ANSWER, "cost": "1"}),
+    )
+
+    assert (type(answer), answer.cost) == (Mine, "1")

@@ -1,0 +1,248 @@
+"""The objects of a chat are made by pydantic's validator: they are the ones that the SDK would make.
+
+`FAST_EXAMPLES=100000` has the property tried at length.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import os
+import pickle
+from typing import Any
+
+import openai
+import pytest
+from hypothesis import HealthCheck, given, settings, strategies as st
+from openai.types.chat import ChatCompletion, ChatCompletionChunk
+
+from aitoearn_openai import OpenAI
+from conftest import Asker, Reply, ScriptedServer, complete, stream
+
+TOOL_CALL = {
+    "index": 0,
+    "id": "call_1",
+    "type": "function",
+    "function": {"name": "f", "arguments": '{"a": 1}'},
+}
+CUSTOM_CALL = {"index": 1, "id": "call_2", "type": "custom", "custom": {"name": "g", "input": "x"}}
+TOKEN = {
+    "token": "hi",
+    "logprob": -0.1,
+    "bytes": [104, 105],
+    "top_logprobs": [{"token": "h", "logprob": -1.5}],
+}
+LOGPROBS = {"content": [TOKEN], "refusal": None}
+ANNOTATION = {
+    "type": "url_citation",
+    "url_citation": {"start_index": 0, "end_index": 2, "title": "t", "url": "u"},
+}
+AUDIO = {"id": "a", "data": "AAAA", "expires_at": 1, "transcript": "hi"}
+USAGE = {
+    "prompt_tokens": 15,
+    "completion_tokens": 8,
+    "total_tokens": 23,
+    "prompt_tokens_details": {"cached_tokens": 3, "audio_tokens": 0},
+    "completion_tokens_details": {"reasoning_tokens": 2, "accepted_prediction_tokens": 0},
+}
+HEAD = {"id": "chatcmpl-1", "created": 1767225600, "model": "glm-5.2"}
+
+
+def completion(message: dict[str, Any], choice: dict[str, Any] | None = None, **more: Any) -> dict[str, Any]:
+    whole = {
+        "index": 0,
+        "message": {"role": "assistant", "content": "hi", **message},
+        "finish_reason": "stop",
+    }
+    return {
+        **HEAD,
+        "object": "chat.completion",
+        "choices": [{**whole, **(choice or {})}],
+        "usage": USAGE,
+        **more,
+    }
+
+
+def chunk(delta: dict[str, Any], choice: dict[str, Any] | None = None, **more: Any) -> dict[str, Any]:
+    part = {"index": 0, "delta": delta, "finish_reason": None, **(choice or {})}
+    return {**HEAD, "object": "chat.completion.chunk", "choices": [part], **more}
+
+
+SHAPES = {
+    ChatCompletion: [
+        completion({}),
+        completion(
+            {"reasoning_content": "r", "name": None, "tool_calls": []}, cost="0"
+        ),  # glm-5.2, as it was seen
+        completion(
+            {"content": None, "tool_calls": [TOOL_CALL, CUSTOM_CALL]}, {"native_finish_reason": "tool_calls"}
+        ),
+        completion({"refusal": None, "annotations": [ANNOTATION], "audio": AUDIO}, {"logprobs": LOGPROBS}),
+        completion({}, usage={**USAGE, "prompt_cache_hit_tokens": 3, "prompt_cache_miss_tokens": 12}),
+        completion(
+            {"function_call": {"name": "f", "arguments": ""}}, service_tier="default", system_fingerprint="s"
+        ),
+        completion(
+            {}, {"finish_reason": "content_filter", "content_filter_results": {"hate": {"filtered": True}}}
+        ),
+    ],
+    ChatCompletionChunk: [
+        chunk({"role": "assistant", "content": ""}),
+        chunk({"content": "hi", "reasoning_content": "r"}, {"logprobs": None}, usage=None),
+        chunk({"tool_calls": [TOOL_CALL]}),
+        chunk({"content": "hi"}, {"logprobs": LOGPROBS}, system_fingerprint=None, service_tier="auto"),
+        chunk({"function_call": {"name": "f"}, "refusal": "no"}),
+        chunk({}, {"finish_reason": "stop"}, cost="0.1", provider="p"),
+        {**chunk({}), "choices": [], "usage": USAGE},
+        chunk({"images": [{"type": "image_url", "image_url": {"url": "data:"}}]}, obfuscation="x"),
+    ],
+}
+
+ODD = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(-(2**70), 2**70),
+    st.floats(allow_nan=False),
+    st.text(max_size=8),
+    st.sampled_from(
+        ["", "stop", "error", "assistant", "1", "1.5", "true", "function", "custom", 0, 1, -1, 1.0, {}, []]
+    ),
+    st.lists(st.integers(), max_size=2),
+    st.dictionaries(st.sampled_from(["id", "type", "odd", "index"]), st.integers(), max_size=2),
+)
+MISSING = object()
+
+
+@st.composite
+def mutated(draw: st.DrawFn, shapes: list[dict[str, Any]]) -> Any:
+    """A real shape in which up to three places are missing, odd, or new."""
+    value = copy.deepcopy(draw(st.sampled_from(shapes)))
+    for _ in range(draw(st.integers(0, 3))):
+        place = value
+        while True:
+            keys = list(place) if isinstance(place, dict) else list(range(len(place)))
+            key = draw(st.sampled_from([*keys, "new"] if isinstance(place, dict) else keys)) if keys else None
+            inner = place[key] if key in keys else None
+            if key is not None and isinstance(inner, (dict, list)) and inner and draw(st.booleans()):
+                place = inner
+                continue
+            break
+        odd = draw(st.one_of(st.just(MISSING), ODD))
+        if key is None:
+            continue
+        if odd is not MISSING:
+            place[key] = odd
+        elif key in keys:
+            del place[key]
+    return value
+
+
+def sdk_makes(cast_to: Any, value: Any) -> Any:
+    """What the plain SDK makes of it."""
+    return PLAIN._process_response_data(data=value, cast_to=cast_to, response=None)  # type: ignore[arg-type]
+
+
+PLAIN = openai.OpenAI(api_key="k")
+
+
+def shown(made: Any) -> list[Any]:
+    """All that a caller can see of an object, but for `model_fields_set`."""
+    dumps = [
+        made.model_dump(**{option: True})
+        for option in ("exclude_none", "exclude_defaults", "by_alias", "round_trip")
+    ]
+    return [
+        repr(made),
+        json.dumps(made.to_dict(), default=str),
+        made.to_json(),
+        made.to_dict(exclude_unset=False),
+        made.model_dump(),
+        made.model_dump_json(),
+        made.model_dump(exclude_unset=True),
+        made.model_extra,
+        *dumps,
+        _types(made),
+    ]
+
+
+def _types(value: Any) -> Any:
+    """The type of each part, in order; extra fields too."""
+    if isinstance(value, openai.BaseModel):
+        fields = {**value.__dict__, **(value.model_extra or {})}
+        return type(value), [(name, _types(each)) for name, each in fields.items()]
+    if isinstance(value, list):
+        return [_types(each) for each in value]
+    if isinstance(value, dict):
+        return [(name, _types(each)) for name, each in value.items()]
+    return type(value)
+
+
+@pytest.mark.filterwarnings("ignore:Pydantic serializer warnings")
+@pytest.mark.parametrize("cast_to", SHAPES)
+@settings(
+    max_examples=int(os.environ.get("FAST_EXAMPLES", "300")),
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+    database=None,
+)
+@given(data=st.data())
+def test_what_passes_a_strict_validation_is_what_the_sdk_makes(cast_to: Any, data: st.DataObject) -> None:
+    """In type, value, order of fields and extra fields, however it is looked at, copied or pickled."""
+    value = data.draw(mutated(SHAPES[cast_to]))
+    try:
+        ours = cast_to.model_validate(copy.deepcopy(value), strict=True)
+    except ValueError:
+        return  # The SDK's own way is taken.
+    theirs = sdk_makes(cast_to, copy.deepcopy(value))
+
+    assert ours == theirs
+    assert shown(ours) == shown(theirs)
+    for travel in (copy.copy, copy.deepcopy, lambda made: pickle.loads(pickle.dumps(made))):
+        assert travel(ours) == travel(theirs) == ours
+        assert shown(travel(ours)) == shown(theirs)
+    ours._request_id = theirs._request_id = "r"
+    assert ours == theirs
+    # The documented difference: pydantic counts extra fields among those that were set, as it does everywhere.
+    assert ours.model_fields_set - theirs.model_fields_set <= set(ours.model_extra or ())
+
+
+@pytest.mark.parametrize("cast_to", SHAPES)
+def test_real_shapes_pass(cast_to: Any) -> None:
+    """Or nothing would be faster, and nothing tried above."""
+    for value in SHAPES[cast_to]:
+        assert cast_to.model_validate(value, strict=True)
+
+
+def test_a_server_that_leaves_fields_out_gets_the_sdks_objects(asker: Asker, server: ScriptedServer) -> None:
+    """What does not pass is made as ever, in a whole answer and in a stream."""
+    answer = {"choices": [{"message": {"content": "hi"}}], "created": "now"}
+    part = {"choices": [{"delta": {"content": "hi"}}]}
+    events = f"data: {json.dumps(part)}\n\n" * 2 + "data: [DONE]\n\n"
+    arguments = {"base_url": server.base_url, "api_key": "k"}
+    plain = Asker(asker.is_async, openai)
+    for ask, reply in (
+        (complete("m"), Reply(answer)),
+        (stream("m"), Reply(events, content_type="text/event-stream")),
+    ):
+        server.answer(reply)
+        assert repr(asker.run(ask, **arguments)) == repr(plain.run(ask, **arguments))
+
+
+def test_a_stream_that_does_not_pass_is_tried_once(
+    server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its other chunks would not pass either, and a try that fails takes time."""
+    tries: list[Any] = []
+    validate = ChatCompletionChunk.model_validate
+
+    def count(*arguments: Any, **options: Any) -> Any:
+        tries.append(arguments)
+        return validate(*arguments, **options)
+
+    monkeypatch.setattr(ChatCompletionChunk, "model_validate", count)
+    part = {"choices": [{"delta": {"content": "hi"}}]}
+    server.answer(Reply(f"data: {json.dumps(part)}\n\n" * 9, content_type="text/event-stream"))
+    with OpenAI(base_url=server.base_url, api_key="k") as client:
+        for wanted in (1, 2):
+            assert len(list(stream("m")(client))) == 9
+            assert len(tries) == wanted

@@ -1,0 +1,122 @@
+"""An SDK that renames what we rely on: in a copy of the installed one, each private name goes in turn.
+
+The SDK releases every few days, and a hook that is lost in silence swallows failures. So losing one has to be an
+error that says so, or break no promise.
+"""
+
+from __future__ import annotations
+
+import ast
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import openai
+import pytest
+
+from aitoearn_openai import _sdk
+
+pytestmark = pytest.mark.slow
+
+PROMISES = Path(__file__).with_name("promises.py")
+NAMES = [
+    name
+    for cell in re.findall(r"^\| (`.*?) \|", _sdk.__doc__ or "", re.MULTILINE)
+    for dotted in re.findall(r"`([\w.]+)`", cell)
+    for name in dotted.split(".")[-1:]
+]
+"""The private names of the SDK, as the table of `_sdk` has them."""
+
+
+@pytest.fixture(scope="module")
+def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the SDK, so that others can be linked to its files."""
+    folder = tmp_path_factory.mktemp("original") / "openai"
+    shutil.copytree(Path(openai.__file__).parent, folder)
+    return folder
+
+
+def changed(original: Path, folder: Path, change: Callable[[str], str], name: str) -> Path:
+    """The SDK in that folder, with every file changed in which the name stands."""
+    shutil.copytree(original, folder / "openai", copy_function=os.link)
+    for path in (folder / "openai").rglob("*.py"):
+        text = path.read_text("utf-8")
+        if name in text and (new := change(text)) != text:
+            path.unlink()
+            path.write_text(new, "utf-8")
+    return folder
+
+
+def outcome(folder: Path) -> list[str]:
+    """What becomes of the promises on the SDK in that folder: a line for each that is loud or broken."""
+    path = os.pathsep.join([str(folder), os.environ.get("PYTHONPATH", "")])
+    done = subprocess.run(
+        [sys.executable, PROMISES],
+        env={**os.environ, "PYTHONPATH": path, "PYTHONIOENCODING": "utf-8"},
+        capture_output=True,
+        encoding="utf-8",
+        check=False,
+        timeout=60,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout.splitlines()
+
+
+def silent(shown: list[str]) -> list[str]:
+    """The broken promises of which the caller does not hear: where even right answers are refused, it does."""
+    refused = [line.split(": ")[1].partition(", ")[2] for line in shown if line.startswith("loud: right")]
+    return [
+        line
+        for line in shown
+        if line.startswith("broken") and line.split(": ")[1].partition(", ")[2] not in refused
+    ]
+
+
+def test_the_promises_hold_on_the_sdk_as_it_is(original: Path, tmp_path: Path) -> None:
+    """Or the tests below prove nothing; and each name is one that the SDK has."""
+    assert outcome(changed(original, tmp_path, str, "")) == []
+    assert len(NAMES) > 5
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_name_that_is_gone_is_an_import_error_or_breaks_no_promise(
+    original: Path, tmp_path: Path, name: str
+) -> None:
+    """Renamed wherever it stands, the SDK works on; the error names what is gone."""
+    folder = changed(original, tmp_path, lambda text: re.sub(rf"\b{name}\b", f"{name}_renamed", text), name)
+    shown = outcome(folder)
+
+    assert not silent(shown), "\n".join(shown)
+    assert all(name.strip("_") in line for line in shown if line.startswith("loud")), "\n".join(shown)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_name_that_is_no_longer_used_is_loud_or_breaks_no_promise(
+    original: Path, tmp_path: Path, name: str
+) -> None:
+    """It is still there, but the SDK uses another."""
+    folder = changed(original, tmp_path, lambda text: abandon(name, text), name)
+    shown = outcome(folder)
+
+    assert not silent(shown), "\n".join(shown)
+
+
+def abandon(name: str, text: str) -> str:
+    """Rename it, and then define the old name as well: an attribute, a field, a constant, a class or a method."""
+    new = f"{name}_renamed"
+    text = re.sub(rf"\b{name}\b", new, text)
+    text = re.sub(rf"self\.{new} = ", rf"self.{new} = self.{name} = ", text)
+    text = re.sub(rf"^(    {new}): (.*[^,\n])$", rf"\g<0>\n    {name}: \2", text, flags=re.MULTILINE)
+    text = re.sub(rf"^{new}( = .*)$", rf"\g<0>\n{name} = 'X-Gone'", text, flags=re.MULTILINE)
+    for node in ast.parse(text).body:
+        if not isinstance(node, ast.ClassDef):
+            continue
+        if node.name == new:
+            text += f"\n{name} = {new}\n"
+        if any(getattr(each, "name", "") == new for each in node.body):
+            text += f"\nsetattr({node.name}, {name!r}, vars({node.name})[{new!r}])\n"
+    return text
