@@ -22,6 +22,7 @@ PAGES = [ROOT / "README.md", ROOT / "README.zh-CN.md", *sorted((ROOT / "docs").g
 PYTHON = re.compile(r"```python\n(.*?)```", re.DOTALL)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("checker", ["mypy", "pyright"])
 def test_each_snippet_type_checks(checker: str, tmp_path: Path) -> None:
     """By `mypy --strict`; one that needs a framework is checked where that is installed, as by nox."""
