@@ -100,4 +100,4 @@ def draw(name: str, title: str, width: int, shown: Iterator[Syntax | Table | Tex
 
 with sandbox.serve() as site:
     draw("failures", "the same program, run against the sandbox", 100, comparison(site))
-    draw("models", "aitoearn-openai, with its sandbox", 110, command(site, 110, "models"))
+    draw("models", "aitoearn-openai, with its sandbox", 100, command(site, 100, "models"))
