@@ -32,6 +32,15 @@ def pytest_configure(config: pytest.Config) -> None:
         config.addinivalue_line("filterwarnings", "ignore:Unclosed connection:ResourceWarning")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark as slow the modules in which nearly every test starts a program or a load of its own."""
+    for item in items:
+        if item.path.stem.startswith(
+            ("test_cli", "test_examples", "test_load", "test_relay", "test_renames")
+        ):
+            item.add_marker(pytest.mark.slow)
+
+
 MESSAGES: Any = [{"role": "user", "content": "你好"}]
 
 

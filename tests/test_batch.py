@@ -6,11 +6,13 @@ import asyncio
 import contextlib
 import itertools
 import json
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 import openai
 import pytest
+from typing_extensions import Self
 
 from aitoearn_openai import AsyncOpenAI, sandbox
 from aitoearn_openai.batch import Request, Result, run
@@ -75,8 +77,8 @@ class Gate:
                     self.arrived.notify_all()
                 await self.open.wait()
                 writer.write(
-                    b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 14\r\n\r\n"
-                    b'{"choices":[]}'
+                    b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 16\r\n\r\n"
+                    b'{"choices":[{}]}'
                 )
         writer.close()
 
@@ -150,7 +152,7 @@ def test_as_many_requests_as_wanted_are_under_way_and_no_more() -> None:
             assert len(gate.bodies) == 5
             assert next(taken) <= 6
             gate.open.set()
-            assert (await first).body == {"choices": []}
+            assert (await first).body == {"choices": [{}]}
             await results.aclose()
             assert next(taken) <= 20
 
@@ -192,6 +194,31 @@ def test_requests_may_come_from_something_async(site: sandbox.Sandbox) -> None:
     asyncio.run(look())
 
 
+def test_a_source_that_is_no_generator_stays_open(site: sandbox.Sandbox) -> None:
+    """What it is, and whether anybody else reads from it, is not known here."""
+
+    class Source:
+        def __init__(self) -> None:
+            self.left = iter(requests(3))
+
+        def __aiter__(self) -> Self:
+            return self
+
+        async def __anext__(self) -> Request:
+            for each in self.left:
+                return each
+            raise StopAsyncIteration
+
+        async def aclose(self) -> None:
+            raise AssertionError("it is not ours to close")
+
+    async def look() -> None:
+        async with AsyncOpenAI(base_url=site.base_url, api_key="sandbox") as client:
+            assert len([result async for result in run(client, Source())]) == 3
+
+    asyncio.run(look())
+
+
 def test_a_rate_is_kept(site: sandbox.Sandbox) -> None:
     """Of 1,200 a minute, the fifth starts 200 ms after the first; a busy machine only makes it later."""
 
@@ -203,6 +230,104 @@ def test_a_rate_is_kept(site: sandbox.Sandbox) -> None:
             assert now() - started > 0.19
 
     asyncio.run(look())
+
+
+@pytest.mark.parametrize("pause", ["of the source", "of the program"])
+def test_a_pause_is_not_made_up_for_by_a_burst(site: sandbox.Sandbox, pause: str) -> None:
+    """Neither after nothing was asked for a while, nor after the event loop stood still."""
+
+    async def look() -> None:
+        now = asyncio.get_running_loop().time
+        starts: list[float] = []
+
+        async def note(_: Any) -> None:
+            starts.append(now())
+
+        async def come() -> AsyncIterator[Request]:
+            for number, each in enumerate(requests(5)):
+                if number == 1 and pause == "of the source":
+                    await asyncio.sleep(1.2)
+                yield each
+
+        http_client = openai.DefaultAsyncHttpxClient(event_hooks={"request": [note]})
+        async with AsyncOpenAI(base_url=site.base_url, api_key="sandbox", http_client=http_client) as client:
+            async for _ in run(client, come(), rpm=150):
+                if len(starts) == 1 and pause == "of the program":
+                    time.sleep(1.2)  # noqa: ASYNC251 - on purpose
+        gaps = [after - before for before, after in itertools.pairwise(starts)]
+        assert gaps[0] > 1
+        assert min(gaps) > 0.3  # of 0.4 seconds
+
+    asyncio.run(look())
+
+
+class Source:
+    """A source of requests that notes that it was closed, as one that holds a file or a connection has to be."""
+
+    def __init__(self, kind: str) -> None:
+        self.kind, self.closed = kind, False
+
+    def requests(self) -> Any:
+        if self.kind == "object":
+            return self
+        return self.asynchronous() if self.kind == "async generator" else self.__iter__()
+
+    def __iter__(self) -> Iterator[Request]:
+        try:
+            for number in itertools.count():
+                yield request(f"q-{number}", "fail-12001" if number == 5 else "glm-5.2")
+        finally:
+            self.closed = True
+
+    async def asynchronous(self) -> AsyncIterator[Request]:
+        try:
+            for each in self:
+                yield each
+                await asyncio.sleep(0)
+        finally:
+            await asyncio.sleep(0)
+            self.closed = True
+
+
+@pytest.mark.parametrize("kind", ["async generator", "generator", "object"])
+@pytest.mark.parametrize("end", ["break", "aclose", "refused", "cancelled", "last"])
+def test_a_source_is_closed_however_a_run_ends(site: sandbox.Sandbox, kind: str, end: str) -> None:
+    """So that what it holds is given back at once, and not whenever garbage is collected."""
+    source = Source(kind)
+
+    async def ask() -> None:
+        wanted = source.requests()
+        async with AsyncOpenAI(base_url=site.base_url, api_key="sandbox") as client:
+            results = run(client, wanted, concurrency=1)
+            if end == "break":
+                async for _ in run(client, wanted, concurrency=1):
+                    break
+                await asyncio.sleep(0.1)  # The event loop closes what nobody refers to.
+                assert source.closed
+            elif end == "aclose":
+                await anext(results)
+                await results.aclose()
+            elif end == "cancelled":
+                task = asyncio.create_task(take(results))
+                await asyncio.sleep(0.05)
+                task.cancel()
+                await asyncio.wait([task])
+            elif end == "refused":
+                with pytest.raises(openai.APIStatusError):
+                    await take(results)
+            assert source.closed or end == "last"
+        if end == "last":
+            async with AsyncOpenAI(base_url=site.base_url, api_key="sandbox") as client:
+                async for _ in run(client, wanted, concurrency=1):
+                    break  # The last thing that the program does.
+
+    async def take(results: AsyncIterator[Result]) -> None:
+        async for _ in results:
+            pass
+
+    asyncio.run(ask())
+
+    assert source.closed
 
 
 @pytest.mark.parametrize(
@@ -220,6 +345,7 @@ def test_a_rate_is_kept(site: sandbox.Sandbox) -> None:
         ),
         (Reply("<html>", content_type="text/html"), None, ("invalid_response", "answered with 'text/html'")),
         (Reply('{"id": "x"}'), None, ("invalid_response", "where ChatCompletion was due")),
+        (Reply('{"choices": []}'), None, ("invalid_response", "an answer without choices")),
     ],
 )
 def test_a_failure_is_told_where_the_batch_api_tells_it(

@@ -12,6 +12,7 @@ import socket
 import subprocess
 import sys
 import time
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -26,12 +27,13 @@ KEY = "sk-0123456789-abcdefghij"
 
 
 def run(
-    *arguments: str, stdin: str = "", command: list[str] = COMMAND, **environment: str
+    *arguments: str | bytes, stdin: str | bytes = "", command: list[str] = COMMAND, **environment: str
 ) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [*command, *arguments],
         capture_output=True,
-        input=stdin,
+        input=stdin if isinstance(stdin, str) else stdin.decode("utf-8", "surrogateescape"),
+        errors="surrogateescape",
         encoding="utf-8",
         timeout=60,
         check=False,
@@ -294,6 +296,109 @@ def test_a_traceback_is_shown_on_demand_and_holds_no_key(server: ScriptedServer)
     assert "The account of ********** is disabled" in plain.stderr
     assert "Traceback (most recent call last)" in debugged.stderr
     assert KEY not in plain.stderr + debugged.stderr
+
+
+@pytest.mark.parametrize("key", ["k", "code", "e"])
+def test_a_key_that_is_an_everyday_word_spoils_no_sentence(server: ScriptedServer, key: str) -> None:
+    """Keys of servers of one's own are such; it is masked in the server's words and nowhere else."""
+    asked = {"AITOEARN_BASE_URL": server.origin, "AITOEARN_API_KEY": key}
+    server.answer(Reply({"code": 401, "message": f"<{key}>", "requestId": "7"}))
+    refused, debugged = run("models", **asked), run("models", "--debug", **asked)
+    server.answer(Reply("<html>", content_type=f"text/html; {key}"))
+    page = run("models", **asked)
+
+    assert refused.stderr == (
+        "aitoearn-openai: Error code: 401 - <**********> (AiToEarn code 401, request id 7). The key was sent to "
+        f"{server.origin}, and a key belongs to the one site that it was created on. "
+        "`aitoearn-openai check` looks into it.\n"
+    )
+    assert "Traceback (most recent call last)" in debugged.stderr
+    assert "_make_status_error" in debugged.stderr
+    assert f"<{key}>" not in debugged.stderr
+    assert re.fullmatch(
+        r"aitoearn-openai: http://.* answered with '.*\*{10}' where JSON was due\. "
+        r"Check the base URL: AiToEarn's ends in /api/ai\. `aitoearn-openai check` looks into it\.\n",
+        page.stderr,
+    )
+
+
+GBK = "你好".encode("gbk")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="arguments are text there")
+@pytest.mark.parametrize(
+    ("arguments", "environment"),
+    [
+        (["chat", "-m", "glm-5.2", GBK], {}),
+        (["chat", "-m", "glm-5.2", "--system", GBK, "Hi"], {}),
+        (["chat", "-m", GBK, "Hi"], {}),
+        (["chat", "Hi"], {"AITOEARN_MODEL": os.fsdecode(GBK)}),
+        (["models", "--base-url", b"http://127.0.0.1/" + GBK], {}),
+        (
+            ["chat", "-m", "glm-5.2", "你好"],
+            {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
+        ),
+    ],
+)
+@pytest.mark.usefixtures("sandboxed")
+def test_an_argument_that_is_no_text_is_refused_in_one_line(
+    arguments: list[str | bytes], environment: dict[str, str]
+) -> None:
+    """Bytes of GBK, or Chinese where the locale has none; nobody pays for an answer to that."""
+    refused = run(*arguments, **environment)
+
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert re.fullmatch(r"aitoearn-openai: .*(UTF-8|not an address).*\n", refused.stderr)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="arguments are text there")
+@pytest.mark.usefixtures("sandboxed")
+def test_a_program_gets_its_arguments_whatever_they_are() -> None:
+    """They are not for this package to judge."""
+    assert run("run", "--", "printf", "%s", GBK).stdout.encode("utf-8", "surrogateescape") == GBK
+
+
+PROXIES = {
+    "socks5://127.0.0.1:1": "socks5 proxy.*pip install",
+    "SOCKS5H://me:hunter2@127.0.0.1:1": "pip install",
+    "socks://127.0.0.1:1": r"socks://.*write socks5://",
+}
+
+
+@pytest.mark.skipif(bool(find_spec("socksio")), reason="the package for SOCKS is installed")
+@pytest.mark.parametrize(
+    ("command", "variable", "proxy"),
+    [
+        *((command, "ALL_PROXY", "socks5://127.0.0.1:1") for command in ("check", "models", "chat Hi -m m")),
+        ("sandbox --port 0 --upstream {}", "ALL_PROXY", "socks5://127.0.0.1:1"),
+        ("check", "all_proxy", "SOCKS5H://me:hunter2@127.0.0.1:1"),
+        ("models", "http_proxy", "socks://127.0.0.1:1"),
+        ("check", "ALL_PROXY", "socks://127.0.0.1:1"),
+    ],
+)
+def test_a_proxy_that_cannot_be_used_is_told_in_one_line(command: str, variable: str, proxy: str) -> None:
+    """With its variable and what to do; its address may hold a password, and is not shown."""
+    asked = {"AITOEARN_BASE_URL": "http://nowhere.invalid", "AITOEARN_API_KEY": KEY, variable: proxy}
+    failed = run(*command.format("http://nowhere.invalid/v1").split(), **asked)
+
+    assert failed.returncode == 2
+    assert re.fullmatch(f"aitoearn-openai: {variable} .*{PROXIES[proxy]}.*\n", failed.stderr)
+    assert "hunter2" not in failed.stderr + failed.stdout
+
+
+@pytest.mark.parametrize("proxy", ["http://127.0.0.1:1", "socks://127.0.0.1:1"])
+def test_no_proxy_stands_before_a_sandbox_of_this_machine(site: sandbox.Sandbox, proxy: str) -> None:
+    """A proxy would look for it on its own machine."""
+    proxies = {"ALL_PROXY": proxy, "http_proxy": proxy, "NO_PROXY": "", "no_proxy": ""}
+    asked = {"AITOEARN_SITE": "sandbox", "AITOEARN_BASE_URL": site.base_url, **proxies}
+    checked = run("check", **asked)
+
+    assert (checked.returncode, checked.stderr) == (0, "")
+    assert "ok  DNS     127.0.0.1 is 127.0.0.1" in checked.stdout
+    assert run("models", "--names", **asked).returncode == 0
+    assert run("chat", "-m", "glm-5.2", "Hi", **asked).returncode == 0
+    demo = run("demo", **proxies)
+    assert (demo.returncode, demo.stderr) == (0, "")
 
 
 @pytest.mark.usefixtures("sandboxed")

@@ -193,7 +193,7 @@ def test_an_output_that_cannot_be_is_refused(
 
 def test_what_is_answered_is_not_asked_again(scripted: ScriptedServer, source: Path, target: Path) -> None:
     """The same command does the rest, also of a file that has grown; what failed is told, and asked again."""
-    good, bad = Reply({"choices": [], "n": 1}), Reply({"code": 12300, "message": "no", "data": {}})
+    good, bad = Reply({"choices": [{}], "n": 1}), Reply({"code": 12300, "message": "no", "data": {}})
     scripted.answer(good, bad, good)
     command = [
         "batch",
@@ -228,7 +228,7 @@ def test_answers_to_something_else_are_never_taken_for_these(
     scripted: ScriptedServer, source: Path, target: Path
 ) -> None:
     """A prompt that changed, or another model, needs another output."""
-    scripted.answer(Reply({"choices": []}))
+    scripted.answer(Reply({"choices": [{}]}))
     command = ["batch", str(write(source, "one", "two")), str(target), "-m"]
     run(*command, "m")
     before = target.read_bytes()
@@ -247,9 +247,9 @@ def test_answers_to_something_else_are_never_taken_for_these(
 
 def test_results_of_other_requests_stay(scripted: ScriptedServer, source: Path, target: Path) -> None:
     """Several inputs may share an output, as long as their names differ."""
-    scripted.answer(Reply({"choices": []}))
+    scripted.answer(Reply({"choices": [{}]}))
     run("batch", str(write(source, question("a"))), str(target))
-    scripted.answer(Reply({"choices": []}))
+    scripted.answer(Reply({"choices": [{}]}))
     done = run("batch", str(write(source, question("b"))), str(target))
 
     assert "1 of 1 answered" in done.stdout
@@ -271,13 +271,13 @@ def test_what_a_power_cut_leaves_is_mended(
     scripted: ScriptedServer, source: Path, target: Path, cut: Any, kept: int
 ) -> None:
     """A line that was cut off is asked again; one that only lacks its end is kept; zeros go."""
-    scripted.answer(Reply({"choices": [], "padding": "x" * 300}))
+    scripted.answer(Reply({"choices": [{}], "padding": "x" * 300}))
     command = ["batch", str(write(source, "one", "two", "three")), str(target), "-m", "m"]
     run(*command)
     target.write_bytes(cut(target.read_bytes()))
     target.chmod(0o640)
     scripted.requests.clear()
-    scripted.answer(Reply({"choices": []}))
+    scripted.answer(Reply({"choices": [{}]}))
     again = run(*command)
 
     assert again.returncode == 0
@@ -333,17 +333,129 @@ def test_a_key_that_the_service_repeats_stays_out_of_the_file(
     assert "bad **********" in read(target)["line-1"]["response"]["body"]["error"]["message"]
 
 
+@pytest.mark.parametrize("key", ["k", "test", "message", "e"])
+def test_a_key_that_is_an_everyday_word_changes_no_name(
+    scripted: ScriptedServer, source: Path, target: Path, monkeypatch: pytest.MonkeyPatch, key: str
+) -> None:
+    """Names of requests and of fields, ids and statuses stay; the words of the service are masked."""
+    monkeypatch.setenv("AITOEARN_API_KEY", key)
+    error = {"message": f"<{key}>", "type": f"<{key}>", "param": {f"<{key}>": f"<{key}>"}, "code": 7}
+    away = Reply(f"<{key}>", content_type=f"text/html; {key}")
+    scripted.answer(Reply({"error": error}, status=400), away)
+    requests = [question(f"test-{key}-1"), question(f"check {key}")]
+    failed = run("batch", str(write(source, *requests)), str(target), "--concurrency", "1")
+    refused, page = read(target).values()
+    scripted.answer(Reply({"choices": [{}]}))
+    again = run("batch", str(source), str(target))
+
+    assert failed.returncode == 1
+    assert [refused["custom_id"], page["custom_id"]] == [f"test-{key}-1", f"check {key}"]
+    assert refused.keys() == page.keys() == {"id", "custom_id", "response", "error"}
+    assert refused["id"].startswith("batch_req_")
+    assert (refused["error"], page["response"]) == (None, None)
+    said = refused["response"]["body"]["error"]
+    assert said.keys() == {"message", "type", "param", "code"}
+    assert (said["type"], said["param"]) == ("<**********>", {"<**********>": "<**********>"})
+    assert said["message"].startswith("Error code: 400 - ")
+    assert page["error"]["code"] == "invalid_response"
+    assert "Check the base URL: AiToEarn's ends in /api/ai." in page["error"]["message"]
+    assert f"<{key}>" not in target.read_text("utf-8") + failed.stderr
+    assert (again.returncode, len(read(target))) == (0, 2)
+
+
+def test_results_are_one_line_each_for_every_reader(
+    scripted: ScriptedServer, source: Path, target: Path
+) -> None:
+    """Python's `splitlines`, httpx and Node end a line at characters that JSON allows."""
+    text = "a\u2028b\u2029c\x85d"
+    scripted.answer(Reply({"choices": [{"message": {"content": text}}]}))
+    run("batch", str(write(source, "Hi")), str(target), "-m", "m")
+
+    assert len(target.read_text("utf-8").splitlines()) == 1
+    assert read(target)["line-1"]["response"]["body"]["choices"][0]["message"]["content"] == text
+
+
+def limited(files: int, hard: int | None = None) -> Any:
+    """A child that may open so many files, and may allow itself more up to a second limit."""
+    resource = pytest.importorskip("resource")
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1] if hard is None else hard
+    return lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (files, most))
+
+
+def run_limited(limit: Any, *arguments: str, pass_fds: Any = ()) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*COMMAND, "batch", *arguments],
+        preexec_fn=limit,
+        pass_fds=pass_fds,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+@pytest.mark.usefixtures("sandboxed")
+def test_a_small_limit_on_open_files_is_raised(
+    source: Path, target: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on macOS, where it is 256, below what the system allows."""
+    monkeypatch.setenv("AITOEARN_MAX_RETRIES", "0")
+    write(source, *(question(f"q{number}", model="slow-first-byte") for number in range(100)))
+    done = run_limited(limited(64), str(source), str(target), "--concurrency", "100")
+
+    assert (done.returncode, len(read(target))) == (0, 100)
+
+
+@pytest.mark.parametrize(("concurrency", "code"), [(16, 0), (100, 2)])
+@pytest.mark.usefixtures("sandboxed")
+def test_more_at_once_than_open_files_allowed_is_refused(
+    source: Path, target: Path, concurrency: int, code: int
+) -> None:
+    """With both numbers and what to do; nothing is asked by then."""
+    write(source, *(question(f"q{number}", model="slow-first-byte") for number in range(20)))
+    done = run_limited(limited(64, 64), str(source), str(target), "--concurrency", str(concurrency))
+
+    assert (done.returncode, target.exists()) == (code, not code)
+    if code:
+        assert done.stderr == (
+            "aitoearn-openai: too many open files: --concurrency 100 needs 132 of them, and the limit is 64. "
+            "Lower --concurrency, or raise the limit with `ulimit -n`\n"
+        )
+
+
+@pytest.mark.usefixtures("sandboxed")
+def test_too_many_open_files_are_named(source: Path, target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the results and at the end, where the limit is reached all the same, such as by files of the parent."""
+    write(source, *(question(f"q{number}", model="slow-first-byte") for number in range(30)))
+    monkeypatch.setenv("AITOEARN_MAX_RETRIES", "0")
+    with open(os.devnull) as file:
+        others = [os.dup(file.fileno()) for _ in range(30)]
+    try:
+        failed = run_limited(
+            limited(64, 64), str(source), str(target), "--concurrency", "30", pass_fds=others
+        )
+    finally:
+        for other in others:
+            os.close(other)
+    errors = [result["error"]["message"] for result in read(target).values() if result["error"]]
+
+    assert failed.returncode == 1
+    assert errors
+    assert all("Too many open files" in error for error in errors)
+    assert "Too many open files. Lower --concurrency" in failed.stderr
+
+
 def test_odd_answers_are_counted_as_far_as_they_tell(
     scripted: ScriptedServer, source: Path, target: Path
 ) -> None:
     """The service's own cost first, then the price in the list; half a character does not break the file."""
     answers = (
-        {"choices": [], "cost": "0", "usage": {"prompt_tokens": 3, "completion_tokens": 4}},
-        {"choices": [], "cost": "much", "usage": {"prompt_tokens": "3"}},
-        {"choices": [], "cost": "Infinity", "usage": 5},
+        {"choices": [{}], "cost": "0", "usage": {"prompt_tokens": 3, "completion_tokens": 4}},
+        {"choices": [{}], "cost": "much", "usage": {"prompt_tokens": "3"}},
+        {"choices": [{}], "cost": "Infinity", "usage": 5},
         {"choices": [{"message": {"content": "\ud83d…"}}], "cost": 2.5},
-        {"choices": [], "cost": "9E+999999", "usage": {"prompt_tokens": 10**4000}},
-        {"choices": [], "cost": "9E+999999"},
+        {"choices": [{}], "cost": "9E+999999", "usage": {"prompt_tokens": 10**4000}},
+        {"choices": [{}], "cost": "9E+999999"},
     )
     scripted.answer(*(Reply(json.dumps(answer)) for answer in answers))
     command = ["batch", str(write(source, *"abcdef")), str(target), "-m", "m", "--concurrency", "1"]
@@ -360,7 +472,7 @@ def test_a_service_that_was_away_for_a_while_costs_no_answer(
     """A long job tries more often than the SDK does, unless a setting says how often."""
     monkeypatch.delenv("AITOEARN_MAX_RETRIES")
     busy = Reply({"error": {"message": "busy"}}, status=503, headers={"Retry-After-Ms": "1"})
-    scripted.answer(*[busy] * 5, Reply({"choices": []}))
+    scripted.answer(*[busy] * 5, Reply({"choices": [{}]}))
 
     assert run("batch", str(write(source, "Hi")), str(target), "-m", "m").returncode == 0
 
@@ -426,7 +538,7 @@ class Gate:
         if self.replies:
             return self.replies.pop(0)
         self.open.wait(60)
-        return Reply({"choices": []})
+        return Reply({"choices": [{}]})
 
     def wait_for(self, count: int) -> None:
         deadline = time.monotonic() + 60
@@ -470,7 +582,7 @@ def test_ctrl_c_waits_for_what_is_paid_and_asks_nothing_more(
 
 def test_ctrl_c_twice_waits_for_nothing(scripted: ScriptedServer, source: Path, target: Path) -> None:
     """What was finished is kept."""
-    gate = Gate(scripted, Reply({"choices": []}))
+    gate = Gate(scripted, Reply({"choices": [{}]}))
     write(source, *map(str, range(20)))
     with started(str(source), str(target), "-m", "m", "--concurrency", "3") as process:
         gate.wait_for(4)
@@ -489,7 +601,7 @@ def test_ctrl_c_twice_waits_for_nothing(scripted: ScriptedServer, source: Path, 
 
 def test_two_runs_on_one_output_are_refused(scripted: ScriptedServer, source: Path, target: Path) -> None:
     """While the first is there; if it was killed, its lock went with it."""
-    gate = Gate(scripted, Reply({"choices": []}))
+    gate = Gate(scripted, Reply({"choices": [{}]}))
     write(source, "one", "two")
     link = target.with_name("link.jsonl")
     link.symlink_to(target)
@@ -529,7 +641,7 @@ def test_a_full_disk_loses_nothing(source: Path, target: Path) -> None:
     write(source, question("a"), question("b"))
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     with opened(source, target, None) as files:
-        first, second = (Result(request, {"choices": []}).to_dict() for request in files.pending())
+        first, second = (Result(request, {"choices": [{}]}).to_dict() for request in files.pending())
         files.keep([first])
         resource.setrlimit(resource.RLIMIT_FSIZE, (target.stat().st_size + 20, limits[1]))
         try:

@@ -59,6 +59,29 @@ def test_a_question_comes_through_a_pipe() -> None:
     assert (empty.returncode, empty.stderr.count("\n")) == (2, 1)
 
 
+@pytest.mark.parametrize("locale", [{}, {"LC_ALL": "C"}, {"LC_ALL": "C", "PYTHONUTF8": "0"}])
+@pytest.mark.parametrize("question", ["你好".encode("gbk"), "你好".encode("utf-16"), b"caf\xe9"])
+def test_a_pipe_of_something_else_than_utf_8_is_refused(
+    scripted: ScriptedServer, question: bytes, locale: dict[str, str]
+) -> None:
+    """Before anything is asked, as a model would be paid for what it cannot read."""
+    refused = run("chat", "-", "-m", "m", stdin=question, PYTHONIOENCODING="", **locale)
+
+    assert (refused.returncode, refused.stdout, scripted.requests) == (2, "", [])
+    assert refused.stderr == (
+        "aitoearn-openai: standard input is not UTF-8 text; save it with the encoding UTF-8\n"
+    )
+
+
+@pytest.mark.parametrize("locale", [{}, {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}])
+@pytest.mark.usefixtures("sandboxed")
+def test_a_pipe_is_utf_8_whatever_the_locale_is(locale: dict[str, str]) -> None:
+    """With a byte order mark or without."""
+    asked = run("chat", "-m", "glm-5.2", stdin="\ufeff你好", PYTHONIOENCODING="utf-8", **locale)
+
+    assert asked.stdout.endswith("You said: 你好\n")
+
+
 def test_instructions_images_and_a_limit_go_along(scripted: ScriptedServer, tmp_path: Path) -> None:
     """An image as a data URL, so that it needs no place in the web."""
     (tmp_path / "猫.png").write_bytes(b"png")

@@ -140,12 +140,13 @@ def test_a_model_that_is_not_offered_is_told(model: str, told: str) -> None:
     assert checked.stderr == "aitoearn-openai: next: correct AITOEARN_MODEL\n"
 
 
-def test_a_proxy_is_told_as_it_finds_the_host(server: ScriptedServer) -> None:
+@pytest.mark.parametrize("variable", ["http_proxy", "ALL_PROXY"])
+@pytest.mark.parametrize("scheme", ["http://", ""])
+def test_a_proxy_is_told_as_it_finds_the_host(server: ScriptedServer, variable: str, scheme: str) -> None:
     """The name of the service is then not looked up here."""
     server.answer(LIST)
-    checked = run(
-        "check", "--base-url", "http://nowhere.invalid", AITOEARN_API_KEY=KEY, http_proxy=server.origin
-    )
+    proxy = {variable: scheme + server.origin.removeprefix("http://")}
+    checked = run("check", "--base-url", "http://nowhere.invalid", AITOEARN_API_KEY=KEY, **proxy)
 
     assert checked.returncode == 0
     assert "left to the proxy 127.0.0.1" in checked.stdout

@@ -20,8 +20,6 @@ import pytest
 
 from aitoearn_openai import _sdk
 
-pytestmark = pytest.mark.slow
-
 PROMISES = Path(__file__).with_name("promises.py")
 NAMES = [
     name

@@ -9,6 +9,7 @@ import importlib
 import json
 import logging
 import socket
+import subprocess
 import sys
 from collections.abc import Iterator
 from typing import Any
@@ -159,6 +160,33 @@ def test_another_server_of_the_process_keeps_its_log(caplog: pytest.LogCaptureFi
     with sandbox.serve():
         logging.getLogger("uvicorn.error").error("from another server")
     assert "from another server" in caplog.text
+
+
+def test_the_loggers_of_the_process_are_left_alone_until_a_sandbox_runs_and_after() -> None:
+    """Also when several run at once, and as it is in a process that has imported nothing else."""
+    program = """if True:
+        import logging
+        import uvicorn
+        from aitoearn_openai import sandbox
+
+        def filters():
+            return [len(logging.getLogger(name).filters) for name in ("uvicorn.error", "uvicorn.access", "asyncio")]
+
+        before = filters()
+        with sandbox.serve() as one:
+            while filters() != [1, 1, 1]:  # It starts in a thread.
+                pass
+            with sandbox.serve() as two:
+                while filters() != [2, 2, 2]:
+                    pass
+            assert filters() == [1, 1, 1]
+        print(before, filters())
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True
+    )
+
+    assert done.stdout == "[0, 0, 0] [0, 0, 0]\n"
 
 
 @pytest.mark.parametrize("missing", ["starlette", "uvicorn"])

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import traceback
+from functools import partial
 from pathlib import Path
 
 import openai
 import pytest
 from pydantic import SecretStr, ValidationError
 
-from aitoearn_openai import OpenAI, Settings
+from aitoearn_openai import AsyncOpenAI, OpenAI, Settings, _settings
 
 
 def key_of(settings: Settings) -> str | None:
@@ -56,6 +59,28 @@ def test_each_field_comes_from_its_variable(monkeypatch: pytest.MonkeyPatch) -> 
     }
 
 
+@pytest.mark.parametrize(
+    "pasted",
+    ["Bearer ak_1", "bearer\tak_1", " BEARER   ak_1 \n", "Authorization: Bearer ak_1", "Authorization:ak_1"],
+)
+def test_a_key_pasted_with_its_scheme_means_the_key(pasted: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the service's guides show it in a header; in variables and in code alike."""
+    monkeypatch.setenv("AITOEARN_API_KEY", pasted)
+
+    assert key_of(Settings()) == key_of(Settings(api_key=SecretStr(pasted))) == "ak_1"
+
+
+@pytest.mark.parametrize("pasted", ["Bearer", "Bearer ", "Authorization:"])
+def test_a_scheme_without_a_key_is_no_key(pasted: str) -> None:
+    """The error then says where to get one."""
+    assert Settings(api_key=SecretStr(pasted)).api_key is None
+
+
+def test_a_key_may_begin_like_its_scheme() -> None:
+    """Only a word of its own is a scheme."""
+    assert key_of(Settings(api_key=SecretStr("bearer-1"))) == "bearer-1"
+
+
 def test_an_empty_variable_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
     """`AITOEARN_API_KEY=` in a shell or a compose file means that there is no key."""
     for name in ("API_KEY", "SITE", "BASE_URL", "TIMEOUT"):
@@ -95,7 +120,7 @@ def test_every_pasted_form_of_a_site_leads_to_its_base_url(pasted: str, host: st
         ("http://[::1]:8080/api", "http://[::1]:8080/api/ai"),
         ("http://localhost:8080/ #top", "http://localhost:8080/api/ai"),
         ("https://gateway.example/v1", "https://gateway.example/v1"),
-        ("https://gateway.example/a/b/?tenant=1", "https://gateway.example/a/b?tenant=1"),
+        ("https://gateway.example/a/b/?", "https://gateway.example/a/b"),
         ("https://aitoearn.cn:8443/other", "https://aitoearn.cn:8443/other"),
     ],
 )
@@ -115,6 +140,9 @@ def test_a_server_of_ones_own_keeps_its_other_paths(pasted: str, base_url: str) 
         ("https://me:hunter2@host.example/x", "https://host.example"),
         ("http://host.example:99999", "not an address"),
         ("http://[::1", "not an address"),
+        ("https://gateway.example/v1?tenant=1", "default_query="),
+        ("https://gateway.example/v1/chat/completions?key=hunter2#top", "default_query="),
+        ("http://localhost:8080?x", "default_query="),
     ],
 )
 def test_an_address_that_cannot_be_right_is_refused_with_what_to_write(
@@ -176,6 +204,77 @@ def test_a_dotenv_file_is_read_when_it_is_named(tmp_path: Path, monkeypatch: pyt
     assert key_of(Settings()) == "from-variable"
 
 
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-be", "utf-32", "utf-32-be"])
+@pytest.mark.parametrize("line_end", ["\n", "\r\n"])
+def test_a_dotenv_file_of_windows_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, encoding: str, line_end: str
+) -> None:
+    """Its byte order mark says the encoding: of Notepad, or of `>` in PowerShell."""
+    file = tmp_path / "my.env"
+    text = line_end.join(["AITOEARN_SITE=ai", "AITOEARN_API_KEY=from-file", "AITOEARN_MODEL=模型", ""])
+    file.write_bytes(("\ufeff" * encoding.endswith("be") + text).encode(encoding))
+    named = Settings(_env_file=file)
+    monkeypatch.setenv("AITOEARN_ENV_FILE", str(file))
+
+    assert named == Settings()
+    assert (named.site, named.model, key_of(named)) == ("ai", "模型", "from-file")
+
+
+def test_several_dotenv_files_may_differ_in_encoding(tmp_path: Path) -> None:
+    """As for pydantic-settings the last one wins; one that is not there is passed over."""
+    one, two = tmp_path / "one.env", tmp_path / "two.env"
+    one.write_text("AITOEARN_SITE=ai\nAITOEARN_MODEL=one\n", "utf-16")
+    two.write_text("AITOEARN_MODEL=two\n", "utf-8")
+    settings = Settings(_env_file=(one, str(two), tmp_path / "three.env"))
+
+    assert (settings.site, settings.model) == ("ai", "two")
+
+
+def test_a_dotenv_file_is_read_in_the_encoding_that_is_given(tmp_path: Path) -> None:
+    """As pydantic-settings has it."""
+    file = tmp_path / "my.env"
+    file.write_text("AITOEARN_MODEL=模型\n", "gbk")
+
+    assert Settings(_env_file=file, _env_file_encoding="gbk").model == "模型"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "AITOEARN_API_KEY=canary # 密钥\n".encode("gbk"),
+        "AITOEARN_API_KEY=canary # clé\n".encode("latin-1"),
+        "AITOEARN_API_KEY=canary # 密钥\n".encode("utf-16-le"),
+        "AITOEARN_API_KEY=canary\n".encode("utf-16")[:-1],
+    ],
+)
+@pytest.mark.parametrize("where", ["variable", "client", "code"])
+def test_a_dotenv_file_that_is_no_text_is_refused_without_its_content(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes, where: str
+) -> None:
+    """With the encoding to save it in; neither the error, nor what it comes from, nor our frames hold the key."""
+    file = tmp_path / "my.env"
+    file.write_bytes(content)
+    ask = partial(Settings, _env_file=file) if where == "code" else OpenAI if where == "client" else Settings
+    if where != "code":
+        monkeypatch.setenv("AITOEARN_ENV_FILE", str(file))
+    with pytest.raises(openai.OpenAIError, match=r"AITOEARN_ENV_FILE.*my\.env.*UTF-8") as caught:
+        ask()
+
+    assert (caught.value.__cause__, caught.value.__context__) == (None, None)
+    for frame, _ in traceback.walk_tb(caught.value.__traceback__):
+        if frame.f_code.co_filename == _settings.__file__:
+            assert not any(isinstance(value, bytes) for value in frame.f_locals.values())
+            assert "canary" not in repr(frame.f_locals)
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/mem"), reason="needs a file that nobody can read")
+def test_a_dotenv_file_that_cannot_be_read_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the words of the system."""
+    monkeypatch.setenv("AITOEARN_ENV_FILE", "/proc/self/mem")
+    with pytest.raises(openai.OpenAIError, match="'/proc/self/mem' cannot be read: Input/output error"):
+        OpenAI()
+
+
 def test_a_named_dotenv_file_that_is_missing_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     """A typing error there must not silently mean other settings."""
     monkeypatch.setenv("AITOEARN_ENV_FILE", "no/such.env")
@@ -203,7 +302,7 @@ def test_a_bad_value_names_its_variable_and_what_is_allowed(
     """One error from the constructor, without the value and without a chain that holds it."""
     monkeypatch.setenv(f"AITOEARN_{name}", value)
     with pytest.raises(openai.OpenAIError) as caught:
-        OpenAI()
+        AsyncOpenAI()
 
     assert f"AITOEARN_{name}: " in str(caught.value)
     assert allowed in str(caught.value)
@@ -223,6 +322,11 @@ def test_all_bad_values_are_told_at_once(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_no_secret_shows_in_settings_or_their_errors() -> None:
     """Neither in `repr` nor in pydantic's own error."""
     assert "hidden" not in repr(Settings(api_key=SecretStr("hidden")))
+    with pytest.raises(ValidationError) as caught:
+        Settings(api_key="hid den")  # type: ignore[arg-type]
+    for frame, _ in traceback.walk_tb(caught.value.__traceback__):
+        if frame.f_code.co_filename == _settings.__file__:
+            assert "hid" not in repr(frame.f_locals)
     with pytest.raises(ValidationError) as caught:
         Settings(api_key=SecretStr("hid den"), base_url="https://u:hid@den.example")
     assert "hid" not in str(caught.value)

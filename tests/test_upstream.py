@@ -7,15 +7,18 @@ import os
 import re
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import openai
 import pytest
+from typing_extensions import Self
 
 from aitoearn_openai import OpenAI, sandbox
-from conftest import MESSAGES, Asker, Reply, ScriptedServer, complete, list_models, stream
+from conftest import MESSAGES, Asker, Reply, ScriptedServer, complete, draw, list_models, stream
 from test_cli import COMMAND, run
 
 ENGINE_LIST = Reply(
@@ -135,6 +138,81 @@ def test_an_engine_that_is_not_there_is_told(server: ScriptedServer) -> None:
             for ask in (list_models, complete("tiny")):
                 with pytest.raises(openai.InternalServerError, match=told):
                     ask_through(front, ask)
+
+
+def test_an_engine_of_this_machine_is_not_asked_through_a_proxy(
+    server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A proxy would look for it on its own machine."""
+    server.answer(ENGINE_LIST)
+    for name in ("ALL_PROXY", "http_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:1")
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    monkeypatch.delenv("no_proxy", raising=False)
+    with sandbox.serve(upstream=server.origin) as front:
+        assert [model.id for model in ask_through(front, list_models)] == ["tiny"]
+
+
+class SlowEngine:
+    """An engine that never answers requests of one method, and notices when the caller hangs up."""
+
+    def __init__(self, waits_at: str) -> None:
+        self.asked, self.left = threading.Event(), threading.Event()
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(handler) -> None:
+                handler.rfile.read(int(handler.headers.get("Content-Length", 0)))
+                if handler.command == waits_at:
+                    self.asked.set()
+                    handler.connection.settimeout(30)
+                    if not handler.connection.recv(1):
+                        self.left.set()
+                    return
+                handler.send_response(200)
+                handler.send_header("Content-Type", "application/json")
+                handler.end_headers()
+                handler.wfile.write(ENGINE_LIST.encoded())
+
+            do_POST = do_GET
+
+            def log_message(handler, *_: Any) -> None:
+                pass
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,))
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        self.url = f"http://127.0.0.1:{self._server.server_port}/v1"
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()
+
+
+@pytest.mark.parametrize(
+    ("method", "ask"),
+    [
+        ("POST", complete("tiny")),
+        ("POST", stream("tiny")),
+        ("POST", draw("tiny")),
+        ("GET", list_models),
+        ("GET", complete("tiny")),
+    ],
+    ids=["completion", "stream", "image", "list", "list for a completion"],
+)
+def test_an_engine_does_not_go_on_for_a_client_that_has_gone(method: str, ask: Callable[[Any], Any]) -> None:
+    """Whatever was asked: the engine's time and somebody's money are not spent on an answer for nobody."""
+    with SlowEngine(method) as engine, sandbox.serve(upstream=engine.url) as front:
+        with (
+            OpenAI.from_settings(front.settings, max_retries=0, timeout=1) as client,
+            pytest.raises(openai.APITimeoutError),
+        ):
+            ask(client)
+        assert engine.asked.is_set()
+        assert engine.left.wait(5)
 
 
 def test_the_command_starts_a_sandbox_in_front_of_an_engine(site: sandbox.Sandbox) -> None:

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any, cast
 import openai
 from openai.pagination import AsyncPage, SyncPage
 from openai.resources import models as sdk
-from pydantic import PrivateAttr, field_validator
+from pydantic import PrivateAttr, ValidationError, field_validator
 
 from . import _models
 from ._models import ChatModel
-from ._sdk import API_KEY_HEADER, FILL_IN_KEY
+from ._sdk import API_KEY_HEADER, FILL_IN_KEY, unexpected
 
 if TYPE_CHECKING:
     from ._sdk.private import (
@@ -59,7 +59,10 @@ class _Page(openai.BaseModel):
     @classmethod
     def build(cls, *, response: Any, data: Any) -> _Page:
         """Called by the SDK in place of its own construction, which checks and converts nothing."""
-        page = cls.model_validate(data)
+        try:
+            page = cls.model_validate(data)
+        except ValidationError:
+            raise unexpected(response, "a list of models", data) from None
         page._response = response
         return page
 

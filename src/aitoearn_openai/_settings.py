@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import codecs
 import os
 import re
 from collections.abc import Iterable
+from functools import wraps
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlsplit, urlunsplit
 
@@ -13,10 +15,8 @@ from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_va
 from pydantic_settings import (
     BaseSettings,
     DotEnvSettingsSource,
-    InitSettingsSource,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
-    SettingsError,
 )
 
 ENV_PREFIX = "AITOEARN_"
@@ -33,6 +33,13 @@ SANDBOX_KEY = "sandbox"
 _OFFICIAL_HOSTS = {urlsplit(SITES[site]).hostname for site in ("cn", "ai")}
 KEY = re.compile(r"[!#-&(-~]*")
 BAD_KEY = "a key has no spaces, line ends, quotes or characters beyond ASCII; copy it once more"
+_SCHEME = re.compile(r"^(authorization\s*:\s*)?(bearer(\s+|$))*", re.IGNORECASE)
+_BYTE_ORDER_MARKS = (
+    (codecs.BOM_UTF32_LE, "utf-32"),  # before UTF-16, whose mark is the beginning of this one
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
 _ENDPOINT = re.compile(r"(/chat/completions|/models/chat|/images/(generations|edits)|/|\s)*$")
 
 
@@ -51,6 +58,7 @@ def normalize_base_url(url: str) -> str:
         ValueError: with what to write instead. The address itself is not repeated: it may hold a password.
     """
     try:
+        url.encode()  # Half a character is no address.
         parts = urlsplit(url.partition("#")[0].strip())
         host, port = parts.hostname, parts.port
     except ValueError:
@@ -65,10 +73,20 @@ def normalize_base_url(url: str) -> str:
         raise ValueError(f"write the address without user name and password, as {parts.scheme}://{host}")
     if host in _OFFICIAL_HOSTS and port in (None, 443):
         return f"https://{host}{API_PATH}"
+    if parts.query:
+        raise ValueError(
+            "write the address without the ? and what follows it; in code, default_query= sends that "
+            "with each request"
+        )
     path = _ENDPOINT.sub("", parts.path)
     if path in ("", "/api"):
         path = API_PATH
-    return urlunsplit((parts.scheme, parts.netloc, path, parts.query, ""))
+    return urlunsplit((parts.scheme, parts.netloc, path, "", ""))
+
+
+def is_loopback(url: str) -> bool:
+    """Whether an address is one of this machine itself."""
+    return urlsplit(url).hostname in ("127.0.0.1", "localhost", "::1")
 
 
 def site_hint(origin: str) -> str:
@@ -91,6 +109,41 @@ def missing_key(settings: Settings) -> str:
     )
 
 
+def env_file_source(
+    settings_class: type[BaseSettings], path: str | os.PathLike[str], encoding: str | None = None
+) -> DotEnvSettingsSource:
+    """The settings in a `.env` file, which is in UTF-8 or begins with a byte order mark, as files of Windows do.
+
+    Raises:
+        openai.OpenAIError: the file cannot be read; names it, and holds nothing of its content.
+    """
+    path = os.path.expanduser(path)
+    reason = "is not UTF-8 text; save it with the encoding UTF-8"
+    try:
+        return DotEnvSettingsSource(
+            settings_class, env_file=path, env_file_encoding=encoding or _encoding_of(path)
+        )
+    except UnicodeError:
+        pass
+    except OSError as error:
+        reason = f"cannot be read: {error.strerror}"
+    # Raised out here, so that the traceback does not carry the decoder's error and with it the content.
+    raise openai.OpenAIError(f"{ENV_PREFIX}ENV_FILE (or _env_file): {path!r} {reason}")
+
+
+def _encoding_of(path: str) -> str:
+    if not os.path.isfile(path):  # A pipe can be read only once.
+        return "utf-8-sig"
+    with open(path, "rb") as file:
+        start = file.read(4)
+    for mark, encoding in _BYTE_ORDER_MARKS:
+        if start.startswith(mark):
+            return encoding
+    if b"\0" in start:
+        raise UnicodeError("UTF-16 without a mark, which would be read as nonsense")
+    return "utf-8-sig"
+
+
 class Settings(BaseSettings):
     """Settings of a client: arguments first, then `AITOEARN_*` variables, then the named `.env` file.
 
@@ -99,6 +152,7 @@ class Settings(BaseSettings):
 
     Raises:
         pydantic.ValidationError: for a bad value; the value itself is not shown.
+        openai.OpenAIError: the `.env` file is missing, or no text.
 
     Example:
         >>> Settings(site="ai").base_url
@@ -156,7 +210,7 @@ class Settings(BaseSettings):
     @field_validator("api_key")
     @classmethod
     def _settle_key(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
-        key = value.get_secret_value().strip() if value else ""
+        key = _SCHEME.sub("", value.get_secret_value().strip()) if value else ""
         if not KEY.fullmatch(key):
             raise ValueError(BAD_KEY)
         if info.data.get("base_url") == site_base_url("sandbox") or (
@@ -183,12 +237,17 @@ class Settings(BaseSettings):
 
     else:
 
+        @wraps(BaseSettings.__init__)
         def __init__(self, **values):
+            if isinstance(values.get("api_key"), str):
+                values["api_key"] = SecretStr(values["api_key"])  # Tracebacks show this frame.
+            in_code = {name: value for name, value in values.items() if not name.startswith("_")}
+            # Read below: pydantic-settings itself would let out an error that holds the content of the file.
+            if values.get("_env_file") is not None:
+                values["_env_files"] = values.pop("_env_file")
             super().__init__(**values)
             # Beside the fields, so that settings with equal fields stay equal.
-            vars(self)["_in_code"] = {
-                name: value for name, value in values.items() if not name.startswith("_")
-            }
+            vars(self)["_in_code"] = in_code
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle what was given in code; a key takes its address along.
@@ -203,11 +262,7 @@ class Settings(BaseSettings):
     @property
     def is_local_sandbox(self) -> bool:
         """Whether these are settings of a sandbox on this machine, which no proxy could reach."""
-        return self.site == "sandbox" and urlsplit(self.base_url).hostname in (
-            "127.0.0.1",
-            "localhost",
-            "::1",
-        )
+        return self.site == "sandbox" and is_loopback(self.base_url)
 
     @classmethod
     def settings_customise_sources(
@@ -218,15 +273,23 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Add the `.env` file that `AITOEARN_ENV_FILE` names, and let a site in code win over its variables."""
-        if isinstance(init_settings, InitSettingsSource) and "site" in init_settings.init_kwargs:
-            init_settings.init_kwargs.setdefault("base_url", "")
+        """Read the `.env` files that are named, and let a site in code win over the variables' address."""
+        given: dict[str, Any] = getattr(init_settings, "init_kwargs", {})
+        if "site" in given:
+            given.setdefault("base_url", "")
+        files = given.pop("_env_files", None)
         named = os.environ.get(f"{ENV_PREFIX}ENV_FILE")
-        if named and getattr(dotenv_settings, "env_file", None) is None:
-            if not os.path.isfile(named):
-                raise SettingsError(f"{ENV_PREFIX}ENV_FILE: there is no file {named!r}")
-            dotenv_settings = DotEnvSettingsSource(settings_cls, env_file=named)
-        return init_settings, env_settings, dotenv_settings
+        if files is None and named and getattr(dotenv_settings, "env_file", None) is None:
+            if not os.path.isfile(os.path.expanduser(named)):
+                raise openai.OpenAIError(f"{ENV_PREFIX}ENV_FILE: there is no file {named!r}")
+            files = named
+        if files is None:
+            return init_settings, env_settings, dotenv_settings
+        encoding = getattr(dotenv_settings, "env_file_encoding", None)
+        files = [files] if isinstance(files, (str, os.PathLike)) else files
+        # Of several files the last one wins.
+        sources = [env_file_source(settings_cls, file, encoding) for file in reversed(files)]
+        return init_settings, env_settings, *sources
 
 
 _UNWANTED: Any = {name: field.default for name, field in Settings.model_fields.items()}
@@ -252,7 +315,5 @@ def load(only: Iterable[str] = Settings.model_fields) -> Settings:
             f"{ENV_PREFIX}{str(item['loc'][0]).upper()}: {item['msg'].removeprefix('Value error, ')}"
             for item in error.errors(include_url=False, include_context=False, include_input=False)
         )
-    except SettingsError as error:
-        told = str(error)
     # Raised out here, so that the traceback does not carry the library's error and with it the value.
     raise openai.OpenAIError(told)

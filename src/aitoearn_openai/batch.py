@@ -7,7 +7,15 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Coroutine, Iterable
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterable,
+    AsyncIterator,
+    Coroutine,
+    Generator,
+    Iterable,
+    Iterator,
+)
 from contextlib import aclosing
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -138,8 +146,8 @@ class Result:
                 "body": {"error": fields},
             }
         else:
-            cause = f" {self.error.__cause__}" if self.error.__cause__ else ""
-            error = {"code": _kind(self.error), "message": f"{self.error}{cause}"}
+            why = f" {reason(self.error)}" if self.error.__cause__ else ""
+            error = {"code": _kind(self.error), "message": f"{self.error}{why}"}
         return {
             "id": self.request.id,
             "custom_id": self.request.custom_id,
@@ -152,6 +160,20 @@ def _kind(error: openai.APIError) -> str:
     if isinstance(error, openai.APITimeoutError):
         return "request_timeout"
     return "connection_error" if isinstance(error, openai.APIConnectionError) else "invalid_response"
+
+
+def causes(error: BaseException | None) -> Iterator[BaseException]:
+    """The error, and what it comes from."""
+    while error:
+        yield error
+        group = getattr(error, "exceptions", ())  # As many as a host has addresses.
+        error = error.__cause__ or error.__context__ or next(iter(group), None)
+
+
+def reason(error: openai.APIError) -> str:
+    """Why there is no answer: the words of the HTTP library, and what the system said, which it leaves out."""
+    systems = [str(cause) for cause in causes(error) if isinstance(cause, OSError) and cause.errno]
+    return ": ".join(dict.fromkeys([str(error.__cause__ or error), *systems[:1]]))
 
 
 async def run(
@@ -218,12 +240,15 @@ async def in_groups(
     async def feed() -> None:
         now = asyncio.get_running_loop().time
         due = now()
-        async for request in _each(requests):
-            await slots.acquire()
-            if rpm:
-                await asyncio.sleep(due - now())
-                due = max(due + 60 / rpm, now())
-            start(_ask(client, request))
+        async with aclosing(_each(requests)) as source:
+            async for request in source:
+                await slots.acquire()
+                if rpm:
+                    due = max(due, now())
+                    await asyncio.sleep(due - now())
+                    # A timer that is a little late is made up for, a pause is not: that would be a burst.
+                    due = max(due, now() - 6 / rpm) + 60 / rpm
+                start(_ask(client, request))
 
     feeder = start(feed())
     if halt:
@@ -256,19 +281,38 @@ async def in_groups(
         await asyncio.gather(*unended, return_exceptions=True)
 
 
-async def _each(requests: Iterable[Request] | AsyncIterable[Request]) -> AsyncIterator[Request]:
+async def _each(requests: Iterable[Request] | AsyncIterable[Request]) -> AsyncGenerator[Request, None]:
+    """The requests; a generator of them is closed in the end, also where it was not read to its own."""
     if isinstance(requests, AsyncIterable):
-        async for request in requests:
-            yield request
+        async_source = aiter(requests)
+        try:
+            async for request in async_source:
+                yield request
+        finally:
+            if isinstance(async_source, AsyncGenerator):
+                await async_source.aclose()
     else:
-        for request in requests:
-            yield request
+        source = iter(requests)
+        try:
+            for request in source:
+                yield request
+        finally:
+            if isinstance(source, Generator):
+                source.close()
 
 
 class _Answer(openai.BaseModel):
     """An answer as it came: the SDK checks that it is one, and makes no objects of it."""
 
     choices: list[Any]
+
+    @classmethod
+    def build(cls, *, response: Any, data: Any) -> Any:
+        """What the SDK calls in the place of the constructor, for the response that goes with the data."""
+        if isinstance(data, dict) and data.get("choices") == []:
+            message = "The service gave an answer without choices"
+            raise openai.APIResponseValidationError(response, data, message=message)
+        return cls.construct(**data) if isinstance(data, dict) else data
 
 
 _Answer.__name__ = ChatCompletion.__name__  # Errors name what was due.

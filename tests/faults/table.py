@@ -794,6 +794,8 @@ def streams() -> Iterable[Row]:
         "an event with empty data": b"event: ping\ndata:\n\n",
         "empty data": b"data:\n\n",
         "data without a colon": b"data\n\n",
+        "data of spaces": b"data:  \n\n",
+        "an event with an id: and no data": b"event: ping\nid: 7\n\n",
         "blank lines": b"\n\n\n",
     }
     for end_name, end in LINE_ENDS.items():
@@ -832,6 +834,12 @@ def streams() -> Iterable[Row]:
         "usage alone": ({"usage": usage}, "+usage"),
         "cost alone": ({"cost": "0.1"}, "+cost"),
         "nothing but choices: null": ({**begun, "choices": None}, ""),
+        "choices: null alone": ({"choices": None}, ""),
+        "choices: [] and a field of another service": (
+            {"choices": [], "prompt_filter_results": [1]},
+            "+prompt_filter_results",
+        ),
+        "null": (None, ""),
         "nothing at all": ({}, ""),
         "a ping": ({"type": "ping"}, ""),
         "an empty error": ({"error": {}}, ""),
@@ -852,6 +860,24 @@ def streams() -> Iterable[Row]:
             truth="value",
             said=f"{CONTENT}{said}",
         )
+    yield Row(
+        "an event of another name with text among the chunks",
+        events(CHUNKS[0], b"event: heartbeat\ndata: 2026-11-25\n\n", *CHUNKS[1:], DONE),
+        modes=STREAM,
+        truth="value",
+    )
+    yield Row(
+        "usage and no more",
+        events(frame({**begun, "choices": None, "usage": usage}), DONE),
+        modes=STREAM,
+        said="+usage",
+    )
+    yield Row(
+        "a failure after [DONE]",
+        events(EVENTS + frame({"code": 12301, "message": "late"})),
+        modes=STREAM,
+        truth="value",
+    )
     yield Row("a frame of {} and no more", events(frame({}), frame({"type": "ping"})), modes=STREAM)
 
     for name, (event, words) in {
@@ -876,6 +902,7 @@ def streams() -> Iterable[Row]:
         "no JSON": (b"data: {oops\n\n", "{oops"),
         "a list": (b"data: [1]\n\n", ""),
         "a number": (b"data: 5\n\n", ""),
+        "an envelope over several lines": (b'data: {"code": 12301,\ndata: "message": "broke"}\n\n', "broke"),
         "an envelope without data:": (b'{"code": 12001, "message": "no credits"}\n\n', "no credits"),
     }.items():
         yield Row(
@@ -885,7 +912,7 @@ def streams() -> Iterable[Row]:
             said="你好",
             words=words,
         )
-        if event.startswith(b"event: error"):
+        if event.startswith(b"event: error") or "several" in name:
             for end_name, end in LINE_ENDS.items() if "several" in name else [("LF", b"\n")]:
                 for rest, at_end in {"a line end": end, "nothing": b""}.items():
                     yield Row(
@@ -904,13 +931,13 @@ def streams() -> Iterable[Row]:
             said="你好",
             words="slow down",
         )
-    yield Row(
-        "an error event without data inside a stream",
-        events(CHUNKS[0], b"event: error\ndata:\n\n", DONE),
-        modes=STREAM,
-        truth="either",
-        said="你好",
-    )
+    for name, event in {"nothing": b"event: error", "empty data": b"event: error\ndata:\n\n"}.items():
+        yield Row(
+            f"an error event with {name} at the end of a stream",
+            events(CHUNKS[0], event),
+            modes=STREAM,
+            said="你好",
+        )
 
 
 def refusals() -> Iterable[Row]:
@@ -927,6 +954,10 @@ def refusals() -> Iterable[Row]:
         "success: false and msg": {"success": False, "code": 0, "msg": "model is away"},
         "an error of text": {"error": "model is away"},
         "an error of text beside an id": {"id": "c-1", "error": "model is away"},
+        "a list for an error": {"error": ["model is away"]},
+        "an error with a reason": {"error": {"code": 1, "reason": "model is away"}},
+        "a type of error": {"type": "error", "message": "model is away"},
+        "a status of failed": {"status": "failed", "reason": "model is away"},
         "detail": {"detail": "model is away"},
         "a list for detail": {"detail": [{"loc": ["body"], "msg": "model is away", "type": "t"}]},
     }.items():
@@ -936,6 +967,14 @@ def refusals() -> Iterable[Row]:
         yield Row(
             f"{name} inside a stream",
             events(CHUNKS[0], frame(content)),
+            modes=STREAM,
+            said="你好",
+            words="model is away",
+        )
+    for name, choices in {"a text": "model is away", "a list of text": ["model is away"]}.items():
+        yield Row(
+            f"choices that are {name} inside a stream",
+            events(CHUNKS[0], frame({"choices": choices})),
             modes=STREAM,
             said="你好",
             words="model is away",
@@ -966,14 +1005,22 @@ def refusals() -> Iterable[Row]:
         "a failure after some text": {**broken, "message": {"role": "assistant", "content": "half"}},
         "a failure of text": {**broken, "error": "provider died"},
         "a failure with a code in words": {**broken, "error": {"code": "gone", "message": "provider died"}},
+        "a failure with a code that says when": {
+            **broken,
+            "error": {"code": 429, "message": "provider died"},
+        },
+        "a failure without words": {"index": 0, "finish_reason": "error"},
     }.items():
+        due = {
+            "words": "provider died" if "error" in choice else "",
+            "status": 429 if "when" in name else 502,
+        }
         whole = {**head_of, "choices": [{"message": {"role": "assistant", "content": ""}, **choice}]}
         yield Row(
             f"{name} inside a choice",
             body(whole, "application/json", retry_after_ms="10"),
             modes=("completion", "raw", "unread"),
-            status=502 if "code" in choice["error"] and choice["error"]["code"] == 502 else None,
-            words="provider died",
+            **due,
         )
         part = {
             **head_of,
@@ -986,7 +1033,7 @@ def refusals() -> Iterable[Row]:
             events(CHUNKS[0], frame(part), DONE),
             modes=STREAM,
             said="你好",
-            words="provider died",
+            **due,
         )
     yield Row(
         "error: null inside a choice",

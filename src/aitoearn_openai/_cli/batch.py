@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import sys
 import time
 from contextlib import aclosing
 from datetime import timedelta
@@ -28,6 +29,8 @@ _RETRIES = 5
 """More than the SDK's two: nobody watches a long job, and a service that was away for a while comes back."""
 _SECONDS = 10.0
 """How often a pipe gets a line."""
+_OTHER_FILES = 32
+"""The most that are open beside the connections."""
 _BYTES_PER_TOKEN = 4
 _DIGITS = 15
 """Numbers of more are no count of tokens or credits."""
@@ -80,6 +83,8 @@ def batch(
     found = find(offered, wanted) if wanted else None
     name = found.id if isinstance(found, ChatModel) else wanted
     models = {each.id: each for each in offered}
+    if not dry_run:
+        _allow_files(concurrency)
     try:
         with opened(source, target, name, look_only=dry_run) as files:
             if dry_run:
@@ -92,6 +97,26 @@ def batch(
         if not error.filename:  # It is no file: whoever reads what is told here has seen enough.
             raise
         failures.fail(f"{error.filename}: {error.strerror}", failures.USAGE)
+
+
+def _allow_files(concurrency: int) -> None:
+    """Raise the limit on open files, which macOS sets to 256, to what so many connections need."""
+    if sys.platform == "win32":  # pragma: no cover - there is no such limit
+        return
+    import resource
+
+    least = concurrency + _OTHER_FILES
+    wanted = 2 * least  # A host of two addresses may be tried at both.
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard in range(least):  # Without a limit it is below 0.
+        failures.fail(
+            f"too many open files: --concurrency {concurrency} needs {least} of them, and the limit is {hard}. "
+            "Lower --concurrency, or raise the limit with `ulimit -n`",
+            failures.USAGE,
+        )
+    if soft in range(wanted):
+        limit = min(hard, wanted) if hard >= 0 else wanted
+        resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
 
 
 def _estimate(files: Files, models: dict[str, ChatModel], answer_tokens: int) -> None:
@@ -227,15 +252,25 @@ class _Job:
 def _line(result: Result) -> dict[str, Any]:
     """The result as it is kept: a service that repeats the key in what it says does not get it into the file."""
     line = result.to_dict()
-    return line if result.error is None else _without_keys(line)
+    if result.error and line["error"]:
+        why = line["error"]["message"].removeprefix(str(result.error))
+        line["error"]["message"] = failures.message(result.error) + failures.masked(why)
+    elif result.error:
+        line["response"]["request_id"] = _masked(line["response"]["request_id"])
+        said = line["response"]["body"]["error"]
+        said.update(
+            {name: _masked(value) for name, value in said.items()}, message=failures.message(result.error)
+        )
+    return line
 
 
-def _without_keys(value: Any) -> Any:
+def _masked(value: Any) -> Any:
+    """What a service said, in whatever shape."""
     if isinstance(value, dict):
-        return {failures.without_keys(name): _without_keys(each) for name, each in value.items()}
+        return {failures.masked(name): _masked(each) for name, each in value.items()}
     if isinstance(value, list):
-        return [_without_keys(each) for each in value]
-    return failures.without_keys(value) if isinstance(value, str) else value
+        return [_masked(each) for each in value]
+    return failures.masked(value) if isinstance(value, str) else value
 
 
 def _mapping(value: Any) -> dict[str, Any]:

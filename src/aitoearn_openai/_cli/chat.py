@@ -46,7 +46,7 @@ def chat(
     parts = [_image(path) for path in image or ()]
     talk = prompt is None and not as_json and sys.stdin.isatty() and sys.stdout.isatty()
     if not talk and prompt in (None, "-"):
-        prompt = sys.stdin.read()
+        prompt = _piped()
     if not talk and not (prompt or "").strip():
         failures.fail("there is no question: give it as an argument or through a pipe", failures.USAGE)
     with OpenAI.from_settings(settings) as client:
@@ -63,6 +63,15 @@ def chat(
             except KeyboardInterrupt:
                 errors.print()
                 raise SystemExit(failures.INTERRUPTED) from None
+
+
+def _piped() -> str:
+    """Standard input, in UTF-8 whatever the locale says: a model would be paid for what it cannot read."""
+    sys.stdin.reconfigure(encoding="utf-8-sig", errors="strict")  # type: ignore[union-attr]
+    try:
+        return sys.stdin.read()
+    except UnicodeDecodeError:
+        failures.fail("standard input is not UTF-8 text; save it with the encoding UTF-8", failures.USAGE)
 
 
 def _choose(client: OpenAI, wanted: str | None) -> tuple[str, ChatModel | None]:

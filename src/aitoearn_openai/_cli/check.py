@@ -6,18 +6,25 @@ import os
 import socket
 import ssl
 import time
-from collections.abc import Iterator
 from typing import Annotated, Any, NoReturn
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 import openai
 import typer
-from pydantic_settings import DotEnvSettingsSource
 
 from .. import ChatModel, Settings
 from .._models import find
-from .._settings import API_PATH, ENV_PREFIX, SANDBOX_KEY, missing_key, site_base_url
+from .._sdk import make_pool
+from .._settings import (
+    API_PATH,
+    ENV_PREFIX,
+    SANDBOX_KEY,
+    env_file_source,
+    missing_key,
+    site_base_url,
+)
+from ..batch import causes
 from . import failures, options
 from .models import fetch
 from .screen import console, escape, table
@@ -70,14 +77,14 @@ def _good(what: str, text: str) -> None:
 
 
 def _bad(what: str, text: str, next_step: str, code: int) -> NoReturn:
-    console.print(f"[red]no[/]  {what:7} {escape(failures.without_keys(text))}", soft_wrap=True)
+    console.print(f"[red]no[/]  {what:7} {escape(text)}", soft_wrap=True)
     failures.fail(f"next: {next_step}", code)
 
 
 def _show_settings(settings: Settings, given: dict[str, str | None]) -> None:
     variables = {name.upper() for name, value in os.environ.items() if value}
     file = os.environ.get(f"{ENV_PREFIX}ENV_FILE")
-    in_file = DotEnvSettingsSource(Settings, env_file=file)() if file else {}
+    in_file = env_file_source(Settings, file)() if file else {}
     shown = table("setting", "value", "from")
     for field in Settings.model_fields:
         value = getattr(settings, field)
@@ -110,9 +117,11 @@ def _masked(key: str) -> str:
 def _find_host(settings: Settings) -> None:
     address = urlsplit(settings.base_url)
     host = str(address.hostname)
-    proxy = getproxies().get(address.scheme)
+    proxies = {} if settings.is_local_sandbox else getproxies()
+    proxy = proxies.get(address.scheme) or proxies.get("all")
     if proxy and not proxy_bypass(host):
-        _good("DNS", f"left to the proxy {urlsplit(proxy).hostname}, which the settings of this machine name")
+        name = urlsplit(proxy if "://" in proxy else f"//{proxy}").hostname
+        _good("DNS", f"left to the proxy {name}, which the settings of this machine name")
         return
     try:
         found = socket.getaddrinfo(host, address.port, type=socket.SOCK_STREAM)
@@ -139,10 +148,12 @@ def _reach(settings: Settings) -> list[ChatModel]:
     started = time.monotonic()
     anybody = settings.model_copy(update={"api_key": None})
     offered: list[ChatModel] = []
+    http_client = make_pool(is_async=False, use_proxies=not settings.is_local_sandbox)
+    http_client.event_hooks = {"response": [look]}
     try:
-        offered = _fetch(anybody, http_client=openai.DefaultHttpxClient(event_hooks={"response": [look]}))
+        offered = _fetch(anybody, http_client=http_client)
     except openai.APIConnectionError as error:
-        tls = next((cause for cause in _causes(error) if isinstance(cause, ssl.SSLError)), None)
+        tls = next((cause for cause in causes(error) if isinstance(cause, ssl.SSLError)), None)
         if tls:
             _bad(
                 "TLS",
@@ -163,12 +174,6 @@ def _reach(settings: Settings) -> list[ChatModel]:
     for what, text in seen.items():
         _good(what, text if what == "TLS" else f"{text}, {1000 * (time.monotonic() - started):.0f} ms")
     return offered
-
-
-def _causes(error: BaseException | None) -> Iterator[BaseException]:
-    while error:
-        yield error
-        error = error.__cause__ or error.__context__
 
 
 def _fetch(settings: Settings, **arguments: Any) -> list[ChatModel]:

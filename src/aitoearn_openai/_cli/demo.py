@@ -90,7 +90,8 @@ def _show_failures(site: sandbox.Sandbox) -> None:
     _heading("4. Failures, as the plain SDK shows them and as this package does")
     shown = table("model=", "openai.OpenAI", "aitoearn_openai.OpenAI", lines=True)
     shown.columns[0].no_wrap = True
-    plain = openai.OpenAI(base_url=site.base_url, api_key=site.api_key, max_retries=0)
+    direct = openai.DefaultHttpxClient(trust_env=False)  # No proxy could reach the sandbox.
+    plain = openai.OpenAI(base_url=site.base_url, api_key=site.api_key, max_retries=0, http_client=direct)
     ours = OpenAI(max_retries=0)
     with plain, ours:
         for model, stream in (("fail-12001", False), ("fail-html", True), ("fail-stream-error", True)):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import re
 import sys
 import traceback
 from collections.abc import Iterator
@@ -13,7 +14,8 @@ from typing import Any, NoReturn
 import openai
 import typer
 
-from .._settings import SITES
+from .._settings import SITES, site_hint
+from ..batch import causes, reason
 from .screen import without_controls
 
 NO_MATCH = 1
@@ -24,6 +26,7 @@ SERVICE = 5
 INTERRUPTED = 130
 
 _LOOK = "`aitoearn-openai check` looks into it."
+_FILES = "Lower --concurrency, or raise the limit on open files with `ulimit -n`."
 _START = "Is the sandbox running? `aitoearn-openai sandbox` starts it."
 _NEXT = {
     402: "Credits are bought on the site that the key is from.",
@@ -34,8 +37,17 @@ _NEXT = {
 # Typer exports this class only as the parent of `BadParameter`.
 _UsageError: Any = typer.BadParameter.__mro__[1]
 
+_OURS = (
+    r"Error code: \d+ - | \(AiToEarn code |, request id |The service gave no message\."
+    r"| answered with | where [\w ]+ was due|\. Check the base URL: AiToEarn's ends in /api/ai\."
+    r"|The stream ended before its first event\.|The stream broke: it is not UTF-8 text\."
+    r"|The server sent an error event without a message\.|The stream sent something else than a chunk: "
+    r"|The service gave an answer without choices"
+)
+"""What the messages of this package have around the words of a server."""
+
 secrets: set[str] = set()
-"""What must not be printed, whoever repeats it."""
+"""What must not be shown where a server repeats it."""
 
 _debugging = False
 
@@ -46,16 +58,28 @@ def debug(wanted: bool) -> None:
     _debugging = wanted
 
 
-def without_keys(text: str) -> str:
-    """The text as it may be shown."""
+def masked(words: str) -> str:
+    """What a server said, as it may be shown."""
     for secret in secrets:
-        text = text.replace(secret, "**********")
-    return text
+        words = words.replace(secret, "**********")
+    return words
+
+
+def message(error: openai.APIError) -> str:
+    """The message of an error; a key is masked in the words of the server alone, as it may be an everyday word."""
+    hint = re.escape(site_hint(_origin(error)))
+    parts = re.split(f"({_OURS}|{hint})", str(error))
+    return "".join(part if place % 2 else masked(part) for place, part in enumerate(parts))
+
+
+def _origin(error: openai.APIError) -> str:
+    url = error.request.url
+    return f"{url.scheme}://{url.netloc.decode()}"
 
 
 def say(text: str) -> None:
-    """A line on stderr, without any key, and without what could steer the terminal."""
-    print(without_controls(without_keys(text)), file=sys.stderr)
+    """A line on stderr, without what could steer the terminal."""
+    print(without_controls(text), file=sys.stderr)
 
 
 def fail(message: str, code: int) -> NoReturn:
@@ -68,28 +92,41 @@ def explain(error: openai.OpenAIError) -> tuple[str, str, int]:
     """What happened, what to do next, and the exit code for it."""
     told, next_step, code = str(error), "", USAGE
     if isinstance(error, openai.APIConnectionError):
-        url = error.request.url
-        origin = f"{url.scheme}://{url.netloc.decode()}"
-        told = f"the connection to {origin} failed: {error.__cause__ or error}"
+        origin, why = _origin(error), reason(error)
+        told = f"the connection to {origin} failed: {masked(why) if error.__cause__ else why}"
         # By its name: the HTTP library is another one in some versions of the SDK.
         away = origin == SITES["sandbox"] and type(error.__cause__).__name__ == "ConnectError"
         next_step, code = _START if away else _LOOK, NETWORK
-    elif isinstance(error, openai.AuthenticationError):
-        next_step, code = _LOOK, KEY
-    elif isinstance(error, openai.APIResponseValidationError):
-        next_step, code = _LOOK, SERVICE
+        if any(isinstance(cause, OSError) and cause.errno == errno.EMFILE for cause in causes(error)):
+            next_step = _FILES
     elif isinstance(error, openai.APIError):
-        status = getattr(error, "status_code", 500)
-        usual = "Change the request as it says." if status < 500 else "Try again later, or another model."
-        next_step, code = _NEXT.get(status, usual), SERVICE
+        told, next_step, code = message(error), *_advice(error)
     told = " ".join(told.split())
     return told if told.endswith(".") else f"{told}.", next_step, code
+
+
+def _advice(error: openai.APIError) -> tuple[str, int]:
+    if isinstance(error, openai.AuthenticationError):
+        return _LOOK, KEY
+    if isinstance(error, openai.APIResponseValidationError):
+        return _LOOK, SERVICE
+    status = getattr(error, "status_code", 500)
+    usual = "Change the request as it says." if status < 500 else "Try again later, or another model."
+    return _NEXT.get(status, usual), SERVICE
+
+
+def _traceback(error: openai.OpenAIError) -> str:
+    text = "".join(traceback.format_exception(error))
+    for each in filter(str, causes(error)):
+        shown = message(each) if isinstance(each, openai.APIError) else masked(str(each))
+        text = text.replace(str(each), shown)
+    return text
 
 
 def report(error: openai.OpenAIError) -> int:
     """Tell an error, with its traceback if that is wanted; the exit code for it."""
     if _debugging:
-        say("".join(traceback.format_exception(error)))
+        say(_traceback(error))
     told, next_step, code = explain(error)
     say(f"aitoearn-openai: {told} {next_step}".rstrip())
     return code
@@ -98,7 +135,7 @@ def report(error: openai.OpenAIError) -> int:
 @contextlib.contextmanager
 def told_in_one_line() -> Iterator[None]:
     """End the process with a line and an exit code where something fails."""
-    for stream in filter(None, (sys.stdin, sys.stdout, sys.stderr)):
+    for stream in filter(None, (sys.stdout, sys.stderr)):
         # A console that lacks a character shows a substitute for it.
         stream.reconfigure(errors="replace")
     try:
@@ -111,6 +148,14 @@ def told_in_one_line() -> Iterator[None]:
         fail(f"{error.format_message().rstrip('.')}. `{path} --help` tells more.", USAGE)
     except openai.OpenAIError as error:
         raise SystemExit(report(error)) from None
+    except (
+        UnicodeError
+    ) as error:  # Python takes bytes that are no text for half characters, which nobody can send.
+        fail(
+            f"an argument, a variable or the input is no text ({error}): "
+            "write it in UTF-8, in a locale such as LC_ALL=C.UTF-8",
+            USAGE,
+        )
     except typer.Abort:
         raise SystemExit(INTERRUPTED) from None
     except OSError as error:

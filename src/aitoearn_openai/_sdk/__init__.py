@@ -19,6 +19,7 @@ there but no longer called is noticed in use: each step leaves a mark on the res
 from __future__ import annotations
 
 from .clients import AsyncClient, SyncClient, drop_openai_settings
+from .errors import unexpected
 from .pools import make_pool
 from .private import LazyProxy
 from .response import API_KEY_HEADER, FILL_IN_KEY, family_of
@@ -32,4 +33,5 @@ __all__ = [
     "drop_openai_settings",
     "family_of",
     "make_pool",
+    "unexpected",
 ]

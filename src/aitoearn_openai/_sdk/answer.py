@@ -17,7 +17,7 @@ from .private import unsupported
 from .response import NOT_JSON, READ, SEEN, STEP, decode_json, family_of
 from .stream import Decoder
 
-_CHAT_TYPES = {ChatCompletion, ChatCompletionChunk}
+_PARSING_ERRORS = ValueError, RecursionError, LookupError, AssertionError, openai.APIResponseValidationError
 _PROCESSED, _INVALID = "processed", "invalid"
 
 
@@ -26,7 +26,9 @@ class Look:
 
     def __init__(self, client: Any, arguments: dict[str, Any]) -> None:
         self._client, self._response = client, arguments["response"]
-        self.cast_to, self._stream_class = arguments["cast_to"], arguments["stream_cls"]
+        self._cast_to, self._stream_class = arguments["cast_to"], arguments["stream_cls"]
+        self.to: Any = None
+        """What the caller of `parse` asks for in place of that type."""
         self._done = False
         step = getattr(self._response, STEP, None)
         if step not in (SEEN, READ):
@@ -40,17 +42,22 @@ class Look:
         self._done = True
         if isinstance(parsed, (openai.Stream, openai.AsyncStream)):
             self._look_at_stream(parsed)
-        elif _is_model(self.cast_to):
-            self._look_at_model(parsed)
+        elif _is_model(cast_to := self.to or self._cast_to):
+            self._look_at_model(parsed, cast_to)
         return parsed if isinstance(self._then, openai.NotGiven) else self._then(parsed)
 
     def finish(self, parsed: Any) -> Any:
         """What `_process_response` gives; a raw response goes on to look at what it parses."""
+        if self._done or parsed is self._response or not hasattr(parsed, "http_response"):
+            return self.had(parsed)
+        parsed.__class__ = _checked_class(parsed.__class__)
+        parsed._look = self
+        return parsed
+
+    def had(self, parsed: Any) -> Any:
+        """What was parsed, if there was a look at it."""
         if not self._done and parsed is not self._response:
-            if not hasattr(parsed, "http_response"):
-                raise openai.OpenAIError(unsupported("FinalRequestOptions.post_parser"))
-            parsed.__class__ = _checked_class(parsed.__class__)
-            parsed._look = self
+            raise openai.OpenAIError(unsupported("FinalRequestOptions.post_parser"))
         return parsed
 
     def _look_at_stream(self, stream: Any) -> None:
@@ -61,23 +68,23 @@ class Look:
         decoder = next((value for value in vars(stream).values() if isinstance(value, Decoder)), None)
         if decoder is None:
             raise openai.OpenAIError(unsupported("_make_sse_decoder"))
-        chunk_type = next(iter(get_args(self._stream_class)), self.cast_to)
+        chunk_type = next(iter(get_args(self._stream_class)), self._cast_to)
         decoder.bind(self._client, response, is_chat=_has_choices(chunk_type))
 
-    def _look_at_model(self, parsed: Any) -> None:
+    def _look_at_model(self, parsed: Any, cast_to: Any) -> None:
         response = self._response
         if not isinstance(parsed, openai.BaseModel):
-            raise self._error("JSON" if isinstance(parsed, str) else self.cast_to.__name__)
+            raise self._error("JSON" if isinstance(parsed, str) else cast_to.__name__)
         if not self._was_read and (
             error := status_error(self._client, response, decode_json(response.content))
         ):
             raise error
-        if _has_choices(self.cast_to):
+        if _has_choices(cast_to):
             choices = getattr(parsed, "choices", None)
             if not isinstance(choices, list) or not all(
                 isinstance(each, (dict, openai.BaseModel)) for each in choices
             ):
-                raise self._error(self.cast_to.__name__)
+                raise self._error(cast_to.__name__)
 
     def _error(self, expected: str) -> openai.APIError:
         """The failure that the body reports, or else that it is not what was expected."""
@@ -92,13 +99,7 @@ class Look:
             yield
         except family_of(type(self._response)).RequestError as error:
             raise connection_error(error) from error
-        except (
-            ValueError,
-            RecursionError,
-            LookupError,
-            AssertionError,
-            openai.APIResponseValidationError,
-        ) as error:
+        except _PARSING_ERRORS as error:
             if not self._response.is_stream_consumed:
                 raise
             body = decode_json(self._response.content)
@@ -124,13 +125,13 @@ def _checked_class(response_class: Any) -> Any:
 
     def parse(self: Any, **arguments: Any) -> Any:
         with self._look.errors():
-            self._look.cast_to = arguments.get("to") or self._look.cast_to
-            return sdk_parse(self, **arguments)
+            self._look.to = arguments.get("to")
+            return self._look.had(sdk_parse(self, **arguments))
 
     async def parse_async(self: Any, **arguments: Any) -> Any:
         with self._look.errors():
-            self._look.cast_to = arguments.get("to") or self._look.cast_to
-            return await sdk_parse(self, **arguments)
+            self._look.to = arguments.get("to")
+            return self._look.had(await sdk_parse(self, **arguments))
 
     checked_parse = wraps(sdk_parse)(parse_async if iscoroutinefunction(sdk_parse) else parse)
     return type(response_class.__name__, (response_class,), {"parse": checked_parse})
@@ -146,7 +147,7 @@ class FastModels:
         step = getattr(response, STEP, None)
         if step is not _PROCESSED and step is not _INVALID:
             raise openai.OpenAIError(unsupported("_process_response"))
-        if cast_to in _CHAT_TYPES and step is _PROCESSED:
+        if step is _PROCESSED and (cast_to is ChatCompletionChunk or cast_to is ChatCompletion):
             try:
                 return cast_to.model_validate(data, strict=True)
             except ValidationError:

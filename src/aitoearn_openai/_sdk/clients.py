@@ -24,6 +24,9 @@ else:
     _Base = object
 
 
+_PROBE = "X-Probe"
+
+
 class _ClientMixin(FastModels, _Base):
     _given_http_client: Any = None
     """The `http_client` that the caller gave."""
@@ -103,7 +106,8 @@ def _taken(arguments: dict[str, Any]) -> dict[str, Any]:
 def drop_openai_settings(client: openai.OpenAI | openai.AsyncOpenAI, given: Mapping[str, Any]) -> None:
     """Take back what the SDK's constructor read from `OPENAI_*` where the caller gave nothing."""
     own = vars(client)
-    if "_custom_headers" not in own:
+    own["_custom_headers"] = {_PROBE: ""}
+    if _PROBE not in client.default_headers:
         raise openai.OpenAIError(unsupported("_custom_headers"))
     own["_custom_headers"] = given.get("default_headers") or {}
     for name in ("admin_api_key", "organization", "project", "webhook_secret"):

@@ -61,6 +61,8 @@ def _check_hooks() -> None:
         for name in _HOOKS:
             if not hasattr(client, name):
                 raise ImportError(unsupported(f"{client.__name__}.{name}"))
+        if "_process_response" not in client.request.__code__.co_names:
+            raise ImportError(unsupported(f"{client.__name__}._process_response"))
         constructors = [vars(each)["__init__"] for each in client.__mro__ if "__init__" in vars(each)]
         if not any("_custom_headers" in each.__code__.co_names for each in constructors[:-1]):
             raise ImportError(unsupported(f"{client.__name__}._custom_headers"))

@@ -116,7 +116,7 @@ def _is_to_be_read(response: Any) -> bool:
         return False
     headers = response.headers
     if "event-stream" in headers.get("Content-Type", ""):
-        return False
+        return "Content-Length" in headers and not _wants_stream(response.request)
     # A stream of another content type has no length; the failures of the service have one.
     return "Content-Length" in headers or "Content-Encoding" in headers or not _wants_stream(response.request)
 

@@ -72,6 +72,8 @@ class Decoder(SSEDecoder):
 
     @contextmanager
     def _errors(self) -> Iterator[None]:
+        if self._response is None:
+            raise openai.OpenAIError(unsupported("FinalRequestOptions.post_parser"))
         try:
             yield
         except UnicodeDecodeError:
@@ -104,8 +106,6 @@ class Decoder(SSEDecoder):
         text = event.data
         if (not text or text.isspace()) and event.event != "error":
             return None  # By the standard such an event is not dispatched.
-        if self._response is None:
-            raise openai.OpenAIError(unsupported("FinalRequestOptions.post_parser, for streams,"))
         if text.startswith("[DONE]"):
             if self._is_chat:
                 self._raise_if_empty()

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
+from typing import TypeVar
 from uuid import uuid4
 
 from starlette.applications import Starlette
@@ -22,6 +23,7 @@ from ._failures import FAILURES, PAGE, SLOW, SLOW_SECONDS, STREAM_FAILURES, NotT
 from ._upstream import Engine
 
 _ENTRIES = _replies.dumps(ENTRIES)
+_Answer = TypeVar("_Answer")
 
 
 def app(upstream: str | None = None, upstream_key: str | None = None) -> Starlette:
@@ -90,7 +92,7 @@ async def _models(request: Request) -> Response:
     _check_keys(request, bearer_needed=False)
     request_id = _request_id(request)
     engine: Engine | None = request.app.state.engine
-    entries = _replies.dumps(await engine.models()) if engine else _ENTRIES
+    entries = _replies.dumps(await _for_client(request, engine.models())) if engine else _ENTRIES
     success = f'"code":0,"message":"请求成功","requestId":{_replies.dumps(request_id).decode()}'
     return _reply(request_id, b'{"data":%b,%b}' % (entries, success.encode()))
 
@@ -146,13 +148,33 @@ def _is_good(key: str, request: Request) -> bool:
 async def _answer_of(engine: Engine, request: Request, raw: bytes) -> Response:
     request_id = _request_id(request)
     broken = _envelope(request_id, 12301, "AI model call failed: the engine broke off")
-    return await engine.answer(
+    answer = engine.answer(
         request.url.path.removeprefix(API_PATH),
         raw,
         request.headers.get("content-type", "application/json"),
         request_id,
         ending=b"data: " + broken + b"\n\n",
     )
+    return await _for_client(request, answer)
+
+
+async def _for_client(request: Request, engines: Awaitable[_Answer]) -> _Answer:
+    """The result of a call of the engine, which is cancelled when the client goes away."""
+
+    async def disconnect() -> None:
+        while (await request.receive())["type"] != "http.disconnect":
+            pass
+
+    call, end = asyncio.ensure_future(engines), asyncio.ensure_future(disconnect())
+    try:
+        await asyncio.wait((call, end), return_when=asyncio.FIRST_COMPLETED)
+        if not call.done():
+            raise ClientDisconnect
+        return call.result()
+    finally:
+        call.cancel()
+        end.cancel()
+        await asyncio.gather(call, end, return_exceptions=True)
 
 
 async def _model(name: str, request: Request) -> ChatModel | Engine:
@@ -163,7 +185,7 @@ async def _model(name: str, request: Request) -> ChatModel | Engine:
     if acted or name in FAILURES:
         return MODELS["glm-5.2"]
     engine: Engine | None = request.app.state.engine
-    if not (await engine.has(name) if engine else name in MODELS):
+    if not (await _for_client(request, engine.has(name)) if engine else name in MODELS):
         raise Refused(12300, f"Model not found: {name}")
     return engine or MODELS[name]
 

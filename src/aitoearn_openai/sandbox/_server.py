@@ -8,7 +8,6 @@ import logging
 import socket
 import threading
 from collections.abc import Iterator
-from contextvars import ContextVar
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -19,13 +18,6 @@ from .._settings import API_PATH, SANDBOX_KEY, SITES, Settings
 from ._app import app
 
 _HOST = str(urlsplit(SITES["sandbox"]).hostname)
-
-_in_sandbox = ContextVar("in_sandbox", default=False)
-
-# These loggers belong to the whole process, which may run another server: their levels stay as they are, and
-# only the sandbox's own records are dropped.
-for _name in ("uvicorn.error", "uvicorn.access", "asyncio"):
-    logging.getLogger(_name).addFilter(lambda record: not _in_sandbox.get())
 
 
 @dataclass(frozen=True)
@@ -115,11 +107,26 @@ def _server(upstream: str | None, upstream_key: str | None) -> uvicorn.Server:
 
 
 def _answer(server: uvicorn.Server, listener: socket.socket) -> None:
-    token = _in_sandbox.set(True)
-    try:
+    with _no_records():
         asyncio.run(_until_stopped(server, listener))
+
+
+@contextlib.contextmanager
+def _no_records() -> Iterator[None]:
+    """Drop what this thread logs; the loggers belong to the process, which may run another server."""
+    loggers = [logging.getLogger(name) for name in ("uvicorn.error", "uvicorn.access", "asyncio")]
+    sandboxs = threading.get_ident()
+
+    def is_of_others(_: logging.LogRecord) -> bool:
+        return threading.get_ident() != sandboxs
+
+    for logger in loggers:
+        logger.addFilter(is_of_others)
+    try:
+        yield
     finally:
-        _in_sandbox.reset(token)
+        for logger in loggers:
+            logger.removeFilter(is_of_others)
 
 
 async def _until_stopped(server: uvicorn.Server, listener: socket.socket) -> None:

@@ -10,7 +10,8 @@ import openai
 from starlette.responses import Response, StreamingResponse
 
 from .._models import named
-from .._sdk import family_of
+from .._sdk import family_of, make_pool
+from .._settings import is_loopback
 from ._failures import Refused
 from ._schema import dig
 
@@ -25,9 +26,9 @@ class Engine:
     def __init__(self, url: str, key: str | None) -> None:
         self.url = url.rstrip("/")
         # Not an SDK client: bytes pass through here as they are, and retries are the caller's affair.
-        self._http = openai.DefaultAsyncHttpxClient(
-            headers={"Authorization": f"Bearer {key}"} if key else None
-        )
+        self._http = make_pool(is_async=True, use_proxies=not is_loopback(url))
+        if key:
+            self._http.headers["Authorization"] = f"Bearer {key}"
         self._known: set[str] = set()
 
     async def close(self) -> None:
