@@ -69,7 +69,9 @@ def outcome(package: str, program: str, site: sandbox.Sandbox) -> Text:
 
 def comparison(site: sandbox.Sandbox) -> Iterator[Syntax | Table]:
     """The same program with both packages, when something fails."""
-    yield Syntax(PROGRAM.format(model="...").rstrip(), "python", theme="ansi_dark", background_color="default")
+    yield Syntax(
+        PROGRAM.format(model="...").rstrip(), "python", theme="ansi_dark", background_color="default"
+    )
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_lines=True, expand=True)
     table.add_column("what happens", ratio=19)
     table.add_column(Text("from openai import OpenAI", "bold red"), ratio=36)

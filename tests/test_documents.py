@@ -14,6 +14,7 @@ import pytest
 
 import aitoearn_openai
 from aitoearn_openai import sandbox
+from aitoearn_openai._errors import CODES
 from aitoearn_openai._settings import Settings
 
 ROOT = Path(__file__).parent.parent
@@ -106,6 +107,21 @@ def test_the_readme_names_every_setting() -> None:
     """By its variable and its field."""
     for field in Settings.model_fields:
         assert f"| `AITOEARN_{field.upper()}` | `{field}`" in README
+
+
+@pytest.mark.parametrize(
+    ("page", "row"),
+    [
+        ("errors.md", r"\| (\d+) ([^|]+?) \| `\w+` \| (\d+) \|"),
+        ("sandbox.md", r"\| `fail-(\d+)` \| ([^|]+?) \((\d+)\) \|"),
+    ],
+)
+def test_the_tables_of_codes_are_the_code_s(page: str, row: str) -> None:
+    """Each code with the service's words and the status."""
+    rows = re.findall(row, (ROOT / "docs" / page).read_text("utf-8"))
+
+    told = {int(code): (int(status), words) for code, words, status in rows if code != "19999"}
+    assert told == dict(CODES)
 
 
 @pytest.mark.parametrize("name", MODULES)

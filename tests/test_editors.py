@@ -71,7 +71,7 @@ def test_a_model_in_the_place_of_its_name_says_what_to_pass(
 
 
 def test_a_notebook_shows_the_list_as_a_table(asker: Asker, site: Sandbox) -> None:
-    """With names, what they take and give, and prices."""
+    """With names, what they take and give, and prices; of images, the sizes."""
     page = asker.run(list_models, base_url=site.base_url, api_key=site.api_key)
 
     table = page._repr_html_()
@@ -86,6 +86,13 @@ def test_a_notebook_shows_the_list_as_a_table(asker: Asker, site: Sandbox) -> No
     ]
     assert "".join(f"<td>{cell}</td>" for cell in cells) in table
 
+    images = asker.run(
+        lambda client: client.models.image_edit.list(), base_url=site.base_url, api_key=site.api_key
+    )
+    assert re.search(
+        r"<td>gpt-image-2</td>.*<td>[\dx ]*1024x1024 .*</td><td>1 to 4</td>", images._repr_html_()
+    )
+
 
 def test_a_table_for_notebooks_shows_what_the_service_says_as_text(
     asker: Asker, server: ScriptedServer
@@ -97,3 +104,7 @@ def test_a_table_for_notebooks_shows_what_the_service_says_as_text(
 
     assert f"<tr><td>&lt;script&gt;</td>{'<td></td>' * 3}<td>0.5 a call</td><td></td></tr>" in table
     assert f"<tr><td>bare</td>{'<td></td>' * 5}</tr>" in table
+
+    server.answer(Reply({"data": [], "code": 0}))
+    empty = asker.run(list_models, base_url=server.base_url, api_key="k")
+    assert empty._repr_html_() == "<table><tr></tr></table>"

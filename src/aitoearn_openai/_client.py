@@ -81,6 +81,7 @@ def _construct(client: Any, construct: Callable[..., None], arguments: dict[str,
         del arguments[name]
     _hide_key(arguments)
     given = client._given = dict(arguments)
+    client._known_models = {}
     client._given_http_client = given.get("http_client")
 
     def is_open(name: str, *rivals: str) -> bool:
@@ -146,6 +147,8 @@ def _copying(sdk_copy: Any) -> Any:
             if value is not None and not isinstance(value, openai.NotGiven)
         }
         copied._settings = self._settings
+        if copied.base_url == self.base_url:
+            copied._known_models = self._known_models
         copied._left_open = {name: value for name, value in self._left_open.items() if name not in given}
         if "http_client" not in given:
             copied._given_http_client = self._given_http_client

@@ -63,10 +63,11 @@ class _Resource(LazyProxy[Any]):
 
 def __getattr__(name: str) -> Any:
     """What the package does not define itself: a resource of the client, or else the SDK's own object."""
-    if name == "ChatModel":  # Not every program looks at the models, and their classes take time to make.
-        from ._models import ChatModel
+    if name in ("ChatModel", "ImageModel"):
+        # Not every program looks at the models, and their classes take time to make.
+        from . import _models
 
-        return ChatModel
+        return getattr(_models, name)
     if name in _SUBMODULES:  # Found without an import by hand, and loaded when they are used.
         try:
             return importlib.import_module(f"{_PACKAGE}.{name}")
@@ -86,6 +87,7 @@ def __dir__() -> list[str]:
     return sorted(
         {
             "ChatModel",
+            "ImageModel",
             *_SUBMODULES,
             *vars(sys.modules[_PACKAGE]),
             *(name for name in dir(openai) if not name.startswith("_")),

@@ -26,7 +26,7 @@ from pydantic import SecretStr
 from typing_extensions import assert_type
 
 import aitoearn_openai
-from aitoearn_openai import AsyncOpenAI, ChatModel, OpenAI, Settings, batch, sandbox
+from aitoearn_openai import AsyncOpenAI, ChatModel, ImageModel, OpenAI, Settings, batch, sandbox
 
 MESSAGES: list[ChatCompletionMessageParam] = [{"role": "user", "content": "Hi"}]
 
@@ -261,6 +261,21 @@ def one_model(model: ChatModel, completion: ChatCompletion) -> None:
     assert_type(ChatModel(name="m", pricing={"price": "0.5"}), ChatModel)
 
 
+def image_models(client: OpenAI) -> None:
+    assert_type(client.models.image_generation.list(), SyncPage[ImageModel])
+    assert_type(client.models.image_edit.retrieve("m").max_input_images, int | None)
+    assert_type(client.models.image_edit.with_raw_response.list().parse(), SyncPage[ImageModel])
+    model = client.models.image_generation.retrieve("m")
+    assert_type(model.prices[0].price, Decimal | None)
+    assert_type(model.credits(size="1024x1024", n=2), Decimal | None)
+
+
+async def image_models_async(client: AsyncOpenAI) -> None:
+    async for model in client.models.image_edit.list():
+        assert_type(model, ImageModel)
+    assert_type(await client.models.image_generation.retrieve("m"), ImageModel)
+
+
 # Settings and the sandbox.
 
 
@@ -301,7 +316,7 @@ def module() -> None:
 
 async def answer_a_batch(client: AsyncOpenAI, plain: openai.AsyncOpenAI) -> None:
     requests = [batch.Request("a", {"model": "m", "messages": MESSAGES})]
-    async for result in batch.run(client, requests, concurrency=4, rpm=60):
+    async for result in batch.run(client, requests, concurrency=4, rpm=60, max_credits=Decimal(2)):
         assert_type(result, batch.Result)
         assert_type(result.completion, ChatCompletion | None)
         assert_type(result.error, openai.APIError | None)

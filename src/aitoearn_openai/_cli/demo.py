@@ -82,7 +82,9 @@ def _show_stream(client: OpenAI) -> None:
             text = thought or choice.delta.content or ""
             console.print(text, style="dim" if thinking else None, end="", markup=False, soft_wrap=True)
         if chunk.usage:
-            cost = f"{chunk.usage.total_tokens} tokens, {model.credits(chunk.usage)} credits"
+            cost = (
+                f"{chunk.usage.total_tokens} tokens, about {model.credits(chunk.usage)} credits by the list"
+            )
             console.print(f"\n[dim]{cost}[/]\n")
 
 

@@ -22,10 +22,9 @@ from .clients import AsyncClient, SyncClient, drop_openai_settings
 from .errors import unexpected
 from .pools import make_pool
 from .private import LazyProxy
-from .response import API_KEY_HEADER, FILL_IN_KEY, family_of
+from .response import FILL_IN_KEY, family_of
 
 __all__ = [
-    "API_KEY_HEADER",
     "FILL_IN_KEY",
     "AsyncClient",
     "LazyProxy",

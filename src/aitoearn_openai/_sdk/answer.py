@@ -79,6 +79,8 @@ class Look:
             error := status_error(self._client, response, decode_json(response.content))
         ):
             raise error
+        if path := getattr(cast_to, "list_path", None):
+            self._client._known_models[path] = parsed.data  # type: ignore[attr-defined]
         if _has_choices(cast_to):
             choices = getattr(parsed, "choices", None)
             if not isinstance(choices, list) or not all(

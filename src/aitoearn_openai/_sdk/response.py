@@ -16,9 +16,9 @@ from functools import cache
 from typing import Any
 
 from .._errors import Failure, failure_in
+from .._hints import API_KEY_HEADER
 from .private import RAW_RESPONSE_HEADER
 
-API_KEY_HEADER = "X-Api-Key"
 FILL_IN_KEY = ""
 """As the value of `API_KEY_HEADER`: put the key of the request's `Authorization` here."""
 
