@@ -502,7 +502,7 @@ def test_an_unread_list_of_image_models_parses_to_a_page(site: Sandbox) -> None:
 @pytest.mark.parametrize(
     ("path", "call", "wanted", "hint"),
     [
-        ("", "client.models.list()", "glm5.2", "The closest names are glm-5.2"),
+        ("", "client.models.list()", "glm-52", "The closest names are glm-5.2"),
         ("", "client.models.list()", "GLM 5.2", "Its name is glm-5.2: that is what `model=` takes."),
         ("", "client.models.list()", "zzzzzz", "`client.models.list()` lists the names."),
         (

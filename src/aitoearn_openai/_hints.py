@@ -54,7 +54,8 @@ def next_step(
             f"The address asked was {origin(url)}{url.path}: AiToEarn's base URL ends in /api/ai. "
             "A self-hosted AiToEarn server has the model list there, but no chat completions and no images."
         )
-    if code != 12300 and (response.status_code != 402 or code == 12009):
+    lacks_credits = failure and failure.enveloped and failure.status == 402 and code != 12009
+    if code != 12300 and not lacks_credits:
         return ""
     path = next((path for end, path in _LIST_FOR.items() if url.path.endswith(end)), "/models/chat")
     hint = unknown_model_hint if code == 12300 else scope_hint
