@@ -32,7 +32,7 @@ for chunk in OpenAI().chat.completions.create(
 """
 FAILURES = [
     ("no credits left", PROGRAM, "fail-12001"),
-    ("no credits left,\nstream=True", STREAM, "fail-12001"),
+    ("account disabled,\nstream=True", STREAM, "fail-12003"),
     ("an error within\na stream", STREAM, "fail-stream-error"),
     ("too many requests,\nonce", PROGRAM, "fail-once-10003"),
 ]
