@@ -36,6 +36,29 @@ def test_the_list_fits_80_columns() -> None:
     assert [line.split()[-3:] for line in lines if line.startswith("gpt-5.2-mini")] == [["0.5", "a", "call"]]
 
 
+@pytest.mark.usefixtures("sandboxed")
+@pytest.mark.parametrize(("columns", "label"), [("100", False), ("130", True)])
+def test_a_wide_terminal_has_a_line_for_each_model(columns: str, label: bool) -> None:
+    """Without empty lines; with the label where there is room for it."""
+    shown = run("models", COLUMNS=columns).stdout
+    lines = shown.splitlines()
+
+    assert len(lines) == 2 + len(names()) + 1
+    assert ("DeepSeek V4" in shown) is label
+    assert [line.split()[-3:] for line in lines if line.startswith("gpt-5.2 ")] == [["-20%", "-19%", "Sale"]]
+
+
+def test_prices_are_lined_up_at_the_decimal_point(server: ScriptedServer) -> None:
+    """Also beside a model without a price."""
+    tiers = [[{"input": {"text": price}}] for price in ("0.075", "12.5", "3")]
+    priced = [{"name": f"m{n}", "pricing": {"tiers": each}} for n, each in enumerate(tiers)]
+    server.answer(listed(*priced, {"name": "free"}))
+    lines = run("models", COLUMNS="100", AITOEARN_BASE_URL=server.origin).stdout.splitlines()
+    rows = [next(line for line in lines if line.startswith(name)) for name in ("m0", "m1", "m2")]
+
+    assert rows[0].index(".") == rows[1].index(".") == rows[2].index("3") + 1
+
+
 @pytest.mark.parametrize("arguments", [[], ["--names"], ["m"]])
 def test_a_list_cannot_steer_the_terminal(server: ScriptedServer, arguments: list[str]) -> None:
     """Each server has its own."""

@@ -208,3 +208,33 @@ def test_the_module_works_where_the_classes_of_httpx_are_replaced(
     monkeypatch.setattr(aitoearn_openai, "base_url", site.base_url)
 
     assert aitoearn_openai.chat.completions.create(model="glm-5.2", messages=MESSAGES).choices
+
+
+def run_python(code: str) -> str:
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    return done.stdout + done.stderr
+
+
+def test_submodules_are_there_without_an_import_and_loaded_when_they_are_used() -> None:
+    """`aitoearn_openai.batch` is no typing error for `batches`."""
+    code = (
+        "import sys, aitoearn_openai; names = ['aitoearn_openai.batch', 'aitoearn_openai.sandbox'];"
+        "print([name in sys.modules for name in names]);"
+        "print(aitoearn_openai.batch.run.__name__, aitoearn_openai.sandbox.serve.__name__)"
+    )
+
+    assert run_python(code).splitlines() == ["[False, False]", "run serve"]
+
+
+def test_a_submodule_of_an_extra_that_is_missing_says_what_to_install() -> None:
+    """As an attribute that is not there, so that `hasattr` and `inspect.getmembers` work."""
+    code = (
+        "import sys; sys.modules['starlette'] = None; import aitoearn_openai;"
+        "print(hasattr(aitoearn_openai, 'sandbox')); aitoearn_openai.sandbox"
+    )
+    shown = run_python(code).splitlines()
+
+    assert shown[0] == "False"
+    assert shown[-1].startswith(
+        "AttributeError: the sandbox needs Starlette and uvicorn: install `aitoearn-open"
+    )

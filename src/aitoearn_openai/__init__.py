@@ -43,6 +43,7 @@ if _typing.TYPE_CHECKING:
         vector_stores as vector_stores,
     )
 
+    from . import batch as batch, sandbox as sandbox
     from ._client import (
         AsyncOpenAI as AsyncClient,
         AsyncOpenAI as AsyncOpenAI,

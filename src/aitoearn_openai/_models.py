@@ -7,7 +7,8 @@ import re
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from decimal import Decimal
-from typing import Any, Literal, TypeVar
+from html import escape
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import openai
 from openai.types import CompletionUsage, Model
@@ -187,6 +188,11 @@ class ListedModel(_Lenient, Model):
     credits_scope: str | None = Field(default=None, alias="creditsScope")
     """Which of the account's balances pays for a call: `general` or `seedance`."""
 
+    @property
+    def __api_exclude__(self) -> None:
+        """Say what to pass instead: the SDK asks for this only where an object stands in a request."""
+        raise TypeError(f"a request takes the name of a model: pass `.id`, which is {self.id!r} here")
+
     @field_validator("tags", mode="before")
     @classmethod
     def _one_language(cls, value: Any) -> Any:
@@ -220,6 +226,11 @@ class ImageModel(ListedModel):
     """Credits for one image of each size."""
     max_input_images: int | None = Field(default=None, alias="maxInputImages")
     """The most images that `images.edit` takes at once; only in the list for edits."""
+
+    if TYPE_CHECKING:
+
+        def __init__(self, **fields: Any) -> None:
+            """A model with these fields, under their names here or those of the service's list."""
 
     def credits(self, *, size: str | None = None, n: int = 1) -> Decimal | None:
         """The price of `n` images in credits, or None where the list has no price for them.
@@ -255,6 +266,11 @@ class ChatModel(ListedModel):
     pricing: Pricing | None = None
     fixed_image_pricing: list[ImagePrice] = Field(default=[], alias="fixedImagePricing")
     """Credits per image, by resolution."""
+
+    if TYPE_CHECKING:
+
+        def __init__(self, **fields: Any) -> None:
+            """A model with these fields, under their names here or those of the service's list."""
 
     def credits(
         self,
@@ -332,6 +348,32 @@ def _count(value: Any) -> int:
     if type(value) is not int or value < 0:
         raise ValueError
     return value
+
+
+def html_table(models: Iterable[ListedModel]) -> str:
+    """The models with their prices as HTML; of chat models, the prices of short calls."""
+    rows = []
+    for model in models:
+        cells: dict[str, object] = {"model": model.id, "label": model.label}
+        if isinstance(model, ImageModel):
+            known = sorted(each.price for each in model.prices if each.price is not None)
+            cells["sizes"] = " ".join(model.sizes)
+            cells["credits per image"] = " to ".join(dict.fromkeys(map(str, known[:1] + known[-1:])))
+        elif isinstance(model, ChatModel):
+            pricing = model.pricing or Pricing()
+            tier = pricing.tier(0) or PriceTier()
+            is_flat = pricing.price is not None
+            cells["takes"], cells["gives"] = (
+                " ".join(model.input_modalities),
+                " ".join(model.output_modalities),
+            )
+            cells["credits per 1,000 tokens in"] = f"{pricing.price} a call" if is_flat else tier.input.text
+            cells["out"] = None if is_flat else tier.output.text
+        rows.append(cells)
+    texts = [[escape("" if cell is None else str(cell)) for cell in row.values()] for row in rows]
+    head = "".join(f"<th>{name}</th>" for name in (rows[0] if rows else ()))
+    body = "".join(f"<tr><td>{'</td><td>'.join(row)}</td></tr>" for row in texts)
+    return f"<table><tr>{head}</tr>{body}</table>"
 
 
 def named(entries: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import inspect
 import sys
 from functools import cached_property
@@ -26,6 +27,7 @@ _SETTINGS = (
     "timeout",
     "webhook_secret",
 )
+_SUBMODULES = ("batch", "sandbox")
 _latest: tuple[dict[str, Any], OpenAI] | None = None
 
 
@@ -66,6 +68,11 @@ def __getattr__(name: str) -> Any:
         from . import _models
 
         return getattr(_models, name)
+    if name in _SUBMODULES:  # Found without an import by hand, and loaded when they are used.
+        try:
+            return importlib.import_module(f"{_PACKAGE}.{name}")
+        except ImportError as error:  # The message says what to install.
+            raise AttributeError(str(error), name=name) from error
     is_public = not name.startswith("_") or name in openai.__all__
     if not is_public or not hasattr(openai, name):
         raise AttributeError(f"module {_PACKAGE!r} has no attribute {name!r}")
@@ -81,6 +88,7 @@ def __dir__() -> list[str]:
         {
             "ChatModel",
             "ImageModel",
+            *_SUBMODULES,
             *vars(sys.modules[_PACKAGE]),
             *(name for name in dir(openai) if not name.startswith("_")),
         }

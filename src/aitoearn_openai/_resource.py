@@ -69,6 +69,10 @@ class _Page(openai.BaseModel, Generic[_Model]):
         page._response = response
         return page
 
+    def _repr_html_(self) -> str:
+        """The models as a table, which notebooks show."""
+        return _models.html_table(self.data)
+
     def find(self, wanted: str) -> _Model:
         """The model of that name or label.
 

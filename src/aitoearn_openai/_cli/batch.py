@@ -240,12 +240,12 @@ class _Job:
             failures.say("Stopping: what is under way is waited for and kept. Ctrl-C once more drops it.")
 
         before = signal.signal(signal.SIGINT, lambda *_: loop.call_soon_threadsafe(interrupt))
-        given = {} if self._settings.max_retries is not None else {"max_retries": _RETRIES}
+        retries = _RETRIES if self._settings.max_retries is None else self._settings.max_retries
         bar = Progress(
             BarColumn(20), TextColumn("{task.description}"), console=errors, disable=not errors.is_terminal
         )
         try:
-            async with AsyncOpenAI.from_settings(self._settings, **given) as client:
+            async with AsyncOpenAI.from_settings(self._settings, max_retries=retries) as client:
                 groups = in_groups(
                     client,
                     self._files.pending(),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from decimal import Decimal
 from enum import Enum
@@ -10,6 +11,7 @@ from typing import Annotated, Any, TypeVar
 import openai
 import typer
 from rich.cells import cell_len
+from rich.table import Table
 
 from .. import ChatModel, OpenAI, Settings
 from .._models import ImageModel, ImageSizePrice, ListedModel, PriceTier, Pricing, find
@@ -93,7 +95,9 @@ def fetch(settings: Settings, **arguments: Any) -> list[ChatModel]:
 
 
 def _client(settings: Settings, arguments: dict[str, Any]) -> OpenAI:
-    return OpenAI.from_settings(settings, **({} if settings.api_key else {"api_key": "none"}), **arguments)
+    return OpenAI.from_settings(
+        settings, **arguments if settings.api_key else {"api_key": "none", **arguments}
+    )
 
 
 def _headers(settings: Settings) -> dict[str, str | openai.Omit]:
@@ -113,6 +117,45 @@ def _texts(model: ListedModel) -> str:
 
 
 def _show_all(chosen: list[ChatModel]) -> None:
+    wide = (_lines(chosen, with_label) for with_label in (True, False))
+    unlimited = console.options.update(width=1000)
+    fitting = (each for each in wide if console.measure(each, options=unlimited).maximum <= console.width)
+    console.print(next(fitting, None) or _blocks(chosen))
+    console.print(
+        "in, out: credits per 1,000 tokens of text; a range where long calls cost more", style="dim"
+    )
+
+
+def _lines(chosen: list[ChatModel], with_label: bool) -> Table:
+    """A line for each model, with the prices lined up at the decimal point."""
+    labels = ["label"] if with_label else []
+    shown = table("model", *labels, "channel", "takes → gives", "in", "out", "discount", "tags")
+    shown.show_edge, shown.padding = False, (0, 0, 0, 0)
+    prices = [[cell.partition("\n") for cell in _price_cells(model.pricing)] for model in chosen]
+    sides = (_aligned([cells[side][0] for cells in prices]) for side in (0, 1))
+    for model, cells, before, after in zip(chosen, prices, *sides, strict=True):
+        takes, gives = " ".join(model.input_modalities), " ".join(model.output_modalities)
+        shown.add_row(
+            f"[bold]{escape(model.id)}[/]",
+            *([escape(model.label or "")] if with_label else []),
+            escape(model.owned_by),
+            escape(f"{takes} → {gives}" if gives else takes),
+            before,
+            after,
+            " ".join(dict.fromkeys(cell[2] for cell in cells if cell[2])),
+            escape(", ".join(model.tags)),
+        )
+    return shown
+
+
+def _aligned(cells: list[str]) -> list[str]:
+    digits = [re.sub(r"\D.*", "", cell) for cell in cells]
+    most = max(map(len, digits))
+    return [" " * (most - len(each)) * bool(each) + cell for cell, each in zip(cells, digits, strict=True)]
+
+
+def _blocks(chosen: list[ChatModel]) -> Table:
+    """Two lines for each model, for narrow terminals."""
     shown = table("model, label", "channel\nbalance", "takes → gives", "in", "out", "tags")
     shown.show_edge, shown.padding = False, (0, 0, 0, 0)
     # Where 80 columns are too few, the names of the modalities are what gives way.
@@ -129,10 +172,7 @@ def _show_all(chosen: list[ChatModel]) -> None:
             *_price_cells(model.pricing),
             escape(", ".join(model.tags)),
         )
-    console.print(shown)
-    console.print(
-        "in, out: credits per 1,000 tokens of text; a range where long calls cost more", style="dim"
-    )
+    return shown
 
 
 def _price_cells(pricing: Pricing | None) -> tuple[str, str]:
