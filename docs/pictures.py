@@ -1,6 +1,6 @@
-"""Draw the pictures of the README: what commands print, run against the sandbox. `python docs/pictures.py`
+"""Draw the pictures of the READMEs, from real runs against the sandbox. `python docs/pictures.py`
 
-The picture of `run` needs the program `llm`: `pip install llm`, or LLM=path/to/llm.
+The picture of `run` needs the program `llm` on the path, or its place in the variable LLM.
 """
 
 from __future__ import annotations
@@ -11,70 +11,123 @@ import re
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
-from rich.console import Console, RenderableType
+from rich import box
+from rich.console import Console
 from rich.panel import Panel
+from rich.syntax import Syntax
 from rich.table import Table
 from rich.text import Text
 
 from aitoearn_openai import sandbox
 
-WIDTH = 84
-COMMANDS = {"models": ["models"], "chat": ["chat", "--model", "deepseek-v4", "你好！"]}
-COMMAND = [sys.executable, "-m", "aitoearn_openai"]
-LLM = os.environ.get("LLM", "llm")
+PROGRAM = """\
+answer = OpenAI().chat.completions.create(
+    model="{model}", messages=[{{"role": "user", "content": "Hello"}}]
+)
+print(answer.choices[0].message.content)
+"""
+STREAM = """\
+for chunk in OpenAI().chat.completions.create(
+    model="{model}", messages=[{{"role": "user", "content": "Hello"}}], stream=True
+):
+    print(chunk.choices[0].delta.content or "", end="")
+"""
+FAILURES = [
+    ("no credits left", PROGRAM, "fail-12001"),
+    ("account disabled,\nstream=True", STREAM, "fail-12003"),
+    ("an error within\na stream", STREAM, "fail-stream-error"),
+    ("too many requests,\nonce", PROGRAM, "fail-once-10003"),
+]
 
 
-def shown(
-    arguments: list[str], site: sandbox.Sandbox, width: int = WIDTH, **variables: str
-) -> tuple[Text, int]:
-    """What a command prints on a terminal with colours, and its exit code."""
-    kept = {key: value for key, value in os.environ.items() if not key.startswith("AITOEARN_")}
-    settings = {"AITOEARN_SITE": "sandbox", "AITOEARN_BASE_URL": site.base_url}
-    terminal = {"FORCE_COLOR": "1", "COLUMNS": str(width), "TERM": "xterm-256color", "PYTHONUTF8": "1"}
-    environment = kept | settings | terminal | variables
-    ran = subprocess.run(
-        [*COMMAND, *arguments], env=environment, stdout=-1, stderr=subprocess.STDOUT, check=False
+def run(arguments: list[str], **settings: str) -> subprocess.CompletedProcess[str]:
+    """A program of this Python, with these settings and no others."""
+    kept = {
+        name: value for name, value in os.environ.items() if not name.startswith(("AITOEARN_", "OPENAI_"))
+    }
+    environment = {**kept, **settings, "PYTHONUTF8": "1"}
+    return subprocess.run(
+        [sys.executable, *arguments], env=environment, capture_output=True, check=False, encoding="utf-8"
     )
-    return Text.from_ansi(ran.stdout.decode()), ran.returncode
 
 
-def save(name: str, width: int, *parts: RenderableType) -> None:
-    """Save these as docs/NAME.svg."""
-    console = Console(record=True, width=width, file=io.StringIO(), highlight=False)
-    for part in parts:
-        console.print(part)
-    svg = console.export_svg(title="aitoearn-openai, with its sandbox")
-    svg = re.sub(r"\s*@font-face \{.*?\}", "", svg, flags=re.DOTALL)  # The picture loads no font.
-    Path(__file__).with_name(f"{name}.svg").write_text(svg, "utf-8")
+def outcome(package: str, program: str, site: sandbox.Sandbox) -> Text:
+    """What the program shows at its end, with `OpenAI` from this package."""
+    done = run(
+        ["-c", f"from {package} import OpenAI\n{program}"],
+        AITOEARN_SITE="sandbox",
+        AITOEARN_BASE_URL=site.base_url,
+        OPENAI_BASE_URL=site.base_url,
+        OPENAI_API_KEY=site.api_key,
+    )
+    text = Text(done.stdout.strip())
+    if done.returncode:
+        error = re.sub(r", request id \w+", "", done.stderr.strip().splitlines()[-1])
+        text.append("\n" * bool(text) + error, style="red" if package == "openai" else "green")
+    if not text:
+        text = Text("(nothing, and exit code 0)", style="red")
+    return text
 
 
-def draw_run(site: sandbox.Sandbox) -> None:
-    """The same program side by side, with `run --direct` and with `run`."""
-    table = Table.grid(expand=True, padding=(0, 1))
-    table.add_column(ratio=1)
-    table.add_column(ratio=1)
+def comparison(site: sandbox.Sandbox) -> Iterator[Syntax | Table]:
+    """The same program with both packages, when something fails."""
+    yield Syntax(
+        PROGRAM.format(model="...").rstrip(), "python", theme="ansi_dark", background_color="default"
+    )
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_lines=True, expand=True)
+    table.add_column("what happens", ratio=19)
+    table.add_column(Text("from openai import OpenAI", "bold red"), ratio=36)
+    table.add_column(Text("from aitoearn_openai import OpenAI", "bold green"), ratio=45)
+    for failure, program, model in FAILURES:
+        program = program.format(model=model)
+        table.add_row(failure, outcome("openai", program, site), outcome("aitoearn_openai", program, site))
+    yield table
+
+
+def command(site: sandbox.Sandbox, width: int, *arguments: str) -> Iterator[Text]:
+    """What a command prints on a terminal with colours."""
+    yield Text(f"$ aitoearn-openai {' '.join(arguments)}", "bold")
+    terminal = {"FORCE_COLOR": "1", "COLUMNS": str(width), "TERM": "xterm-256color"}
+    settings = {"AITOEARN_SITE": "sandbox", "AITOEARN_BASE_URL": site.base_url}
+    done = run(["-m", "aitoearn_openai", *arguments], **settings, **terminal)
+    yield Text.from_ansi(done.stdout)
+
+
+def behind_the_relay(site: sandbox.Sandbox) -> Iterator[Table]:
+    """A program of other people side by side, with `run --direct` and with `run`."""
+    llm = os.environ.get("LLM", "llm")
+    settings = {"AITOEARN_SITE": "sandbox", "AITOEARN_BASE_URL": site.base_url}
     panels = []
     with tempfile.TemporaryDirectory() as home:
         model = "- model_id: fail-12001\n  model_name: fail-12001\n"
         Path(home, "extra-openai-models.yaml").write_text(model)  # llm takes only models that it knows of.
-        for options in (["--direct"], []):
-            told, code = shown(
-                ["run", *options, "--", LLM, "-m", "fail-12001", "Hi"], site, LLM_USER_PATH=home
-            )
-            prompt = Text(
-                f"$ aitoearn-openai run {'--direct ' if options else ''}-- \\\n    llm -m fail-12001 Hi",
-                "bold",
-            )
-            after = Text("\n$ echo $?\n", "bold") + Text(str(code))
-            panels.append(Panel(Text("\n").join([prompt, told]) + after, border_style="dim"))
+        for option in ("--direct ", ""):
+            command = ["-m", "aitoearn_openai", "run", *option.split(), "--", llm, "-m", "fail-12001", "Hi"]
+            done = run(command, **settings, LLM_USER_PATH=home)
+            text = Text(f"$ aitoearn-openai run {option}-- \\\n    llm -m fail-12001 Hi\n", "bold")
+            text.append_text(Text(f"{done.stdout}{done.stderr}", "not bold"))
+            text.append("\n$ echo $?\n").append(str(done.returncode), "not bold")
+            panels.append(Panel(text, border_style="dim"))
+    table = Table.grid(expand=True)
+    table.add_column(ratio=1)
+    table.add_column(ratio=1)
     table.add_row(*panels)
-    save("run", 112, table)
+    yield table
+
+
+def draw(name: str, title: str, width: int, shown: Iterator[Syntax | Table | Text]) -> None:
+    console = Console(record=True, width=width, file=io.StringIO(), force_terminal=True)
+    for part in shown:
+        console.print(part)
+    svg = console.export_svg(title=title)
+    svg = re.sub(r"\s*@font-face \{.*?\}", "", svg, flags=re.DOTALL)  # The picture loads no font.
+    Path(__file__).with_name(f"{name}.svg").write_text(svg, "utf-8")
 
 
 with sandbox.serve() as site:
-    for name, arguments in COMMANDS.items():
-        text, _ = shown(arguments, site)
-        save(name, WIDTH, f"[bold]$ aitoearn-openai {' '.join(arguments)}[/]", text)
-    draw_run(site)
+    draw("failures", "the same program, run against the sandbox", 100, comparison(site))
+    draw("models", "aitoearn-openai, with its sandbox", 100, command(site, 100, "models"))
+    draw("run", "aitoearn-openai, with its sandbox", 112, behind_the_relay(site))

@@ -86,10 +86,7 @@ def _ask(client: openai.OpenAI, mode: Mode) -> list[Any]:
 
 @pytest.mark.parametrize(
     "run",
-    [
-        pytest.param(run, id="-".join(_name(run)), marks=[pytest.mark.slow] * (run[0].slow or run[0].heavy))
-        for run in RUNS
-    ],
+    [pytest.param(run, id="-".join(_name(run)), marks=[pytest.mark.slow] * run[0].is_slow) for run in RUNS],
 )
 def test_no_failure_is_swallowed(run: tuple[Row, Mode], outcomes: dict[tuple[str, Mode], Any]) -> None:
     """It is one of the SDK's own errors, with the status and the words of the service; nothing right is refused."""

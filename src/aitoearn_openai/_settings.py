@@ -53,7 +53,7 @@ def normalize_base_url(url: str) -> str:
     """The SDK base URL that a pasted address of the service means.
 
     The service's guides show its origin, `/api`, `/api/ai` and whole endpoints; all of them lead to
-    `/api/ai`. On a host of one's own any other path stays as it is.
+    `/api/ai`. On another host, any other path stays as it is.
 
     Raises:
         ValueError: with what to write instead. The address itself is not repeated: it may hold a password.
@@ -207,14 +207,14 @@ class Settings(BaseSettings):
 
     @field_validator("base_url")
     @classmethod
-    def _settle_base_url(cls, value: str, info: ValidationInfo) -> str:
+    def _resolve_base_url(cls, value: str, info: ValidationInfo) -> str:
         if value.strip():
             return normalize_base_url(value)
         return site_base_url(info.data["site"]) if "site" in info.data else value
 
     @field_validator("api_key")
     @classmethod
-    def _settle_key(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
+    def _resolve_key(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
         key = _SCHEME.sub("", value.get_secret_value().strip()) if value else ""
         if not KEY.fullmatch(key):
             raise ValueError(BAD_KEY)
@@ -224,7 +224,23 @@ class Settings(BaseSettings):
             key = SANDBOX_KEY
         return SecretStr(key) if key else None
 
-    if not TYPE_CHECKING:  # Type checkers and editors see the fields.
+    if TYPE_CHECKING:  # The library would have type checkers ask for a `SecretStr`, and know no `_env_file`.
+
+        def __init__(
+            self,
+            *,
+            site: Literal["cn", "ai", "sandbox"] = ...,
+            base_url: str = ...,
+            api_key: str | SecretStr | None = ...,
+            model: str | None = ...,
+            timeout: float | None = ...,
+            max_retries: int | None = ...,
+            http_backend: Literal["httpx", "aiohttp"] = ...,
+            _env_file: str | os.PathLike[str] | None = ...,
+        ) -> None:
+            """Read settings. What is not given comes from `AITOEARN_*` variables, then from the named `.env` file."""
+
+    else:
 
         @wraps(BaseSettings.__init__)
         def __init__(self, **values):
@@ -300,9 +316,9 @@ def load(only: Iterable[str] = Settings.model_fields) -> Settings:
     try:
         return Settings(**{name: value for name, value in _UNWANTED.items() if name not in only})
     except ValidationError as error:
-        told = "; ".join(
+        message = "; ".join(
             f"{ENV_PREFIX}{str(item['loc'][0]).upper()}: {item['msg'].removeprefix('Value error, ')}"
             for item in error.errors(include_url=False, include_context=False, include_input=False)
         )
     # Raised out here, so that the traceback does not carry the library's error and with it the value.
-    raise openai.OpenAIError(told)
+    raise openai.OpenAIError(message)

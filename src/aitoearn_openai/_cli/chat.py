@@ -7,12 +7,12 @@ import contextlib
 import mimetypes
 import sys
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
 import openai
 import typer
+from openai.types import CompletionUsage
 
 from .. import ChatModel, OpenAI
 from .._models import find
@@ -113,18 +113,6 @@ def _content(text: str | None, parts: list[dict[str, Any]]) -> Any:
     return [{"type": "text", "text": text}, *parts] if parts else text
 
 
-@dataclass
-class _Bill:
-    """What an answer took, as far as the service says."""
-
-    usage: Any = None
-    cost: Any = None
-
-    def add(self, answer: Any) -> None:
-        self.usage = answer.usage or self.usage
-        self.cost = getattr(answer, "cost", None) or self.cost
-
-
 class _Conversation:
     def __init__(self, client: OpenAI, name: str, model: ChatModel | None, max_tokens: int | None) -> None:
         # Here, and not with the first question: it loads much of the SDK, and Ctrl-C would break that off.
@@ -139,15 +127,13 @@ class _Conversation:
         started = time.monotonic()
         messages = [*self.messages, {"role": "user", "content": content}]
         completion = self.create(model=self.name, messages=messages, **self.limit)
-        bill = _Bill()
-        bill.add(completion)
         print_json(completion.to_dict(mode="json"))
-        self._tell(bill, started)
+        self._tell(completion.usage, started)
 
     def ask(self, content: Any) -> None:
         """Show an answer as it arrives, and keep what was said of it, also when it is stopped or breaks off."""
         self.messages.append({"role": "user", "content": content})
-        said, bill, started = "", _Bill(), time.monotonic()
+        said, usage, started = "", None, time.monotonic()
         try:
             with self.create(
                 model=self.name,
@@ -158,7 +144,7 @@ class _Conversation:
             ) as stream:
                 thinking = False
                 for chunk in stream:
-                    bill.add(chunk)
+                    usage = chunk.usage or usage
                     for choice in chunk.choices:
                         thought = getattr(choice.delta, "reasoning_content", None)
                         text = choice.delta.content
@@ -179,17 +165,14 @@ class _Conversation:
                 self.messages.append({"role": "assistant", "content": said})
             else:
                 self.messages.pop()
-        self._tell(bill, started)
+        self._tell(usage, started)
 
-    def _tell(self, bill: _Bill, started: float) -> None:
+    def _tell(self, usage: CompletionUsage | None, started: float) -> None:
         told = []
-        cost = bill.cost
-        if bill.usage:
-            told.append(f"{bill.usage.prompt_tokens:,} tokens in, {bill.usage.completion_tokens:,} out")
-            if cost is None and self.model and (credits := self.model.credits(bill.usage)) is not None:
-                cost = number(credits)
-        if cost is not None:
-            told.append(f"{cost} credits")
+        if usage:
+            told.append(f"{usage.prompt_tokens:,} tokens in, {usage.completion_tokens:,} out")
+            if self.model and (credits := self.model.credits(usage)) is not None:
+                told.append(f"about {number(credits)} credits by the list")
         told.append(f"{time.monotonic() - started:.1f} s")
         errors.print(f"[dim]{escape(self.name)}: {escape(', '.join(told))}[/]", soft_wrap=True)
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 import codecs
 import re
 
-from .._errors import Failure, failure_in, is_refusal
-from .._sdk.errors import QUOTE
+from .._errors import QUOTE, Failure, failure_in, is_refusal
 from .._sdk.response import decode_json
 from .._sdk.stream import _KEEP_ALIVES
 

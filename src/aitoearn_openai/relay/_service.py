@@ -16,12 +16,11 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from .._errors import Failure, failure_in
+from .._errors import QUOTE, Failure, failure_in
+from .._hints import API_KEY_HEADER
 from .._models import ChatModel, named
-from .._resource import MODEL_LIST_PATH
-from .._sdk import API_KEY_HEADER, make_pool
-from .._sdk.errors import QUOTE
-from .._sdk.response import decode_json, family_of
+from .._sdk import family_of, make_pool
+from .._sdk.response import decode_json
 from .._serving import for_client
 from .._settings import SANDBOX_KEY, Settings, site_hint
 from ._events import Events, are_objects
@@ -70,7 +69,7 @@ class Service:
             Failed: there is no list.
         """
         # Redirects are not followed: the second header with the key would go along to any origin.
-        async with self.ask("GET", MODEL_LIST_PATH, headers, {API_KEY_HEADER: self._key}, False) as answer:
+        async with self.ask("GET", "/models/chat", headers, {API_KEY_HEADER: self._key}, False) as answer:
             content = await answer.aread()
         body = self.checked(answer, content)
         entries = named(body.get("data")) if isinstance(body, dict) else None
