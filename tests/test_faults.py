@@ -29,7 +29,7 @@ def results(request: pytest.FixtureRequest) -> Iterator[dict[Run, Result]]:
 
 @pytest.mark.parametrize(
     "row",
-    [pytest.param(row, id=row.name, marks=[pytest.mark.slow] * (row.slow or row.heavy)) for row in ROWS],
+    [pytest.param(row, id=row.name, marks=[pytest.mark.slow] * row.is_slow) for row in ROWS],
 )
 def test_a_fault_ends_in_the_right_value_or_in_the_sdks_own_error(
     row: Row, results: dict[Run, Result]

@@ -157,6 +157,7 @@ def test_an_http_client_of_the_module_is_used(
     assert server.requests[0].headers["x-pool"] == "mine"
 
 
+@pytest.mark.slow
 def test_importing_reads_no_settings_and_loads_no_resources() -> None:
     """An import costs what the SDK's does, and cannot fail for a bad variable."""
     code = (
