@@ -31,7 +31,7 @@ _Answer = TypeVar("_Answer")
 
 
 def app(upstream: str | None = None, upstream_key: str | None = None) -> Starlette:
-    """The sandbox as an ASGI application, for a server of one's own.
+    """The sandbox as an ASGI application, for your own server.
 
     Args:
         upstream: The base URL of an OpenAI-compatible engine, which then answers for its own models.

@@ -52,7 +52,7 @@ _NAME = re.compile(r"fail-(?P<once>once-)?(?P<key>(?P<code>[1-9][0-9]{0,8})(-zh)
 
 
 class Refused(Exception):
-    """The service says no: answered as an envelope with this code and message."""
+    """A failure on purpose: answered as an envelope with this code and message."""
 
     def __init__(self, code: int, message: str) -> None:
         super().__init__(code, message)
