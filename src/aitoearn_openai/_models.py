@@ -54,7 +54,7 @@ class _Lenient(openai.BaseModel):
     def _forgive(cls, value: Any, handler: ValidatorFunctionWrapHandler, info: ValidationInfo) -> Any:
         try:
             return handler(value)
-        except ValidationError:
+        except (ValidationError, RecursionError):
             field = cls.model_fields[str(info.field_name)]
             if field.is_required():
                 raise
