@@ -40,6 +40,7 @@ REQUIREMENTS = {
 }
 CORE = ["plain", "ours", "plain-aiohttp", "ours-aiohttp"]
 PAIR = ["plain", "ours"]
+STREAMING = [*PAIR, "ours-aiohttp"]
 SYNC = [*PAIR, *PEERS, "httpx2"]
 ASYNC = [*CORE, *PEERS, *LIMITS]
 ALL = [*SYNC, "aiohttp", "socket"]
@@ -51,11 +52,10 @@ GROWTH = {
     "chunks": [10, 100, 1_000, 10_000],
     "bytes": [1_000, 10_000, 100_000, 1_000_000, 10_000_000],
 }
-TOO_SLOW = {
-    "streams-20": ["litellm"],
-    "streams-200": ["plain-aiohttp", *PEERS, *LIMITS],
-}
-"""Who is not asked for 1,000 at once, as that would take half a minute or more; or would add nothing."""
+SHARES = {"aiohttp": 10, "socket": 10, **dict.fromkeys(PEERS, 0.5), "litellm": 0.1}
+"""How many times as many requests a contender gets with 16 and with 100 at once."""
+THOUSAND = {"calls": ASYNC, "streams-20": CORE, "streams-200": STREAMING}
+"""Who is asked for 1,000 at once: streams would take most peers half a minute."""
 SECTIONS = {"Batches": ["batch.py", "--quick"]}
 """Programs of their own, whose output is a section of the report."""
 TIMEOUT = 120
@@ -207,10 +207,13 @@ class Bench:
                 self.calls(PAIR)
                 self.calls(PAIR[::-1])
             self.calls((ALL if outer else PAIR)[::order])
-            self.throughput(
-                (CORE if number else ASYNC)[::order], list(THROUGHPUT), most=1000 if outer else 100
-            )
-            self.throughput(CORE[::-order], ["calls"], most=100)
+            most = 1000 if outer else 100
+            if number:
+                self.throughput(CORE[::order], ["calls"], most)
+                self.throughput(STREAMING[::order], ["streams-20", "streams-200"], most)
+            else:
+                self.throughput(ASYNC, list(THROUGHPUT), most)
+            self.throughput(CORE[::-order], ["calls"], 100)
             if outer:  # Of memory, two rounds differ by little.
                 self.memory((CORE if number else ASYNC)[::order])
 
@@ -248,13 +251,11 @@ class Bench:
                 for concurrency in (each for each in (16, 100, 1000) if each <= most):
                     seen = {}
                     for name, worker in workers.items():
-                        if concurrency == 1000 and name in TOO_SLOW.get(kind, ()):
+                        if concurrency == 1000 and name not in THOUSAND[kind]:
                             continue
-                        # The fast are given more to do, so that it takes long enough to be measured.
-                        count = total * (10 if name in ("aiohttp", "socket") else 1)
-                        if name == "litellm":
-                            count //= 4
-                        count = 1000 if concurrency == 1000 else max(count, concurrency)
+                        # So that the fast take long enough to be measured, and the slow no longer than they must.
+                        count = max(concurrency, int(total * SHARES.get(name, 1)))
+                        count = 1000 if concurrency == 1000 else count
                         of = {"model": model, "concurrency": concurrency, "total": count}
                         seen[name] = [worker.ask("throughput", **of)]
                     self.keep(f"{kind}-{concurrency}", seen)
