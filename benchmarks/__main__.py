@@ -1,4 +1,4 @@
-"""Measure this package against the plain SDK, its peers and the limit. `python -m benchmarks [--quick]`
+"""Measure this package against the plain SDK, its peers and bare HTTP libraries. `python -m benchmarks [--quick]`
 
 Makes an environment for each peer under `.bench`, runs one server and the contenders in turns, and writes
 `RESULTS.md` and `results.svg` beside this file. A figure is the median over all rounds of the ratio to the
@@ -17,7 +17,7 @@ import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from itertools import chain
 from pathlib import Path
 from statistics import median
@@ -26,7 +26,7 @@ from urllib.request import ProxyHandler, build_opener
 
 from . import report
 from .contenders import CONTENDERS, IMPORTS, environment
-from .report import LIMITS, PEERS
+from .report import LIMITS, PEERS, SAME_BACKEND
 
 HERE = Path(__file__).parent
 PLACE = HERE.parent / ".bench"
@@ -39,41 +39,72 @@ REQUIREMENTS = {
     "groq": ["groq"],
 }
 CORE = ["plain", "ours", "plain-aiohttp", "ours-aiohttp"]
-TIGHT = ["plain", "ours"]
-SYNC = [*TIGHT, *PEERS, "httpx2"]
+PAIR = ["plain", "ours"]
+STREAMING = [*PAIR, "ours-aiohttp"]
+SYNC = [*PAIR, *PEERS, "httpx2"]
 ASYNC = [*CORE, *PEERS, *LIMITS]
 ALL = [*SYNC, "aiohttp", "socket"]
-FAST = [*CORE, *LIMITS]
 ANSWER = "bytes-200"
+THROUGHPUT = {"calls": (ANSWER, 320), "streams-20": ("chunks-20", 320), "streams-200": ("chunks-200", 100)}
+"""The model that is asked, and how many requests are sent with 16 and with 100 at once."""
 GROWTH = {
     "models": [10, 100, 1_000, 10_000],
-    "chunks": [10, 100, 1_000, 10_000, 100_000],
+    "chunks": [10, 100, 1_000, 10_000],
     "bytes": [1_000, 10_000, 100_000, 1_000_000, 10_000_000],
 }
-PATIENCE = 30
-"""Seconds after which a contender that does not answer has failed."""
+SHARES = {"aiohttp": 10, "socket": 10, **dict.fromkeys(PEERS, 0.5), "litellm": 0.1}
+"""How many times as many requests a contender gets with 16 and with 100 at once."""
+THOUSAND = {"calls": ASYNC, "streams-20": CORE, "streams-200": STREAMING}
+"""Who is asked for 1,000 at once: streams would take most peers half a minute."""
+SECTIONS = {"Batches": ["batch.py", "--quick"], "The relay": ["relay.py"]}
+"""Programs of their own, whose output is a section of the report."""
+TIMEOUT = 120
+"""Seconds after which a contender that does not answer has failed; the slowest answer takes a quarter of that."""
 
 
 def python(name: str) -> Path:
     return PLACE / (name if name in REQUIREMENTS else "sdk") / "bin" / "python"
 
 
-def install(name: str) -> None:
+def install(name: str) -> dict[str, str]:
+    """Make an environment, and return which contenders cannot be imported there, and why."""
     done = PLACE / name / "installed"
-    if not done.exists():
-        subprocess.run([sys.executable, "-m", "venv", PLACE / name], check=True)
-        pip = [python(name), "-m", "pip", "install", "-qq", "--disable-pip-version-check"]
-        subprocess.run([*pip, *REQUIREMENTS[name]], check=True)
-        done.touch()
-    for contender, statement in IMPORTS.items():  # So that no round has to compile.
+    pip = [python(name), "-m", "pip", "install", "-qq", "--disable-pip-version-check"]
+    failures = {}
+    try:
+        if not done.exists():
+            run(sys.executable, "-m", "venv", PLACE / name)
+            run(*pip, *REQUIREMENTS[name])
+            done.touch()
+    except subprocess.SubprocessError as error:
+        return {name: f"could not be installed: {reason(error)}"}
+    for contender, statement in IMPORTS.items():
         if python(contender) == python(name):
-            subprocess.run([python(name), "-c", statement], env=environment(contender, ""), check=True)
+            try:  # Also compiles the modules, so that no round has to.
+                run(python(name), "-c", statement, env=environment(contender, ""))
+            except subprocess.SubprocessError as error:
+                failures[contender] = f"could not be imported: {reason(error)}"
+    return failures
+
+
+def run(*command: str | Path, **options: Any) -> str:
+    """The output of a program, which may take five minutes."""
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=300, **options)
+    return done.stdout.strip()
+
+
+def reason(error: subprocess.SubprocessError) -> str:
+    """The last line of what a program said before it failed."""
+    lines = str(error.stderr or "").strip().splitlines() if hasattr(error, "stderr") else []
+    return (lines[-1] if lines else str(error))[:200]
 
 
 class Worker:
     """A contender's process, which answers commands."""
 
     def __init__(self, name: str, origin: str) -> None:
+        self.error = ""
+        self.ended = False
         self.process = subprocess.Popen(
             [python(name), HERE / "worker.py", name, IMPORTS[name]],
             env=environment(name, f"{origin}/api/ai"),
@@ -83,30 +114,35 @@ class Worker:
             text=True,
             bufsize=1,
         )
-        self.imported = self._answer()
+        self.imported = self._answer("import")
 
     def ask(self, command: str, **arguments: Any) -> Any:
         """The answer, or None if the contender failed or took too long."""
-        if self.process.poll() is not None:
+        if self.ended:
             return None
-        self.process.stdin.write(json.dumps([command, arguments]) + "\n")
-        return self._answer()
+        with suppress(BrokenPipeError):
+            self.process.stdin.write(json.dumps([command, arguments]) + "\n")
+        return self._answer(" ".join([command, *(f"{name}={value}" for name, value in arguments.items())]))
 
-    def _answer(self) -> Any:
+    def _answer(self, command: str) -> Any:
         stdout = self.process.stdout
-        if not select.select([stdout], [], [], PATIENCE)[0]:
+        line = stdout.readline() if select.select([stdout], [], [], TIMEOUT)[0] else ""
+        if not line:
+            self.ended = True
             self.process.kill()
-            self.process.wait()
-        answer = json.loads(stdout.readline() or '{"error": "it ended, or gave no answer in time"}')
+            self.error = f"{command}: it ended, or gave no answer in {TIMEOUT} seconds"
+            return None
+        answer = json.loads(line)
         if isinstance(answer, dict) and "error" in answer:
-            print(f"  {self.process.args[2]}: {answer['error'][:200]}", flush=True)
+            self.error = f"{command}: {answer['error'][:200]}"
             return None
         return answer
 
     def close(self) -> None:
-        self.process.stdin.close()
+        with suppress(BrokenPipeError):
+            self.process.stdin.close()
         try:
-            self.process.wait(PATIENCE)
+            self.process.wait(TIMEOUT)
         except subprocess.TimeoutExpired:
             self.process.kill()
 
@@ -120,20 +156,30 @@ def serve() -> Iterator[str]:
 
 
 class Bench:
-    def __init__(self, origin: str, *, quick: bool) -> None:
+    def __init__(self, origin: str, failures: dict[str, str], *, quick: bool) -> None:
         self.origin = origin
+        self.failures = failures
+        self.left_out = set(failures)
         self.quick = quick
         self.values: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
         self.ratios: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
 
     @contextmanager
     def workers(self, names: Iterable[str]) -> Iterator[dict[str, Worker]]:
+        """A process for each that can be asked; who fails is noted, and who ended is not started again."""
         with ExitStack() as stack:
             workers = {}
             for name in names:
-                workers[name] = Worker(name, self.origin)
-                stack.callback(workers[name].close)
+                if name not in self.left_out:
+                    workers[name] = Worker(name, self.origin)
+                    stack.callback(workers[name].close)
             yield workers
+        for name, worker in workers.items():
+            if worker.error:
+                print(f"  {name}: {worker.error}", flush=True)
+                self.failures[name] = worker.error
+            if worker.ended:
+                self.left_out.add(name)
 
     def keep(self, figure: str, seen: dict[str, list[float | None]]) -> None:
         """Take the figures of one round, and their ratios to the plain SDK's."""
@@ -142,31 +188,40 @@ class Bench:
             self.values[figure][name].append(value)
             if "plain" in middle and name != "plain":
                 self.ratios[figure][name].append(value / middle["plain"])
+        if {"plain-aiohttp", "ours-aiohttp"} <= middle.keys():
+            ratio = middle["ours-aiohttp"] / middle["plain-aiohttp"]
+            self.ratios[f"{figure}{SAME_BACKEND}"]["ours-aiohttp"].append(ratio)
 
     def rounds(self) -> Iterator[str]:
         """Rounds of what has a spread, so that what changes on the machine in these minutes is in it.
 
-        The peers take long: they have the first and the last, and 1,000 at once in the first.
+        The peers take long: they have the first and the last, and of throughput the first.
         """
         last = 0 if self.quick else 2
         for number in range(last + 1):
             yield f"round {number + 1} of {last + 1}"
-            peers = number in (0, last)
+            outer = number in (0, last)
             order = -1 if number else 1
             # Processes differ by more than the calls of one do: those with the tightest bounds have many.
-            for _ in range(0 if self.quick else 3):
-                self.calls(TIGHT)
-                self.calls(TIGHT[::-1])
-            self.calls((ALL if peers else TIGHT)[::order])
-            self.throughput((ASYNC if peers else FAST)[::order], rare=PEERS if number else [])
-            if peers:  # Of memory, two rounds differ by little.
+            for _ in range(0 if self.quick else 2):
+                self.calls(PAIR)
+                self.calls(PAIR[::-1])
+            self.calls((ALL if outer else PAIR)[::order])
+            most = 1000 if outer else 100
+            if number:
+                self.throughput(CORE[::order], ["calls"], most)
+                self.throughput(STREAMING[::order], ["streams-20", "streams-200"], most)
+            else:
+                self.throughput(ASYNC, list(THROUGHPUT), most)
+            self.throughput(CORE[::-order], ["calls"], 100)
+            if outer:  # Of memory, two rounds differ by little.
                 self.memory((CORE if number else ASYNC)[::order])
 
     def calls(self, names: list[str]) -> None:
-        """Import, construction and the first call, in fresh processes; then one call after another, in turns."""
+        """Import, construction and the first call, in fresh processes; then one request after another, in turns."""
         seen: Any = defaultdict(lambda: defaultdict(list))
-        asked = [name for name in names if name in SYNC]
         with self.workers(names) as workers:
+            asked = {name: worker for name, worker in workers.items() if name in SYNC}
             for name, worker in workers.items():
                 figures = dict(worker.imported or {})
                 if CONTENDERS[name].client:
@@ -178,27 +233,31 @@ class Bench:
                 for figure, value in figures.items():
                     seen[figure][name].append(value)
             for _ in range(6):
-                for name in asked:
-                    seen["call"][name].append(workers[name].ask("call", model=ANSWER, count=30))
-                    streamed = workers[name].ask("stream", model="chunks-200", count=2) or {}
+                for name, worker in asked.items():
+                    seen["call"][name].append(worker.ask("call", model=ANSWER, count=30))
+                    for chunks, count in ((20, 6), (200, 2)):
+                        streamed = worker.ask("stream", model=f"chunks-{chunks}", count=count) or {}
+                        seen[f"stream-{chunks}"][name].append(streamed.get("whole"))
                     for figure in ("first-chunk", "per-chunk"):
                         seen[figure][name].append(streamed.get(figure))
         for figure, values in seen.items():
             self.keep(figure, values)
 
-    def throughput(self, names: list[str], rare: list[str]) -> None:
-        """With 16 and 100 requests under way, and 1,000 by all but the rare."""
+    def throughput(self, names: list[str], kinds: list[str], most: int) -> None:
+        """Answers a second with 16, 100 and 1,000 requests at once."""
         with self.workers(names) as workers:
-            for kind, model in (("plain", ANSWER), ("streamed", "chunks-10")):
-                for concurrency in (16, 100, 1000):
-                    of = {"model": model, "concurrency": concurrency}
+            for kind in kinds:
+                model, total = THROUGHPUT[kind]
+                for concurrency in (each for each in (16, 100, 1000) if each <= most):
                     seen = {}
-                    for name in (name for name in names if concurrency < 1000 or name not in rare):
-                        # Those who are done in no time are given more to do.
-                        total = (
-                            1000 if concurrency == 1000 else 3200 if name in ("aiohttp", "socket") else 320
-                        )
-                        seen[name] = [workers[name].ask("throughput", **of, total=total)]
+                    for name, worker in workers.items():
+                        if concurrency == 1000 and name not in THOUSAND[kind]:
+                            continue
+                        # So that the fast take long enough to be measured, and the slow no longer than they must.
+                        count = max(concurrency, int(total * SHARES.get(name, 1)))
+                        count = 1000 if concurrency == 1000 else count
+                        of = {"model": model, "concurrency": concurrency, "total": count}
+                        seen[name] = [worker.ask("throughput", **of)]
                     self.keep(f"{kind}-{concurrency}", seen)
 
     def memory(self, names: list[str]) -> None:
@@ -206,28 +265,25 @@ class Bench:
         seen = {}
         for name in names:
             with self.workers([name]) as workers:
-                seen[name] = [workers[name].ask("memory", streams=1000)]
+                seen[name] = [worker.ask("memory", streams=1000) for worker in workers.values()]
         self.keep("memory-1000", seen)
 
     def growth(self) -> Iterator[str]:
         """How a figure grows with size; steps that would take a contender long are left out."""
-        for number in range(1 if self.quick else 2):
-            yield f"growth, round {number + 1}"
-            with self.workers(SYNC) as workers:
-                for worker in workers.values():  # To have its first call behind it.
-                    worker.ask("call", model=ANSWER, count=5)
-                    worker.ask("stream", model="chunks-10", count=2)
-                for kind, sizes in GROWTH.items():
-                    asked = TIGHT if kind == "models" else SYNC
-                    for size in sizes:
-                        if number and kind == "chunks" and size > 1_000:
-                            break  # They took half a minute.
-                        self.prepare(kind, size)
-                        seen: Any = defaultdict(list)
-                        for name in asked * (1 if size > 1_000 and kind == "chunks" else 3):
-                            seen[name].append(workers[name].ask("grown", kind=kind, size=size))
-                        self.keep(f"{kind}-{size}", seen)
-                        asked = [name for name in asked if name in TIGHT or (seen[name][0] or 1) < 0.2]
+        yield "growth with size"
+        with self.workers(SYNC) as workers:
+            for worker in workers.values():  # The first call of a process takes longer.
+                worker.ask("call", model=ANSWER, count=5)
+                worker.ask("stream", model="chunks-10", count=2)
+            for kind, sizes in GROWTH.items():
+                asked = [name for name in workers if kind != "models" or name in PAIR]
+                for size in sizes:
+                    self.prepare(kind, size)
+                    seen: Any = defaultdict(list)
+                    for name in asked * (1 if size > 1_000 and kind == "chunks" else 3):
+                        seen[name].append(workers[name].ask("grown", kind=kind, size=size))
+                    self.keep(f"{kind}-{size}", seen)
+                    asked = [name for name in asked if name in PAIR or (seen[name][0] or 1) < 0.2]
 
     def prepare(self, kind: str, size: int) -> None:
         """Have the server make the answer, so that the first who asks for it does not wait for that."""
@@ -241,29 +297,28 @@ class Bench:
 
 
 def versions() -> dict[str, str]:
-    ask = "import sys; from importlib.metadata import version; print(*map(version, sys.argv[1:]), sep='\\n')"
+    """Of what was measured; the SDK below a peer, where it is another than the plain one."""
+    ask = "import sys; from importlib.metadata import version; print(version(sys.argv[1]))"
     found = {"Python": ".".join(map(str, sys.version_info[:3]))}
-    packages = {
-        "openai": "sdk",
-        "httpx2": "sdk",
-        "aiohttp": "sdk",
-        "pydantic": "sdk",
-        "aitoearn-openai": "sdk",
-    }
+    packages = dict.fromkeys(("openai", "httpx2", "aiohttp", "pydantic", "aitoearn-openai"), "sdk")
     packages |= {"litellm": "litellm", "langchain-openai": "langchain", "langfuse": "langfuse"}
     packages |= {"portkey-ai": "portkey", "groq": "groq"}
     for package, place in packages.items():
-        done = subprocess.run(
-            [python(place), "-c", ask, package], stdout=subprocess.PIPE, text=True, check=True
-        )
-        found[package] = done.stdout.strip()
+        with suppress(subprocess.SubprocessError, OSError):
+            found[package] = run(python(place), "-c", ask, package)
     for place in ("litellm", "langchain", "langfuse"):
-        done = subprocess.run(
-            [python(place), "-c", ask, "openai"], stdout=subprocess.PIPE, text=True, check=True
-        )
-        if done.stdout.strip() != found["openai"]:
-            found[f"openai below {place}"] = done.stdout.strip()
+        with suppress(subprocess.SubprocessError, OSError):
+            below = run(python(place), "-c", ask, "openai")
+            if below != found["openai"]:
+                found[f"openai below {place}"] = below
     return found
+
+
+def section(command: list[str]) -> str:
+    try:
+        return run(python("sdk"), HERE / command[0], *command[1:])
+    except subprocess.SubprocessError as error:
+        return f"This part failed: {reason(error)}"
 
 
 def main() -> None:
@@ -272,23 +327,30 @@ def main() -> None:
     chosen = parser.parse_args()
     began = time.monotonic()
     load = os.getloadavg()[0]
+    print("    0 s: installing", flush=True)
     with ThreadPoolExecutor(2) as pool:
-        list(pool.map(install, REQUIREMENTS))
+        failures = {name: why for each in pool.map(install, REQUIREMENTS) for name, why in each.items()}
+    for name, why in failures.items():
+        print(f"  {name} {why}", flush=True)
+    if failures.keys() & {"sdk", *PAIR}:
+        sys.exit("Without the plain SDK and this package there is nothing to compare.")
     with serve() as origin:
-        bench = Bench(origin, quick=chosen.quick)
-        for part in chain(bench.rounds(), bench.growth()):
-            print(f"{time.monotonic() - began:5.0f} s: {part}", flush=True)
-    print(f"{time.monotonic() - began:5.0f} s: batch", flush=True)
-    command = [python("sdk"), HERE / "batch.py", "--quick"]
-    batches = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
-    print(f"{time.monotonic() - began:5.0f} s: relay", flush=True)
-    command = [python("sdk"), HERE / "relay.py"]
-    behind = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
-    batches = f"{batches.strip()}\n\n## The relay\n\n{behind}"
-    raw = {"values": bench.values, "ratios": bench.ratios}
+        bench = Bench(origin, failures, quick=chosen.quick)
+        try:
+            for part in chain(bench.rounds(), bench.growth()):
+                print(f"{time.monotonic() - began:5.0f} s: {part}", flush=True)
+        except Exception as error:  # noqa: BLE001 - what was measured until then is worth a report
+            failures["the run"] = f"ended early: {type(error).__name__}: {error}"
+            print(f"  {failures['the run']}", flush=True)
+    sections = {}
+    for title, command in SECTIONS.items():
+        print(f"{time.monotonic() - began:5.0f} s: {title.lower()}", flush=True)
+        sections[title] = section(command)
+    raw = {"values": bench.values, "ratios": bench.ratios, "failures": failures, "sections": sections}
     (PLACE / "figures.json").write_text(json.dumps(raw), "utf-8")
     facts = {"load before": load, "seconds": time.monotonic() - began, "versions": versions()}
-    report.write(PLACE if chosen.quick else HERE, bench.values, bench.ratios, facts, batches)
+    report.write(PLACE if chosen.quick else HERE, bench.values, bench.ratios, facts, failures, sections)
+    print(f"{time.monotonic() - began:5.0f} s: {report.verdict(bench.ratios)}", flush=True)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """`aitoearn-openai batch` beside a bare `asyncio.gather` over the same client: throughput and peak memory.
 
 Each run is a process of its own, measured from after its imports; the kinds take turns. The server is another
-process that answers at once, so that what is measured is the client's side. `--quick` asks once.
+process that answers at once, so that what is measured is the client's side. `--quick` asks less.
 """
 
 from __future__ import annotations
@@ -147,12 +147,20 @@ def compare(few: int, many: int, rounds: int) -> None:
     for shown, kind in kinds.items():
         spread = [many / seconds for seconds, _ in runs[kind]]
         memory = statistics.median(mib for _, mib in runs[kind])
-        speed = f"{speeds[kind]:,.0f}"
-        if rounds > 1:
-            speed += f" ({min(spread):,.0f} to {max(spread):,.0f})"
+        speed = f"{speeds[kind]:,.0f} ({min(spread):,.0f} to {max(spread):,.0f})"
         print(f"| {shown} | {speed} | {memory:.1f} MiB | {small[kind]:.1f} MiB |")
-    of = f"medians of {rounds} rounds" if rounds > 1 else "asked once; docs/scaling.md has the spread of five"
-    print(f"\nbatch / gather: {speeds['batch'] / speeds['gather']:.2f}, {of}.")
+    ratio = speeds["batch"] / speeds["gather"]
+    growth = statistics.median(mib for _, mib in runs["batch"]) / small["batch"]
+    print(
+        f"\nMedians of {rounds} rounds. batch / gather: {ratio:.2f}, {verdict(ratio >= 0.9)} (at least 0.90)."
+    )
+    print(
+        f"Peak memory of batch beside that at {few} prompts: {growth:.2f}, {verdict(growth <= 1.05)} (at most 1.05)."
+    )
+
+
+def verdict(met: bool) -> str:
+    return "met" if met else "**missed**"
 
 
 if __name__ == "__main__":
@@ -166,4 +174,4 @@ if __name__ == "__main__":
     elif given.run:
         one_run(given.run[0], Path(given.run[1]))
     else:
-        compare(100, 10_000, 1 if given.quick else 5)
+        compare(100, *(5_000, 2) if given.quick else (10_000, 5))

@@ -11,6 +11,8 @@ from urllib.parse import urlsplit
 
 MESSAGES = [{"role": "user", "content": "你好"}]
 KEY = "benchmark-key"
+TIMEOUT = 600
+"""Seconds, also for a connection: the SDK gives it 5, which it can need more than with 1,000 streams at once."""
 
 IMPORTS = {
     "plain": "from openai import OpenAI",
@@ -64,7 +66,7 @@ class SDK:
     def async_client(self) -> Any:
         from openai import AsyncOpenAI
 
-        return AsyncOpenAI()
+        return AsyncOpenAI(timeout=TIMEOUT)
 
     def call(self, client: Any, model: str) -> Any:
         return client.chat.completions.create(model=model, messages=MESSAGES).choices[0].message.content
@@ -93,7 +95,7 @@ class SDKOnAiohttp(SDK):
     def async_client(self) -> Any:
         from openai import AsyncOpenAI, DefaultAioHttpClient
 
-        return AsyncOpenAI(http_client=DefaultAioHttpClient())
+        return AsyncOpenAI(timeout=TIMEOUT, http_client=DefaultAioHttpClient())
 
 
 class Ours(SDK):
@@ -105,7 +107,7 @@ class Ours(SDK):
     def async_client(self) -> Any:
         from aitoearn_openai import AsyncOpenAI
 
-        return AsyncOpenAI()
+        return AsyncOpenAI(timeout=TIMEOUT)
 
 
 class Langfuse(SDK):
@@ -117,7 +119,7 @@ class Langfuse(SDK):
     def async_client(self) -> Any:
         from langfuse.openai import AsyncOpenAI
 
-        return AsyncOpenAI()
+        return AsyncOpenAI(timeout=TIMEOUT)
 
 
 class Portkey(SDK):
@@ -147,7 +149,7 @@ class Groq(SDK):
 
         # The others' limits: its own let 100 connections through, and so 100 streams.
         limits = httpx.Limits(max_connections=1000, max_keepalive_connections=100)
-        return AsyncGroq(http_client=DefaultAsyncHttpxClient(limits=limits))
+        return AsyncGroq(timeout=TIMEOUT, http_client=DefaultAsyncHttpxClient(limits=limits))
 
 
 class LangChain:
@@ -232,7 +234,7 @@ class Httpx2:
 
         # The SDK's limits: httpx2's own let too few connections through.
         limits = httpx2.Limits(max_connections=1000, max_keepalive_connections=100)
-        return {"base_url": os.environ["BENCHMARK_BASE_URL"], "limits": limits, "timeout": 600}
+        return {"base_url": os.environ["BENCHMARK_BASE_URL"], "limits": limits, "timeout": TIMEOUT}
 
     def client(self) -> Any:
         import httpx2

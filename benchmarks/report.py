@@ -1,4 +1,4 @@
-"""What was measured, as a table and as a chart."""
+"""What was measured, as tables and as a chart."""
 
 from __future__ import annotations
 
@@ -11,30 +11,36 @@ from pathlib import Path
 from statistics import median, variance
 from typing import Any
 
+NEWLINE = "\n"
 Figures = Mapping[str, Mapping[str, list[float]]]
 
 LABELS = {
+    "call": ("one call", 1e3, "ms"),
+    "first-chunk": ("first chunk of a stream", 1e3, "ms"),
+    "per-chunk": ("one chunk of a stream", 1e6, "µs"),
+    "stream-20": ("a stream of 20 chunks", 1e3, "ms"),
+    "stream-200": ("a stream of 200 chunks", 1e3, "ms"),
+    **{f"calls-{many}": (f"async calls, {many:,} at once", 1, "/s") for many in (16, 100, 1000)},
+    **{
+        f"streams-{chunks}-{many}": (f"async streams of {chunks} chunks, {many:,} at once", 1, "/s")
+        for chunks in (20, 200)
+        for many in (16, 100, 1000)
+    },
     "import": ("import", 1e3, "ms"),
     "construct": ("first client of a process", 1e3, "ms"),
-    "construct-later": ("later clients", 1e3, "ms"),
+    "construct-later": ("a second client", 1e3, "ms"),
     "first-call": ("first call of a process", 1e3, "ms"),
-    "call": ("call", 1e3, "ms"),
-    "first-chunk": ("first of 200 chunks", 1e3, "ms"),
-    "per-chunk": ("each chunk after it", 1e6, "µs"),
-    "plain-16": ("async calls, 16 at once", 1, "/s"),
-    "plain-100": ("async calls, 100 at once", 1, "/s"),
-    "plain-1000": ("async calls, 1,000 at once", 1, "/s"),
-    "streamed-16": ("async streams, 16 at once", 1, "/s"),
-    "streamed-100": ("async streams, 100 at once", 1, "/s"),
-    "streamed-1000": ("async streams, 1,000 at once", 1, "/s"),
     "import-memory": ("memory after the import", 1, "MB"),
-    "memory-1000": ("peak memory with 1,000 streams", 1, "MB"),
+    "memory-1000": ("peak memory with 1,000 open streams", 1, "MB"),
 }
+MORE_IS_BETTER = {figure for figure in LABELS if figure.startswith(("calls-", "streams-"))}
+FELT = {"call", "first-chunk", "per-chunk", "stream-20", "stream-200", *MORE_IS_BETTER}
+"""What a user feels with each request."""
 NAMES = {
-    "plain": "plain SDK",
+    "plain": "openai (plain SDK)",
     "ours": "aitoearn-openai",
-    "plain-aiohttp": "plain SDK, aiohttp",
-    "ours-aiohttp": "aitoearn-openai, aiohttp",
+    "plain-aiohttp": "openai with aiohttp",
+    "ours-aiohttp": "aitoearn-openai with aiohttp",
     "litellm": "litellm",
     "langchain": "langchain-openai",
     "langfuse": "langfuse.openai",
@@ -42,49 +48,53 @@ NAMES = {
     "groq": "groq",
     "httpx2": "bare httpx2",
     "aiohttp": "bare aiohttp",
-    "socket": "raw asyncio socket",
+    "socket": "raw asyncio sockets",
 }
 OURS = ["ours", "ours-aiohttp"]
 PEERS = ["litellm", "langchain", "langfuse", "portkey", "groq"]
 LIMITS = ["httpx2", "aiohttp", "socket"]
-# Figure, contender, bound; of throughput, more is better.
+SAME_BACKEND = "/aiohttp"
+"""Ends the name of a ratio to the plain SDK with aiohttp, and not with its default backend."""
+# Figure, contender, bound of the ratio; of calls and streams a second, more is better.
 BOUNDS = [
+    ("per-chunk", "ours", 0.25),
+    ("call", "ours", 0.95),
+    ("streams-200-16", "ours", 3),
+    ("streams-200-100", "ours", 3),
+    ("streams-200-1000", "ours", 2),
+    ("streams-200-16", "ours-aiohttp", 4),
+    ("streams-200-100", "ours-aiohttp", 4),
+    ("streams-200-1000", "ours-aiohttp", 3),
+    *((f"calls-{many}{SAME_BACKEND}", "ours-aiohttp", 0.95) for many in (16, 100, 1000)),
     ("import", "ours", 1.05),
     ("construct", "ours", 1.10),
-    ("construct-later", "ours", 0.10),
-    *(
-        (figure, "ours", 1.02)
-        for figure in ("call", "first-chunk", "per-chunk", "import-memory", "memory-1000")
-    ),
-    *((f"{kind}-16", "ours-aiohttp", 1.5) for kind in ("plain", "streamed")),
-    *((f"{kind}-100", "ours-aiohttp", 2.0) for kind in ("plain", "streamed")),
-    *((f"{kind}-1000", "ours-aiohttp", 2.5) for kind in ("plain", "streamed")),
+    ("construct-later", "ours", 0.05),
+    ("import-memory", "ours", 1.03),
+    ("memory-1000", "ours", 1.03),
 ]
-MORE_IS_BETTER = {figure for figure in LABELS if figure.startswith(("plain-", "streamed-"))}
 WHY = {
+    "call": "most of a call is the SDK's request and its HTTP client, which stay as they are; each answer is checked",
+    "per-chunk": "the SDK's loop over the lines and its HTTP client stay as they are; each event is checked",
+    **dict.fromkeys(
+        (f"streams-200-{many}" for many in (16, 100, 1000)),
+        "the HTTP client and its connections stay as they are, and are most of what is left",
+    ),
+    **dict.fromkeys(
+        (f"calls-{many}{SAME_BACKEND}" for many in (16, 100, 1000)),
+        "each answer is checked, so that a failure sent as HTTP 200 raises",
+    ),
     "import": "nearly all that it adds is pydantic-settings",
-    "call": "it looks at the headers and the answer, so that a failure sent as HTTP 200 raises",
-    "first-chunk": "as for a call",
-    "per-chunk": "it looks at each line and each chunk, so that a failure inside a stream raises",
+    "construct": "it reads the settings, too",
+    "construct-later": "it reads the settings; the TLS context is shared",
     "import-memory": "nearly all that it adds is pydantic-settings",
-    "memory-1000": "as after the import, and what watches each stream",
+    "memory-1000": "as after the import, and what checks each stream",
 }
-"""Why a bound is missed, where it is; the parts were measured one by one."""
-
-
-def why(figure: str, bound: float, ratios: Figures) -> str:
-    if figure in WHY or not ratios[figure].get("plain-aiohttp"):
-        return WHY.get(figure, "")
-    without_us = median(ratios[figure]["plain-aiohttp"])
-    if without_us < bound:
-        return f"the plain SDK itself reaches {without_us:.2f} with this backend; of ours, it looks at each answer"
-    return "as for a call and each chunk; the plain SDK reaches it with this backend"
-
-
-AHEAD = """\
-Where this is so: groq is an SDK of fewer types, and portkey-ai carries an older copy of OpenAI's, whose calls are
-cheaper than those of the SDK that this package is on top of. langchain-openai keeps its HTTP clients for all of its
-objects."""
+"""Why a bound is missed, where it is."""
+PEER_NOTES = {
+    "groq": "groq is the SDK of another service, with fewer types.",
+    "portkey": "portkey-ai carries an older copy of OpenAI's SDK, whose calls cost less than those of the newest.",
+    "langchain": "langchain-openai shares HTTP clients among all of its objects, and makes them before the first call.",
+}
 
 
 def noise(kin: Iterable[list[float]]) -> tuple[float, int]:
@@ -132,73 +142,129 @@ def table(rows: list[list[str]]) -> str:
     return "\n".join([head, f"| --- |{' ---: |' * (len(rows[0]) - 1)}", *others])
 
 
+def sdk_share(figure: str, ratios: Figures) -> str:
+    """The share of the plain SDK's time that a bare HTTP client does not take."""
+    if figure not in FELT or "httpx2" not in ratios.get(figure, {}):
+        return "-"
+    bare = median(ratios[figure]["httpx2"])
+    return f"{1 - (1 / bare if figure in MORE_IS_BETTER else bare):.0%}"
+
+
 def figures(values: Figures, ratios: Figures) -> str:
     """Each figure a row: the plain SDK's own, and each contender's ratio to it."""
-    names = [name for name in NAMES if name != "plain" and any(name in values[figure] for figure in values)]
-    rows = [["", "plain SDK", *(NAMES[name] for name in names)]]
+    names = [
+        name
+        for name in NAMES
+        if name not in ("plain", "socket") and any(name in each for each in values.values())
+    ]
+    rows = [["", NAMES["plain"], "of it the SDK", *(NAMES[name] for name in names)]]
     for figure, per_name in values.items():
         label, factor, unit = LABELS[figure]
         own = median(per_name["plain"]) * factor if "plain" in per_name else None
         shown = "-" if own is None else f"{own:,.0f} {unit}" if own >= 100 else f"{own:.3g} {unit}"
-        rows.append([label, shown, *(ratio(ratios[figure], name) for name in names)])
+        cells = (ratio(ratios.get(figure, {}), name) for name in names)
+        rows.append([label, shown, sdk_share(figure, ratios), *cells])
     return table(rows)
 
 
 def is_met(figure: str, value: float, bound: float) -> bool:
-    return value >= bound if figure in MORE_IS_BETTER else value <= bound
+    return value >= bound if figure.partition("/")[0] in MORE_IS_BETTER else value <= bound
+
+
+def named(figure: str, name: str) -> str:
+    """A bound's figure in words."""
+    shared = figure.endswith(SAME_BACKEND)
+    label = LABELS[figure.removesuffix(SAME_BACKEND)][0]
+    return label + (
+        ", both with aiohttp" if shared else " (ours with aiohttp)" if name == "ours-aiohttp" else ""
+    )
 
 
 def bounds(ratios: Figures) -> str:
-    rows = [["figure", "bound", "measured", "met", "why not"]]
+    rows = [["ratio to the plain SDK", "bound", "measured", "verdict", "why missed"]]
     for figure, name, bound in BOUNDS:
-        row = ratios.get(figure, {})
-        if name not in row:
+        more = figure.partition("/")[0] in MORE_IS_BETTER
+        row = [named(figure, name), f"{'at least' if more else 'at most'} {bound:.2f}"]
+        measured = ratios.get(figure, {})
+        if name not in measured:
+            rows.append([*row, "-", "not measured", "see what failed"])
             continue
-        least = figure in MORE_IS_BETTER
-        low, high = spread(row, name)
-        met = is_met(figure, median(row[name]), bound)
+        low, high = spread(measured, name)
+        met = is_met(figure, median(measured[name]), bound)
         near = ", another run may differ" if low <= bound <= high else ""
-        rows.append(
-            [
-                LABELS[figure][0] + (" (aiohttp)" if name == "ours-aiohttp" else ""),
-                f"{'at least' if least else 'at most'} {bound:.2f}",
-                ratio(row, name),
-                ("yes" if met else "no") + near,
-                "" if met else why(figure, bound, ratios),
-            ]
-        )
+        verdict = f"{'met' if met else '**missed**'}{near}"
+        rows.append([*row, ratio(measured, name), verdict, "" if met else WHY[figure]])
     return table(rows)
+
+
+def verdict(ratios: Figures) -> str:
+    """In one sentence, how many bounds are met, and which are not."""
+    known = [each for each in BOUNDS if each[1] in ratios.get(each[0], {})]
+    missed = [
+        named(figure, name)
+        for figure, name, bound in known
+        if not is_met(figure, median(ratios[figure][name]), bound)
+    ]
+    text = f"{len(known) - len(missed)} of {len(BOUNDS)} bounds are met"
+    if missed:
+        text += f"; missed: {'; '.join(missed)}"
+    if len(known) < len(BOUNDS):
+        text += f"; {len(BOUNDS) - len(known)} could not be measured"
+    return f"{text}."
 
 
 def ahead(ratios: Figures) -> str:
     """Where a peer is faster or smaller than the better of our two backends."""
-    lines = []
+    felt, others, leaders = [], [], set()
     for figure, (label, _, _) in LABELS.items():
         row = ratios.get(figure, {})
-        least = figure in MORE_IS_BETTER
+        more = figure in MORE_IS_BETTER
         mine = [median(row[name]) for name in OURS if name in row]
         for peer in (peer for peer in PEERS if mine and peer in row):
-            theirs, best = median(row[peer]), max(mine) if least else min(mine)
-            if theirs > best if least else theirs < best:
+            theirs, best = median(row[peer]), max(mine) if more else min(mine)
+            if theirs > best if more else theirs < best:
                 low, high = spread(row, peer)
                 near = ", another run may differ" if low <= best <= high else ""
-                lines.append(f"- {label}: {NAMES[peer]} is ahead, {theirs / best:.2f} of ours{near}.")
-    return "\n".join(lines) or "None: ahead of every peer on each figure that both have."
+                lines = felt if figure in FELT else others
+                lines.append(
+                    f"- {label}: {NAMES[peer]} is ahead, with {theirs / best:.2f} of our figure{near}."
+                )
+                leaders.add(peer)
+    notes = " ".join(note for peer, note in PEER_NOTES.items() if peer in leaders)
+    return f"""\
+Of calls and streams, which a user feels with each request:
+
+{NEWLINE.join(felt) or "None: this package is ahead of every peer on each of them."}
+
+Of the rest:
+
+{NEWLINE.join(others) or "None."}
+
+{notes}"""
+
+
+def sockets(ratios: Figures) -> str:
+    """What bare sockets reach, which have no place in the table and the chart."""
+    calls, streams = (ratios.get(figure, {}).get("socket") for figure in ("calls-100", "streams-200-100"))
+    if not calls or not streams:
+        return ""
+    return f"""\
+As little as a client can be, raw asyncio sockets with `json`, makes {median(calls):.0f} times as many calls as the plain
+SDK, and {median(streams):.0f} times as many streams of 200 chunks, 100 at once."""
 
 
 def growth(values: Figures, ratios: Figures, kind: str, unit: str) -> str:
     sizes = [figure for figure in values if figure.startswith(f"{kind}-")]
     names = [name for name in NAMES if any(name in values[figure] for figure in sizes)]
-    of_all = noise(ratios[figure][name] for figure in sizes for name in ratios[figure])
-    rows = [[unit, *(NAMES[name] for name in names), "another run"]]
+    rows = [[unit, *(NAMES[name] for name in names)]]
     for figure in sizes:
-        row = [f"{int(figure.rpartition('-')[2]):,}", f"{median(values[figure]['plain']) * 1e3:,.1f} ms"]
-        for name in names[1:]:
-            row.append(f"{median(ratios[figure][name]):.2f}" if name in ratios[figure] else "-")
-        # Steps that are asked once, or of two contenders, do not tell their noise.
-        own = noise(ratios[figure].values())
-        off_by = reach(len(values[figure]["plain"]), *(own if own[1] >= ENOUGH else of_all)) - 1
-        rows.append([*row, f"±{off_by:.0%}" if off_by else "-"])
+        row = [f"{int(figure.rpartition('-')[2]):,}"]
+        for name in names:
+            if name == "plain":
+                row.append(f"{median(values[figure][name]) * 1e3:,.1f} ms")
+            else:
+                row.append(f"{median(ratios[figure][name]):.2f}" if name in ratios.get(figure, {}) else "-")
+        rows.append(row)
     return table(rows)
 
 
@@ -210,107 +276,180 @@ def machine() -> str:
     return f"{os.cpu_count()} cores of {model}, {platform.system()}"
 
 
-def write(folder: Path, values: Figures, ratios: Figures, facts: dict[str, Any], batches: str) -> None:
+def of_rounds(ratios: Figures) -> str:
+    """From how many rounds the figures are."""
+    rounds = [["rounds, each in new processes", "this package", "peers"]]
+    for label, figure in (
+        ("import, clients, one request after another", "call"),
+        ("many requests at once", "streams-200-16"),
+        ("memory with 1,000 open streams", "memory-1000"),
+    ):
+        row = ratios.get(figure, {})
+        peers = max((len(row.get(peer, [])) for peer in PEERS), default=0)
+        rounds.append([label, str(len(row.get("ours", []))), str(peers)])
+    return f"""\
+{table(rounds)}
+
+The brackets say where 19 of 20 other runs are expected, as far as these rounds tell; for the scatter, the rounds of all in
+a row count together, the bare libraries apart. A figure without brackets has one round."""
+
+
+def write(
+    folder: Path,
+    values: Figures,
+    ratios: Figures,
+    facts: Mapping[str, Any],
+    failures: Mapping[str, str],
+    sections: Mapping[str, str],
+) -> None:
     """Write `RESULTS.md` and `results.svg`."""
     main = {figure: values[figure] for figure in LABELS if figure in values}
     versions = ", ".join(f"{name} {version}" for name, version in facts["versions"].items())
+    failed = [f"- {NAMES.get(name, name)}: {failure}" for name, failure in failures.items()]
     text = f"""\
 # Speed, measured
 
-Written by `make bench` on {datetime.date.today()}, in {facts["seconds"] / 60:.1f} minutes, on {machine()}; the load before
-it began was {facts["load before"]:.2f}. {versions}.
+{verdict(ratios)}
 
-All contenders ask the same server on loopback for the same, in turns, in processes of their own. The first column
-has the plain SDK's own figure, each other one the median ratio to it: of ours in 21 sets of processes, or 3 where there
-are many at once, of the peers in two, or one at 1,000 at once and of memory. In brackets is between what another run's is
-expected, some 19 times in 20 as far as the rounds of this one tell: their scatter is that of all in the row, the bare
-libraries apart. Of calls and streams per second more is better, of everything else less; their connections are made in
-that time, too, and at 1,000 at once each serves one request.
+Written by `make bench` on {datetime.date.today()}, in {facts["seconds"] / 60:.1f} minutes, on {machine()};
+the load before it began was {facts["load before"]:.2f}. {versions}.
 
-Switched off is what would report to others (the tracing of langfuse and langchain); litellm, groq and the bare
-libraries are given the connection limits of OpenAI's SDK.
+All contenders send the same requests to the same server on loopback, in turns, in processes of their own. The first
+column is the plain SDK's own figure with its default backend; each other one is the median ratio to it.
+
+{of_rounds(ratios)}
+
+Of calls and streams a second more is better, of all else less. They include making the connections, and with 1,000 at once
+each connection serves one request.
+
+"Of it the SDK" is what bare httpx2 with `json` does not take of the plain SDK's time: the part that can be saved without
+another HTTP client. {sockets(ratios)}
+
+The tracing of langfuse and langchain is switched off; litellm, groq and the bare libraries are given the connection
+limits of OpenAI's SDK. What takes a contender half a minute or more is left out ("-").
 
 {figures(main, ratios)}
 
 ## Bounds
 
-Ours to the plain SDK with its default backend.
+The plain SDK has its default backend, except where both are said to have aiohttp.
 
 {bounds(ratios)}
 
-## Peers that are ahead of us
+## Where a peer is ahead
 
-Of the two backends, our better one.
+Beside the better of our two backends.
 
 {ahead(ratios)}
 
-{AHEAD}
+## Growth with size
 
-## Growth
-
-A whole call, as above; the last column says how far another run's ratios are expected to be. Steps that would have
-taken a contender long are left out. The model list of the plain SDK has the same models in OpenAI's format, and checks
-nothing; ours checks each model, and of 10,000 makes so many objects that Python's garbage collector takes two thirds of
-the time.
+The time of a whole call, measured in one set of processes, so that differences of a few tens of per cent say little.
+The plain SDK gets the same models in OpenAI's format and checks none of them. This package checks each, and of 10,000
+makes so many objects that Python's garbage collector takes two thirds of the time.
 
 {growth(values, ratios, "models", "models in the list")}
 
-{growth(values, ratios, "chunks", "chunks")}
+{growth(values, ratios, "chunks", "chunks of a stream")}
 
-{growth(values, ratios, "bytes", "bytes of answer")}
+{growth(values, ratios, "bytes", "bytes of an answer")}
 """
-    if batches:
-        text += f"\n## Batches\n\n{batches.strip()}\n"
+    for title, content in sections.items():
+        text += f"\n## {title}\n\n{content.strip()}\n"
+    if failed:
+        text += f"\n## What failed\n\n{NEWLINE.join(failed)}\n"
     (folder / "RESULTS.md").write_text(text, "utf-8")
     (folder / "results.svg").write_text(chart(values, datetime.date.today()), "utf-8")
 
 
-CHART = ["import", "construct-later", "call", "per-chunk", "plain-100", "plain-1000"]
+LEAD = "stream-200"
+PANELS = [
+    ("per-chunk", "streams-200-100"),
+    ("call", "calls-100"),
+    ("construct-later", "import"),
+]
+KINDS = {
+    "ours": "aitoearn-openai",
+    "bar": "the plain SDK and other libraries",
+    "limit": "an HTTP library alone, no SDK",
+}
 STYLE = """\
 text { font: 12px system-ui, sans-serif; fill: #1f2328 }
 .title { font-weight: 600; font-size: 13px }
-.quiet { fill: #59636e }
+.quiet { fill: #59636e; font-weight: 400 }
 .bar { fill: #8c959f }
 .ours { fill: #0969da }
 .limit { fill: #d1d9e0 }
+.page { fill: #ffffff }
 @media (prefers-color-scheme: dark) {
   text { fill: #f0f6fc } .quiet { fill: #9198a1 } .bar { fill: #6e7681 } .ours { fill: #4493f8 }
-  .limit { fill: #3d444d }
+  .limit { fill: #3d444d } .page { fill: #0d1117 }
 }"""
+LABEL_WIDTH = 178
+LONGEST = 2.5
+"""How many times the plain SDK's a bar can be before it is cut, so that one does not squeeze all others."""
+
+
+def panel(values: Figures, figure: str, left: int, top: int, width: int) -> tuple[list[str], int]:
+    """The bars of a figure, the best first, and where they end."""
+    label, factor, unit = LABELS[figure]
+    more = figure in MORE_IS_BETTER
+    row = values.get(figure, {})
+    drawn = [name for name in NAMES if name in row and name not in ("aiohttp", "socket")]
+    shown = {name: median(row[name]) * factor for name in drawn}
+    longest = max(shown.values(), default=0)
+    if not more and "plain" in shown:
+        longest = min(longest, LONGEST * shown["plain"])
+    better = f'<tspan class="quiet">({"more" if more else "less"} is better)</tspan>'
+    shapes = [f'<text class="title" x="{left}" y="{top}">{label}, {unit} {better}</text>']
+    y = top
+    for name in sorted(shown, key=lambda name: shown[name], reverse=more):
+        y += 19
+        kind = "ours" if name in OURS else "limit" if name in LIMITS else "bar"
+        length = width * min(1, shown[name] / longest)
+        digits = 0 if shown[name] >= 10 else 1 if shown[name] >= 1 else 2
+        x = left + LABEL_WIDTH
+        shapes.append(
+            f'<text x="{x - 7}" y="{y + 4}" text-anchor="end">{NAMES[name]}</text>'
+            f'<rect class="{kind}" x="{x}" y="{y - 7}" width="{length:.1f}" height="13" rx="2"/>'
+            f'<text class="quiet" x="{x + length + 6:.1f}" y="{y + 4}">{shown[name]:,.{digits}f}</text>'
+        )
+        if shown[name] > longest:
+            shapes.append(f'<rect class="page" x="{x + length - 14:.1f}" y="{y - 8}" width="4" height="15"/>')
+    return shapes, y + 42
 
 
 def chart(values: Figures, date: datetime.date) -> str:
-    """Bars of the plain figures, a panel each; ours stand out, and what has no SDK in it stands back."""
-    shapes, top = [], 0
-    for left, pair in ((0, CHART[::2]), (450, CHART[1::2])):
-        y = 16
-        for figure in pair:
-            label, factor, unit = LABELS[figure]
-            more = figure in MORE_IS_BETTER
-            shapes.append(
-                f'<text class="title" x="{left}" y="{y}">{label}, {unit} '
-                f'<tspan class="quiet">({"more" if more else "less"} is better)</tspan></text>'
-            )
-            shown = {name: median(values[figure][name]) * factor for name in NAMES if name in values[figure]}
-            for name in sorted(shown, key=lambda name: shown[name], reverse=more):
-                kind = (
-                    "ours"
-                    if name.startswith("ours")
-                    else "bar"
-                    if name in PEERS or "plain" in name
-                    else "limit"
-                )
-                y += 19
-                length = 200 * shown[name] / max(shown.values())
-                number = f"{shown[name]:,.0f}" if shown[name] >= 100 else f"{shown[name]:.2g}"
-                shapes.append(
-                    f'<text x="{left + 158}" y="{y + 4}" text-anchor="end">{NAMES[name]}</text>'
-                    f'<rect class="{kind}" x="{left + 165}" y="{y - 7}" width="{length:.1f}" height="13" rx="2"/>'
-                    f'<text class="quiet" x="{left + 171 + length:.1f}" y="{y + 4}">{number}</text>'
-                )
-            y += 42
-        top = max(top, y)
-    shapes.append(f'<text class="quiet" x="0" y="{top}">Medians of {date}; RESULTS.md has the spread.</text>')
-    view = f'viewBox="-8 0 876 {top + 10}" width="876" height="{top + 10}"'
-    body = "\n".join(shapes)
-    return f'<svg xmlns="http://www.w3.org/2000/svg" {view} role="img">\n<style>\n{STYLE}\n</style>\n{body}\n</svg>\n'
+    """A stream side by side, then a panel for each other figure."""
+    shapes, x = [], 0
+    for kind, label in KINDS.items():
+        shapes.append(
+            f'<rect class="{kind}" x="{x}" y="6" width="13" height="13" rx="2"/>'
+            f'<text x="{x + 19}" y="17">{label}</text>'
+        )
+        x += 45 + 7 * len(label)
+    bars, top = panel(values, LEAD, 0, 52, 600)
+    shapes += bars
+    for pair in PANELS:
+        ends = []
+        for left, figure in zip((0, 445), pair, strict=True):
+            bars, end = panel(values, figure, left, top, 190)
+            shapes += bars
+            ends.append(end)
+        top = max(ends)
+    shapes.append(
+        f'<text class="quiet" x="0" y="{top}">Medians of {date}. A bar with a gap is cut short. '
+        f"benchmarks/RESULTS.md has the spread, and what is not drawn.</text>"
+    )
+    size = f'viewBox="-16 -8 920 {top + 24}" width="920" height="{top + 24}"'
+    body = NEWLINE.join(shapes)
+    return f"""\
+<svg xmlns="http://www.w3.org/2000/svg" {size} role="img">
+<title>What a stream, a call, a client and the import take with this package, the plain SDK and other libraries</title>
+<style>
+{STYLE}
+</style>
+<rect class="page" x="-16" y="-8" width="920" height="{top + 24}" rx="6"/>
+{body}
+</svg>
+"""
