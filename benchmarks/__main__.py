@@ -26,7 +26,7 @@ from urllib.request import ProxyHandler, build_opener
 
 from . import report
 from .contenders import CONTENDERS, IMPORTS, environment
-from .report import LIMITS, PEERS, SAME_BACKEND
+from .report import LIMITS, NAMES, PEERS, SAME_BACKEND
 
 HERE = Path(__file__).parent
 PLACE = HERE.parent / ".bench"
@@ -103,7 +103,7 @@ class Worker:
     """A contender's process, which answers commands."""
 
     def __init__(self, name: str, origin: str) -> None:
-        self.error = ""
+        self.errors: dict[str, str] = {}
         self.ended = False
         self.process = subprocess.Popen(
             [python(name), HERE / "worker.py", name, IMPORTS[name]],
@@ -130,11 +130,11 @@ class Worker:
         if not line:
             self.ended = True
             self.process.kill()
-            self.error = f"{command}: it ended, or gave no answer in {TIMEOUT} seconds"
+            self.errors[command] = f"ended, or gave no answer in {TIMEOUT} seconds"
             return None
         answer = json.loads(line)
         if isinstance(answer, dict) and "error" in answer:
-            self.error = f"{command}: {answer['error'][:200]}"
+            self.errors[command] = answer["error"][:200]
             return None
         return answer
 
@@ -156,10 +156,10 @@ def serve() -> Iterator[str]:
 
 
 class Bench:
-    def __init__(self, origin: str, failures: dict[str, str], *, quick: bool) -> None:
+    def __init__(self, origin: str, left_out: set[str], *, quick: bool) -> None:
         self.origin = origin
-        self.failures = failures
-        self.left_out = set(failures)
+        self.left_out = left_out
+        self.failures: dict[str, str] = {}
         self.quick = quick
         self.values: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
         self.ratios: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
@@ -175,9 +175,9 @@ class Bench:
                     stack.callback(workers[name].close)
             yield workers
         for name, worker in workers.items():
-            if worker.error:
-                print(f"  {name}: {worker.error}", flush=True)
-                self.failures[name] = worker.error
+            for command, error in worker.errors.items():
+                print(f"  {name}, {command}: {error}", flush=True)
+                self.failures[f"{NAMES[name]}, {command}"] = error
             if worker.ended:
                 self.left_out.add(name)
 
@@ -335,13 +335,14 @@ def main() -> None:
     if failures.keys() & {"sdk", *PAIR}:
         sys.exit("Without the plain SDK and this package there is nothing to compare.")
     with serve() as origin:
-        bench = Bench(origin, failures, quick=chosen.quick)
+        bench = Bench(origin, set(failures), quick=chosen.quick)
         try:
             for part in chain(bench.rounds(), bench.growth()):
                 print(f"{time.monotonic() - began:5.0f} s: {part}", flush=True)
         except Exception as error:  # noqa: BLE001 - what was measured until then is worth a report
-            failures["the run"] = f"ended early: {type(error).__name__}: {error}"
-            print(f"  {failures['the run']}", flush=True)
+            bench.failures["the run"] = f"ended early: {type(error).__name__}: {error}"
+            print(f"  {bench.failures['the run']}", flush=True)
+    failures = {NAMES.get(name, name): why for name, why in failures.items()} | bench.failures
     sections = {}
     for title, command in SECTIONS.items():
         print(f"{time.monotonic() - began:5.0f} s: {title.lower()}", flush=True)

@@ -305,7 +305,7 @@ def write(
     """Write `RESULTS.md` and `results.svg`."""
     main = {figure: values[figure] for figure in LABELS if figure in values}
     versions = ", ".join(f"{name} {version}" for name, version in facts["versions"].items())
-    failed = [f"- {NAMES.get(name, name)}: {failure}" for name, failure in failures.items()]
+    failed = [f"- {what}: {why}" for what, why in failures.items()]
     text = f"""\
 # Speed, measured
 
