@@ -58,8 +58,8 @@ THOUSAND = {"calls": ASYNC, "streams-20": CORE, "streams-200": STREAMING}
 """Who is asked for 1,000 at once: streams would take most peers half a minute."""
 SECTIONS = {"Batches": ["batch.py", "--quick"], "The relay": ["relay.py"]}
 """Programs of their own, whose output is a section of the report."""
-TIMEOUT = 120
-"""Seconds after which a contender that does not answer has failed; the slowest answer takes a quarter of that."""
+TIMEOUT = 180
+"""Seconds after which a contender that does not answer has failed; the slowest answer takes a sixth of that."""
 
 
 def python(name: str) -> Path:
