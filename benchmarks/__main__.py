@@ -351,7 +351,7 @@ def main() -> None:
     (PLACE / "figures.json").write_text(json.dumps(raw), "utf-8")
     facts = {"load before": load, "seconds": time.monotonic() - began, "versions": versions()}
     report.write(PLACE if chosen.quick else HERE, bench.values, bench.ratios, facts, failures, sections)
-    print(f"{time.monotonic() - began:5.0f} s: {report.verdict(bench.ratios)}", flush=True)
+    print(f"{time.monotonic() - began:5.0f} s: {report.verdict(bench.ratios, sections)}", flush=True)
 
 
 if __name__ == "__main__":

@@ -192,13 +192,16 @@ def bounds(ratios: Figures) -> str:
         low, high = spread(measured, name)
         met = is_met(figure, median(measured[name]), bound)
         near = ", another run may differ" if low <= bound <= high else ""
-        verdict = f"{'met' if met else '**missed**'}{near}"
+        verdict = f"{'met' if met else MISSED}{near}"
         rows.append([*row, ratio(measured, name), verdict, "" if met else WHY[figure]])
     return table(rows)
 
 
-def verdict(ratios: Figures) -> str:
-    """In one sentence, how many bounds are met, and which are not."""
+MISSED = "**missed**"
+
+
+def verdict(ratios: Figures, sections: Mapping[str, str]) -> str:
+    """How many bounds are met, and which are not."""
     known = [each for each in BOUNDS if each[1] in ratios.get(each[0], {})]
     missed = [
         named(figure, name)
@@ -210,6 +213,9 @@ def verdict(ratios: Figures) -> str:
         text += f"; missed: {'; '.join(missed)}"
     if len(known) < len(BOUNDS):
         text += f"; {len(BOUNDS) - len(known)} could not be measured"
+    text += f". Bounds of their own have: {', '.join(sections)}"
+    if others := [title for title, content in sections.items() if MISSED in content]:
+        text += f"; one is missed in: {', '.join(others)}"
     return f"{text}."
 
 
@@ -309,7 +315,7 @@ def write(
     text = f"""\
 # Speed, measured
 
-{verdict(ratios)}
+{verdict(ratios, sections)}
 
 Written by `make bench` on {datetime.date.today()}, in {facts["seconds"] / 60:.1f} minutes, on {machine()};
 the load before it began was {facts["load before"]:.2f}. {versions}.
