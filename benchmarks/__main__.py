@@ -55,7 +55,7 @@ GROWTH = {
 SHARES = {"aiohttp": 10, "socket": 10, **dict.fromkeys(PEERS, 0.5), "litellm": 0.1}
 """How many times as many requests a contender gets with 16 and with 100 at once."""
 THOUSAND = {"calls": ASYNC, "streams-20": CORE, "streams-200": STREAMING}
-"""Who is asked for 1,000 at once: streams would take most peers half a minute."""
+"""Who is asked for 1,000 at once: the streams of all would take minutes."""
 SECTIONS = {"Batches": ["batch.py", "--quick"], "The relay": ["relay.py"]}
 """Programs of their own, whose output is a section of the report."""
 TIMEOUT = 180
