@@ -44,13 +44,13 @@ def run(
 class Terminal:
     """The command on a terminal of 80 columns, and the person who looks at it and types."""
 
-    def __init__(self, *arguments: str, **environment: str) -> None:
+    def __init__(self, *arguments: str, command: list[str] = COMMAND, **environment: str) -> None:
         fcntl, pty, termios = (pytest.importorskip(name) for name in ("fcntl", "pty", "termios"))
         self.shown = ""
         self._seen = 0
         self._person, terminal = pty.openpty()
         self.process = subprocess.Popen(
-            [*COMMAND, *arguments],
+            [*command, *arguments],
             stdin=terminal,
             stdout=terminal,
             stderr=terminal,

@@ -23,6 +23,10 @@ def _settled_url(url: str | None) -> str | None:
         raise typer.BadParameter(f"{error}.") from None
 
 
+Model = Annotated[
+    str | None,
+    typer.Option("--model", "-m", help=f"A name or label, in the place of {ENV_PREFIX}MODEL."),
+]
 Site = Annotated[
     str | None,
     typer.Option(
