@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import logging
+import os
 import socket
 import threading
 from collections.abc import Iterator
@@ -85,7 +87,8 @@ def _listen(port: int) -> socket.socket:
     try:
         listener = socket.create_server((_HOST, port), backlog=2048)
     except OSError as error:
-        raise OSError(error.errno, f"cannot listen on port {port} of {_HOST}: is it in use?") from error
+        reason = "it is in use" if error.errno == errno.EADDRINUSE else os.strerror(error.errno or 0)
+        raise OSError(error.errno, f"cannot listen on port {port} of {_HOST}: {reason}") from error
     # Its connections inherit this; asyncio does not set it on them, and each answer would wait 40 ms for an ACK.
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return listener
