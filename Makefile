@@ -4,7 +4,7 @@ BIN = .venv/bin
 
 .PHONY: demo test quick check faults mutate bench record
 
-demo: .venv/installed  ## Show what the package does, against its sandbox: no key, and no network once it is installed.
+demo: .venv/cli  ## Show what the package does, against its sandbox: no key, and no network once it is installed.
 	@$(BIN)/aitoearn-openai demo
 
 test: .venv/installed  ## Run all tests, with coverage.
@@ -31,8 +31,14 @@ record: .venv/installed  ## Record the cassettes anew: against the sandbox, or a
 	@rm -f cassettes/*.yaml
 	@$(BIN)/python -m pytest --record-mode=once tests/test_cassettes.py
 
+.venv/cli: pyproject.toml
+	@echo "Installing what the demo needs into .venv: half a minute, at the first time only ..."
+	@$(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check --editable '.[cli]'
+	@touch $@
+
 .venv/installed: pyproject.toml
-	@echo "Installing into .venv ..."
+	@echo "Installing what development needs into .venv: a minute or two, at the first time only ..."
 	@$(PYTHON) -m venv .venv
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check --editable '.[dev]'
-	@touch $@
+	@touch $@ .venv/cli

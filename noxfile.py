@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from pathlib import Path
 
 import nox
@@ -31,6 +32,9 @@ FRAMEWORKS = {
     "llm": "llm",
     "haystack": "haystack-ai",
 }
+
+# What tests import whatever they test.
+TESTING = ["pytest", "pytest-recording", "trustme"]
 
 RESULTS = Path(".nox", "results")
 PAGE = Path("docs", "compatibility.md")
@@ -71,11 +75,14 @@ def canary(session: nox.Session) -> None:
 def frameworks(session: nox.Session, framework: str) -> None:
     """Run the snippet of docs/frameworks.md for one framework, with the SDK that it asks for."""
     requirement = FRAMEWORKS[framework]
-    session.install("--editable", ".[sandbox]", "pytest", "pytest-recording", "trustme", requirement)
+    session.install("--editable", ".[sandbox]", "mypy", *TESTING, requirement)
     # A framework's own warnings are not ours to fix.
-    path = f"tests/frameworks/test_{framework.replace('-', '_')}.py"
+    paths = (
+        f"tests/frameworks/test_{framework.replace('-', '_')}.py",
+        "tests/test_editors.py::test_each_snippet_type_checks",
+    )
     package = requirement.partition(">=")[0].partition("[")[0]
-    _run_pytest(session, f"frameworks-{framework}", package, "-W", "default", path)
+    _run_pytest(session, f"frameworks-{framework}", package, "-W", "default", *paths)
 
 
 @nox.session
@@ -96,9 +103,32 @@ def engine(session: nox.Session) -> None:
 
 @nox.session
 def types(session: nox.Session) -> None:
-    """Check the typed calls with pyright, as editors do; `make check` has mypy look at them."""
-    session.install("--editable", ".[sandbox]", "pyright[nodejs]")
+    """Check the typed calls and the snippets with pyright, and read what editors show; `make check` has mypy."""
+    session.install(".[sandbox]", "jedi", "mypy", "pygls", "pyright[nodejs]", *TESTING)
     session.run("pyright", "tests/typing")
+    session.run("pytest", "-W", "default", "tests/editors", "tests/test_editors.py", *session.posargs)
+
+
+@nox.session
+def packaging(session: nox.Session) -> None:
+    """Build the wheel and the sdist, check both, and run the demo from each where nothing else is installed."""
+    session.install("build", "check-wheel-contents", "twine")
+    place = Path(session.create_tmp()).resolve()
+    shutil.rmtree(place)
+    session.run("python", "-m", "build", "--outdir", str(place))
+    packages = sorted(map(str, place.iterdir()))
+    session.run("twine", "check", "--strict", *packages)
+    session.run("check-wheel-contents", str(place))
+    for package in packages:
+        environment = f"{package}.venv"
+        python = str(Path(environment, "Scripts" if os.name == "nt" else "bin", "python"))
+        session.run("python", "-m", "venv", environment)
+        for extra, first in (
+            ("", ["-c", "import aitoearn_openai; aitoearn_openai.OpenAI(api_key='k')"]),
+            ("[cli]", ["-m", "aitoearn_openai", "demo"]),
+        ):
+            session.run(python, "-m", "pip", "install", "--quiet", f"{package}{extra}", external=True)
+            session.run(python, *first, external=True)
 
 
 @nox.session(venv_backend="none")

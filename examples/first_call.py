@@ -1,4 +1,4 @@
-"""Ask one question and print the answer, its tokens and what it cost."""
+"""Ask one question and print the answer, its tokens and what it cost by the list."""
 
 from aitoearn_openai import OpenAI
 
@@ -14,4 +14,7 @@ answer = client.chat.completions.create(
 )
 print(answer.choices[0].message.content)
 print("tokens:", answer.usage.prompt_tokens, "in,", answer.usage.completion_tokens, "out")
-print("credits:", getattr(answer, "cost", "not told"))  # a field that OpenAI's answers do not have
+model = client.models.retrieve(MODEL)  # costs no credits
+print(
+    "credits by the list:", model.credits(answer.usage)
+)  # an estimate; the service does not tell what it charged

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import socket
+import zlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from importlib import import_module
+from threading import Event
 from typing import Any
 
 import openai
@@ -224,3 +226,74 @@ def test_a_type_of_the_callers_own_is_made_as_ever(asker: Asker, server: Scripte
     )
 
     assert (type(answer), answer.cost) == (Mine, "1")
+
+
+@pytest.mark.parametrize("cast_to", [object, dict[str, object], ChatCompletion])
+def test_a_failure_in_an_unread_response_is_raised_whatever_it_is_parsed_into(
+    asker: Asker, server: ScriptedServer, cast_to: Any
+) -> None:
+    """By a path of the caller's own, too."""
+    server.answer(Reply({"data": {}, "code": 12001, "message": "no credits"}))
+    headers = {"X-Stainless-Raw-Response": "stream"}
+
+    async def ask_async(client: Any) -> Any:
+        response = await client.get("/x", cast_to=cast_to, options={"headers": headers})
+        return await response.parse()
+
+    def ask(client: Any) -> Any:
+        return client.get("/x", cast_to=cast_to, options={"headers": headers}).parse()
+
+    with pytest.raises(openai.APIStatusError, match="no credits") as caught:
+        asker.run(ask_async if asker.is_async else ask, base_url=server.base_url, api_key="k", max_retries=0)
+    assert caught.value.status_code == 402
+
+
+@pytest.mark.parametrize("encoding", [None, "gzip"])
+@pytest.mark.parametrize("content_type", ["text/plain", "text/event-stream", None])
+def test_a_stream_is_not_waited_for_whatever_it_is_called(
+    asker: Asker, content_type: str | None, encoding: str | None
+) -> None:
+    """Its first chunk is there before the server has sent the last."""
+    go_on = Event()
+    with socket.create_server(("127.0.0.1", 0)) as listener, ThreadPoolExecutor(1) as pool:
+        pool.submit(_stream_slowly, listener, content_type, encoding, go_on)
+        arguments = {"base_url": f"http://127.0.0.1:{listener.getsockname()[1]}", "api_key": "k"}
+
+        async def ask_async(client: Any) -> int:
+            got = 0
+            async for _ in await stream("m")(client):
+                got += 1
+                go_on.set()
+            return got
+
+        def ask(client: Any) -> int:
+            got = 0
+            for _ in stream("m")(client):
+                got += 1
+                go_on.set()
+            return got
+
+        assert asker.run(ask_async if asker.is_async else ask, timeout=5, max_retries=0, **arguments) == 2
+
+
+def _stream_slowly(
+    listener: socket.socket, content_type: str | None, encoding: str | None, go_on: Event
+) -> None:
+    connection, _ = listener.accept()
+    with connection:
+        received = b""
+        while not received.endswith(b"}"):
+            received += connection.recv(65536)
+        head = "HTTP/1.1 200 OK\r\nConnection: close\r\n"
+        head += f"Content-Type: {content_type}\r\n" if content_type else ""
+        head += f"Content-Encoding: {encoding}\r\n" if encoding else ""
+        connection.sendall(f"{head}\r\n".encode())
+        body = {**ANSWER, "choices": [{"index": 0, "delta": {"content": "hi"}}]}
+        compressor = zlib.compressobj(wbits=31)
+        for _ in range(2):
+            event = f"data: {json.dumps(body)}\n\n".encode()
+            if encoding:
+                event = compressor.compress(event) + compressor.flush(zlib.Z_SYNC_FLUSH)
+            connection.sendall(event)
+            if not go_on.wait(5):
+                return

@@ -8,13 +8,14 @@ import itertools
 import json
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
+from decimal import Decimal
 from typing import Any
 
 import openai
 import pytest
 from typing_extensions import Self
 
-from aitoearn_openai import AsyncOpenAI, sandbox
+from aitoearn_openai import AsyncOpenAI, batch, sandbox
 from aitoearn_openai.batch import Request, Result, run
 from conftest import MESSAGES, Reply, ScriptedServer
 
@@ -102,7 +103,7 @@ def test_each_request_gets_its_result(site: sandbox.Sandbox) -> None:
     for result in results:
         assert result.error is None
         assert result.body
-        assert result.body["cost"] == "0.0087"
+        assert result.body["cost"] == "0"
         assert result.completion
         assert result.completion.choices[0].message.content == (
             "This is the AiToEarn sandbox; no model read your message. You said: 你好"
@@ -463,3 +464,108 @@ def test_the_id_of_a_result_tells_its_request() -> None:
 
     assert len(ids) == 4
     assert Request.from_dict(LINE).id == request().id == "batch_req_b8fd452f02b209e51fef4d053675bf62"
+
+
+def priced(number: int, **more: Any) -> batch.Request:
+    """A request that is estimated at 0.1 credits by `PRICES`."""
+    return batch.Request(f"{number}", {"model": "m", "messages": MESSAGES, "max_tokens": 100, **more})
+
+
+PRICES = Reply(
+    {
+        "code": 0,
+        "data": [{"name": "m", "pricing": {"tiers": [{"input": {"text": 0}, "output": {"text": 1}}]}}],
+    }
+)
+
+
+def used(tokens: Any) -> Reply:
+    choice = {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": "Hi"}}
+    usage = {"prompt_tokens": 1, "completion_tokens": tokens, "total_tokens": 1}
+    return Reply({"choices": [choice], "usage": usage, "cost": "0"})
+
+
+def spend(
+    server: ScriptedServer, *requests: batch.Request, **limits: Any
+) -> tuple[list[str], Exception | None]:
+    """The requests that were answered, and how the run ended."""
+
+    async def main() -> tuple[list[str], Exception | None]:
+        answered: list[str] = []
+        async with AsyncOpenAI(base_url=server.base_url, api_key="k", max_retries=0, timeout=5) as client:
+            try:
+                async for result in batch.run(client, requests, **limits):
+                    answered.append(result.request.custom_id)
+            except (openai.OpenAIError, ValueError) as error:
+                return answered, error
+        return answered, None
+
+    return asyncio.run(main())
+
+
+@pytest.mark.parametrize("concurrency", [1, 3])
+def test_a_run_starts_nothing_that_would_carry_it_past_its_credits(
+    server: ScriptedServer, concurrency: int
+) -> None:
+    """What is there counts as it was used, what is under way as it is estimated."""
+    server.answer(PRICES, used(50))
+    answered, error = spend(server, *map(priced, range(9)), concurrency=concurrency, max_credits=0.25)
+
+    assert sorted(answered) == ["0", "1", "2", "3"]
+    assert isinstance(error, batch.MaxCreditsReached)
+    assert "'4', is estimated at 0.1 credits. After the 0.2 of this run" in str(error)
+    assert len(server.requests) == 1 + 4
+
+
+def test_a_run_within_its_credits_ends_as_any(server: ScriptedServer) -> None:
+    """Exactly N is within N."""
+    server.answer(PRICES, used(100))
+
+    assert spend(server, *map(priced, range(2)), concurrency=1, max_credits=Decimal("0.2")) == (
+        ["0", "1"],
+        None,
+    )
+
+
+@pytest.mark.parametrize(
+    ("reply", "answered"),
+    [
+        (used("?"), 2),  # Nobody knows what it used: the estimate stays.
+        (Reply("<p>", content_type="text/html"), 2),
+        (Reply({"code": 12301, "message": "failed"}), 5),  # Failed calls of the service are not charged.
+    ],
+)
+def test_what_a_request_used_is_estimated_where_it_is_not_known(
+    server: ScriptedServer, reply: Reply, answered: int
+) -> None:
+    """Rather too much than too little."""
+    server.answer(PRICES, reply)
+
+    assert len(spend(server, *map(priced, range(5)), concurrency=1, max_credits=0.25)[0]) == answered
+
+
+def test_several_answers_are_estimated_as_several(server: ScriptedServer) -> None:
+    """`n` of them."""
+    server.answer(PRICES, used(1))
+
+    assert spend(server, priced(0, n=3), max_credits=0.25)[0] == []
+
+
+def test_a_run_with_credits_refuses_a_model_without_a_price(server: ScriptedServer) -> None:
+    """After the answers before it."""
+    server.answer(PRICES, used(1))
+    answered, error = spend(server, priced(0), priced(1, model="free"), concurrency=1, max_credits=1)
+
+    assert answered == ["0"]
+    assert isinstance(error, ValueError)
+    assert "the list has none for the model 'free'" in str(error)
+
+
+@pytest.mark.parametrize("limit", [0, -1, float("nan"), Decimal("nan")])
+def test_credits_are_above_0(server: ScriptedServer, limit: Any) -> None:
+    """Anything else is a mistake."""
+    server.answer(PRICES)
+    _, error = spend(server, priced(0), max_credits=limit)
+
+    assert isinstance(error, ValueError)
+    assert "max_credits must be above 0" in str(error)

@@ -91,6 +91,22 @@ def test_the_model_list(asker: Asker, target: Settings) -> None:
     assert MODEL in {model.id for model in models}
 
 
+@replayed("image_generation_models")
+def test_the_models_for_image_generation(asker: Asker, target: Settings) -> None:
+    """Each with a name, and sizes that have a price."""
+    models = ask(asker, target, lambda client: client.models.image_generation.list()).data
+
+    assert any(model.credits(size=model.sizes[0]) for model in models if model.sizes)
+
+
+@replayed("image_edit_models")
+def test_the_models_for_image_edits(asker: Asker, target: Settings) -> None:
+    """Each with the most images that it takes."""
+    models = ask(asker, target, lambda client: client.models.image_edit.list()).data
+
+    assert any(model.max_input_images for model in models)
+
+
 @replayed("completion")
 def test_a_completion(asker: Asker, target: Settings) -> None:
     """An answer in OpenAI's format with the service's `cost` beside it."""

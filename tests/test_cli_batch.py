@@ -90,13 +90,16 @@ def test_a_file_of_the_batch_api_is_answered_in_its_format(source: Path, target:
     assert {name: said(result) for name, result in results.items()} == {"a": "你好", "b": "fine"}
     assert results["a"].keys() == {"id", "custom_id", "response", "error"}
     assert results["a"]["response"].keys() == {"status_code", "request_id", "body"}
-    assert results["a"]["response"]["body"]["cost"] == "0.0087"
+    assert results["a"]["response"]["body"]["cost"] == "0"
     assert re.fullmatch(
         r"out\.jsonl: 2 of 2 answered, 0 failed\. "
-        r"This run: 3 tokens in, 37 out, 0\.016875 credits, \d+\.\d s\.\n",
+        r"This run: 3 tokens in, 37 out, about 0\.016875 seedance credits by the list, \d+\.\d s\.\n",
         done.stdout,
     )
-    assert done.stderr.splitlines()[0] == "0 of 2 answered, 0 failed, 0 tokens in, 0 out, 0 credits"
+    assert (
+        done.stderr.splitlines()[0]
+        == "0 of 2 answered, 0 failed, 0 tokens in, 0 out, about 0 credits by the list"
+    )
     assert done.returncode == 0
 
 
@@ -448,7 +451,7 @@ def test_too_many_open_files_are_named(source: Path, target: Path, monkeypatch: 
 def test_odd_answers_are_counted_as_far_as_they_tell(
     scripted: ScriptedServer, source: Path, target: Path
 ) -> None:
-    """The service's own cost first, then the price in the list; half a character does not break the file."""
+    """By the list, whatever they say of `cost`; half a character does not break the file."""
     answers = (
         {"choices": [{}], "cost": "0", "usage": {"prompt_tokens": 3, "completion_tokens": 4}},
         {"choices": [{}], "cost": "much", "usage": {"prompt_tokens": "3"}},
@@ -461,7 +464,9 @@ def test_odd_answers_are_counted_as_far_as_they_tell(
     command = ["batch", str(write(source, *"abcdef")), str(target), "-m", "m", "--concurrency", "1"]
     done = run(*command)
 
-    assert "6 of 6 answered, 0 failed. This run: 3 tokens in, 4 out, 4.5 credits" in done.stdout
+    assert (
+        "6 of 6 answered, 0 failed. This run: 3 tokens in, 4 out, about 0 credits by the list" in done.stdout
+    )
     assert read(target)["line-4"]["response"]["body"]["choices"][0]["message"]["content"] == "\ud83d…"
     assert "…" in target.read_text("utf-8")
 
@@ -496,10 +501,10 @@ def test_a_dry_run_counts_and_estimates_and_changes_nothing(source: Path, target
 
     assert told.stdout.splitlines() == [
         "6 requests, 3 answered, 3 to ask",
-        "about 0.2297 credits for 1,003 tokens in; 1 requests are for models without a price in the list",
+        "about 0.2297 seedance credits by the list, for 1,003 tokens in; 1 requests are for models without a price in the list",
         "Taken: 4 bytes of text a token, and up to 500 tokens an answer.",
     ]
-    assert less.stdout.splitlines()[1].startswith("about 0.0002 credits")
+    assert less.stdout.splitlines()[1].startswith("about 0.0002 seedance credits")
     assert target.read_bytes() == before
 
 
@@ -508,7 +513,7 @@ def test_a_dry_run_of_priced_models_gives_a_sum(source: Path, target: Path) -> N
     """And makes no output."""
     told = run("batch", str(write(source, question("a"))), str(target), "--dry-run")
 
-    assert told.stdout.splitlines()[1] == "about 0.2251 credits for 1 tokens in"
+    assert told.stdout.splitlines()[1] == "about 0.2251 seedance credits by the list, for 1 tokens in"
     assert [path.name for path in source.parent.iterdir()] == ["in.jsonl"]
 
 
@@ -625,7 +630,7 @@ def test_a_person_sees_how_far_it_is(source: Path, target: Path) -> None:
     with Terminal("batch", str(source), str(target)) as terminal:
         terminal.wait_for("50 of 51 answered, 0 failed, ")
         terminal.wait_for("/s, 0:00:00 left")
-        terminal.wait_for("50 tokens in, 900 out, 0.40875 credits")
+        terminal.wait_for("50 tokens in, 900 out, about 0.40875 seedance credits")
         terminal.wait_for("out.jsonl: 51 of 51 answered, 0 failed.")
         assert terminal.end() == 0
 
@@ -794,3 +799,43 @@ def test_a_run_that_is_killed_again_and_again_answers_each_request_once(
     assert kept == calls.keys() == set(prompts)
     assert sum(calls.values()) == len(prompts) + again
     assert len(read(target)) == len(prompts)
+
+
+@pytest.mark.usefixtures("sandboxed")
+def test_a_batch_stops_before_it_costs_too_much_and_goes_on_the_next_time(source: Path, target: Path) -> None:
+    """It keeps what is there and says how far it came."""
+    write(source, question("a"), question("b"), question("c"))
+    limit = ["--max-credits", "0.24", "--concurrency", "1"]
+    first = run("batch", str(source), str(target), *limit)
+    second = run("batch", str(source), str(target), *limit)
+
+    assert first.returncode == 1
+    assert "out.jsonl: 2 of 3 answered, 0 failed." in first.stdout
+    assert "The same command asks the rest." in first.stdout
+    assert "'c', is estimated at 0.2251 credits. After the 0.0" in first.stderr
+    assert (second.returncode, len(read(target))) == (0, 3)
+    assert "3 of 3 answered" in second.stdout
+
+
+@pytest.mark.usefixtures("sandboxed")
+def test_a_limit_on_credits_needs_prices(source: Path, target: Path) -> None:
+    """Nothing is asked then."""
+    write(source, question("a"), question("b", model="bare-local"))
+    refused = run("batch", str(source), str(target), "--max-credits", "1")
+    zero = run("batch", str(source), str(target), "--max-credits", "0")
+
+    assert (refused.returncode, zero.returncode) == (2, 2)
+    assert "the list has none for bare-local" in refused.stderr
+    assert "--max-credits: the number must be above 0" in zero.stderr
+    assert target.read_bytes() == b""
+
+
+@pytest.mark.usefixtures("sandboxed")
+def test_a_dry_run_has_a_sum_for_each_balance(source: Path, target: Path) -> None:
+    """As a balance pays for its own models alone; a request over the last limit is called so."""
+    big = question("c", "x" * 4_000_004, model="claude-sonnet-5", max_tokens=1)
+    write(source, question("a"), question("b", model="gemini-3.1-pro-preview"), big)
+    shown = run("batch", str(source), str(target), "--dry-run", COLUMNS="80").stdout
+
+    assert "about 600.2279 seedance credits and 0.6002 general credits by the list" in shown
+    assert "1 requests are over their model's last limit" in shown

@@ -43,7 +43,7 @@ def test_all_is_well_with_the_sandbox(tmp_path: Path) -> None:
     assert settings["timeout"] == ["20.0", str(tmp_path / "my.env")]
     assert settings["max_retries"] == ["-", "the", "SDK's"]
     assert steps(checked.stdout) == [
-        ["ok", what] for what in ("DNS", "TLS", "HTTP", "key", "models", "model")
+        ["ok", what] for what in ("DNS", "TLS", "HTTP", "key", "chat", "models", "model")
     ]
     assert "Next: aitoearn-openai chat" in checked.stdout
 
@@ -219,6 +219,8 @@ def https(tmp_path: Path) -> Iterator[tuple[str, Path]]:
             self.end_headers()
             self.wfile.write(LIST.encoded())
 
+        do_POST = do_GET
+
         def log_message(self, *_: Any) -> None:
             pass
 
@@ -249,3 +251,32 @@ def test_a_certificate_is_told_with_its_end(https: tuple[str, Path]) -> None:
         r"^ok  TLS +TLSv1\.[23], certificate until \w+ +\d+ .* GMT$", trusted.stdout, re.MULTILINE
     )
     assert re.search(r"^no  TLS .*CERTIFICATE_VERIFY_FAILED", unknown.stdout, re.MULTILINE)
+
+
+REFUSED = Reply({"data": {}, "code": 400, "message": "Bad request"})
+
+
+@pytest.mark.parametrize(
+    ("reply", "code", "words"),
+    [
+        (REFUSED, 0, "ok  chat    completions are there"),
+        (Reply({"data": {}, "code": 12300, "message": "no such model"}), 0, "ok  chat"),
+        (
+            Reply({"data": {}, "code": 404, "message": "Cannot POST /api/ai/chat/completions"}),
+            5,
+            "A self-hosted AiToEarn",
+        ),
+        (Reply("<h1>Not Found</h1>", status=404, content_type="text/html"), 5, "no  chat"),
+        (Reply({"data": {}, "code": 401, "message": "Unauthorized"}), 3, "no  chat"),
+        (Reply("<p>", content_type="text/html"), 5, "no  chat"),
+    ],
+)
+def test_chat_completions_are_looked_for_without_cost(
+    server: ScriptedServer, reply: Reply, code: int, words: str
+) -> None:
+    """A self-hosted server has the list alone. The body has neither a model nor messages."""
+    server.answer(LIST, LIST, reply)
+    checked = run("check", AITOEARN_BASE_URL=server.origin, AITOEARN_API_KEY=KEY)
+
+    assert (checked.returncode, server.requests[-1].body) == (code, b"{}")
+    assert words in checked.stdout

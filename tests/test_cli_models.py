@@ -31,9 +31,32 @@ def test_the_list_fits_80_columns() -> None:
     assert max(map(len, lines)) <= 80
     (row,) = [number for number, line in enumerate(lines) if line.startswith("gpt-5.2 ")]
     assert lines[row].split() == ["gpt-5.2", "openai", "text", "image", "0.16", "1.3", "Sale"]
-    assert lines[row + 1].split() == ["GPT-5.2", "→", "text", "-20%", "-19%"]
+    assert lines[row + 1].split() == ["GPT-5.2", "seedance", "→", "text", "-20%", "-19%"]
     assert [line.split()[-3:] for line in lines if line.startswith("gemini-3.1")] == [["1.2", "-", "1.8"]]
     assert [line.split()[-3:] for line in lines if line.startswith("gpt-5.2-mini")] == [["0.5", "a", "call"]]
+
+
+@pytest.mark.usefixtures("sandboxed")
+@pytest.mark.parametrize(("columns", "label"), [("100", False), ("130", True)])
+def test_a_wide_terminal_has_a_line_for_each_model(columns: str, label: bool) -> None:
+    """Without empty lines; with the label where there is room for it."""
+    shown = run("models", COLUMNS=columns).stdout
+    lines = shown.splitlines()
+
+    assert len(lines) == 2 + len(names()) + 1
+    assert ("DeepSeek V4" in shown) is label
+    assert [line.split()[-3:] for line in lines if line.startswith("gpt-5.2 ")] == [["-20%", "-19%", "Sale"]]
+
+
+def test_prices_are_lined_up_at_the_decimal_point(server: ScriptedServer) -> None:
+    """Also beside a model without a price."""
+    tiers = [[{"input": {"text": price}}] for price in ("0.075", "12.5", "3")]
+    priced = [{"name": f"m{n}", "pricing": {"tiers": each}} for n, each in enumerate(tiers)]
+    server.answer(listed(*priced, {"name": "free"}))
+    lines = run("models", COLUMNS="100", AITOEARN_BASE_URL=server.origin).stdout.splitlines()
+    rows = [next(line for line in lines if line.startswith(name)) for name in ("m0", "m1", "m2")]
+
+    assert rows[0].index(".") == rows[1].index(".") == rows[2].index("3") + 1
 
 
 @pytest.mark.parametrize("arguments", [[], ["--names"], ["m"]])
@@ -128,3 +151,68 @@ def test_a_name_that_is_nearly_right_is_corrected() -> None:
     assert (near.returncode, far.returncode) == (2, 2)
     assert near.stderr == "aitoearn-openai: no model is named 'glm5'; the closest: glm-5.2\n"
     assert "`aitoearn-openai models` lists them" in far.stderr
+
+
+@pytest.mark.usefixtures("sandboxed")
+def test_the_models_that_draw_fit_80_columns() -> None:
+    """With what takes them, their sizes, the credits for an image, the balance and the tags."""
+    shown = run("models", "--images", COLUMNS="80")
+    lines = shown.stdout.splitlines()
+
+    assert (shown.returncode, shown.stderr) == (0, "")
+    assert max(map(len, lines)) <= 80
+    (row,) = [number for number, line in enumerate(lines) if line.startswith(" gpt-image-2 ")]
+    assert lines[row].split() == ["gpt-image-2", "generate", "27", "1", "-", "4", "seedance", "Sale"]
+    assert lines[row + 1].split() == ["GPT", "Image", "2", "edit", "-95%"]
+
+
+@pytest.mark.usefixtures("sandboxed")
+def test_one_model_that_draws_is_shown_with_its_sizes() -> None:
+    """By price, at 80 columns."""
+    shown = run("models", "--images", "GPT image 2", COLUMNS="80").stdout
+
+    assert max(map(len, shown.splitlines())) <= 80
+    for words in (
+        "balance  seedance",
+        "quality  auto, high, medium, low",
+        "up to 14 images",
+        "1, -95%",
+        "3840x2160",
+    ):
+        assert words in shown
+    assert "vivid" in run("models", "--images", "seedream-5").stdout
+    assert run("models", "--images", "bare-painter").stdout == "bare-painter\nimages.generate\n"
+
+
+def test_a_size_without_a_price_is_called_so(server: ScriptedServer) -> None:
+    """It can be asked for all the same."""
+    server.answer(
+        listed(
+            {"name": "m", "sizes": ["1x1", "2x2"], "pricing": [{"size": "1x1", "price": 1}, {"size": "3x3"}]}
+        )
+    )
+    shown = run("models", "--images", "m", AITOEARN_BASE_URL=server.origin).stdout
+
+    assert any(line.split() == ["no", "price", "2x2"] for line in shown.splitlines())
+
+
+@pytest.mark.usefixtures("sandboxed")
+def test_the_models_that_draw_can_be_sorted_searched_and_scripted() -> None:
+    """As the others can."""
+    assert names("--images", "--sort", "price") == ["seedream-5", "gpt-image-2", "bare-painter"]
+    assert names("--images", "--sort", "name") == ["bare-painter", "gpt-image-2", "seedream-5"]
+    assert names("--images", "--search", "SEED") == ["seedream-5"]
+    lists = json.loads(run("models", "--images", "gpt-image-2", "--json").stdout)
+    assert [lists[call][0]["name"] for call in ("generate", "edit")] == ["gpt-image-2"] * 2
+    assert run("models", "--images", "--search", "zzz").returncode == 1
+    assert run("models", "--images", "--input", "text").returncode == 2
+    assert "the closest: gpt-image-2" in run("models", "--images", "gpt-image-3").stderr
+
+
+@pytest.mark.usefixtures("sandboxed")
+def test_a_model_says_which_balance_pays_and_what_is_over_its_last_limit() -> None:
+    """Such a call may be refused."""
+    shown = run("models", "claude-sonnet-5", "--prompt-tokens", "2000000").stdout
+
+    assert "balance  seedance" in shown
+    assert "over the last limit in the list, 1,000,000 in, and may be refused" in shown

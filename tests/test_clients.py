@@ -293,3 +293,53 @@ def test_an_unknown_argument_is_the_sdks_own_error() -> None:
 def test_public_names() -> None:
     """The face of the package."""
     assert set(aitoearn_openai.__all__) >= {"AsyncOpenAI", "ChatModel", "OpenAI", "Settings", "__version__"}
+
+
+@pytest.mark.parametrize("key", ["My API Key", 'the "key"', "sk-1234", "a\tb", " k", "Bearer ak_1"])
+def test_a_key_in_code_is_used_as_it_is_given(asker: Asker, server: ScriptedServer, key: str) -> None:
+    """Whatever it looks like: test suites of other people's programs have odd ones."""
+    server.answer(COMPLETION)
+    asker.run(complete("m"), api_key=key, base_url=server.base_url)
+
+    assert server.requests[0].headers["authorization"] == f"Bearer {key}"
+
+
+@pytest.mark.parametrize("key", ["sk-1\n", "sk-1\r\nX-Other: 1", "sk-1 ", "sk-1é", "sk-1密钥", "sk-1\0"])
+def test_a_key_that_no_header_can_carry_is_refused(asker: Asker, key: str) -> None:
+    """When the client is made, and without the key in the message."""
+    with pytest.raises(openai.OpenAIError, match="a header cannot carry this key") as caught:
+        asker.client(api_key=key)
+    assert "sk-1" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "arguments"),
+    [
+        ("BASE_URL", "no address", {}),
+        ("BASE_URL", "http://aitoearn.cn", {}),
+        ("SITE", "nowhere", {}),
+        ("API_KEY", "two words", {}),
+        ("TIMEOUT", "soon", {"timeout": 1}),
+        ("MAX_RETRIES", "many", {"max_retries": 1}),
+    ],
+)
+def test_a_bad_setting_that_is_not_needed_is_no_error(
+    asker: Asker, monkeypatch: pytest.MonkeyPatch, name: str, value: str, arguments: dict[str, Any]
+) -> None:
+    """Code that names its own server and key works wherever it runs."""
+    monkeypatch.setenv(f"AITOEARN_{name}", value)
+    client = asker.client(api_key="k", base_url="http://h.example/x", **arguments)
+    assert (client.api_key, str(client.base_url)) == ("k", "http://h.example/x/")
+
+    with pytest.raises(openai.OpenAIError, match=f"AITOEARN_{name}: "):
+        asker.client()
+
+
+@pytest.mark.parametrize(("name", "value"), [("TIMEOUT", "soon"), ("MAX_RETRIES", "many")])
+def test_a_bad_limit_is_an_error_where_it_would_hold(
+    asker: Asker, monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    """Nobody finds out from a request that never ends."""
+    monkeypatch.setenv(f"AITOEARN_{name}", value)
+    with pytest.raises(openai.OpenAIError, match=f"AITOEARN_{name}: "):
+        asker.client(api_key="k", base_url="http://h.example/x")

@@ -15,7 +15,7 @@ import pytest
 from openai.resources.chat import Completions
 
 from aitoearn_openai import ChatModel, Settings, sandbox
-from aitoearn_openai._errors import STATUS
+from aitoearn_openai._errors import CODES
 from conftest import Reply, ScriptedServer
 
 ROOT = Path(__file__).parent.parent
@@ -54,12 +54,12 @@ def shown(site: sandbox.Sandbox, name: str, *arguments: str) -> str:
 
 
 def test_a_first_call_prints_the_answer_its_tokens_and_its_cost(site: sandbox.Sandbox) -> None:
-    """The cost is a field that OpenAI's answers do not have."""
+    """The cost is an estimate by the list."""
     answer, tokens, credits = shown(site, "first_call.py").splitlines()
 
     assert answer.startswith(SAID)
     assert re.fullmatch(r"tokens: \d+ in, \d+ out", tokens)
-    assert re.fullmatch(r"credits: 0\.\d+", credits)
+    assert re.fullmatch(r"credits by the list: 0\.\d+", credits)
 
 
 def test_a_stream_is_printed_with_its_reasoning_apart(site: sandbox.Sandbox) -> None:
@@ -93,6 +93,13 @@ def test_the_cheapest_model_for_a_need_is_picked(site: sandbox.Sandbox) -> None:
     assert picked == f"The cheapest: {offers[0].split()[1]}"
     assert "glm-5.2" not in str(offers)
     assert "llama-5-local" not in str(offers)
+
+
+def test_the_cheapest_image_model_of_a_size_is_picked(site: sandbox.Sandbox) -> None:
+    """The cheapest is another one in another size."""
+    assert shown(site, "pick_an_image_model.py").splitlines()[-1] == "The cheapest: seedream-5"
+    assert shown(site, "pick_an_image_model.py", "2048x2048").splitlines()[-1] == "The cheapest: gpt-image-2"
+    assert len(shown(site, "pick_an_image_model.py", "1x1").splitlines()) == 1
 
 
 def test_a_need_that_no_model_meets_picks_none(site: sandbox.Sandbox) -> None:
@@ -245,7 +252,7 @@ def test_the_pages_name_what_the_code_has() -> None:
     assert {
         int(code): int(status)
         for code, status in re.findall(r"^\| (1\d{4}) .*\| (\d{3}) \|", errors, re.MULTILINE)
-    } == STATUS
+    } == {code: known.status for code, known in CODES.items() if code > 599}
     assert names == set(sandbox.FAILURES)
 
 

@@ -11,9 +11,9 @@ from openai.pagination import AsyncPage, SyncPage
 from openai.types import CompletionUsage, Model
 from pydantic import ValidationError
 
-from aitoearn_openai import ChatModel
+from aitoearn_openai import ChatModel, ImageModel, OpenAI
 from aitoearn_openai.sandbox import Sandbox
-from conftest import Asker, Reply, ScriptedServer, list_models
+from conftest import MESSAGES, Asker, Reply, ScriptedServer, complete, list_models
 
 GEMINI: dict[str, Any] = {
     "name": "gemini-3.1-pro-preview",
@@ -244,35 +244,18 @@ def test_retrieve_can_be_read_raw(asker: Asker, site: Sandbox) -> None:
     assert raw.parse().id == "glm-5.2"
 
 
-@pytest.mark.parametrize("follow", [True, False])
-def test_a_redirect_to_another_origin_is_not_given_the_key(
-    asker: Asker, server: ScriptedServer, other_server: ScriptedServer, follow: bool
+def test_a_redirect_of_the_model_list_is_refused(
+    asker: Asker, server: ScriptedServer, other_server: ScriptedServer
 ) -> None:
-    """Neither key header travels; within the origin both do; who follows no redirects follows none."""
-    server.answer(
-        Reply(status=307, headers={"Location": "/api/ai/moved/models/chat"}),
-        Reply(status=302, headers={"Location": f"{other_server.origin}/elsewhere"}),
-    )
-    other_server.answer(envelope(GEMINI))
-    http_client_class = openai.DefaultAsyncHttpxClient if asker.is_async else openai.DefaultHttpxClient
+    """It would take the key along; the error names the new address."""
+    server.answer(Reply(status=307, headers={"Location": f"{other_server.origin}/elsewhere"}))
+    with pytest.raises(
+        openai.APIStatusError, match=f"redirects to {other_server.origin}/elsewhere"
+    ) as caught:
+        ask_list(asker, server, list_models)
 
-    def ask() -> Any:
-        return asker.run(
-            list_models,
-            api_key="k",
-            base_url=server.base_url,
-            max_retries=0,
-            http_client=http_client_class(follow_redirects=follow),
-        )
-
-    if not follow:
-        with pytest.raises(openai.APIStatusError) as caught:
-            ask()
-        assert caught.value.status_code == 307
-        return
-    assert [m.id for m in ask().data] == ["gemini-3.1-pro-preview"]
-    assert [r.headers["x-api-key"] for r in server.requests] == ["k", "k"]
-    assert not {"x-api-key", "authorization"} & other_server.requests[0].headers.keys()
+    assert caught.value.status_code == 307
+    assert other_server.requests == []
 
 
 def usage(prompt: int, completion: int, **details: int) -> CompletionUsage:
@@ -348,3 +331,280 @@ def test_a_flat_price_is_per_call() -> None:
     """Whatever the tokens."""
     assert ChatModel.model_validate(FLAT).credits(usage(9, 9)) == Decimal("1.5")
     assert ChatModel.model_validate(FLAT).credits() == Decimal("1.5")
+
+
+def priced(*tiers: dict[str, Any]) -> ChatModel:
+    return model(pricing={"tiers": list(tiers)})
+
+
+def told(prompt: int, completion: int, **more: Any) -> CompletionUsage:
+    return CompletionUsage.model_validate(
+        {
+            "prompt_tokens": prompt,
+            "completion_tokens": completion,
+            "total_tokens": prompt + completion,
+            **more,
+        }
+    )
+
+
+LONG = {"input": {"text": "0.4"}, "output": {"text": "1.8"}}
+SHORT = {"input": {"text": "0.2", "cacheRead": "0.02"}, "output": {"text": "1.2"}}
+DRAWS = {"input": {"text": "0.3"}, "output": {"text": "2", "image": "20"}}
+WRITES = {"text": "1", "cacheWrite5m": "2", "cacheWrite1h": "4"}
+
+
+@pytest.mark.parametrize(
+    ("tiers", "tokens", "credits"),
+    [
+        # As DeepSeek counts what was read from the cache, also beside OpenAI's field for it.
+        ([SHORT], told(1000, 0, prompt_cache_hit_tokens=1000, prompt_cache_miss_tokens=0), "0.02"),
+        (
+            [SHORT],
+            told(1000, 0, prompt_cache_hit_tokens=9, prompt_tokens_details={"cached_tokens": 9}),
+            "0.19838",
+        ),
+        ([SHORT], told(1000, 0, prompt_cache_hit_tokens=9, prompt_tokens_details={"cached_tokens": 8}), None),
+        # More cached than prompt tokens, and other counts that contradict each other.
+        ([SHORT], told(10, 0, prompt_cache_hit_tokens=1000), None),
+        ([SHORT], told(10, 0, prompt_tokens_details={"cached_tokens": 1000}), None),
+        ([SHORT], told(10, 0, prompt_tokens_details={"audio_tokens": 1000}), None),
+        ([SHORT], told(10, -5), None),
+        ([DRAWS], told(0, 10, completion_tokens_details={"image_tokens": 20}), None),
+        # A limit that cannot be read does not match everything.
+        ([{"maxInputTokens": "200k", **SHORT}, LONG], told(300_000, 0), "120"),
+        ([{"maxInputTokens": "200k", **SHORT}, LONG], told(1_000, 0), "0.2"),
+        ([{"maxInputTokens": "many", **SHORT}, LONG], told(300_000, 0), None),
+        # Images among the answer's tokens.
+        ([DRAWS], told(0, 1290, completion_tokens_details={"image_tokens": 1290}), "25.8"),
+        ([DRAWS], told(0, 1300, completion_tokens_details={"image_tokens": 1290}), "25.82"),
+        ([DRAWS], told(0, 1290, completion_tokens_details={"image_tokens": 0}), "2.58"),
+        ([DRAWS], told(0, 1290), None),
+        ([DRAWS], told(1000, 0), "0.3"),
+        ([SHORT], told(0, 1290, completion_tokens_details={"image_tokens": 1290}), None),
+        # Kinds of input.
+        (
+            [{"input": {"text": 1, "image": 3}}],
+            told(1000, 0, prompt_tokens_details={"image_tokens": 500}),
+            "2",
+        ),
+        ([{"input": WRITES}], told(1000, 0, prompt_tokens_details={"cache_write_tokens": 500}), None),
+        ([{"input": {"text": 1}}], told(1000, 0, prompt_tokens_details={"cache_write_tokens": 500}), "1"),
+        # Prices that cannot be read.
+        ([{"input": {"text": 1, "cacheRead": "?"}}], told(1000, 0, prompt_cache_hit_tokens=1), None),
+        ([{"input": {"text": 1, "cacheRead": "?"}}], told(1000, 0), "1"),
+        ([{"input": {"text": -1}}], told(1000, 0), None),
+        ([5, {"input": {"text": 1}}], told(1000, 0), "1"),
+    ],
+)
+def test_credits_are_right_or_none(tiers: list[Any], tokens: CompletionUsage, credits: str | None) -> None:
+    """Where list and usage leave a price open there is none."""
+    assert priced(*tiers).credits(tokens) == (credits and Decimal(credits))
+
+
+def test_a_flat_price_that_cannot_be_read_is_none() -> None:
+    """Nor one below zero."""
+    assert model(pricing={"price": "free", "tiers": [SHORT]}).credits() is None
+    assert model(pricing={"price": "-1"}).credits() is None
+
+
+def test_an_odd_element_of_a_list_costs_that_element_only() -> None:
+    """The others stay."""
+    odd = model(tags=["a", 1], scenes=[None, "web"], fixedImagePricing=["x", {"resolution": "1K"}])
+
+    assert (odd.tags, odd.scenes, len(odd.fixed_image_pricing)) == (["a"], ["web"], 1)
+
+
+def test_the_last_limit_of_the_list_can_be_asked_for() -> None:
+    """A call above it has the last tier's prices, if the service takes it at all."""
+    limited = priced({"maxInputTokens": 10, **SHORT}, {"maxInputTokens": 20, **LONG}).pricing
+    assert limited
+    assert limited.max_input_tokens == 20
+    assert priced(LONG).pricing.max_input_tokens is None  # type: ignore[union-attr]
+    assert model(pricing={}).pricing.max_input_tokens is None  # type: ignore[union-attr]
+
+
+PAINTER = {
+    "name": "painter",
+    "label": "The Painter",
+    "tags": ["Sale", 1],
+    "creditsScope": "seedance",
+    "sizes": ["1024x1024", "2048x2048"],
+    "qualities": ["high"],
+    "styles": ["vivid"],
+    "pricing": [{"size": "1024x1024", "price": 1, "originPrice": 21.1}, {"size": "2048x2048", "price": 4}],
+    "maxInputImages": 14,
+}
+IMAGE_LISTS = {"image_generation": "/models/image/generation", "image_edit": "/models/image/edit"}
+
+
+@pytest.mark.parametrize("name", IMAGE_LISTS)
+def test_the_models_that_draw_are_listed(asker: Asker, server: ScriptedServer, name: str) -> None:
+    """With sizes, qualities, styles, prices for each size, and the most input images."""
+    server.answer(envelope(PAINTER, {"name": "bare"}, {}))
+    page = ask_list(asker, server, lambda client: getattr(client.models, name).list())
+    painter, bare = page.data
+
+    assert server.requests[0].path.endswith(IMAGE_LISTS[name])
+    assert server.requests[0].headers["x-api-key"] == "k"
+    assert isinstance(painter, ImageModel)
+    assert (painter.id, painter.tags, painter.credits_scope) == ("painter", ["Sale"], "seedance")
+    assert (painter.sizes, painter.qualities, painter.styles) == (PAINTER["sizes"], ["high"], ["vivid"])
+    assert (painter.prices[0].price, painter.prices[0].origin_price) == (1, Decimal("21.1"))
+    assert (painter.max_input_images, bare.max_input_images, bare.prices) == (14, None, [])
+
+
+def test_credits_of_images_are_by_size_and_number() -> None:
+    """None where the list has no price for the size, or several without one."""
+    painter = ImageModel.model_validate(PAINTER)
+
+    assert painter.credits(size="1024x1024") == 1
+    assert painter.credits(size="2048X2048", n=3) == 12
+    assert painter.credits(size="auto") is None
+    assert painter.credits() is None
+    assert painter.credits(size="1024x1024", n=-1) is None
+    assert ImageModel.model_validate({"name": "m", "pricing": PAINTER["pricing"][:1]}).credits(n=2) == 2
+    assert (
+        ImageModel.model_validate({"name": "m", "pricing": [{"size": "1x1", "price": -1}]}).credits() is None
+    )
+
+
+@pytest.mark.parametrize("name", IMAGE_LISTS)
+def test_a_model_that_draws_is_found_by_name_or_label(
+    asker: Asker, server: ScriptedServer, name: str
+) -> None:
+    """As a chat model is; also from a raw and an unread response."""
+    server.answer(envelope(PAINTER))
+
+    def ask(wanted: str) -> Any:
+        return ask_list(asker, server, lambda client: getattr(client.models, name).retrieve(wanted))
+
+    assert ask("the painter").id == "painter"
+    raw = ask_list(asker, server, lambda c: getattr(c.models, name).with_raw_response.retrieve("painter"))
+    assert raw.parse().id == "painter"
+    with pytest.raises(openai.NotFoundError, match=r"The closest are painter\."):
+        ask("painters")
+    with pytest.raises(openai.NotFoundError, match=r"`client\.models\.image_\w+\.list\(\)` has their names"):
+        ask("qqq")
+    with pytest.raises(ValueError, match="non-empty"):
+        ask("")
+
+
+def test_an_unread_list_of_image_models_parses_to_a_page(site: Sandbox) -> None:
+    """As the SDK's own do, and the chat list."""
+    with (
+        OpenAI(base_url=site.base_url, api_key=site.api_key) as client,
+        client.models.image_edit.with_streaming_response.list() as response,
+    ):
+        assert [each.max_input_images for each in response.parse()] == [14]
+
+
+@pytest.mark.parametrize(
+    ("path", "call", "wanted", "hint"),
+    [
+        ("", "client.models.list()", "glm-52", "The closest names are glm-5.2"),
+        ("", "client.models.list()", "GLM 5.2", "Its name is glm-5.2: that is what `model=` takes."),
+        ("", "client.models.list()", "zzzzzz", "`client.models.list()` lists the names."),
+        (
+            "image_generation",
+            "client.models.image_generation.list()",
+            "Seedream 5",
+            "Its name is seedream-5: that is what `model=` takes.",
+        ),
+        ("image_edit", "client.models.image_edit.list()", "gpt-image2", "lists the names."),  # An upload.
+    ],
+)
+def test_an_unknown_model_names_the_closest_of_the_list_that_is_known(
+    asker: Asker, site: Sandbox, path: str, call: str, wanted: str, hint: str
+) -> None:
+    """Without a request of its own, by name or label, on copies of the client too; or it says how to list them."""
+    calls: dict[str, Any] = {
+        "": lambda client: client.chat.completions.create(model=wanted, messages=MESSAGES),
+        "image_generation": lambda client: client.images.generate(model=wanted, prompt="p"),
+        "image_edit": lambda client: client.images.edit(model=wanted, prompt="p", image=b"png"),
+    }
+
+    def message(*, is_known: bool) -> str:
+        def models(client: Any) -> Any:
+            return getattr(client.models, path) if path else client.models
+
+        async def ask_async(client: Any) -> None:
+            if is_known:
+                await models(client).list()
+            await calls[path](client.with_options(max_retries=0))
+
+        def ask(client: Any) -> None:
+            if is_known:
+                models(client).list()
+            calls[path](client.with_options(max_retries=0))
+
+        with pytest.raises(openai.NotFoundError, match="AiToEarn code 12300") as caught:
+            asker.run(ask_async if asker.is_async else ask, base_url=site.base_url, api_key=site.api_key)
+        return str(caught.value)
+
+    assert message(is_known=False).endswith(f"`{call}` lists the names.")
+    assert hint in message(is_known=True)
+
+
+def test_a_model_that_has_vanished_is_called_so(asker: Asker, server: ScriptedServer) -> None:
+    """The list that is known may be out of date."""
+    server.answer(envelope(GEMINI), Reply({"code": 12300, "message": "no such model"}))
+
+    def ask(client: Any) -> Any:
+        if not asker.is_async:
+            client.models.list()
+        return complete(GEMINI["name"])(client)
+
+    async def ask_async(client: Any) -> Any:
+        await client.models.list()
+        return await ask(client)
+
+    with pytest.raises(openai.NotFoundError, match="but models may vanish"):
+        ask_list(asker, server, ask_async if asker.is_async else ask)
+
+
+@pytest.mark.parametrize(
+    ("code", "hint"),
+    [(12001, "balances, 'general' and 'seedance'"), (12009, r"expired \(AiToEarn code 12009\)$")],
+)
+def test_no_credits_says_that_there_are_two_balances(
+    asker: Asker, server: ScriptedServer, code: int, hint: str
+) -> None:
+    """An expired membership has nothing to do with them."""
+    server.answer(Reply({"code": code, "message": "expired"}))
+    with pytest.raises(openai.APIStatusError, match=hint):
+        ask_list(asker, server, complete("m"))
+
+
+def test_no_credits_names_the_balance_of_a_model_that_is_known(server: ScriptedServer) -> None:
+    """By the list that the client saw."""
+    server.answer(envelope(GEMINI), Reply({"code": 12001, "message": "no credits"}))
+    with OpenAI(base_url=server.base_url, api_key="k", max_retries=0) as client:
+        client.models.list()
+        with pytest.raises(openai.APIStatusError, match="paid from the balance 'general'"):
+            complete(GEMINI["name"])(client)
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        Reply({"data": {}, "code": 404, "message": "Cannot POST /api/ai/chat/completions"}),
+        Reply({"statusCode": 404, "message": "Cannot POST /x", "error": "Not Found"}, status=404),
+    ],
+)
+def test_a_server_without_chat_completions_is_called_so(
+    asker: Asker, server: ScriptedServer, reply: Reply
+) -> None:
+    """As people host it themselves."""
+    server.answer(reply)
+    asked = rf"The address asked was {server.base_url}/chat/completions: .* ends in /api/ai\. A self-hosted"
+    with pytest.raises(openai.NotFoundError, match=asked):
+        ask_list(asker, server, complete("m"))
+
+
+def test_a_404_of_another_kind_gets_no_hint_about_the_address(asker: Asker, server: ScriptedServer) -> None:
+    """Its message says what is missing."""
+    server.answer(Reply({"data": {}, "code": 404, "message": "No such file"}))
+    with pytest.raises(openai.NotFoundError) as caught:
+        ask_list(asker, server, complete("m"))
+    assert "address" not in str(caught.value)

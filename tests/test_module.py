@@ -156,6 +156,7 @@ def test_an_http_client_of_the_module_is_used(
     assert server.requests[0].headers["x-pool"] == "mine"
 
 
+@pytest.mark.slow
 def test_importing_reads_no_settings_and_loads_no_resources() -> None:
     """An import costs what the SDK's does, and cannot fail for a bad variable."""
     code = (
@@ -167,3 +168,73 @@ def test_importing_reads_no_settings_and_loads_no_resources() -> None:
     )
 
     assert shown.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "variable"),
+    [
+        ("max_retries", openai.DEFAULT_MAX_RETRIES, "5"),
+        ("max_retries", 0, "5"),
+        ("timeout", openai.DEFAULT_TIMEOUT, "5"),
+        ("timeout", None, "5"),
+    ],
+)
+def test_what_is_assigned_wins_over_a_variable_also_where_it_is_the_default(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: Any, variable: str
+) -> None:
+    """Whoever writes it down means it."""
+    monkeypatch.setenv("AITOEARN_API_KEY", "k")
+    monkeypatch.setenv(f"AITOEARN_{name.upper()}", variable)
+    assert str(getattr(_module.client(), name)).startswith("5")
+    monkeypatch.setattr(aitoearn_openai, name, value)
+
+    assert getattr(_module.client(), name) == value
+
+
+def test_the_defaults_of_the_module_are_the_sdks() -> None:
+    """To everybody who reads them."""
+    assert aitoearn_openai.max_retries == openai.DEFAULT_MAX_RETRIES
+    assert aitoearn_openai.timeout == openai.DEFAULT_TIMEOUT
+    assert repr(aitoearn_openai.max_retries) == repr(openai.DEFAULT_MAX_RETRIES)
+
+
+def test_the_module_works_where_the_classes_of_httpx_are_replaced(
+    site: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the clients do."""
+    family = sys.modules[openai.DefaultHttpxClient.__mro__[1].__module__.partition(".")[0]]
+    monkeypatch.setattr(family, "Client", type("Traced", (family.Client,), {}))
+    monkeypatch.setattr(aitoearn_openai, "api_key", site.api_key)
+    monkeypatch.setattr(aitoearn_openai, "base_url", site.base_url)
+
+    assert aitoearn_openai.chat.completions.create(model="glm-5.2", messages=MESSAGES).choices
+
+
+def run_python(code: str) -> str:
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    return done.stdout + done.stderr
+
+
+def test_submodules_are_there_without_an_import_and_loaded_when_they_are_used() -> None:
+    """`aitoearn_openai.batch` is no typing error for `batches`."""
+    code = (
+        "import sys, aitoearn_openai; names = ['aitoearn_openai.batch', 'aitoearn_openai.sandbox'];"
+        "print([name in sys.modules for name in names]);"
+        "print(aitoearn_openai.batch.run.__name__, aitoearn_openai.sandbox.serve.__name__)"
+    )
+
+    assert run_python(code).splitlines() == ["[False, False]", "run serve"]
+
+
+def test_a_submodule_of_an_extra_that_is_missing_says_what_to_install() -> None:
+    """As an attribute that is not there, so that `hasattr` and `inspect.getmembers` work."""
+    code = (
+        "import sys; sys.modules['starlette'] = None; import aitoearn_openai;"
+        "print(hasattr(aitoearn_openai, 'sandbox')); aitoearn_openai.sandbox"
+    )
+    shown = run_python(code).splitlines()
+
+    assert shown[0] == "False"
+    assert shown[-1].startswith(
+        "AttributeError: the sandbox needs Starlette and uvicorn: install `aitoearn-open"
+    )

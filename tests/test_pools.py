@@ -54,6 +54,7 @@ def contexts() -> int:
     return sum(type(each) is ssl.SSLContext for each in gc.get_objects())
 
 
+@pytest.mark.slow
 def test_clients_share_one_tls_context(asker: Asker) -> None:
     """The plain SDK makes one for each client."""
     clients = [asker.client(api_key="k")]
@@ -125,6 +126,7 @@ def test_the_backend_is_chosen_by_settings(monkeypatch: pytest.MonkeyPatch) -> N
     assert pool_of(AsyncOpenAI(**everything, http_client=own)) is own
 
 
+@pytest.mark.slow
 def test_where_aiohttp_is_missing_the_error_says_what_to_install() -> None:
     """Before anything is sent."""
     program = (

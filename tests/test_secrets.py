@@ -186,27 +186,45 @@ def test_no_redirect_takes_the_key_to_another_origin(
     assert "canary" not in repr(other_server.requests)
 
 
-@pytest.mark.parametrize(
-    "key", ["two words", "line\nend", "line\r\nX-Evil: 1", '"quoted"', "'q'", "clé", "钥匙", "\x00"]
-)
-@pytest.mark.parametrize("where", ["code", "settings", "variable"])
-def test_a_key_that_cannot_be_one_is_refused_before_anything_is_sent(
-    asker: Asker, key: str, where: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+UNSENDABLE = ["line\nend", "line\r\nX-Evil: 1", "clé", "钥匙", "\x00", "space at the end "]
+MISTAKEN = ["two words", '"quoted"', "'q'"]
+"""Keys that a header can carry, but that are none of the service's: in code they are the caller's affair."""
+
+
+@pytest.mark.parametrize("key", UNSENDABLE)
+def test_a_key_that_no_header_can_carry_is_refused_before_anything_is_sent(asker: Asker, key: str) -> None:
     """Clearly, and without repeating it."""
+    with pytest.raises(openai.OpenAIError, match="a header cannot carry this key") as caught:
+        asker.client(api_key=key)
+
+    assert key not in str(caught.value)
+
+
+@pytest.mark.parametrize("key", [*(key for key in UNSENDABLE if not key.endswith(" ")), *MISTAKEN])
+@pytest.mark.parametrize("where", ["settings", "variable"])
+def test_a_key_of_settings_that_cannot_be_one_is_refused(
+    key: str, where: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A slip in a file or a shell is named before anything is sent."""
     if where == "variable" and "\x00" in key:
         pytest.skip("no variable can hold this")
-    make: Callable[[], object] = asker.client
-    if where == "code":
-        make = partial(asker.client, api_key=key)
-    elif where == "settings":
-        make = partial(Settings, api_key=SecretStr(key))
-    else:
+    make: Callable[[], object] = partial(Settings, api_key=SecretStr(key))
+    if where == "variable":
         monkeypatch.setenv("AITOEARN_API_KEY", key)
+        make = aitoearn_openai.OpenAI
     with pytest.raises((openai.OpenAIError, ValidationError), match="no spaces, line ends") as caught:
         make()
 
     assert key not in str(caught.value)
+
+
+@pytest.mark.parametrize("key", MISTAKEN)
+def test_a_key_of_code_is_sent_as_it_is(asker: Asker, server: ScriptedServer, key: str) -> None:
+    """As test suites of the SDK give "My API Key"."""
+    server.answer(Reply({"code": 0, "data": []}))
+    asker.run(list_models, api_key=key, base_url=server.base_url)
+
+    assert server.requests[0].headers["authorization"] == f"Bearer {key}"
 
 
 def test_every_failure_of_the_sandbox_is_silent_about_the_key(

@@ -43,13 +43,14 @@ if _typing.TYPE_CHECKING:
         vector_stores as vector_stores,
     )
 
+    from . import batch as batch, sandbox as sandbox
     from ._client import (
         AsyncOpenAI as AsyncClient,
         AsyncOpenAI as AsyncOpenAI,
         OpenAI as Client,
         OpenAI as OpenAI,
     )
-    from ._models import ChatModel as ChatModel
+    from ._models import ChatModel as ChatModel, ImageModel as ImageModel
     from ._resource import Models as _Models
 
     models: _Models
@@ -69,5 +70,14 @@ project: str | None = None
 timeout: float | _openai.Timeout | None = _DEFAULT_TIMEOUT
 webhook_secret: str | None = None
 
-__all__ = ["AsyncClient", "AsyncOpenAI", "ChatModel", "Client", "OpenAI", "Settings", "__version__"]
+__all__ = [
+    "AsyncClient",
+    "AsyncOpenAI",
+    "ChatModel",
+    "Client",
+    "ImageModel",
+    "OpenAI",
+    "Settings",
+    "__version__",
+]
 __all__ += _openai.__all__

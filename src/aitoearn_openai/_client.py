@@ -13,9 +13,37 @@ from ._sdk import AsyncClient, SyncClient, drop_openai_settings, make_pool
 from ._settings import Settings, load, missing_key
 
 if TYPE_CHECKING:
+    from typing import Concatenate, Generic, ParamSpec, TypeVar
+
     from typing_extensions import Self
 
     from ._resource import AsyncModels, Models
+
+    _P = ParamSpec("_P")
+    _T = TypeVar("_T")
+
+    class _Arguments(Generic[_P]):
+        """The arguments of a constructor of the SDK, without its text, which speaks of `OPENAI_API_KEY`.
+
+        Pyright shows the text of what `_constructor` and `_alternative` decorate because these texts are empty.
+        """
+
+        def __init__(self, constructor: Callable[Concatenate[Any, _P], None]) -> None: ...
+
+        def alone(self, *args: _P.args, **kwargs: _P.kwargs) -> None:
+            ""  # noqa: D419
+
+        def after_settings(self, settings: Settings, *args: _P.args, **kwargs: _P.kwargs) -> None:
+            ""  # noqa: D419
+
+    def _constructor(
+        arguments: Callable[_P, None],
+    ) -> Callable[[Callable[..., None]], Callable[Concatenate[Any, _P], None]]: ...
+
+    def _alternative(
+        arguments: Callable[_P, None],
+    ) -> Callable[[Callable[[type[_T], Settings], _T]], Callable[Concatenate[type[_T], _P], _T]]: ...
+
 
 _FROM_SETTINGS = ("api_key", "base_url", "timeout", "max_retries")
 _CREDENTIALS = ("api_key", "admin_api_key", "workload_identity", "default_headers")
@@ -53,6 +81,7 @@ def _construct(client: Any, construct: Callable[..., None], arguments: dict[str,
         del arguments[name]
     _hide_key(arguments)
     given = client._given = dict(arguments)
+    client._known_models = {}
     client._given_http_client = given.get("http_client")
 
     def is_open(name: str, *rivals: str) -> bool:
@@ -118,6 +147,8 @@ def _copying(sdk_copy: Any) -> Any:
             if value is not None and not isinstance(value, openai.NotGiven)
         }
         copied._settings = self._settings
+        if copied.base_url == self.base_url:
+            copied._known_models = self._known_models
         copied._left_open = {name: value for name, value in self._left_open.items() if name not in given}
         if "http_client" not in given:
             copied._given_http_client = self._given_http_client
@@ -133,16 +164,18 @@ def _unpickle(client_class: Any, options: dict[str, Any]) -> Any:
 class _ClientMixin:
     """What both clients have beyond the SDK's."""
 
-    @classmethod
-    def from_settings(cls, settings: Settings, **overrides: Any) -> Self:
-        """A client of these settings, such as for a second site; `overrides` are the constructor's arguments.
+    if not TYPE_CHECKING:  # Each client declares it with the SDK's arguments.
 
-        Example:
-            >>> OpenAI.from_settings(Settings(site="ai", api_key="...")).base_url
-            URL('https://aitoearn.ai/api/ai/')
-        """
-        _hide_key(overrides)
-        return cls(_settings=settings, **overrides)  # type: ignore[call-arg]
+        @classmethod
+        def from_settings(cls, settings, **overrides):
+            """A client of these settings, such as for a second site; any other argument wins over them.
+
+            Example:
+                >>> OpenAI.from_settings(Settings(site="ai", api_key="...")).base_url
+                URL('https://aitoearn.ai/api/ai/')
+            """
+            _hide_key(overrides)
+            return cls(_settings=settings, **overrides)
 
     def __reduce__(self: Any) -> tuple[Any, ...]:
         """Pickle the client's options, so that another process can have the same client.
@@ -195,10 +228,24 @@ class OpenAI(_ClientMixin, SyncClient):
         URL('https://aitoearn.cn/api/ai/')
     """
 
-    if not TYPE_CHECKING:  # Type checkers and editors see the SDK's own signature.
+    if TYPE_CHECKING:  # What type checkers and editors show: the SDK's arguments with this package's texts.
+
+        @_constructor(_Arguments(openai.OpenAI.__init__).alone)
+        def __init__(self, **arguments: Any) -> None:
+            """Make a client. What is not given comes from `AITOEARN_*` settings, and nothing from `OPENAI_*`."""
+            openai.OpenAI.__init__(self, **arguments)
+
+        @classmethod
+        @_alternative(_Arguments(openai.OpenAI.__init__).after_settings)
+        def from_settings(cls, settings: Settings, **overrides: Any) -> Self:
+            """A client of these settings, such as for a second site; any other argument wins over them."""
+            return cls(**overrides)
+
+    else:
 
         @wraps(openai.OpenAI.__init__, assigned=("__annotations__",))
         def __init__(self, **arguments):
+            """Make a client. What is not given comes from `AITOEARN_*` settings, and nothing from `OPENAI_*`."""
             _construct(self, super().__init__, arguments)
 
         copy = with_options = _copying(openai.OpenAI.copy)
@@ -212,7 +259,7 @@ class OpenAI(_ClientMixin, SyncClient):
 
 
 class AsyncOpenAI(_ClientMixin, AsyncClient):
-    """`openai.AsyncOpenAI` for AiToEarn: the same class with other defaults, as `OpenAI` here is.
+    """`openai.AsyncOpenAI` for AiToEarn: the same class with other defaults, from `AITOEARN_*` settings.
 
     Raises:
         openai.OpenAIError: there is no key, or a setting has a bad value.
@@ -228,10 +275,24 @@ class AsyncOpenAI(_ClientMixin, AsyncClient):
         ['gemini-3-pro-image', 'gpt-image-2']
     """
 
-    if not TYPE_CHECKING:  # Type checkers and editors see the SDK's own signature.
+    if TYPE_CHECKING:  # What type checkers and editors show: the SDK's arguments with this package's texts.
+
+        @_constructor(_Arguments(openai.AsyncOpenAI.__init__).alone)
+        def __init__(self, **arguments: Any) -> None:
+            """Make a client. What is not given comes from `AITOEARN_*` settings, and nothing from `OPENAI_*`."""
+            openai.AsyncOpenAI.__init__(self, **arguments)
+
+        @classmethod
+        @_alternative(_Arguments(openai.AsyncOpenAI.__init__).after_settings)
+        def from_settings(cls, settings: Settings, **overrides: Any) -> Self:
+            """A client of these settings, such as for a second site; any other argument wins over them."""
+            return cls(**overrides)
+
+    else:
 
         @wraps(openai.AsyncOpenAI.__init__, assigned=("__annotations__",))
         def __init__(self, **arguments):
+            """Make a client. What is not given comes from `AITOEARN_*` settings, and nothing from `OPENAI_*`."""
             _construct(self, super().__init__, arguments)
 
         copy = with_options = _copying(openai.AsyncOpenAI.copy)

@@ -9,21 +9,35 @@ from __future__ import annotations
 import re
 from typing import Any, NamedTuple
 
-STATUS = {
-    10002: 400,  # parameters failed validation
-    10003: 429,  # too many requests
-    12000: 401,  # user not found
-    12001: 402,  # not enough credits
-    12003: 403,  # account disabled
-    12008: 403,  # account banned
-    12009: 402,  # membership expired
-    12300: 404,  # no such model
-    12301: 502,  # the call to the model failed upstream
-}
-"""The HTTP status of each business code of the service (AiToEarn backend 2.5).
 
-Codes from 400 to 599 are HTTP statuses themselves; any other code means 400.
-"""
+class Code(NamedTuple):
+    """The HTTP status that says the same as a code of the service, and the service's words for it."""
+
+    status: int
+    message: str
+
+
+CODES = {
+    400: Code(400, "Bad request"),  # also what a body gets that fails validation
+    401: Code(401, "Unauthorized"),
+    403: Code(403, "Forbidden"),
+    404: Code(404, "Not Found"),
+    429: Code(429, "Too Many Requests"),
+    500: Code(500, "Internal Server Error"),
+    502: Code(502, "Bad Gateway"),
+    10002: Code(400, "Invalid request parameters"),
+    10003: Code(429, "Too many requests, please try again after 1 seconds"),
+    12000: Code(401, "User not found"),
+    12001: Code(402, "Insufficient credits"),
+    12003: Code(403, "Account is disabled"),
+    12008: Code(403, "Account is banned"),
+    12009: Code(402, "Membership has expired"),
+    12300: Code(404, "Model not found"),
+    12301: Code(502, "AI model call failed"),
+    19000: Code(401, "Invalid API key"),
+    19001: Code(503, "Relay server unavailable"),
+}
+"""The codes that are known (AiToEarn backend 2.5). Others from 400 to 599 are HTTP statuses too; any other means 400."""
 
 _ANSWER_FIELDS = {"choices", "object", "id"}
 _UPSTREAM_FAILED = 502
@@ -91,7 +105,7 @@ def _failed_choice(choices: Any) -> Failure | None:
             error = choice.get("error")
             code = _number(error.get("code")) if isinstance(error, dict) else None
             message = error.get("message") if isinstance(error, dict) else error
-            known = isinstance(code, int) and (code in STATUS or 400 <= code <= 599)
+            known = isinstance(code, int) and (code in CODES or 400 <= code <= 599)
             return Failure(
                 code, _status(code) if known else _UPSTREAM_FAILED, _text(message), enveloped=False
             )
@@ -130,4 +144,4 @@ def _number(code: Any) -> Any:
 def _status(code: Any) -> int:
     if isinstance(code, int) and 400 <= code <= 599:
         return code
-    return STATUS.get(code, 400) if isinstance(code, int) else 400
+    return CODES[code].status if isinstance(code, int) and code in CODES else 400

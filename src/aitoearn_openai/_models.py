@@ -1,31 +1,53 @@
-"""What the service's model list says: `ChatModel`, its prices, and finding one by name. No I/O."""
+"""The entries of the service's model lists, `ChatModel` and `ImageModel`: prices, and a search by name. No I/O."""
 
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from decimal import Decimal
-from typing import Any, Literal
+from html import escape
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import openai
 from openai.types import CompletionUsage, Model
 from pydantic import (
     ConfigDict,
     Field,
+    ModelWrapValidatorHandler,
+    PrivateAttr,
     ValidationError,
     ValidationInfo,
     ValidatorFunctionWrapHandler,
     field_validator,
+    model_validator,
 )
+from typing_extensions import Self
 
 
 class _Lenient(openai.BaseModel):
-    """A part of the list in which an optional value of an unexpected kind counts as missing.
+    """A part of a list in which an optional value, or an element, of an unexpected kind counts as missing.
 
     The service and the servers that people host themselves differ; one odd value must not hide a model.
     """
 
     model_config = ConfigDict(extra="allow", populate_by_name=True)
+
+    _unreadable: frozenset[str] = PrivateAttr(frozenset())
+    """The fields that have a value in the list, but none here: what they say is unknown, and not nothing."""
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _note_unreadable(cls, value: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+        made = handler(value)
+        if isinstance(value, Mapping):
+            made._unreadable = frozenset(
+                name
+                for name, field in cls.model_fields.items()
+                if getattr(made, name) is None and value.get(field.alias or name, value.get(name)) is not None
+            )
+        return made
 
     @field_validator("*", mode="wrap")
     @classmethod
@@ -36,7 +58,13 @@ class _Lenient(openai.BaseModel):
             field = cls.model_fields[str(info.field_name)]
             if field.is_required():
                 raise
-            return field.get_default(call_default_factory=True)
+            if not isinstance(value, list) or not isinstance(field.default, list):
+                return field.get_default(call_default_factory=True)
+        readable: list[Any] = []
+        for element in value:
+            with suppress(ValidationError):
+                readable += handler([element])
+        return readable
 
 
 class Prices(_Lenient):
@@ -55,6 +83,14 @@ class Prices(_Lenient):
     cache_write_5m: Decimal | None = Field(default=None, alias="cacheWrite5m")
     cache_write_1h: Decimal | None = Field(default=None, alias="cacheWrite1h")
 
+    def of(self, *kinds: str) -> Decimal | None:
+        """The price of the first of these kinds that has one; None also where one before it cannot be read."""
+        for kind in kinds:
+            price: Decimal | None = getattr(self, kind)
+            if price is not None or kind in self._unreadable:
+                return price
+        return None
+
 
 class PriceTier(_Lenient):
     """Prices of the calls of up to `max_input_tokens` input tokens, or of any size.
@@ -67,6 +103,12 @@ class PriceTier(_Lenient):
     max_input_tokens: int | None = Field(default=None, alias="maxInputTokens")
     input: Prices = Prices()
     output: Prices = Prices()
+
+    @field_validator("max_input_tokens", mode="before")
+    @classmethod
+    def _thousands(cls, value: Any) -> Any:
+        match = re.fullmatch(r"\s*(\d{1,9})\s*[kK]\s*", value) if isinstance(value, str) else None
+        return int(match[1]) * 1000 if match else value
 
 
 class Pricing(_Lenient):
@@ -87,9 +129,16 @@ class Pricing(_Lenient):
     origin_pricing: Pricing | None = Field(default=None, alias="originPricing")
     """The prices before a discount."""
 
+    @property
+    def max_input_tokens(self) -> int | None:
+        """The limit of the last tier; a call above it has that tier's prices. None where there is no limit."""
+        return self.tiers[-1].max_input_tokens if self.tiers else None
+
     def tier(self, input_tokens: int) -> PriceTier | None:
-        """The tier that a call of so many input tokens falls in; None where there are no tiers."""
+        """The tier that a call of so many input tokens falls in; None where the list does not tell."""
         for tier in self.tiers:
+            if "max_input_tokens" in tier._unreadable:
+                return None
             if tier.max_input_tokens is None or input_tokens <= tier.max_input_tokens:
                 return tier
         return self.tiers[-1] if self.tiers else None
@@ -107,16 +156,22 @@ class ImagePrice(_Lenient):
     price: Decimal | None = None
 
 
-class ChatModel(_Lenient, Model):
-    """A model of the list at `GET /api/ai/models/chat`, as an `openai.types.Model`.
-
-    Every field but `id` may be missing on a server; fields that are not named here are kept as they came.
+class ImageSizePrice(_Lenient):
+    """Credits for one image of a size, such as `1024x1024`.
 
     Example:
-        >>> model = ChatModel.model_validate({"name": "glm-5.2", "pricing": {"price": "0.5"}})
-        >>> model.id, model.credits(prompt_tokens=9, completion_tokens=5)
-        ('glm-5.2', Decimal('0.5'))
+        >>> ImageSizePrice.model_validate({"size": "1024x1024", "price": 1, "originPrice": 21.1}).origin_price
+        Decimal('21.1')
     """
+
+    size: str | None = None
+    price: Decimal | None = None
+    origin_price: Decimal | None = Field(default=None, alias="originPrice")
+    """Credits before a discount."""
+
+
+class ListedModel(_Lenient, Model):
+    """What the entries of all lists have; every field but `id` may be missing on a server."""
 
     id: str = Field(alias="name", min_length=1)
     """What `model=` takes: the service's `name`."""
@@ -130,16 +185,13 @@ class ChatModel(_Lenient, Model):
     description: str | None = None
     tags: list[str] = Field(default=[])
     """Short texts such as "Sale"; of a language map, the English one, or else the first."""
-    scenes: list[str] = Field(default=[])
-    """Where the service offers the model: `web`, `comment`, `draft-generation`, `plugin` and others."""
     credits_scope: str | None = Field(default=None, alias="creditsScope")
-    input_modalities: list[str] = Field(default=[], alias="inputModalities")
-    """What the model takes: `text`, `image`, `audio`, `video` and others."""
-    output_modalities: list[str] = Field(default=[], alias="outputModalities")
-    """What the model gives: `text`, `image` and others."""
-    pricing: Pricing | None = None
-    fixed_image_pricing: list[ImagePrice] = Field(default=[], alias="fixedImagePricing")
-    """Credits per image, by resolution."""
+    """Which of the account's balances pays for a call: `general` or `seedance`."""
+
+    @property
+    def __api_exclude__(self) -> None:
+        """Say what to pass instead: the SDK asks for this only where an object stands in a request."""
+        raise TypeError(f"a request takes the name of a model: pass `.id`, which is {self.id!r} here")
 
     @field_validator("tags", mode="before")
     @classmethod
@@ -151,6 +203,75 @@ class ChatModel(_Lenient, Model):
             for tag in value
         ]
 
+
+class ImageModel(ListedModel):
+    """A model that draws, of the lists at `GET /api/ai/models/image/generation` and `.../image/edit`.
+
+    Fields that are not named here are kept as they came.
+
+    Example:
+        >>> prices = [{"size": "1024x1024", "price": 1}, {"size": "2048x2048", "price": 4}]
+        >>> model = ImageModel.model_validate({"name": "gpt-image-2", "pricing": prices})
+        >>> model.id, model.credits(size="2048x2048", n=2)
+        ('gpt-image-2', Decimal('8'))
+    """
+
+    sizes: list[str] = Field(default=[])
+    """What `size=` takes, such as `1024x1024`."""
+    qualities: list[str] = Field(default=[])
+    """What `quality=` takes, such as `auto` or `high`; only in the list for generation."""
+    styles: list[str] = Field(default=[])
+    """What `style=` takes; only in the list for generation."""
+    prices: list[ImageSizePrice] = Field(default=[], alias="pricing")
+    """Credits for one image of each size."""
+    max_input_images: int | None = Field(default=None, alias="maxInputImages")
+    """The most images that `images.edit` takes at once; only in the list for edits."""
+
+    if TYPE_CHECKING:
+
+        def __init__(self, **fields: Any) -> None:
+            """A model with these fields, under their names here or those of the service's list."""
+
+    def credits(self, *, size: str | None = None, n: int = 1) -> Decimal | None:
+        """The price of `n` images in credits, or None where the list has no price for them.
+
+        Args:
+            size: As in `images.generate(size=...)`; without one, all sizes must have one price.
+            n: How many images.
+        """
+        prices = {
+            each.price for each in self.prices if size is None or _folded(each.size or "") == _folded(size)
+        }
+        price = prices.pop() if len(prices) == 1 else None
+        return None if price is None or price < 0 or n < 0 else n * price
+
+
+class ChatModel(ListedModel):
+    """A model of the list at `GET /api/ai/models/chat`, as an `openai.types.Model`.
+
+    Every field but `id` may be missing on a server; fields that are not named here are kept as they came.
+
+    Example:
+        >>> model = ChatModel.model_validate({"name": "glm-5.2", "pricing": {"price": "0.5"}})
+        >>> model.id, model.credits(prompt_tokens=9, completion_tokens=5)
+        ('glm-5.2', Decimal('0.5'))
+    """
+
+    scenes: list[str] = Field(default=[])
+    """Where the service offers the model: `web`, `comment`, `draft-generation`, `plugin` and others."""
+    input_modalities: list[str] = Field(default=[], alias="inputModalities")
+    """What the model takes: `text`, `image`, `audio`, `video` and others."""
+    output_modalities: list[str] = Field(default=[], alias="outputModalities")
+    """What the model gives: `text`, `image` and others."""
+    pricing: Pricing | None = None
+    fixed_image_pricing: list[ImagePrice] = Field(default=[], alias="fixedImagePricing")
+    """Credits per image, by resolution."""
+
+    if TYPE_CHECKING:
+
+        def __init__(self, **fields: Any) -> None:
+            """A model with these fields, under their names here or those of the service's list."""
+
     def credits(
         self,
         usage: CompletionUsage | None = None,
@@ -159,12 +280,14 @@ class ChatModel(_Lenient, Model):
         completion_tokens: int = 0,
         cached_tokens: int = 0,
     ) -> Decimal | None:
-        """The price of a call in credits, or None where the list has no price for it.
+        """The price of a call in credits by the list: an estimate, as the service does not tell what it charged.
+
+        None where the list has no price for it, or where list and `usage` leave open which price holds.
 
         Args:
             usage: The `usage` of a completion; it takes the place of the three counts.
             prompt_tokens: Input tokens, the cached ones among them.
-            completion_tokens: Output tokens.
+            completion_tokens: Output tokens, of text.
             cached_tokens: Input tokens that were read from the cache.
 
         Example:
@@ -175,42 +298,82 @@ class ChatModel(_Lenient, Model):
         """
         if self.pricing is None:
             return None
-        if self.pricing.price is not None:
-            return self.pricing.price
-        audio_tokens = 0
-        if usage is not None:
-            # The SDK checks no field of an answer.
-            counted: list[Any] = [
-                getattr(usage, name, None) for name in ("prompt_tokens", "completion_tokens")
-            ]
-            if not all(isinstance(count, int) for count in counted):
-                return None
-            prompt_tokens, completion_tokens = counted
-            details = getattr(usage, "prompt_tokens_details", None)
-            cached_tokens, audio_tokens = (
-                count if isinstance(count := getattr(details, name, None), int) else 0
-                for name in ("cached_tokens", "audio_tokens")
+        if (flat := self.pricing.price) is not None or "price" in self.pricing._unreadable:
+            return flat if flat is not None and flat >= 0 else None
+        answered = usage is not None
+        if usage is None:
+            usage = CompletionUsage.construct(
+                prompt_tokens=prompt_tokens,
+                completion_tokens=completion_tokens,
+                prompt_cache_hit_tokens=cached_tokens,
             )
-        tier = self.pricing.tier(prompt_tokens)
-        if tier is None:
-            return None
-        prices = tier.input
-        parts = [
-            (prompt_tokens - cached_tokens - audio_tokens, prices.text),
-            (cached_tokens, prices.text if prices.cache_read is None else prices.cache_read),
-            (audio_tokens, prices.text if prices.audio is None else prices.audio),
-            (completion_tokens, tier.output.text),
-        ]
-        total = Decimal(0)
+        read, written = _field(usage, "prompt_tokens_details"), _field(usage, "completion_tokens_details")
         try:
-            for tokens, price in parts:
-                if tokens:
-                    if price is None:
-                        return None
-                    total += tokens * price
-            return total / 1000
-        except ArithmeticError:  # A price such as 1E+999999.
+            tokens_in, tokens_out = _count(usage.prompt_tokens), _count(usage.completion_tokens)
+            # OpenAI and DeepSeek count what was read from the cache in different places.
+            hits = [_field(read, "cached_tokens"), _field(usage, "prompt_cache_hit_tokens")]
+            (cached,) = {_count(hit or 0) for hit in hits} - {0} or {0}
+            tier = self.pricing.tier(tokens_in)
+            if tier is None:
+                return None
+            prices = tier.input
+            parts: list[tuple[int, Any]] = [(cached, prices.of("cache_read", "text"))]
+            if stored := _count(_field(read, "cache_write_tokens") or 0):
+                (write_price,) = {prices.of("cache_write_5m", "text"), prices.of("cache_write_1h", "text")}
+                parts.append((stored, write_price))
+            for kind in ("image", "audio", "video"):
+                parts.append((_count(_field(read, f"{kind}_tokens") or 0), prices.of(kind, "text")))
+            parts.append((_count(tokens_in - sum(tokens for tokens, _ in parts)), prices.text))
+            for kind in ("image", "audio", "video"):
+                tokens = _field(written, f"{kind}_tokens")
+                if tokens is None and answered and tokens_out and tier.output.of(kind) is not None:
+                    return None
+                tokens = _count(tokens or 0)
+                parts.append((tokens, tier.output.of(kind)))
+                tokens_out = _count(tokens_out - tokens)
+            parts.append((tokens_out, tier.output.text))
+            total: Decimal = sum((tokens * price for tokens, price in parts if tokens), Decimal(0)) / 1000
+        except (ArithmeticError, AttributeError, TypeError, ValueError):
+            # No count, counts that contradict each other, a missing price, or one such as 1E+999999.
             return None
+        return total if total >= 0 else None
+
+
+def _field(details: Any, name: str) -> Any:
+    return getattr(details, name, None)
+
+
+def _count(value: Any) -> int:
+    """The number of tokens; the SDK checks no field of an answer."""
+    if type(value) is not int or value < 0:
+        raise ValueError
+    return value
+
+
+def html_table(models: Iterable[ListedModel]) -> str:
+    """The models with their prices as HTML; of chat models, the prices of short calls."""
+    rows = []
+    for model in models:
+        cells: dict[str, object] = {"model": model.id, "label": model.label}
+        if isinstance(model, ImageModel):
+            known = sorted(each.price for each in model.prices if each.price is not None)
+            cells["sizes"] = " ".join(model.sizes)
+            cells["credits per image"] = " to ".join(dict.fromkeys(map(str, known[:1] + known[-1:])))
+        elif isinstance(model, ChatModel):
+            pricing = model.pricing or Pricing()
+            tier = pricing.tier(0) or PriceTier()
+            is_flat = pricing.price is not None
+            cells["takes"], cells["gives"] = (
+                " ".join(model.input_modalities),
+                " ".join(model.output_modalities),
+            )
+            cells["credits per 1,000 tokens in"] = f"{pricing.price} a call" if is_flat else tier.input.text
+            cells["out"] = None if is_flat else tier.output.text
+        rows.append(cells)
+    texts = [[escape("" if cell is None else str(cell)) for cell in row.values()] for row in rows]
+    head = "".join(f"<th>{name}</th>" for name in (rows[0] if rows else ()))
+    body = "".join(f"<tr><td>{'</td><td>'.join(row)}</td></tr>" for row in texts)
+    return f"<table><tr>{head}</tr>{body}</table>"
 
 
 def named(entries: Any) -> Any:
@@ -228,12 +391,15 @@ def _is_name(value: object) -> bool:
     return isinstance(value, str) and bool(value.strip())
 
 
-def find(models: Iterable[ChatModel], wanted: str) -> ChatModel | list[str]:
+_Listed = TypeVar("_Listed", bound=ListedModel)
+
+
+def find(models: Iterable[_Listed], wanted: str) -> _Listed | list[str]:
     """The model of that name, or else of that label, ignoring case and spaces; or the names closest to it."""
-    by_name: dict[str, ChatModel] = {}
+    by_name: dict[str, _Listed] = {}
     for model in models:
         by_name.setdefault(_folded(model.id), model)
-    by_label: dict[str, ChatModel] = {}
+    by_label: dict[str, _Listed] = {}
     for model in by_name.values():
         by_label.setdefault(_folded(model.label or ""), model)
     known = {**by_label, **by_name}

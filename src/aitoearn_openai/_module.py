@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import inspect
 import sys
 from functools import cached_property
@@ -26,6 +27,7 @@ _SETTINGS = (
     "timeout",
     "webhook_secret",
 )
+_SUBMODULES = ("batch", "sandbox")
 _latest: tuple[dict[str, Any], OpenAI] | None = None
 
 
@@ -61,10 +63,16 @@ class _Resource(LazyProxy[Any]):
 
 def __getattr__(name: str) -> Any:
     """What the package does not define itself: a resource of the client, or else the SDK's own object."""
-    if name == "ChatModel":  # Not every program looks at the models, and their classes take time to make.
-        from ._models import ChatModel
+    if name in ("ChatModel", "ImageModel"):
+        # Not every program looks at the models, and their classes take time to make.
+        from . import _models
 
-        return ChatModel
+        return getattr(_models, name)
+    if name in _SUBMODULES:  # Found without an import by hand, and loaded when they are used.
+        try:
+            return importlib.import_module(f"{_PACKAGE}.{name}")
+        except ImportError as error:  # The message says what to install.
+            raise AttributeError(str(error), name=name) from error
     is_public = not name.startswith("_") or name in openai.__all__
     if not is_public or not hasattr(openai, name):
         raise AttributeError(f"module {_PACKAGE!r} has no attribute {name!r}")
@@ -79,6 +87,8 @@ def __dir__() -> list[str]:
     return sorted(
         {
             "ChatModel",
+            "ImageModel",
+            *_SUBMODULES,
             *vars(sys.modules[_PACKAGE]),
             *(name for name in dir(openai) if not name.startswith("_")),
         }

@@ -1,9 +1,10 @@
-"""`client.models`: the SDK's resource, with the list that the service keeps at a path of its own."""
+"""`client.models`: the SDK's resource, with the lists that the service keeps at paths of its own."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, cast
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, cast
 
 import openai
 from openai.pagination import AsyncPage, SyncPage
@@ -11,8 +12,9 @@ from openai.resources import models as sdk
 from pydantic import PrivateAttr, ValidationError, field_validator
 
 from . import _models
-from ._models import ChatModel
-from ._sdk import API_KEY_HEADER, FILL_IN_KEY, unexpected
+from ._hints import API_KEY_HEADER, LISTS
+from ._models import ChatModel, ImageModel, ListedModel
+from ._sdk import FILL_IN_KEY, unexpected
 
 if TYPE_CHECKING:
     from ._sdk.private import (
@@ -24,8 +26,7 @@ if TYPE_CHECKING:
         to_streamed_response_wrapper,
     )
 
-
-MODEL_LIST_PATH = "/models/chat"
+_Model = TypeVar("_Model", bound=ListedModel)
 
 
 def _options(
@@ -44,10 +45,12 @@ def _options(
     }
 
 
-class _Page(openai.BaseModel):
-    """How both pages read the service's envelope."""
+class _Page(openai.BaseModel, Generic[_Model]):
+    """How all pages read the service's envelope."""
 
-    data: list[ChatModel]
+    list_path: ClassVar[str]
+
+    data: list[_Model]
     object: str = "list"
     _response: Any = PrivateAttr()
 
@@ -57,7 +60,7 @@ class _Page(openai.BaseModel):
         return _models.named(value)
 
     @classmethod
-    def build(cls, *, response: Any, data: Any) -> _Page:
+    def build(cls, *, response: Any, data: Any) -> _Page[_Model]:
         """Called by the SDK in place of its own construction, which checks and converts nothing."""
         try:
             page = cls.model_validate(data)
@@ -66,17 +69,21 @@ class _Page(openai.BaseModel):
         page._response = response
         return page
 
-    def find(self, wanted: str) -> ChatModel:
+    def _repr_html_(self) -> str:
+        """The models as a table, which notebooks show."""
+        return _models.html_table(self.data)
+
+    def find(self, wanted: str) -> _Model:
         """The model of that name or label.
 
         Raises:
             openai.NotFoundError: names the closest matches.
         """
         found = _models.find(self.data, wanted)
-        if isinstance(found, ChatModel):
+        if isinstance(found, ListedModel):
             return found
         closest = (
-            f"The closest are {', '.join(found)}." if found else "`client.models.list()` has their names."
+            f"The closest are {', '.join(found)}." if found else f"`{LISTS[self.list_path]}` has their names."
         )
         self._response.status_code = 404
         raise openai.NotFoundError(
@@ -87,33 +94,55 @@ class _Page(openai.BaseModel):
 
 
 def _finder(wanted: str) -> Any:
+    """What makes of a page the one model; a raw response may be parsed into something else."""
+    if not wanted:
+        raise ValueError(f"Expected a non-empty value for `model` but received {wanted!r}")
     return lambda page: page.find(wanted) if isinstance(page, _Page) else page
 
 
-class _SyncModelPage(_Page, SyncPage[ChatModel]):
-    pass
+class _ChatPage(_Page[ChatModel], SyncPage[ChatModel]):
+    list_path = "/models/chat"
 
 
-class _AsyncModelPage(_Page, AsyncPage[ChatModel]):
-    pass
+class _GenerationPage(_Page[ImageModel], SyncPage[ImageModel]):
+    list_path = "/models/image/generation"
 
 
-class Models(sdk.Models):
-    """The chat models that the service offers, from `GET /api/ai/models/chat`."""
+class _EditPage(_Page[ImageModel], SyncPage[ImageModel]):
+    list_path = "/models/image/edit"
+
+
+class _AsyncChatPage(_Page[ChatModel], AsyncPage[ChatModel]):
+    list_path = _ChatPage.list_path
+
+
+class _AsyncGenerationPage(_Page[ImageModel], AsyncPage[ImageModel]):
+    list_path = _GenerationPage.list_path
+
+
+class _AsyncEditPage(_Page[ImageModel], AsyncPage[ImageModel]):
+    list_path = _EditPage.list_path
+
+
+class _List(sdk.Models, Generic[_Model]):
+    """A list of models."""
+
+    _page: Any
+    _model: type[_Model]
 
     if TYPE_CHECKING:
-        with_raw_response: _RawModels  # type: ignore[assignment]
-        with_streaming_response: _UnreadModels  # type: ignore[assignment]
+        with_raw_response: _Raw[_Model]  # type: ignore[assignment]
+        with_streaming_response: _Unread[_Model]  # type: ignore[assignment]
 
-    def list(  # type: ignore[override]  # SyncPage is invariant, though each ChatModel is a Model
+    def list(  # type: ignore[override]  # SyncPage is invariant, though each entry is a Model
         self,
         *,
         extra_headers: Mapping[str, str | openai.Omit] | None = None,
         extra_query: Mapping[str, object] | None = None,
         extra_body: Any = None,
         timeout: float | openai.Timeout | openai.NotGiven | None = openai.NOT_GIVEN,
-    ) -> SyncPage[ChatModel]:
-        """List the chat models, with what they take and give and what they cost. Costs no credits.
+    ) -> SyncPage[_Model]:
+        """List the models, with what they take and give and what they cost. Costs no credits.
 
         Raises:
             openai.APIError: the service refused, could not be reached, or answered with something else.
@@ -125,9 +154,9 @@ class Models(sdk.Models):
             ['gemini-3.1-pro-preview']
         """
         return self._client.get_api_list(
-            MODEL_LIST_PATH,
-            page=_SyncModelPage,
-            model=ChatModel,
+            self._page.list_path,
+            page=self._page,
+            model=self._model,
             options=_options(self._client, extra_headers, extra_query, extra_body, timeout),
         )
 
@@ -139,8 +168,8 @@ class Models(sdk.Models):
         extra_query: Mapping[str, object] | None = None,
         extra_body: Any = None,
         timeout: float | openai.Timeout | openai.NotGiven | None = openai.NOT_GIVEN,
-    ) -> ChatModel:
-        """The chat model of that name, or else of that label, ignoring case and spaces. Costs no credits.
+    ) -> _Model:
+        """The model of that name, or else of that label, ignoring case and spaces. Costs no credits.
 
         Raises:
             openai.NotFoundError: there is none; the message names the closest matches.
@@ -153,46 +182,41 @@ class Models(sdk.Models):
             ...     client.models.retrieve("GLM 5.2").id
             'glm-5.2'
         """
-        if not model:
-            raise ValueError(f"Expected a non-empty value for `model` but received {model!r}")
+        find = _finder(model)
         return self._client.get(
-            MODEL_LIST_PATH,
-            cast_to=cast("type[ChatModel]", _SyncModelPage),  # `post_parser` turns the page into a model.
-            options=_options(
-                self._client,
-                extra_headers,
-                extra_query,
-                extra_body,
-                timeout,
-                post_parser=_finder(model),
-            ),
+            self._page.list_path,
+            cast_to=cast("type[_Model]", self._page),  # `find` turns the page into a model.
+            options=_options(self._client, extra_headers, extra_query, extra_body, timeout, find),
         )
 
 
-class AsyncModels(sdk.AsyncModels):
-    """The chat models that the service offers, from `GET /api/ai/models/chat`."""
+class _AsyncList(sdk.AsyncModels, Generic[_Model]):
+    """A list of models."""
+
+    _page: Any
+    _model: type[_Model]
 
     if TYPE_CHECKING:
-        with_raw_response: _AsyncRawModels  # type: ignore[assignment]
-        with_streaming_response: _AsyncUnreadModels  # type: ignore[assignment]
+        with_raw_response: _AsyncRaw[_Model]  # type: ignore[assignment]
+        with_streaming_response: _AsyncUnread[_Model]  # type: ignore[assignment]
 
-    def list(  # type: ignore[override]  # AsyncPage is invariant, though each ChatModel is a Model
+    def list(  # type: ignore[override]  # AsyncPage is invariant, though each entry is a Model
         self,
         *,
         extra_headers: Mapping[str, str | openai.Omit] | None = None,
         extra_query: Mapping[str, object] | None = None,
         extra_body: Any = None,
         timeout: float | openai.Timeout | openai.NotGiven | None = openai.NOT_GIVEN,
-    ) -> AsyncPaginator[ChatModel, AsyncPage[ChatModel]]:
-        """List the chat models, with what they take and give and what they cost. Costs no credits.
+    ) -> AsyncPaginator[_Model, AsyncPage[_Model]]:
+        """List the models, with what they take and give and what they cost. Costs no credits.
 
         Raises:
             openai.APIError: the service refused, could not be reached, or answered with something else.
         """
         return self._client.get_api_list(
-            MODEL_LIST_PATH,
-            page=_AsyncModelPage,
-            model=ChatModel,
+            self._page.list_path,
+            page=self._page,
+            model=self._model,
             options=_options(self._client, extra_headers, extra_query, extra_body, timeout),
         )
 
@@ -204,53 +228,108 @@ class AsyncModels(sdk.AsyncModels):
         extra_query: Mapping[str, object] | None = None,
         extra_body: Any = None,
         timeout: float | openai.Timeout | openai.NotGiven | None = openai.NOT_GIVEN,
-    ) -> ChatModel:
-        """The chat model of that name, or else of that label, ignoring case and spaces. Costs no credits.
+    ) -> _Model:
+        """The model of that name, or else of that label, ignoring case and spaces. Costs no credits.
 
         Raises:
             openai.NotFoundError: there is none; the message names the closest matches.
             openai.APIError: as `list` does.
             ValueError: `model` is empty.
         """
-        if not model:
-            raise ValueError(f"Expected a non-empty value for `model` but received {model!r}")
+        find = _finder(model)
         return await self._client.get(
-            MODEL_LIST_PATH,
-            cast_to=cast("type[ChatModel]", _AsyncModelPage),  # `post_parser` turns the page into a model.
-            options=_options(
-                self._client,
-                extra_headers,
-                extra_query,
-                extra_body,
-                timeout,
-                post_parser=_finder(model),
-            ),
+            self._page.list_path,
+            cast_to=cast("type[_Model]", self._page),  # `find` turns the page into a model.
+            options=_options(self._client, extra_headers, extra_query, extra_body, timeout, find),
         )
+
+
+class GenerationModels(_List[ImageModel]):
+    """The models that `images.generate` takes, with their sizes and prices.
+
+    Example:
+        >>> from aitoearn_openai import OpenAI, sandbox
+        >>> with sandbox.serve() as site, OpenAI.from_settings(site.settings) as client:
+        ...     {model.id: model.credits(size="1024x1024") for model in client.models.image_generation.list()}
+        {'gpt-image-2': Decimal('1'), 'seedream-5': Decimal('0.8'), 'bare-painter': None}
+    """
+
+    _page, _model = _GenerationPage, ImageModel
+
+
+class AsyncGenerationModels(_AsyncList[ImageModel]):
+    """The models that `images.generate` takes, with their sizes and prices."""
+
+    _page, _model = _AsyncGenerationPage, ImageModel
+
+
+class EditModels(_List[ImageModel]):
+    """The models that `images.edit` takes, with their sizes and prices."""
+
+    _page, _model = _EditPage, ImageModel
+
+
+class AsyncEditModels(_AsyncList[ImageModel]):
+    """The models that `images.edit` takes, with their sizes and prices."""
+
+    _page, _model = _AsyncEditPage, ImageModel
+
+
+class Models(_List[ChatModel]):
+    """The models that the service offers: for chat, and for `images.generate` and `images.edit`."""
+
+    _page, _model = _ChatPage, ChatModel
+
+    @cached_property
+    def image_generation(self) -> GenerationModels:
+        """The models that `images.generate` takes."""
+        return GenerationModels(self._client)
+
+    @cached_property
+    def image_edit(self) -> EditModels:
+        """The models that `images.edit` takes."""
+        return EditModels(self._client)
+
+
+class AsyncModels(_AsyncList[ChatModel]):
+    """The models that the service offers: for chat, and for `images.generate` and `images.edit`."""
+
+    _page, _model = _AsyncChatPage, ChatModel
+
+    @cached_property
+    def image_generation(self) -> AsyncGenerationModels:
+        """The models that `images.generate` takes."""
+        return AsyncGenerationModels(self._client)
+
+    @cached_property
+    def image_edit(self) -> AsyncEditModels:
+        """The models that `images.edit` takes."""
+        return AsyncEditModels(self._client)
 
 
 if TYPE_CHECKING:
     # What the SDK makes of the methods above where a raw or an unread response is asked for.
 
-    class _RawModels:
-        def __init__(self, models: Models) -> None:
+    class _Raw(Generic[_Model]):
+        def __init__(self, models: _List[_Model]) -> None:
             self.list = to_raw_response_wrapper(models.list)
             self.retrieve = to_raw_response_wrapper(models.retrieve)
             self.delete = to_raw_response_wrapper(models.delete)
 
-    class _AsyncRawModels:
-        def __init__(self, models: AsyncModels) -> None:
+    class _AsyncRaw(Generic[_Model]):
+        def __init__(self, models: _AsyncList[_Model]) -> None:
             self.list = async_to_raw_response_wrapper(models.list)
             self.retrieve = async_to_raw_response_wrapper(models.retrieve)
             self.delete = async_to_raw_response_wrapper(models.delete)
 
-    class _UnreadModels:
-        def __init__(self, models: Models) -> None:
+    class _Unread(Generic[_Model]):
+        def __init__(self, models: _List[_Model]) -> None:
             self.list = to_streamed_response_wrapper(models.list)
             self.retrieve = to_streamed_response_wrapper(models.retrieve)
             self.delete = to_streamed_response_wrapper(models.delete)
 
-    class _AsyncUnreadModels:
-        def __init__(self, models: AsyncModels) -> None:
+    class _AsyncUnread(Generic[_Model]):
+        def __init__(self, models: _AsyncList[_Model]) -> None:
             self.list = async_to_streamed_response_wrapper(models.list)
             self.retrieve = async_to_streamed_response_wrapper(models.retrieve)
             self.delete = async_to_streamed_response_wrapper(models.delete)

@@ -219,7 +219,23 @@ class Settings(BaseSettings):
             key = SANDBOX_KEY
         return SecretStr(key) if key else None
 
-    if not TYPE_CHECKING:  # Type checkers and editors see the fields.
+    if TYPE_CHECKING:  # The library would have type checkers ask for a `SecretStr`, and know no `_env_file`.
+
+        def __init__(
+            self,
+            *,
+            site: Literal["cn", "ai", "sandbox"] = ...,
+            base_url: str = ...,
+            api_key: str | SecretStr | None = ...,
+            model: str | None = ...,
+            timeout: float | None = ...,
+            max_retries: int | None = ...,
+            http_backend: Literal["httpx", "aiohttp"] = ...,
+            _env_file: str | os.PathLike[str] | None = ...,
+        ) -> None:
+            """Read settings. What is not given comes from `AITOEARN_*` variables, then from the named `.env` file."""
+
+    else:
 
         @wraps(BaseSettings.__init__)
         def __init__(self, **values):

@@ -15,19 +15,31 @@ from collections.abc import (
     Generator,
     Iterable,
     Iterator,
+    Mapping,
 )
 from contextlib import aclosing
 from dataclasses import dataclass
+from decimal import Decimal
 from hashlib import blake2b
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import openai
+from openai.types import CompletionUsage
 from openai.types.chat import ChatCompletion
 
-__all__ = ["CONCURRENCY", "Request", "Result", "run"]
+if TYPE_CHECKING:
+    from ._models import ChatModel
+
+__all__ = ["ANSWER_TOKENS", "CONCURRENCY", "MaxCreditsReached", "Request", "Result", "run"]
 
 CONCURRENCY = 16
 """How many requests run at once by default: enough to keep a slow model busy, and few enough not to be refused."""
+
+ANSWER_TOKENS = 500
+"""How many tokens an answer is estimated to have by default, if the request does not limit it to fewer."""
+
+BYTES_PER_TOKEN = 4
+"""How many bytes of text an input token is estimated to stand for."""
 
 PATH = "/chat/completions"
 URL = f"/v1{PATH}"
@@ -95,6 +107,34 @@ class Request:
         told = json.dumps([self.custom_id, self.body], ensure_ascii=False, allow_nan=False, sort_keys=True)
         return blake2b(told.encode(), digest_size=16).hexdigest()
 
+    def estimate(self, model: ChatModel | None, answer_tokens: int = ANSWER_TOKENS) -> Decimal | None:
+        """About what it costs in credits by the list's prices; None where there is no price.
+
+        Args:
+            model: The entry of the request's model in the list.
+            answer_tokens: How many tokens each answer has, if the request does not limit it to fewer.
+        """
+        limits = [self.body.get(limit) for limit in ("max_completion_tokens", "max_tokens")]
+        answer = min([answer_tokens, *(limit for limit in limits if isinstance(limit, int))])
+        answers = self.body.get("n")
+        answer *= answers if isinstance(answers, int) else 1
+        return model.credits(prompt_tokens=self.prompt_tokens, completion_tokens=answer) if model else None
+
+    @property
+    def prompt_tokens(self) -> int:
+        """About how many tokens the texts of the messages have; images and tools are not counted."""
+        size = 0
+        for message in self.body["messages"]:
+            content = _mapping(message).get("content")
+            parts = content if isinstance(content, list) else [{"text": content}]
+            texts = [_mapping(part).get("text") for part in parts]
+            size += sum(len(text.encode(errors="replace")) for text in texts if isinstance(text, str))
+        return -(-size // BYTES_PER_TOKEN)
+
+
+def _mapping(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
 
 def _is_text(value: Any) -> bool:
     return isinstance(value, str) and bool(value.strip())
@@ -112,14 +152,14 @@ class Result:
     Example:
         >>> request = Request("a", {"model": "glm-5.2", "messages": [{"role": "user", "content": "Hi"}]})
         >>> choice = {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": "Hello"}}
-        >>> result = Result(request, body={"choices": [choice], "cost": "0.1"})
+        >>> result = Result(request, body={"choices": [choice]})
         >>> result.completion.choices[0].message.content, result.to_dict()["response"]["status_code"]
         ('Hello', 200)
     """
 
     request: Request
     body: dict[str, Any] | None = None
-    """The answer as the service sent it, with fields such as `cost`; None where there is an error."""
+    """The answer as the service sent it, with fields beyond OpenAI's; None where there is an error."""
     request_id: str | None = None
     """What support will ask for."""
     error: openai.APIError | None = None
@@ -128,6 +168,11 @@ class Result:
     def completion(self) -> ChatCompletion | None:
         """The answer as the SDK's object; None where there is an `error`."""
         return None if self.body is None else ChatCompletion.construct(**self.body)
+
+    @property
+    def usage(self) -> CompletionUsage | None:
+        """The tokens of the answer, as far as the service tells them; None where there is an `error`."""
+        return None if self.body is None else CompletionUsage.construct(**_mapping(self.body.get("usage")))
 
     def to_dict(self) -> dict[str, Any]:
         """The result as a line of the Batch API's output file has it.
@@ -176,12 +221,73 @@ def reason(error: openai.APIError) -> str:
     return ": ".join(dict.fromkeys([str(error.__cause__ or error), *systems[:1]]))
 
 
+class MaxCreditsReached(openai.OpenAIError):
+    """The next request would carry the estimate past the most credits that a run may cost."""
+
+
+class Budget:
+    """How many credits a run may still cost, by the prices of the list; the retries of a request are not known here."""
+
+    def __init__(
+        self,
+        max_credits: Decimal | float,
+        models: Mapping[str, ChatModel],
+        answer_tokens: int = ANSWER_TOKENS,
+    ) -> None:
+        _check(float(max_credits) > 0, "max_credits must be above 0")
+        self._most = Decimal(str(max_credits))
+        self._models, self._answer_tokens = models, answer_tokens
+        self._used = self._reserved = Decimal(0)
+        self._has_changed = asyncio.Event()
+
+    def _estimate(self, request: Request) -> Decimal:
+        name = request.body["model"]
+        estimate = request.estimate(self._models.get(name), self._answer_tokens)
+        if estimate is None:
+            raise ValueError(f"max_credits needs prices, and the list has none for the model {name!r}")
+        return estimate
+
+    async def reserve(self, request: Request) -> None:
+        """Wait until the request can start: those under way may turn out to cost less than estimated.
+
+        Raises:
+            MaxCreditsReached: it cannot, whatever those under way cost.
+            ValueError: the list has no price for its model.
+        """
+        estimate = self._estimate(request)
+        while self._used + self._reserved + estimate > self._most:
+            if not self._reserved:
+                raise MaxCreditsReached(
+                    f"The next request, {request.custom_id!r}, is estimated at {float(estimate):.4g} credits. After the "
+                    f"{float(self._used):.4g} of this run, that would be more than the {self._most:f} that it may cost."
+                )
+            self._has_changed.clear()
+            await self._has_changed.wait()
+        self._reserved += estimate
+
+    def settle(self, result: Result) -> None:
+        """Count what a request used, in the place of its estimate.
+
+        The estimate stays where that is not known, as for an answer that did not arrive in time.
+        """
+        estimate = used = self._estimate(result.request)
+        if result.usage is not None:
+            credits = self._models[result.request.body["model"]].credits(result.usage)
+            used = estimate if credits is None else credits
+        elif isinstance(result.error, openai.APIStatusError):
+            used = Decimal(0)
+        self._reserved -= estimate
+        self._used += used
+        self._has_changed.set()
+
+
 async def run(
     client: openai.AsyncOpenAI,
     requests: Iterable[Request] | AsyncIterable[Request],
     *,
     concurrency: int = CONCURRENCY,
     rpm: float | None = None,
+    max_credits: Decimal | float | None = None,
 ) -> AsyncIterator[Result]:
     """Ask all requests, and give each result as soon as it is there, in whatever order they finish.
 
@@ -193,11 +299,16 @@ async def run(
         requests: Any iterable, async or not; one that waits for something should be async.
         concurrency: The most requests under way at once; one whose result was not taken yet counts too.
         rpm: The most requests that start in a minute, evenly spread; the client's retries are not counted.
+        max_credits: No request starts that would carry the estimate past so many credits, of both balances
+            together. The estimate is by the list's prices: what was used by the answers that are there, and
+            by `Request.estimate` for the requests under way. Takes an `AsyncOpenAI` of this package.
 
     Raises:
+        MaxCreditsReached: the next request would go past `max_credits`. The results of those under way come first.
         openai.APIStatusError: the key is refused (401, 403) or credits have run out (402). No further request
             starts, the results of those under way come first, and those that were refused give no result.
-        ValueError: `concurrency` or `rpm` is not above 0.
+        ValueError: `concurrency`, `rpm` or `max_credits` is not above 0; or, with `max_credits`, the list has no
+            price for a request's model. The results of those under way come first then, too.
 
     Example:
         >>> from aitoearn_openai import AsyncOpenAI, sandbox
@@ -205,12 +316,17 @@ async def run(
         ...     messages = [{"role": "user", "content": "Hi"}]
         ...     requests = [Request(f"hi-{n}", {"model": "glm-5.2", "messages": messages}) for n in range(3)]
         ...     async with AsyncOpenAI.from_settings(settings) as client:
-        ...         return [result.body["cost"] async for result in run(client, requests, concurrency=2)]
+        ...         return [result.request.custom_id async for result in run(client, requests, concurrency=1)]
         >>> with sandbox.serve() as site:
         ...     asyncio.run(main(site.settings))
-        ['0.008175', '0.008175', '0.008175']
+        ['hi-0', 'hi-1', 'hi-2']
     """
-    async with aclosing(in_groups(client, requests, concurrency=concurrency, rpm=rpm)) as groups:
+    budget = None
+    if max_credits is not None:
+        listed: Any = await client.models.list()
+        budget = Budget(max_credits, {model.id: model for model in listed.data})
+    groups = in_groups(client, requests, concurrency=concurrency, rpm=rpm, budget=budget)
+    async with aclosing(groups):
         async for group in groups:
             for result in group:
                 yield result
@@ -223,6 +339,7 @@ async def in_groups(
     concurrency: int,
     rpm: float | None,
     halt: asyncio.Future[None] | None = None,
+    budget: Budget | None = None,
 ) -> AsyncGenerator[list[Result], None]:
     """The results of `run`, each time all those that are there by then; once `halt` is done, no request starts."""
     _check(concurrency >= 1 and (rpm is None or rpm > 0), "concurrency and rpm must be above 0")
@@ -248,7 +365,9 @@ async def in_groups(
                     await asyncio.sleep(due - now())
                     # A timer that is a little late is made up for, a pause is not: that would be a burst.
                     due = max(due, now() - 6 / rpm) + 60 / rpm
-                start(_ask(client, request))
+                if budget:
+                    await budget.reserve(request)
+                start(_ask(client, request, budget))
 
     feeder = start(feed())
     if halt:
@@ -318,11 +437,14 @@ class _Answer(openai.BaseModel):
 _Answer.__name__ = ChatCompletion.__name__  # Errors name what was due.
 
 
-async def _ask(client: openai.AsyncOpenAI, request: Request) -> Result:
+async def _ask(client: openai.AsyncOpenAI, request: Request, budget: Budget | None) -> Result:
     try:
         answer = await client.post(PATH, body=request.body, cast_to=_Answer)
+        result = Result(request, answer.to_dict(), answer._request_id)
     except openai.APIError as error:
         if getattr(error, "status_code", None) in STOP:
             raise
-        return Result(request, request_id=getattr(error, "request_id", None), error=error)
-    return Result(request, answer.to_dict(), answer._request_id)
+        result = Result(request, request_id=getattr(error, "request_id", None), error=error)
+    if budget:
+        budget.settle(result)
+    return result

@@ -40,7 +40,7 @@ def test_a_model_answers_with_an_object(client: Any) -> None:
 
     assert isinstance(city, City)
     assert city.model_dump() == {"name": "sandbox", "people": 0}
-    assert float(completion.cost) > 0
+    assert completion.cost == "0"
 
 
 def test_an_object_streams(client: Any) -> None:

@@ -31,7 +31,7 @@ def snippet(site: sandbox.Sandbox, monkeypatch: pytest.MonkeyPatch) -> Any:
 def test_a_model_answers(snippet: Any) -> None:
     """With what the service adds to OpenAI's answer."""
     assert snippet.answer.choices[0].message.content == SAID
-    assert float(snippet.answer.cost) > 0
+    assert snippet.answer.cost == "0"
 
 
 def test_a_model_streams(snippet: Any) -> None:

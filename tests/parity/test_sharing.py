@@ -31,7 +31,9 @@ def test_sixteen_threads_may_share_one_client(site: Sandbox) -> None:
             if number % 3 == 0:
                 return list(client.chat.completions.create(model="glm-5.2", messages=said, stream=True))
             if number % 3 == 1:
-                return client.with_options(max_retries=number).images.generate(model="glm-5.2", prompt="p")
+                return client.with_options(max_retries=number).images.generate(
+                    model="gpt-image-2", prompt="p"
+                )
             return client.chat.completions.create(model="glm-5.2", messages=said)
 
         with ThreadPoolExecutor(16) as pool:

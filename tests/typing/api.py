@@ -26,7 +26,7 @@ from pydantic import SecretStr
 from typing_extensions import assert_type
 
 import aitoearn_openai
-from aitoearn_openai import AsyncOpenAI, ChatModel, OpenAI, Settings, batch, sandbox
+from aitoearn_openai import AsyncOpenAI, ChatModel, ImageModel, OpenAI, Settings, batch, sandbox
 
 MESSAGES: list[ChatCompletionMessageParam] = [{"role": "user", "content": "Hi"}]
 
@@ -129,7 +129,11 @@ def copies(client: OpenAI, client_async: AsyncOpenAI, extended: Extended) -> Non
     assert_type(Extended.from_settings(Settings()), Extended)
     client.with_options(retries=0)  # type: ignore[call-arg]
     client.copy(timeout="1")  # type: ignore[arg-type]
+    OpenAI.from_settings(settings=Settings(), http_client=None, timeout=1)
     OpenAI.from_settings("ai")  # type: ignore[arg-type]
+    OpenAI.from_settings(Settings(), max_retry=1)  # type: ignore[call-arg]
+    OpenAI.from_settings(Settings(), api_key=key_async)  # type: ignore[arg-type]
+    AsyncOpenAI.from_settings(Settings(), http_client=openai.DefaultHttpxClient())  # type: ignore[arg-type]
     with OpenAI() as entered:
         assert_type(entered, OpenAI)
 
@@ -254,6 +258,22 @@ def one_model(model: ChatModel, completion: ChatCompletion) -> None:
         assert_type(tier.input.text, Decimal | None)
         assert_type(tier.max_input_tokens, int | None)
     model.credits(10)  # type: ignore[arg-type]
+    assert_type(ChatModel(name="m", pricing={"price": "0.5"}), ChatModel)
+
+
+def image_models(client: OpenAI) -> None:
+    assert_type(client.models.image_generation.list(), SyncPage[ImageModel])
+    assert_type(client.models.image_edit.retrieve("m").max_input_images, int | None)
+    assert_type(client.models.image_edit.with_raw_response.list().parse(), SyncPage[ImageModel])
+    model = client.models.image_generation.retrieve("m")
+    assert_type(model.prices[0].price, Decimal | None)
+    assert_type(model.credits(size="1024x1024", n=2), Decimal | None)
+
+
+async def image_models_async(client: AsyncOpenAI) -> None:
+    async for model in client.models.image_edit.list():
+        assert_type(model, ImageModel)
+    assert_type(await client.models.image_generation.retrieve("m"), ImageModel)
 
 
 # Settings and the sandbox.
@@ -263,7 +283,9 @@ def settings() -> None:
     chosen = Settings(site="ai", api_key=SecretStr("k"), timeout=3, max_retries=None)
     assert_type(chosen.base_url, str)
     assert_type(chosen.api_key, SecretStr | None)
+    Settings(api_key="k", _env_file=".env")
     Settings(site="mars")  # type: ignore[arg-type]
+    Settings(sites="ai")  # type: ignore[call-arg]
     with sandbox.serve() as site:
         assert_type(site.settings, Settings)
         assert_type(OpenAI(base_url=site.base_url, api_key=site.api_key), OpenAI)
@@ -279,6 +301,8 @@ def module() -> None:
     assert_type(aitoearn_openai.chat.completions.create(model="m", messages=MESSAGES), ChatCompletion)
     assert_type(aitoearn_openai.models.list(), SyncPage[ChatModel])
     assert_type(aitoearn_openai.__version__, str)
+    assert_type(aitoearn_openai.batch.Request("a", {}), batch.Request)
+    assert_type(aitoearn_openai.sandbox.FAILURES, dict[str, str])
     aitoearn_openai.api_key = "k"
     try:
         pass
@@ -292,7 +316,7 @@ def module() -> None:
 
 async def answer_a_batch(client: AsyncOpenAI, plain: openai.AsyncOpenAI) -> None:
     requests = [batch.Request("a", {"model": "m", "messages": MESSAGES})]
-    async for result in batch.run(client, requests, concurrency=4, rpm=60):
+    async for result in batch.run(client, requests, concurrency=4, rpm=60, max_credits=Decimal(2)):
         assert_type(result, batch.Result)
         assert_type(result.completion, ChatCompletion | None)
         assert_type(result.error, openai.APIError | None)

@@ -14,16 +14,23 @@ from typing import Annotated, Any
 
 import openai
 import typer
-from openai.types import CompletionUsage
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
 from .. import AsyncOpenAI, ChatModel, Settings
 from .._models import find
-from ..batch import CONCURRENCY, Request, Result, in_groups
+from ..batch import (
+    ANSWER_TOKENS,
+    BYTES_PER_TOKEN,
+    CONCURRENCY,
+    Budget,
+    MaxCreditsReached,
+    Result,
+    in_groups,
+)
 from . import failures, options
 from .batch_files import BadFile, Files, opened
 from .models import fetch
-from .screen import console, errors, number
+from .screen import console, errors, escape, number
 
 _RETRIES = 5
 """More than the SDK's two: nobody watches a long job, and a service that was away for a while comes back."""
@@ -31,7 +38,6 @@ _SECONDS = 10.0
 """How often a pipe gets a line."""
 _OTHER_FILES = 32
 """The most that are open beside the connections."""
-_BYTES_PER_TOKEN = 4
 _DIGITS = 15
 """Numbers of more are no count of tokens or credits."""
 
@@ -65,8 +71,14 @@ def batch(
     ] = False,
     answer_tokens: Annotated[
         int,
-        typer.Option(min=0, help="With --dry-run: what an answer is taken to have, if not limited to less."),
-    ] = 500,
+        typer.Option(min=0, help="For estimates: what an answer is taken to have, if not limited to less."),
+    ] = ANSWER_TOKENS,
+    max_credits: Annotated[
+        float | None,
+        typer.Option(
+            metavar="N", help="Start no request that would carry this run's estimate past N credits."
+        ),
+    ] = None,
     site: options.Site = None,
     base_url: options.BaseUrl = None,
     debug: options.Debug = False,
@@ -75,8 +87,11 @@ def batch(
 
     Each result is on disk when it is counted. After Ctrl-C, a crash or a power
     cut the same command goes on where it stopped, and also asks what failed.
-    It stops when credits run out or the key is refused.
+    It stops when credits run out or the key is refused, and before --max-credits.
+    Credits are estimates by the prices of the model list.
     """
+    if max_credits is not None and not max_credits > 0:
+        raise typer.BadParameter("the number must be above 0", param_hint="--max-credits")
     settings = (options.settle if dry_run else options.settle_with_key)(site, base_url)
     offered = fetch(settings)
     wanted = model or settings.model
@@ -89,8 +104,12 @@ def batch(
         with opened(source, target, name, look_only=dry_run) as files:
             if dry_run:
                 _estimate(files, models, answer_tokens)
-            else:
-                raise SystemExit(asyncio.run(_Job(files, models, settings).run(concurrency, rpm)))
+                return
+            budget = None
+            if max_credits is not None:
+                budget = Budget(max_credits, models, answer_tokens)
+                _refuse_unpriced(files, models)
+            raise SystemExit(asyncio.run(_Job(files, models, settings, budget).run(concurrency, rpm)))
     except BadFile as error:
         failures.fail(str(error), failures.USAGE)
     except OSError as error:
@@ -120,44 +139,67 @@ def _allow_files(concurrency: int) -> None:
 
 
 def _estimate(files: Files, models: dict[str, ChatModel], answer_tokens: int) -> None:
-    credits, unpriced, tokens = Decimal(0), 0, 0
+    credits: dict[str | None, Decimal] = {}
+    tokens, unpriced, oversize = 0, 0, 0
     for request in files.pending():
-        asked = _size(request)
-        limits = [request.body.get(limit) for limit in ("max_completion_tokens", "max_tokens")]
-        answer = min([answer_tokens, *(limit for limit in limits if isinstance(limit, int))])
         model = models.get(request.body["model"])
-        cost = model.credits(prompt_tokens=asked, completion_tokens=answer) if model else None
+        asked = request.prompt_tokens
         tokens += asked
-        credits += cost or 0
+        cost = request.estimate(model, answer_tokens)
         unpriced += cost is None
+        if model and cost is not None:
+            _add(credits, model, cost)
+            limit = model.pricing.max_input_tokens if model.pricing else None
+            oversize += limit is not None and asked > limit
     left = files.total - files.answered
     console.print(f"{files.total:,} requests, {files.answered:,} answered, {left:,} to ask", soft_wrap=True)
-    told = f"about {number(round(credits, 4))} credits for {tokens:,} tokens in"
+    told = f"about {_sums(credits, 4)} by the list, for {tokens:,} tokens in"
     if unpriced:
         told += f"; {unpriced:,} requests are for models without a price in the list"
-    rule = f"Taken: {_BYTES_PER_TOKEN} bytes of text a token, and up to {answer_tokens:,} tokens an answer."
-    console.print(f"{told}\n[dim]{rule}[/]", soft_wrap=True)
+    if oversize:
+        told += f"; {oversize:,} requests are over their model's last limit in the list, and may be refused"
+    rule = f"Taken: {BYTES_PER_TOKEN} bytes of text a token, and up to {answer_tokens:,} tokens an answer."
+    console.print(f"{escape(told)}\n[dim]{rule}[/]", soft_wrap=True)
 
 
-def _size(request: Request) -> int:
-    """About how many tokens the texts of the messages have."""
-    size = 0
-    for message in request.body["messages"]:
-        content = _mapping(message).get("content")
-        parts = content if isinstance(content, list) else [{"text": content}]
-        texts = [_mapping(part).get("text") for part in parts]
-        size += sum(len(text.encode()) for text in texts if isinstance(text, str))
-    return -(-size // _BYTES_PER_TOKEN)
+def _refuse_unpriced(files: Files, models: dict[str, ChatModel]) -> None:
+    """Before anything is paid: a limit on credits holds only where all have a price."""
+    unpriced = {
+        name: None
+        for request in files.pending()
+        if request.estimate(models.get(name := request.body["model"])) is None
+    }
+    if unpriced:
+        failures.fail(
+            f"--max-credits needs prices, and the list has none for {', '.join(unpriced)}; "
+            "leave it out, or take other models",
+            failures.USAGE,
+        )
+
+
+def _add(credits: dict[str | None, Decimal], model: ChatModel, cost: Decimal) -> None:
+    credits[model.credits_scope] = credits.get(model.credits_scope, Decimal(0)) + cost
+
+
+def _sums(credits: dict[str | None, Decimal], digits: int = _DIGITS) -> str:
+    """The credits, for each of the account's balances."""
+    return " and ".join(
+        f"{number(round(sum_, digits))} {f'{scope} credits' if scope else 'credits'}"
+        for scope, sum_ in (credits or {None: Decimal(0)}).items()
+    )
 
 
 class _Job:
     """A run of a batch: it asks, keeps, counts and tells."""
 
-    def __init__(self, files: Files, models: dict[str, ChatModel], settings: Settings) -> None:
-        self._files, self._models, self._settings = files, models, settings
+    def __init__(
+        self, files: Files, models: dict[str, ChatModel], settings: Settings, budget: Budget | None
+    ) -> None:
+        self._files, self._models, self._settings, self._budget = files, models, settings, budget
         self._answered, self._failed = files.answered, 0
         self._error: openai.APIError | None = None
-        self._tokens_in, self._tokens_out, self._credits = 0, 0, Decimal(0)
+        self._tokens_in, self._tokens_out = 0, 0
+        self._credits: dict[str | None, Decimal] = {}
         self._started, self._told = time.monotonic(), float("-inf")
         self._interrupted = False
 
@@ -168,6 +210,9 @@ class _Job:
             await self._ask(concurrency, rpm)
         except asyncio.CancelledError:  # Ctrl-C, twice.
             self._interrupted = True
+        except MaxCreditsReached as reached:
+            failures.say(f"aitoearn-openai: {reached}")
+            code = failures.NO_MATCH
         except openai.OpenAIError as error:
             code = failures.report(error)
         if self._interrupted:
@@ -195,13 +240,20 @@ class _Job:
             failures.say("Stopping: what is under way is waited for and kept. Ctrl-C once more drops it.")
 
         before = signal.signal(signal.SIGINT, lambda *_: loop.call_soon_threadsafe(interrupt))
-        given = {} if self._settings.max_retries is not None else {"max_retries": _RETRIES}
+        retries = _RETRIES if self._settings.max_retries is None else self._settings.max_retries
         bar = Progress(
             BarColumn(20), TextColumn("{task.description}"), console=errors, disable=not errors.is_terminal
         )
         try:
-            async with AsyncOpenAI.from_settings(self._settings, **given) as client:
-                groups = in_groups(client, self._files.pending(), concurrency=concurrency, rpm=rpm, halt=halt)
+            async with AsyncOpenAI.from_settings(self._settings, max_retries=retries) as client:
+                groups = in_groups(
+                    client,
+                    self._files.pending(),
+                    concurrency=concurrency,
+                    rpm=rpm,
+                    halt=halt,
+                    budget=self._budget,
+                )
                 with bar:
                     row = bar.add_task("", total=self._files.total)
                     self._tell(bar, row)
@@ -220,21 +272,21 @@ class _Job:
                 self._error = result.error
                 continue
             self._answered += 1
-            usage = CompletionUsage.construct(**_mapping(result.body.get("usage")))
+            usage = result.usage
             self._tokens_in += _whole(getattr(usage, "prompt_tokens", 0))
             self._tokens_out += _whole(getattr(usage, "completion_tokens", 0))
             model = self._models.get(result.request.body["model"])
-            cost = _decimal(result.body.get("cost"))
-            if cost is None and model:
-                cost = _decimal(model.credits(usage))
-            self._credits += cost or 0
+            cost = model.credits(usage) if model else None
+            # A sum of numbers such as 9E+999999 would be an exception, or a million digits to show.
+            if model and cost is not None and cost.adjusted() < _DIGITS:
+                _add(self._credits, model, cost)
 
     def _counts(self) -> str:
         return f"{self._answered:,} of {self._files.total:,} answered, {self._failed:,} failed"
 
     def _bill(self) -> str:
         tokens = f"{self._tokens_in:,} tokens in, {self._tokens_out:,} out"
-        return f"{tokens}, {number(self._credits)} credits"
+        return f"{tokens}, about {_sums(self._credits)} by the list"
 
     def _tell(self, bar: Progress, row: TaskID) -> None:
         done = self._answered + self._failed
@@ -273,18 +325,5 @@ def _masked(value: Any) -> Any:
     return failures.masked(value) if isinstance(value, str) else value
 
 
-def _mapping(value: Any) -> dict[str, Any]:
-    return value if isinstance(value, dict) else {}
-
-
 def _whole(value: Any) -> int:
     return value if isinstance(value, int) and abs(value) < 10**_DIGITS else 0
-
-
-def _decimal(value: Any) -> Decimal | None:
-    try:
-        told = Decimal(str(value))
-    except ArithmeticError:
-        return None
-    # A sum of numbers such as 9E+999999 would be an exception, or a million digits to show.
-    return told if told.is_finite() and told.adjusted() < _DIGITS else None

@@ -13,7 +13,7 @@ from urllib.request import getproxies, proxy_bypass
 import openai
 import typer
 
-from .. import ChatModel, Settings
+from .. import ChatModel, OpenAI, Settings
 from .._models import find
 from .._sdk import make_pool
 from .._settings import (
@@ -57,6 +57,7 @@ def check(
     if not settings.api_key:
         _bad("key", "there is none", missing_key(settings), failures.KEY)
     offered = _try_key(settings, both_sites) or offered
+    _find_chat(settings, both_sites)
     _good("models", f"{len(offered)} in the list")
     if settings.model:
         found = find(offered, settings.model)
@@ -193,6 +194,23 @@ def _try_key(settings: Settings, both_sites: bool) -> list[ChatModel]:
         _bad("key", told, "try again later", code)
     _good("key", f"{origin} takes it, {1000 * (time.monotonic() - started):.0f} ms")
     return offered
+
+
+def _find_chat(settings: Settings, both_sites: bool) -> None:
+    """Whether chat completions are there: a body without a model and messages is refused, and costs nothing."""
+    try:
+        with OpenAI.from_settings(settings, max_retries=0, timeout=settings.timeout or _SECONDS) as client:
+            client.post("/chat/completions", body={}, cast_to=openai.BaseModel)
+    except openai.AuthenticationError as error:
+        _bad("chat", failures.explain(error)[0], _where_it_belongs(settings, both_sites), failures.KEY)
+    except openai.APIError as error:
+        told, _, code = failures.explain(error)
+        status = getattr(error, "status_code", 500)
+        if status == 404 and error.code != "12300":
+            _bad("chat", told, f"give {ENV_PREFIX}BASE_URL a server that has chat completions", code)
+        if status >= 500:
+            _bad("chat", told, "look at the address; if it is right, try again later", code)
+    _good("chat", "completions are there")
 
 
 def _where_it_belongs(settings: Settings, both_sites: bool) -> str:

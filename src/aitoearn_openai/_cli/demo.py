@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from typing import Any
 
 import openai
@@ -10,7 +11,7 @@ from rich.markup import escape
 
 from .. import OpenAI, Settings, sandbox
 from .._models import Pricing
-from .._settings import ENV_PREFIX
+from .._settings import ENV_PREFIX, SITES
 from .screen import console, table
 
 
@@ -28,6 +29,7 @@ def demo() -> None:
             _show_models(client)
             _show_stream(client)
         _show_failures(site)
+    _show_next_steps()
 
 
 def _heading(text: str) -> None:
@@ -80,7 +82,9 @@ def _show_stream(client: OpenAI) -> None:
             text = thought or choice.delta.content or ""
             console.print(text, style="dim" if thinking else None, end="", markup=False, soft_wrap=True)
         if chunk.usage:
-            cost = f"{chunk.usage.total_tokens} tokens, {model.credits(chunk.usage)} credits"
+            cost = (
+                f"{chunk.usage.total_tokens} tokens, about {model.credits(chunk.usage)} credits by the list"
+            )
             console.print(f"\n[dim]{cost}[/]\n")
 
 
@@ -110,5 +114,21 @@ def _outcome(client: openai.OpenAI, model: str, stream: bool) -> str:
         for _ in answer:
             chunks += 1
     except (openai.OpenAIError, ValueError) as error:
-        return f"{f'{chunks} chunks, then ' if chunks else ''}{type(error).__name__}: {error}"
+        message = re.sub(r", request id \w+", "", str(error))
+        return f"{f'{chunks} chunks, then ' if chunks else ''}{type(error).__name__}: {message}"
     return f"no error, {chunks} chunks"
+
+
+def _show_next_steps() -> None:
+    _heading("5. Next, with a key")
+    console.print(
+        f"Create a key at {SITES['cn']} (Settings, then API Key); set AITOEARN_API_KEY.\n"
+        f"For a key from {SITES['ai']}, set AITOEARN_SITE=ai too. Then:\n"
+    )
+    for command, purpose in (
+        ("check", "tests settings, network and key; costs no credits"),
+        ("chat", "has a conversation"),
+        ("--help", "shows the other commands"),
+    ):
+        console.print(f"  aitoearn-openai {command:6}  [dim]{purpose}[/]")
+    console.print("\nIn your program: [bold]from aitoearn_openai import OpenAI[/]")

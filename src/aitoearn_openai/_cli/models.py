@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
 from decimal import Decimal
 from enum import Enum
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import openai
 import typer
 from rich.cells import cell_len
+from rich.table import Table
 
 from .. import ChatModel, OpenAI, Settings
-from .._models import PriceTier, Pricing, find
+from .._models import ImageModel, ImageSizePrice, ListedModel, PriceTier, Pricing, find
 from . import failures, options
 from .screen import console, escape, number, print_json, table, without_controls
 
@@ -21,6 +24,9 @@ class Sort(str, Enum):
 
     price = "price"
     name = "name"
+
+
+_Model = TypeVar("_Model", bound=ListedModel)
 
 
 def models(
@@ -37,13 +43,22 @@ def models(
     prompt_tokens: Annotated[int, typer.Option(min=0, help="The input of a call to price.")] = 1000,
     completion_tokens: Annotated[int, typer.Option(min=0, help="The output of a call to price.")] = 500,
     names: Annotated[bool, typer.Option("--names", help="Print bare names, for scripts.")] = False,
+    images: Annotated[
+        bool, typer.Option("--images", help="The models of images.generate and images.edit instead.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print all that the service says.")] = False,
     site: options.Site = None,
     base_url: options.BaseUrl = None,
     debug: options.Debug = False,
 ) -> None:
     """List the models, or show one with all its prices and what a call costs. Needs no key, costs nothing."""
-    offered = fetch(options.settle(site, base_url))
+    settings = options.settle(site, base_url)
+    if images:
+        if takes or gives or channel:
+            raise typer.BadParameter("--input, --output and --channel are for chat models alone")
+        _images(settings, name, search, sort, names, as_json)
+        return
+    offered = fetch(settings)
     chosen = [
         model
         for model in ([_named(offered, name)] if name else offered)
@@ -75,27 +90,73 @@ def models(
 
 def fetch(settings: Settings, **arguments: Any) -> list[ChatModel]:
     """The service's list, also without a key: it is public."""
-    if settings.api_key:
-        with OpenAI.from_settings(settings, **arguments) as client:
-            return list(client.models.list())
-    with OpenAI.from_settings(settings, api_key="none", **arguments) as client:
-        return list(client.models.list(extra_headers={"Authorization": openai.Omit()}))
+    with _client(settings, arguments) as client:
+        return list(client.models.list(extra_headers=_headers(settings)))
 
 
-def _named(offered: list[ChatModel], name: str) -> ChatModel:
+def _client(settings: Settings, arguments: dict[str, Any]) -> OpenAI:
+    return OpenAI.from_settings(
+        settings, **arguments if settings.api_key else {"api_key": "none", **arguments}
+    )
+
+
+def _headers(settings: Settings) -> dict[str, str | openai.Omit]:
+    return {} if settings.api_key else {"Authorization": openai.Omit()}
+
+
+def _named(offered: list[_Model], name: str) -> _Model:
     found = find(offered, name)
-    if isinstance(found, ChatModel):
+    if not isinstance(found, list):
         return found
     closest = f"the closest: {', '.join(found)}" if found else "`aitoearn-openai models` lists them"
     return failures.fail(f"no model is named {name!r}; {closest}", failures.USAGE)
 
 
-def _texts(model: ChatModel) -> str:
+def _texts(model: ListedModel) -> str:
     return "\n".join([model.id, model.label or "", model.description or "", *model.tags]).casefold()
 
 
 def _show_all(chosen: list[ChatModel]) -> None:
-    shown = table("model, label", "channel", "takes → gives", "in", "out", "tags")
+    wide = (_lines(chosen, with_label) for with_label in (True, False))
+    unlimited = console.options.update(width=1000)
+    fitting = (each for each in wide if console.measure(each, options=unlimited).maximum <= console.width)
+    console.print(next(fitting, None) or _blocks(chosen))
+    console.print(
+        "in, out: credits per 1,000 tokens of text; a range where long calls cost more", style="dim"
+    )
+
+
+def _lines(chosen: list[ChatModel], with_label: bool) -> Table:
+    """A line for each model, with the prices lined up at the decimal point."""
+    labels = ["label"] if with_label else []
+    shown = table("model", *labels, "channel", "takes → gives", "in", "out", "discount", "tags")
+    shown.show_edge, shown.padding = False, (0, 0, 0, 0)
+    prices = [[cell.partition("\n") for cell in _price_cells(model.pricing)] for model in chosen]
+    sides = (_aligned([cells[side][0] for cells in prices]) for side in (0, 1))
+    for model, cells, before, after in zip(chosen, prices, *sides, strict=True):
+        takes, gives = " ".join(model.input_modalities), " ".join(model.output_modalities)
+        shown.add_row(
+            f"[bold]{escape(model.id)}[/]",
+            *([escape(model.label or "")] if with_label else []),
+            escape(model.owned_by),
+            escape(f"{takes} → {gives}" if gives else takes),
+            before,
+            after,
+            " ".join(dict.fromkeys(cell[2] for cell in cells if cell[2])),
+            escape(", ".join(model.tags)),
+        )
+    return shown
+
+
+def _aligned(cells: list[str]) -> list[str]:
+    digits = [re.sub(r"\D.*", "", cell) for cell in cells]
+    most = max(map(len, digits))
+    return [" " * (most - len(each)) * bool(each) + cell for cell, each in zip(cells, digits, strict=True)]
+
+
+def _blocks(chosen: list[ChatModel]) -> Table:
+    """Two lines for each model, for narrow terminals."""
+    shown = table("model, label", "channel\nbalance", "takes → gives", "in", "out", "tags")
     shown.show_edge, shown.padding = False, (0, 0, 0, 0)
     # Where 80 columns are too few, the names of the modalities are what gives way.
     shown.columns[0].min_width = min(26, max(len(model.id) for model in chosen))
@@ -106,15 +167,12 @@ def _show_all(chosen: list[ChatModel]) -> None:
         gives = f"\n→ {' '.join(model.output_modalities)}" if model.output_modalities else ""
         shown.add_row(
             f"[bold]{escape(model.id)}[/]\n[dim]{escape(model.label or '')}[/]",
-            escape(model.owned_by),
+            f"{escape(model.owned_by)}\n[dim]{escape(model.credits_scope or '')}[/]",
             escape(" ".join(model.input_modalities) + gives),
             *_price_cells(model.pricing),
             escape(", ".join(model.tags)),
         )
-    console.print(shown)
-    console.print(
-        "in, out: credits per 1,000 tokens of text; a range where long calls cost more", style="dim"
-    )
+    return shown
 
 
 def _price_cells(pricing: Pricing | None) -> tuple[str, str]:
@@ -145,17 +203,16 @@ def _discount(price: Decimal, before: Decimal | None, gap: str) -> str:
 
 def _show(model: ChatModel, prompt_tokens: int, completion_tokens: int) -> None:
     console.print(f"[bold]{escape(model.id)}[/]", soft_wrap=True)
-    for what, text in (
+    _show_texts(
         ("label", model.label),
         ("channel", model.owned_by),
         ("takes", ", ".join(model.input_modalities)),
         ("gives", ", ".join(model.output_modalities)),
         ("scenes", ", ".join(model.scenes)),
+        ("balance", model.credits_scope),
         ("tags", ", ".join(model.tags)),
         ("about", "" if model.description == model.label else model.description),
-    ):
-        if text:
-            console.print(f"  [dim]{what:8}[/] {escape(text)}", soft_wrap=True)
+    )
     if model.pricing and model.pricing.tiers:
         _show_tiers(model.pricing)
     for image in model.fixed_image_pricing:
@@ -164,8 +221,17 @@ def _show(model: ChatModel, prompt_tokens: int, completion_tokens: int) -> None:
     told = "has no price in the list" if cost is None else f"costs [bold]{number(cost)} credits[/]"
     if cost is not None and model.pricing and model.pricing.price is not None:
         told += f"{_discount(cost, model.pricing.origin_price, ', ')}, as every call does"
+    limit = model.pricing.max_input_tokens if model.pricing else None
+    if limit is not None and prompt_tokens > limit:
+        told += f"; that is over the last limit in the list, {limit:,} in, and may be refused"
     call = f"A call of {prompt_tokens:,} tokens in and {completion_tokens:,} out"
     console.print(f"{call} {told}.", soft_wrap=True)
+
+
+def _show_texts(*texts: tuple[str, str | None]) -> None:
+    for what, text in texts:
+        if text:
+            console.print(f"  [dim]{what:8}[/] {escape(text)}", soft_wrap=True)
 
 
 def _show_tiers(pricing: Pricing) -> None:
@@ -189,3 +255,96 @@ def _show_tiers(pricing: Pricing) -> None:
 
 def _reach(tier: PriceTier) -> str:
     return f"up to {tier.max_input_tokens:,} in" if tier.max_input_tokens else "any size"
+
+
+def _images(
+    settings: Settings, name: str | None, search: str | None, sort: Sort | None, names: bool, as_json: bool
+) -> None:
+    """List the models that draw, or show one with the prices of its sizes."""
+    with _client(settings, {}) as client:
+        headers = _headers(settings)
+        lists = {
+            "generate": list(client.models.image_generation.list(extra_headers=headers)),
+            "edit": list(client.models.image_edit.list(extra_headers=headers)),
+        }
+    offered = [model for models in lists.values() for model in models]
+    wanted = _named(offered, name).id if name else None
+    chosen: dict[str, dict[str, ImageModel]] = {}
+    for call, models in lists.items():
+        for model in models:
+            if wanted in (None, model.id) and (search or "").casefold() in _texts(model):
+                chosen.setdefault(model.id, {})[call] = model
+    if sort:
+        chosen = dict(
+            sorted(chosen.items(), key=lambda item: _cheapest(item[1]) if sort is Sort.price else item[0])
+        )
+    if as_json:
+        found = {call: [each[call] for each in chosen.values() if call in each] for call in lists}
+        print_json({call: [model.to_dict(mode="json") for model in found[call]] for call in lists})
+    elif names:
+        for id in chosen:
+            print(without_controls(id))
+    elif wanted and chosen:
+        _show_image_model(chosen[wanted])
+    elif chosen:
+        _show_image_models(chosen.values())
+    if not chosen:
+        failures.fail(f"none of the {len(offered)} models is like that; try fewer filters", failures.NO_MATCH)
+
+
+def _cheapest(entries: dict[str, ImageModel]) -> Decimal:
+    return min(_price(each) for model in entries.values() for each in [*model.prices, ImageSizePrice()])
+
+
+def _price(each: ImageSizePrice) -> Decimal:
+    return Decimal("Infinity") if each.price is None else each.price
+
+
+def _show_image_models(chosen: Iterable[dict[str, ImageModel]]) -> None:
+    shown = table("model, label", "images.", "sizes", "credits an image", "balance", "tags")
+    for entries in chosen:
+        model = next(iter(entries.values()))
+        prices = sorted((each for each in model.prices if each.price is not None), key=_price)
+        shown.add_row(
+            f"[bold]{escape(model.id)}[/]\n[dim]{escape(model.label or '')}[/]",
+            "\n".join(entries),
+            f"{len(model.sizes)}" if model.sizes else "",
+            _range(tuple(each.price for each in prices), tuple(each.origin_price for each in prices)),
+            escape(model.credits_scope or ""),
+            escape(", ".join(model.tags)),
+        )
+    console.print(shown)
+    console.print("`aitoearn-openai models --images NAME` has the sizes and their prices", style="dim")
+
+
+def _show_image_model(entries: dict[str, ImageModel]) -> None:
+    model = next(iter(entries.values()))
+    console.print(f"[bold]{escape(model.id)}[/]", soft_wrap=True)
+    _show_texts(
+        ("label", model.label),
+        ("balance", model.credits_scope),
+        ("tags", ", ".join(model.tags)),
+        ("about", "" if model.description == model.label else model.description),
+    )
+    for call, model in entries.items():
+        console.print(f"[bold]images.{call}[/]")
+        most = model.max_input_images
+        _show_texts(
+            ("quality", ", ".join(model.qualities)),
+            ("style", ", ".join(model.styles)),
+            ("takes", "" if most is None else f"up to {most} images"),
+        )
+        by_price: dict[str, list[str]] = {}
+        for each in model.prices:
+            if each.price is not None:
+                price = number(each.price) + _discount(each.price, each.origin_price, ", ")
+                by_price.setdefault(price, []).append(each.size or "any size")
+        unpriced = [size for size in model.sizes if model.credits(size=size) is None]
+        if unpriced:
+            by_price.setdefault("no price", []).extend(unpriced)
+        if by_price:
+            shown = table("credits an image", "sizes")
+            shown.columns[0].no_wrap = True
+            for price, sizes in by_price.items():
+                shown.add_row(price, escape(" ".join(sizes)))
+            console.print(shown)

@@ -10,6 +10,7 @@
 | `_make_status_error` | where each service words its errors: `clients.py` |
 | `_custom_headers` | what the SDK took from `OPENAI_CUSTOM_HEADERS`: `clients.py` |
 | `RAW_RESPONSE_HEADER` | marks requests whose body the caller wants unread: `response.py` |
+| `__api_exclude__` | asked of an object that stands in a request: `_models.py` says to pass its name |
 | `LazyProxy` | stands for a resource of the module until it is used: `_module.py` |
 
 Checked on openai 1.109.1, 2.54.0, 3.0.0 and 3.57.0. `private.py` finds them all at import. A name that is still
@@ -22,10 +23,9 @@ from .clients import AsyncClient, SyncClient, drop_openai_settings
 from .errors import unexpected
 from .pools import make_pool
 from .private import LazyProxy
-from .response import API_KEY_HEADER, FILL_IN_KEY, family_of
+from .response import FILL_IN_KEY, family_of
 
 __all__ = [
-    "API_KEY_HEADER",
     "FILL_IN_KEY",
     "AsyncClient",
     "LazyProxy",

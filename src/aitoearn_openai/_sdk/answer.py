@@ -18,6 +18,7 @@ from .response import NOT_JSON, READ, SEEN, STEP, decode_json, family_of
 from .stream import Decoder
 
 _PARSING_ERRORS = ValueError, RecursionError, LookupError, AssertionError, openai.APIResponseValidationError
+_CHOICE = dict, openai.BaseModel
 _PROCESSED, _INVALID = "processed", "invalid"
 
 
@@ -42,8 +43,8 @@ class Look:
         self._done = True
         if isinstance(parsed, (openai.Stream, openai.AsyncStream)):
             self._look_at_stream(parsed)
-        elif _is_model(cast_to := self.to or self._cast_to):
-            self._look_at_model(parsed, cast_to)
+        else:
+            self._look_at_answer(parsed, self.to or self._cast_to)
         return parsed if isinstance(self._then, openai.NotGiven) else self._then(parsed)
 
     def finish(self, parsed: Any) -> Any:
@@ -71,19 +72,20 @@ class Look:
         chunk_type = next(iter(get_args(self._stream_class)), self._cast_to)
         decoder.bind(self._client, response, is_chat=_has_choices(chunk_type))
 
-    def _look_at_model(self, parsed: Any, cast_to: Any) -> None:
-        response = self._response
+    def _look_at_answer(self, parsed: Any, cast_to: Any) -> None:
+        client, response = self._client, self._response
+        may_report = not self._was_read and isinstance(parsed, (dict, openai.BaseModel))
+        if may_report and (error := status_error(client, response, decode_json(response.content))):
+            raise error
+        if not (isinstance(cast_to, type) and issubclass(cast_to, openai.BaseModel)):
+            return
         if not isinstance(parsed, openai.BaseModel):
             raise self._error("JSON" if isinstance(parsed, str) else cast_to.__name__)
-        if not self._was_read and (
-            error := status_error(self._client, response, decode_json(response.content))
-        ):
-            raise error
+        if path := getattr(cast_to, "list_path", None):
+            client._known_models[path] = parsed.data  # type: ignore[attr-defined]
         if _has_choices(cast_to):
             choices = getattr(parsed, "choices", None)
-            if not isinstance(choices, list) or not all(
-                isinstance(each, (dict, openai.BaseModel)) for each in choices
-            ):
+            if not isinstance(choices, list) or not all(isinstance(each, _CHOICE) for each in choices):
                 raise self._error(cast_to.__name__)
 
     def _error(self, expected: str) -> openai.APIError:
@@ -108,10 +110,6 @@ class Look:
             if failure := status_error(self._client, self._response, body):
                 raise failure from None
             raise
-
-
-def _is_model(cast_to: Any) -> bool:
-    return isinstance(cast_to, type) and issubclass(cast_to, openai.BaseModel)
 
 
 def _has_choices(cast_to: Any) -> bool:

@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING, Any
 import openai
 
 from .._errors import failure_in
-from .._settings import site_hint
+from .._hints import next_step
 from .answer import FastModels, Look
-from .errors import origin
 from .private import unsupported
-from .response import API_KEY_HEADER, auth_class, family_of
+from .response import auth_class, family_of
 from .stream import Decoder
 
 if TYPE_CHECKING:
@@ -30,6 +29,9 @@ _PROBE = "X-Probe"
 class _ClientMixin(FastModels, _Base):
     _given_http_client: Any = None
     """The `http_client` that the caller gave."""
+
+    _known_models: dict[str, Any]
+    """What each model list had when it was last asked for, by path."""
 
     def _auth(self, sdk_auth: Any) -> Any:
         given = self._given_http_client
@@ -50,14 +52,8 @@ class _ClientMixin(FastModels, _Base):
         failure = failure_in(body)
         if failure and (failure.enveloped or failure.message not in err_msg):
             err_msg = f"Error code: {response.status_code} - {failure}"
-        if response.status_code == 401:
-            err_msg = f"{err_msg.removesuffix('.')}. {site_hint(origin(response.url))}"
-        if response.is_redirect and API_KEY_HEADER in response.request.headers:
-            location = response.headers.get("Location")
-            err_msg += (
-                f" - {origin(response.url)}{response.url.path} redirects to {location}. The key is not sent there; if that "
-                "is the service, use its address as the base URL."
-            )
+        if hint := next_step(response, failure, f"{err_msg} {body}", self._known_models):
+            err_msg = f"{err_msg.removesuffix('.')}. {hint}"
         error = super()._make_status_error(err_msg, body=body, response=response)
         if failure and failure.enveloped:
             error.code = str(failure.code)  # Declared as text, but before 3.x left as it came.

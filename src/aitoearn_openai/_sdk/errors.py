@@ -7,6 +7,7 @@ from typing import Any
 import openai
 
 from .._errors import failure_in
+from .._hints import origin
 from .response import family_of, set_status
 
 QUOTE = 300
@@ -30,11 +31,6 @@ def status_error(client: Any, response: Any, body: Any) -> openai.APIStatusError
         f"Error code: {failure.status} - {failure.message}", body=body, response=response
     )
     return error
-
-
-def origin(url: Any) -> str:
-    """Scheme, host and port of an address."""
-    return f"{url.scheme}://{url.netloc.decode()}"
 
 
 def unexpected(response: Any, expected: str, body: object = None) -> openai.APIResponseValidationError:

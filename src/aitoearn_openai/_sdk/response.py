@@ -16,9 +16,9 @@ from functools import cache
 from typing import Any
 
 from .._errors import Failure, failure_in
+from .._hints import API_KEY_HEADER
 from .private import RAW_RESPONSE_HEADER
 
-API_KEY_HEADER = "X-Api-Key"
 FILL_IN_KEY = ""
 """As the value of `API_KEY_HEADER`: put the key of the request's `Authorization` here."""
 
@@ -115,10 +115,13 @@ def _is_to_be_read(response: Any) -> bool:
     if response.request.headers.get(RAW_RESPONSE_HEADER) == "stream":
         return False
     headers = response.headers
-    if "event-stream" in headers.get("Content-Type", ""):
-        return "Content-Length" in headers and not _wants_stream(response.request)
-    # A stream of another content type has no length; the failures of the service have one.
-    return "Content-Length" in headers or "Content-Encoding" in headers or not _wants_stream(response.request)
+    content_type = headers.get("Content-Type", "")
+    has_length = "Content-Length" in headers
+    if "event-stream" in content_type:
+        return has_length and not _wants_stream(response.request)
+    # A stream of another content type has no length; the failures of the service have one, unless they are compressed.
+    compressed = "Content-Encoding" in headers and ("json" in content_type or "html" in content_type)
+    return has_length or compressed or not _wants_stream(response.request)
 
 
 def _wants_stream(request: Any) -> bool:

@@ -18,11 +18,15 @@ from starlette.types import Receive, Scope, Send
 from .._models import ChatModel
 from .._settings import API_PATH, SANDBOX_KEY
 from . import _replies, _request
-from ._catalogue import ENTRIES, MODELS
+from ._catalogue import EDIT_ENTRIES, ENTRIES, GENERATION_ENTRIES, MODELS
 from ._failures import FAILURES, PAGE, SLOW, SLOW_SECONDS, STREAM_FAILURES, NotTheService, Refused, act
 from ._upstream import Engine
 
-_ENTRIES = _replies.dumps(ENTRIES)
+_GENERATION, _EDIT = "/models/image/generation", "/models/image/edit"
+_LISTS = {"/models/chat": ENTRIES, _GENERATION: GENERATION_ENTRIES, _EDIT: EDIT_ENTRIES}
+_DRAWN_BY = {"/images/generations": _GENERATION, "/images/edits": _EDIT}
+_NAMES = {path: {entry["name"] for entry in entries} for path, entries in _LISTS.items()}
+_ENCODED = {path: _replies.dumps(entries) for path, entries in _LISTS.items()}
 _Answer = TypeVar("_Answer")
 
 
@@ -48,10 +52,9 @@ def app(upstream: str | None = None, upstream_key: str | None = None) -> Starlet
     application = Starlette(
         lifespan=lifespan,
         routes=[
-            Route(f"{API_PATH}/models/chat", _models),
+            *(Route(f"{API_PATH}{path}", _models) for path in _LISTS),
             Route(f"{API_PATH}/chat/completions", _chat, methods=["POST"]),
-            Route(f"{API_PATH}/images/generations", _images, methods=["POST"]),
-            Route(f"{API_PATH}/images/edits", _images, methods=["POST"]),
+            *(Route(f"{API_PATH}{path}", _images, methods=["POST"]) for path in _DRAWN_BY),
         ],
         exception_handlers={
             404: _on_no_route,
@@ -92,7 +95,9 @@ async def _models(request: Request) -> Response:
     _check_keys(request, bearer_needed=False)
     request_id = _request_id(request)
     engine: Engine | None = request.app.state.engine
-    entries = _replies.dumps(await _for_client(request, engine.models())) if engine else _ENTRIES
+    entries = (
+        _replies.dumps(await _for_client(request, engine.models())) if engine else _ENCODED[_path(request)]
+    )
     success = f'"code":0,"message":"请求成功","requestId":{_replies.dumps(request_id).decode()}'
     return _reply(request_id, b'{"data":%b,%b}' % (entries, success.encode()))
 
@@ -149,7 +154,7 @@ async def _answer_of(engine: Engine, request: Request, raw: bytes) -> Response:
     request_id = _request_id(request)
     broken = _envelope(request_id, 12301, "AI model call failed: the engine broke off")
     answer = engine.answer(
-        request.url.path.removeprefix(API_PATH),
+        _path(request),
         raw,
         request.headers.get("content-type", "application/json"),
         request_id,
@@ -185,9 +190,14 @@ async def _model(name: str, request: Request) -> ChatModel | Engine:
     if acted or name in FAILURES:
         return MODELS["glm-5.2"]
     engine: Engine | None = request.app.state.engine
-    if not (await _for_client(request, engine.has(name)) if engine else name in MODELS):
+    path = _DRAWN_BY.get(_path(request), "/models/chat")
+    if not (await _for_client(request, engine.has(name)) if engine else name in _NAMES[path]):
         raise Refused(12300, f"Model not found: {name}")
-    return engine or MODELS[name]
+    return engine or MODELS.get(name, MODELS["glm-5.2"])
+
+
+def _path(request: Request) -> str:
+    return request.url.path.removeprefix(API_PATH)
 
 
 def _is_first_try(request: Request) -> bool:
@@ -210,7 +220,7 @@ def _envelope(request_id: str, code: int, message: str) -> bytes:
 
 async def _on_refused(request: Request, error: Exception) -> Response:
     request_id = _request_id(request)
-    refused = error if isinstance(error, Refused) else Refused(10002, "the body is nested too deeply")
+    refused = error if isinstance(error, Refused) else Refused(400, "the body is nested too deeply")
     return _reply(request_id, _envelope(request_id, refused.code, refused.message))
 
 

@@ -1,6 +1,7 @@
-"""The models of the sandbox: every shape that an entry of the service's list can have.
+"""The models of the sandbox: every shape that an entry of the service's lists can have.
 
-The prices are made up, except those of `gemini-3.1-pro-preview` (a real entry of 2026-07-26).
+The prices are made up, except those of `gemini-3.1-pro-preview` (a real entry of 2026-07-26) and of the image model
+`gpt-image-2`, whose 27 sizes are made up in part.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ def _entry(channel: str, name: str, label: str, inputs: str, pricing: Json, **mo
         "label": label,
         "tags": [],
         "channel": channel,
-        "creditsScope": "general",
+        "creditsScope": "general" if channel == "gemini" else "seedance",
         "scenes": ["web", "comment", "draft-generation"],
         "inputModalities": inputs.split(),
         "outputModalities": ["text"],
@@ -138,3 +139,40 @@ ENTRIES = [
 
 MODELS = {entry["name"]: ChatModel.model_validate(entry) for entry in ENTRIES}
 """The same as the package reads it, by name."""
+
+
+_SIZES = {
+    1: "1024x1024 1024x1536 1536x1024 1024x768 768x1024 1152x864 864x1152 1280x720 720x1280",
+    2: "1536x1536 1920x1080 1080x1920 2048x1152 1152x2048 1600x1200 1200x1600 1792x1024 1024x1792",
+    4: "2048x2048 2560x1440 1440x2560 3072x1728 1728x3072 2304x1728 1728x2304 3840x2160 2160x3840",
+}
+_BEFORE = {1: 21.1, 2: 39.3, 4: 71.2}
+_GPT_IMAGE: Json = {
+    "name": "gpt-image-2",
+    "label": "GPT Image 2",
+    "description": "GPT Image 2",
+    "tags": ["Sale"],
+    "creditsScope": "seedance",
+    "sizes": [size for sizes in _SIZES.values() for size in sizes.split()],
+    "pricing": [
+        {"size": size, "price": price, "originPrice": _BEFORE[price]}
+        for price, sizes in _SIZES.items()
+        for size in sizes.split()
+    ],
+}
+GENERATION_ENTRIES = [
+    {**_GPT_IMAGE, "qualities": ["auto", "high", "medium", "low"], "styles": []},
+    {
+        "name": "seedream-5",
+        "label": "Seedream 5",
+        "tags": [],
+        "creditsScope": "general",
+        "sizes": ["1024x1024", "2048x2048"],
+        "qualities": [],
+        "styles": ["natural", "vivid"],
+        "pricing": [{"size": "1024x1024", "price": 0.8}, {"size": "2048x2048", "price": 4.5}],
+    },
+    {"name": "bare-painter"},
+]
+EDIT_ENTRIES = [{**_GPT_IMAGE, "maxInputImages": 14}]
+"""The lists of image models as the service answers them."""

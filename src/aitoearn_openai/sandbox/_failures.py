@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from .._errors import STATUS, failure_in
+from .._errors import CODES, failure_in
 
 SLOW_SECONDS = 2.0
 """How long `slow-first-byte` keeps the client waiting."""
@@ -13,22 +13,8 @@ PAGE = b"<!DOCTYPE html><html><head><title>Welcome</title></head><body>Log in to
 """What a captive portal or a wrong base URL answers in place of the service."""
 
 _MESSAGES = {
-    "401": "Unauthorized",
-    "403": "Forbidden",
-    "404": "Not Found",
-    "429": "Too Many Requests",
-    "500": "Internal Server Error",
-    "502": "Bad Gateway",
-    "10002": "Invalid request parameters",
-    "10003": "Too many requests, please try again after 1 seconds",
+    **{str(code): known.message for code, known in CODES.items()},
     "10003-zh": "请求过于频繁，请在1秒后重试",
-    "12000": "User not found",
-    "12001": "Insufficient credits",
-    "12003": "Account is disabled",
-    "12008": "Account is banned",
-    "12009": "Membership has expired",
-    "12300": "Model not found",
-    "12301": "AI model call failed",
     "19999": "Operation failed",
 }
 
@@ -46,7 +32,7 @@ def _meaning(key: str) -> str:
     code = int(key.partition("-")[0])
     failure = failure_in({"code": code})
     assert failure is not None
-    note = "; so does any other number" if code not in STATUS and failure.status == 400 else ""
+    note = "; so does any other number" if code not in CODES else ""
     return f"answers code {code} (as HTTP: {failure.status}), {_MESSAGES[key]!r}{note}"
 
 

@@ -14,7 +14,8 @@ from ._schema import minimal
 CREATED = 1767225600  # always 2026-01-01, as the same request gets the same answer
 DONE = b"data: [DONE]\n\n"
 
-_REASONING_CHANNELS = {"deepseek"}
+_DEEPSEEK = "deepseek"  # Its models reason, and count the cache in fields of their own.
+_WITHOUT_COST = {"openai", "ollama"}
 _REASONING = "The sandbox imitates a model that reasons; nothing was thought."
 _PIECE = re.compile(r"\s*\S{1,8}|\s+")
 _PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAAC0lEQVR42mNgAAIAAAUAAen63NgAAAAASUVORK5CYII="
@@ -27,7 +28,7 @@ class _Answer:
     """The content, or else the arguments of the function called."""
     finish_reason: str
     bill: dict[str, Any]
-    """The fields `usage` and, where the model has a price, `cost`."""
+    """The fields `usage` and, of most models, `cost`."""
 
 
 def dumps(value: object) -> bytes:
@@ -84,19 +85,21 @@ def _answer(question: Question, model: ChatModel) -> _Answer:
         text = dumps(minimal(question.schema) if question.schema else {"answer": text}).decode()
     for stop in question.stop:
         text = text.partition(stop)[0]
-    reasoning = _within(question.limit, _REASONING if model.owned_by in _REASONING_CHANNELS else "")
+    reasoning = _within(question.limit, _REASONING if model.owned_by == _DEEPSEEK else "")
     said = _within(question.limit - tokens(reasoning), text)
     done = "tool_calls" if question.function else "stop"
     prompt_tokens = question.prompt_tokens
     completion_tokens = question.n * (tokens(reasoning) + tokens(said))
-    usage = {
+    usage: dict[str, Any] = {
         "prompt_tokens": prompt_tokens,
         "completion_tokens": completion_tokens,
         "total_tokens": prompt_tokens + completion_tokens,
         "prompt_tokens_details": None,
     }
-    cost = model.credits(prompt_tokens=prompt_tokens, completion_tokens=completion_tokens)
-    bill = {"usage": usage} if cost is None else {"usage": usage, "cost": f"{cost.normalize():f}"}
+    if model.owned_by == _DEEPSEEK:
+        usage |= {"prompt_cache_hit_tokens": 0, "prompt_cache_miss_tokens": prompt_tokens}
+    # The one cost that the service was seen to send is 0, for a call that has a price; some models send none.
+    bill = {"usage": usage} if model.owned_by in _WITHOUT_COST else {"usage": usage, "cost": "0"}
     return _Answer(reasoning, said, done if said == text else "length", bill)
 
 

@@ -58,7 +58,7 @@ def parse(raw: bytes) -> dict[str, Any]:
     except ValueError:
         body = None
     if not isinstance(body, dict):
-        raise Refused(10002, "the body must be a JSON object")
+        raise Refused(400, "the body must be a JSON object")
     return body
 
 
@@ -90,20 +90,20 @@ def question(body: dict[str, Any], raw: bytes) -> Question:
     """What a body of chat completions asks."""
     messages = body.get("messages")
     if not isinstance(messages, list) or not messages:
-        raise Refused(10002, "messages must be a list of at least 1 message")
+        raise Refused(400, "messages must be a list of at least 1 message")
     said, prompt_tokens = "", 0
     for place, message in enumerate(messages):
         content = dig(message, "content")
         parts = [{"text": content}] if isinstance(content, str) else content or []
         if not isinstance(parts, list):
-            raise Refused(10002, f"messages.{place}.content must be a string or a list of parts")
+            raise Refused(400, f"messages.{place}.content must be a string or a list of parts")
         texts = [text for text in (dig(part, "text") for part in parts) if isinstance(text, str)]
         prompt_tokens += sum(map(tokens, texts)) + PART_TOKENS * (len(parts) - len(texts))
         if _text(message, "role", f"messages.{place}.role") == "user":
             said = " ".join(texts)
     stream = body.get("stream")
     if stream not in (None, False, True):
-        raise Refused(10002, "stream must be true or false")
+        raise Refused(400, "stream must be true or false")
     stop = body.get("stop")
     function, schema = _forced_function(body)
     return Question(
@@ -132,7 +132,7 @@ def _forced_function(body: dict[str, Any]) -> tuple[str | None, Any]:
         name = dig(tool, "function", "name")
         if name and isinstance(name, str) and (choice == "required" or name == forced):
             return name, dig(tool, "function", "parameters") or {"type": "object"}
-    raise Refused(10002, "tool_choice must name one of the functions in tools")
+    raise Refused(400, "tool_choice must name one of the functions in tools")
 
 
 def _answer_schema(body: dict[str, Any]) -> Any:
@@ -145,7 +145,7 @@ def _answer_schema(body: dict[str, Any]) -> Any:
 def _text(value: Any, name: str, told: str = "") -> str:
     text = dig(value, name)
     if not text or not isinstance(text, str):
-        raise Refused(10002, f"{told or name} must be a string that is not empty")
+        raise Refused(400, f"{told or name} must be a string that is not empty")
     return text
 
 
@@ -154,5 +154,5 @@ def _count(body: dict[str, Any], name: str, default: int, most: int = sys.maxsiz
     if value is None:
         return default
     if not isinstance(value, int) or not 1 <= value <= most:
-        raise Refused(10002, f"{name} must be a whole number from 1 to {most}")
+        raise Refused(400, f"{name} must be a whole number from 1 to {most}")
     return value

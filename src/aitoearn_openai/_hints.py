@@ -1,0 +1,96 @@
+"""What to do next about a failure, from what is known without another request."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from ._errors import Failure
+from ._settings import site_hint
+
+if TYPE_CHECKING:
+    from ._models import ListedModel
+
+API_KEY_HEADER = "X-Api-Key"
+LISTS = {
+    "/models/chat": "client.models.list()",
+    "/models/image/generation": "client.models.image_generation.list()",
+    "/models/image/edit": "client.models.image_edit.list()",
+}
+"""The paths of the model lists, and the calls that ask for them."""
+
+_LIST_FOR = {"/images/generations": "/models/image/generation", "/images/edits": "/models/image/edit"}
+_NO_PATH = re.compile(r"\bCannot [A-Z]+ /")
+
+
+def origin(url: Any) -> str:
+    """Scheme, host and port of an address, without a user name and password."""
+    return f"{url.scheme}://{url.netloc.decode()}"
+
+
+def next_step(
+    response: Any, failure: Failure | None, message: str, known: Mapping[str, Iterable[ListedModel]]
+) -> str:
+    """What to do next, or an empty text where there is nothing to say.
+
+    Args:
+        response: The refusal.
+        failure: What it reports.
+        message: All that it says.
+        known: What each model list had when the client last asked for it, by path.
+    """
+    url, code = response.url, failure and failure.code
+    if response.status_code == 401:
+        return site_hint(origin(url))
+    if response.is_redirect and API_KEY_HEADER in response.request.headers:
+        return (
+            f"{origin(url)}{url.path} redirects to {response.headers.get('Location')}. The key is not sent there; if that is "
+            "the service, use its address as the base URL."
+        )
+    if response.status_code == 404 and _NO_PATH.search(message):
+        return (
+            f"The address asked was {origin(url)}{url.path}: AiToEarn's base URL ends in /api/ai. "
+            "A self-hosted AiToEarn server has the model list there, but no chat completions and no images."
+        )
+    lacks_credits = failure and failure.enveloped and failure.status == 402 and code != 12009
+    if code != 12300 and not lacks_credits:
+        return ""
+    path = next((path for end, path in _LIST_FOR.items() if url.path.endswith(end)), "/models/chat")
+    hint = unknown_model_hint if code == 12300 else scope_hint
+    return hint(known.get(path, ()), _model_of(response.request), LISTS[path])
+
+
+def _model_of(request: Any) -> str:
+    try:
+        return str(json.loads(request.content).get("model"))
+    except (AttributeError, ValueError, RuntimeError, RecursionError):
+        return ""  # No object, or an upload, whose content is not in memory.
+
+
+def unknown_model_hint(offered: Iterable[ListedModel], wanted: str, listing: str) -> str:
+    """What to pass in place of a name that the service does not know."""
+    from ._models import find  # Not every program needs these classes, and they take time to make.
+
+    found = find(offered, wanted)
+    if isinstance(found, list):
+        return f"The closest names are {', '.join(found)}." if found else f"`{listing}` lists the names."
+    if found.id == wanted:
+        return f"The model list had {wanted}, but models may vanish: `{listing}` lists the names."
+    return f"Its name is {found.id}: that is what `model=` takes."
+
+
+def scope_hint(offered: Iterable[ListedModel], wanted: str, listing: str) -> str:
+    """Which of the account's two balances pays for the model."""
+    from ._models import find
+
+    found = find(offered, wanted)
+    if not isinstance(found, list) and found.credits_scope:
+        return (
+            f"{found.id} is paid from the balance {found.credits_scope!r}; credits of another do not count."
+        )
+    return (
+        "Credits are of two balances, 'general' and 'seedance'; "
+        f"`credits_scope` in `{listing}` says which one pays for a model."
+    )

@@ -1,0 +1,110 @@
+"""What editors, notebooks and type checkers make of the package; `nox -s types` asks the editors' own servers."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from aitoearn_openai import ChatModel, Settings, _settings
+from aitoearn_openai.sandbox import Sandbox
+from conftest import Asker, Reply, ScriptedServer, complete, draw, list_models, stream
+
+ROOT = Path(__file__).parent.parent
+PAGES = [ROOT / "README.md", ROOT / "README.zh-CN.md", *sorted((ROOT / "docs").glob("*.md"))]
+PYTHON = re.compile(r"```python\n(.*?)```", re.DOTALL)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("checker", ["mypy", "pyright"])
+def test_each_snippet_type_checks(checker: str, tmp_path: Path) -> None:
+    """By `mypy --strict`; one that needs a framework is checked where that is installed, as by nox."""
+    pytest.importorskip(checker)
+    snippets = [
+        (f"{re.sub(r'[^a-z]', '_', page.stem.lower())}_{number}.py", snippet)
+        for page in PAGES
+        for number, snippet in enumerate(PYTHON.findall(page.read_text("utf-8")))
+        if all(find_spec(name) for name in re.findall(r"^(?:from|import) (\w+)", snippet, re.MULTILINE))
+    ]
+    for name, snippet in snippets:
+        (tmp_path / name).write_text(snippet, "utf-8")
+    # What a framework leaves without types is not ours.
+    untyped = [f"--disable-error-code={code}" for code in ("import-untyped", "no-untyped-call")]
+    options = {
+        "mypy": ["--strict", *untyped, f"--cache-dir={ROOT / '.mypy_cache'}", "."],
+        "pyright": [f"--pythonpath={sys.executable}", "."],
+    }
+    run = [sys.executable, "-m", checker, *options[checker]]
+    done = subprocess.run(run, cwd=tmp_path, capture_output=True, encoding="utf-8", check=False)
+
+    assert len(snippets) > 20
+    assert done.returncode == 0, done.stdout
+
+
+def test_type_checkers_know_every_setting() -> None:
+    """The constructor that they see is written by hand."""
+    (declared,) = (
+        node
+        for node in ast.walk(ast.parse(Path(_settings.__file__).read_text("utf-8")))
+        if isinstance(node, ast.FunctionDef) and node.name == "__init__" and node.args.kwonlyargs
+    )
+
+    assert {each.arg for each in declared.args.kwonlyargs} == {*Settings.model_fields, "_env_file"}
+
+
+@pytest.mark.parametrize("ask", [complete, stream, draw])
+def test_a_model_in_the_place_of_its_name_says_what_to_pass(
+    asker: Asker, server: ScriptedServer, ask: Callable[[Any], Any]
+) -> None:
+    """Before anything is sent."""
+    with pytest.raises(TypeError, match=r"name of a model: pass `\.id`, which is 'glm-5\.2' here"):
+        asker.run(ask(ChatModel(name="glm-5.2")), base_url=server.base_url, api_key="k")
+
+    assert not server.requests
+
+
+def test_a_notebook_shows_the_list_as_a_table(asker: Asker, site: Sandbox) -> None:
+    """With names, what they take and give, and prices; of images, the sizes."""
+    page = asker.run(list_models, base_url=site.base_url, api_key=site.api_key)
+
+    table = page._repr_html_()
+    assert table.count("<tr>") == 1 + len(page.data)
+    cells = [
+        "gemini-3.1-pro-preview",
+        "Gemini 3.1 Pro Preview",
+        "text image audio video",
+        "text",
+        "0.2",
+        "1.2",
+    ]
+    assert "".join(f"<td>{cell}</td>" for cell in cells) in table
+
+    images = asker.run(
+        lambda client: client.models.image_edit.list(), base_url=site.base_url, api_key=site.api_key
+    )
+    assert re.search(
+        r"<td>gpt-image-2</td>.*<td>[\dx ]*1024x1024 .*</td><td>1 to 4</td>", images._repr_html_()
+    )
+
+
+def test_a_table_for_notebooks_shows_what_the_service_says_as_text(
+    asker: Asker, server: ScriptedServer
+) -> None:
+    """Markup in a name stays a name; what is missing is empty, and a price of a call says so."""
+    flat = {"name": "<script>", "pricing": {"price": "0.5"}}
+    server.answer(Reply({"data": [flat, {"name": "bare"}], "code": 0}))
+    table = asker.run(list_models, base_url=server.base_url, api_key="k")._repr_html_()
+
+    assert f"<tr><td>&lt;script&gt;</td>{'<td></td>' * 3}<td>0.5 a call</td><td></td></tr>" in table
+    assert f"<tr><td>bare</td>{'<td></td>' * 5}</tr>" in table
+
+    server.answer(Reply({"data": [], "code": 0}))
+    empty = asker.run(list_models, base_url=server.base_url, api_key="k")
+    assert empty._repr_html_() == "<table><tr></tr></table>"
