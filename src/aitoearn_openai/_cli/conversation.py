@@ -12,6 +12,7 @@ import openai
 from .. import ChatModel, OpenAI
 from . import failures
 from .screen import (
+    DIGITS,
     count,
     credits_text,
     errors,
@@ -124,11 +125,14 @@ class Conversation:
             errors.print(f"[yellow]{note}[/]", soft_wrap=True)
         parts = []
         if usage:
-            tokens_in, tokens_out = whole(usage.prompt_tokens), whole(usage.completion_tokens)
+            tokens_in, tokens_out = (
+                whole(getattr(usage, name, 0)) for name in ("prompt_tokens", "completion_tokens")
+            )
             self._tokens_in += tokens_in
             self._tokens_out += tokens_out
             parts.append(f"{count(tokens_in, 'token')} in, {tokens_out:,} out")
-            if (cost := self._model.credits(usage)) is not None:
+            cost = self._model.credits(usage)
+            if cost is not None and cost.adjusted() < DIGITS:
                 self._priced += 1
                 scope = self._model.credits_scope
                 self._credits[scope] = self._credits.get(scope, Decimal(0)) + cost
