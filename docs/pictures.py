@@ -1,4 +1,7 @@
-"""Draw the pictures of the READMEs, from real runs against the sandbox. `python docs/pictures.py`"""
+"""Draw the pictures of the READMEs, from real runs against the sandbox. `python docs/pictures.py`
+
+The picture of `run` needs the program `llm`: `pip install llm`, or LLM=path/to/llm.
+"""
 
 from __future__ import annotations
 
@@ -7,11 +10,13 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 from rich import box
-from rich.console import Console
+from rich.console import Console, RenderableType
+from rich.panel import Panel
 from rich.syntax import Syntax
 from rich.table import Table
 from rich.text import Text
@@ -36,6 +41,7 @@ FAILURES = [
     ("an error within\na stream", STREAM, "fail-stream-error"),
     ("too many requests,\nonce", PROGRAM, "fail-once-10003"),
 ]
+LLM = os.environ.get("LLM", "llm")
 
 
 def run(arguments: list[str], **settings: str) -> subprocess.CompletedProcess[str]:
@@ -91,7 +97,29 @@ def command(site: sandbox.Sandbox, width: int, *arguments: str) -> Iterator[Text
     yield Text.from_ansi(done.stdout)
 
 
-def draw(name: str, title: str, width: int, shown: Iterator[Syntax | Table | Text]) -> None:
+def side_by_side(site: sandbox.Sandbox) -> Iterator[Table]:
+    """A program that was made for OpenAI, with `run --direct` and with `run`."""
+    table = Table.grid(expand=True, padding=(0, 1))
+    panels = []
+    with tempfile.TemporaryDirectory() as home:
+        model = "- model_id: fail-12001\n  model_name: fail-12001\n"
+        Path(home, "extra-openai-models.yaml").write_text(model)  # llm takes only models that it knows.
+        settings = {"AITOEARN_SITE": "sandbox", "AITOEARN_BASE_URL": site.base_url, "LLM_USER_PATH": home}
+        for options in (["--direct"], []):
+            command = ["run", *options, "--", LLM, "-m", "fail-12001", "Hi"]
+            done = run(["-m", "aitoearn_openai", *command], **settings)
+            text = Text(
+                f"$ aitoearn-openai {' '.join(['run', *options, '--'])} \\\n    llm -m fail-12001 Hi\n",
+                "bold",
+            )
+            text.append(re.sub(r", request id \w+", "", done.stdout + done.stderr), "not bold")
+            text.append("$ echo $?\n").append(str(done.returncode), "not bold")
+            panels.append(Panel(text, border_style="dim"))
+    table.add_row(*panels)
+    yield table
+
+
+def draw(name: str, title: str, width: int, shown: Iterator[RenderableType]) -> None:
     console = Console(record=True, width=width, file=io.StringIO(), force_terminal=True)
     for part in shown:
         console.print(part)
@@ -103,3 +131,4 @@ def draw(name: str, title: str, width: int, shown: Iterator[Syntax | Table | Tex
 with sandbox.serve() as site:
     draw("failures", "the same program, run against the sandbox", 100, comparison(site))
     draw("models", "aitoearn-openai, with its sandbox", 100, command(site, 100, "models"))
+    draw("run", "aitoearn-openai, with its sandbox", 112, side_by_side(site))

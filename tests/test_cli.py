@@ -219,7 +219,7 @@ def test_a_port_that_is_not_allowed_says_so() -> None:
     assert refused.returncode == 2
     assert refused.stderr == (
         "aitoearn-openai: cannot listen on port 80 of 127.0.0.1: Permission denied; ports below 1024 may need "
-        "an administrator; choose a higher one with --port\n"
+        "an administrator, choose a higher one with --port\n"
     )
 
 
@@ -244,14 +244,16 @@ def test_without_a_command_the_help_is_shown() -> None:
 
     assert (told.returncode, told.stderr) == (0, "")
     assert re.findall(r"^. ([a-z]+)  ", told.stdout, re.MULTILINE) == [
-        "models", "chat", "batch", "check", "run", "env", "sandbox", "demo"
+        "models", "chat", "batch", "check", "run", "env", "relay", "sandbox", "demo"
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize("command", ["models", "chat", "batch", "check", "run", "env", "sandbox", "demo"])
+@pytest.mark.parametrize(
+    "command", ["models", "chat", "batch", "check", "run", "env", "relay", "sandbox", "demo"]
+)
 def test_the_help_of_each_command_has_an_example(command: str) -> None:
-    """To copy, and at 80 columns nothing of the help is cut off."""
-    shown = run(command, "--help", COLUMNS="80").stdout
+    """To copy, and at 80 columns nothing of the help is cut off; -h is short for it."""
+    shown = run(command, "-h", COLUMNS="80").stdout
 
     assert f"Example: aitoearn-openai {command}" in shown
     assert "…" not in shown
@@ -266,14 +268,35 @@ def test_the_shell_completes_commands_and_sites() -> None:
     assert (commands, sites) == (["chat", "check"], ["cn", "ai", "sandbox"])
 
 
+@pytest.mark.parametrize("words", ["models gp", "chat --model gp", "batch -m GP"])
+@pytest.mark.usefixtures("sandboxed")
+def test_the_shell_completes_the_names_of_models(words: str) -> None:
+    """From the list, for a site that is named too; without a network, or with bad settings, it is silent."""
+
+    def complete(**environment: str) -> str:
+        asked = {"_AITOEARN_OPENAI_COMPLETE": "complete_bash", "COMP_WORDS": f"aitoearn-openai {words}"}
+        shown = run(COMP_CWORD=str(len(words.split())), **asked, **environment)
+        assert shown.stderr == ""
+        return shown.stdout
+
+    assert complete().split() == ["gpt-5.2", "gpt-5.2-mini", "gpt-image-2"]
+    assert complete(AITOEARN_BASE_URL="http://127.0.0.1:1") == ""
+    assert complete(AITOEARN_SITE="mars") == ""
+
+
 @pytest.mark.parametrize(
     ("arguments", "environment", "code", "told"),
     [
-        ("models --no-such", {}, 2, "No such option.*--no-such.*`aitoearn-openai models --help` tells more."),
-        ("modles", {}, 2, "No such command 'modles'.*`aitoearn-openai --help` tells more."),
+        (
+            "models --no-such",
+            {},
+            2,
+            "No such option.*--no-such.*`aitoearn-openai models --help` shows how to use it.",
+        ),
+        ("modles", {}, 2, "No such command 'modles'.*`aitoearn-openai --help` shows how to use it."),
         ("models --site mars", {}, 2, ".*--site.*'mars' is not one of cn, ai, sandbox. `.*"),
         ("models --base-url localhost", {}, 2, ".*--base-url.* write the address with its scheme.*"),
-        ("models", {"AITOEARN_SITE": "mars"}, 2, "AITOEARN_SITE: Input should be 'cn', 'ai' or 'sandbox'."),
+        ("models", {"AITOEARN_SITE": "mars"}, 2, "AITOEARN_SITE: 'mars' is not one of cn, ai, sandbox."),
         ("chat Hi --site cn", {}, 3, "There is no AiToEarn key. Create one at https://aitoearn.cn .*"),
         (
             "chat Hi -m glm-5.2",
@@ -305,7 +328,7 @@ def test_the_shell_completes_commands_and_sites() -> None:
     ],
 )
 @pytest.mark.usefixtures("sandboxed")
-def test_what_goes_wrong_is_told_in_one_line(
+def test_what_goes_wrong_is_one_line_errors(
     arguments: str, environment: dict[str, str], code: int, told: str
 ) -> None:
     """On stderr, with what to do next; the exit code is of its kind."""
@@ -407,7 +430,7 @@ PROXIES = {
         ("check", "ALL_PROXY", "socks://127.0.0.1:1"),
     ],
 )
-def test_a_proxy_that_cannot_be_used_is_told_in_one_line(command: str, variable: str, proxy: str) -> None:
+def test_a_proxy_that_cannot_be_used_is_one_line_errors(command: str, variable: str, proxy: str) -> None:
     """With its variable and what to do; its address may hold a password, and is not shown."""
     asked = {"AITOEARN_BASE_URL": "http://nowhere.invalid", "AITOEARN_API_KEY": KEY, variable: proxy}
     failed = run(*command.format("http://nowhere.invalid/v1").split(), **asked)
@@ -455,7 +478,7 @@ def test_a_console_that_lacks_characters_is_no_reason_to_fail() -> None:
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs a file that is always full")
 @pytest.mark.parametrize("arguments", ["--version", "models"])
 @pytest.mark.usefixtures("sandboxed")
-def test_an_output_that_cannot_be_written_is_told_in_one_line(arguments: str) -> None:
+def test_an_output_that_cannot_be_written_is_one_line_errors(arguments: str) -> None:
     """A full disk, say."""
     with open("/dev/full", "w") as full:
         command = [*COMMAND, arguments]
@@ -478,7 +501,7 @@ def test_a_command_without_an_output_does_its_work(arguments: str) -> None:
 
 def test_another_error_of_the_system_is_not_taken_for_one_of_the_output() -> None:
     """It is a defect, and shows where."""
-    program = "from aitoearn_openai._cli.failures import told_in_one_line as told\nwith told(): open('no-such-file')"
+    program = "from aitoearn_openai._cli.failures import one_line_errors\nwith one_line_errors(): open('no-such-file')"
     failed = run(command=[sys.executable, "-c", program])
 
     assert failed.stderr.startswith("Traceback")

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shlex
 import shutil
 import signal
 import subprocess
 import sys
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 
+from aitoearn_openai.relay import _detached
 from test_cli import COMMAND, KEY, Terminal, run, sandboxed  # noqa: F401 - a fixture
 
 OPENAI_PROGRAM = """
@@ -20,7 +26,7 @@ client = openai.OpenAI()
 messages = [{"role": "user", "content": "你好"}]
 print(client.chat.completions.create(model="glm-5.2", messages=messages).choices[0].message.content)
 """
-SHOW = "import json, os; print(json.dumps({k: v for k, v in os.environ.items() if k.startswith('OPENAI_')}))"
+SHOW = "import json, os; print(json.dumps({k: v for k, v in os.environ.items() if 'OPENAI_' in k or 'AITOEARN_' in k}))"
 ODD_KEY = "sk-$HOME;`id`\\&|*(x)"
 OTHERS = {"OPENAI_ORG_ID": "org", "OPENAI_CUSTOM_HEADERS": "X: y", "OPENAI_API_KEY": "theirs"}
 
@@ -35,22 +41,246 @@ def test_an_openai_program_runs_unmodified() -> None:
 
 
 @pytest.mark.usefixtures("sandboxed")
-def test_a_program_finds_nothing_else_of_openai() -> None:
-    """Organizations and headers of another service stay at home; options after its name are the program's."""
-    ran = run(
-        "run", "--site", "cn", sys.executable, "-c", SHOW, "--site", "x", AITOEARN_API_KEY=KEY, **OTHERS
+def test_a_program_sees_the_failures_of_the_service() -> None:
+    """With the service's words, where it would see an empty answer."""
+    program = OPENAI_PROGRAM.replace("glm-5.2", "fail-12001")
+    ran, direct = (
+        run("run", *options, "--", sys.executable, "-c", program) for options in ([], ["--direct"])
     )
 
-    assert json.loads(ran.stdout) == {"OPENAI_BASE_URL": "https://aitoearn.cn/api/ai", "OPENAI_API_KEY": KEY}
+    assert "402 - Insufficient credits (AiToEarn code 12001, request id" in ran.stderr
+    assert "Insufficient credits" not in direct.stderr
+
+
+@pytest.mark.parametrize("direct", [True, False])
+def test_a_program_finds_the_address_in_every_variable_and_nothing_else(direct: bool) -> None:
+    """Organizations and headers of another service stay at home, and so does what is ours."""
+    options = ["--direct"] if direct else []
+    options += ["--site", "cn", sys.executable, "-c", SHOW, "--site", "x"]  # The last two are the program's.
+    shown = json.loads(run("run", *options, AITOEARN_API_KEY=KEY, **OTHERS).stdout)
+    key, addresses = shown.pop("OPENAI_API_KEY"), set(shown.values())
+
+    assert {"OPENAI_BASE_URL", "OPENAI_API_BASE", "OPENAI_API_BASE_URL", "OPENAI_HOST"} <= shown.keys()
+    assert not shown.keys() & OTHERS.keys()
+    assert len(addresses) == 1
+    if direct:
+        assert (addresses, key) == ({"https://aitoearn.cn/api/ai"}, KEY)
+    else:
+        assert re.fullmatch(r"http://127\.0\.0\.1:\d+/v1", addresses.pop())
+        assert re.fullmatch(r"sk-[0-9a-f]{48}", key)
+        assert not [name for name in shown if "AITOEARN" in name]
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({}, "127.0.0.1,localhost"),
+        ({"NO_PROXY": "a.example, localhost"}, "a.example,localhost,127.0.0.1"),
+        ({"no_proxy": "a.example", "NO_PROXY": "b.example"}, "a.example,b.example,127.0.0.1,localhost"),
+        ({"no_proxy": "*"}, "*"),
+    ],
+)
+def test_no_proxy_is_asked_for_the_relay(given: dict[str, str], expected: str) -> None:
+    """Whichever spelling the program looks for."""
+    show = "import os; print([os.environ.get(name) for name in ('no_proxy', 'NO_PROXY')])"
+    cleared = {"no_proxy": "", "NO_PROXY": "", **given}
+
+    assert (
+        run("run", sys.executable, "-c", show, AITOEARN_API_KEY=KEY, **cleared).stdout
+        == f"{[expected] * 2}\n"
+    )
+
+
+SECRETS = """
+import glob, json, os, sys
+print(json.dumps({path: open(path, "rb").read().decode("latin-1")
+    for pattern in ("/proc/self/environ", "/proc/self/cmdline") for path in glob.glob(pattern)}
+    | {"relay": [open(f"/proc/{pid}/{name}", "rb").read().decode("latin-1") for pid in os.listdir("/proc")
+        if pid.isdigit() and b"relay._detached" in open(f"/proc/{pid}/cmdline", "rb").read()
+        for name in ("environ", "cmdline")]}
+    | {"files": [os.path.realpath(path) for path in glob.glob("/proc/self/fd/*")]}))
+sys.stdin.read()
+"""
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/environ"), reason="needs /proc")
+@pytest.mark.usefixtures("sandboxed")
+def test_the_key_is_nowhere_that_a_program_can_look(tmp_path: Path) -> None:
+    """Not in its environment, arguments or files, and not in those of the relay."""
+    ran = run("run", "--base-url", "http://127.0.0.1:1", sys.executable, "-c", SECRETS, AITOEARN_API_KEY=KEY)
+    shown = json.loads(ran.stdout)
+
+    assert len(shown["relay"]) >= 2
+    assert KEY not in ran.stdout
+    assert len([path for path in shown["files"] if path.startswith("/proc/") and "pipe:" in path]) <= 4
+
+
+def relays(mark: str) -> set[int]:
+    """The processes of relays that have this in their environment."""
+    found = set()
+    for process in Path("/proc").glob("[1-9]*"):
+        try:
+            command, environment = ((process / name).read_bytes() for name in ("cmdline", "environ"))
+        except OSError:
+            continue
+        if b"relay._detached" in command and b"/bin/sh" not in command and mark.encode() in environment:
+            found.add(int(process.name))
+    return found
+
+
+def wait_for(condition: Callable[[], object], seconds: float = 30) -> bool:
+    until = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > until:
+            return False
+        time.sleep(0.05)
+    return True
+
+
+@pytest.fixture
+def mark(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """What tells the relays of the test from others; afterwards all of them are gone."""
+    if not hasattr(os, "pidfd_open"):
+        pytest.skip("needs /proc and descriptors of processes")
+    mark = uuid4().hex
+    monkeypatch.setenv("MARK", mark)
+    yield mark
+    assert wait_for(lambda: not relays(mark)), "a relay goes on"
+
+
+@pytest.mark.usefixtures("mark")
+def test_a_relay_ends_when_whoever_starts_it_is_gone() -> None:
+    """Before it got its settings."""
+    to_read, to_write = os.pipe()
+    os.close(to_write)
+
+    _detached.main(-1, to_read, -1, -1)
+
+
+@pytest.mark.usefixtures("sandboxed", "mark")
+def test_a_program_has_no_children_but_its_own() -> None:
+    """One that waits for all of them is not held up."""
+    wait = "import os, sys\ntry: os.wait()\nexcept ChildProcessError: print('none')"
+
+    assert run("run", sys.executable, "-c", wait).stdout == "none\n"
+
+
+LIST_TWICE = """
+import os, signal, time, urllib.request
+os.closerange(3, 1000)
+for _ in range(2):
+    print(urllib.request.urlopen(os.environ["OPENAI_BASE_URL"] + "/models").status, flush=True)
+    time.sleep(0.5)
+print("waiting", flush=True)
+signal.pause()
+"""
+
+
+@pytest.mark.usefixtures("sandboxed")
+def test_nothing_is_left_when_a_program_is_killed(mark: str) -> None:
+    """Not even by SIGKILL; until then the relay serves also one that closed all files that it did not open."""
+    with subprocess.Popen(
+        [*COMMAND, "run", sys.executable, "-c", LIST_TWICE], stdout=subprocess.PIPE, encoding="utf-8"
+    ) as process:
+        assert process.stdout
+        try:
+            shown = [process.stdout.readline() for _ in range(3)]
+            sessions = [os.getsid(relay) for relay in relays(mark)]
+        finally:
+            process.kill()
+    assert shown == ["200\n", "200\n", "waiting\n"]
+    assert len(sessions) == 1
+    assert sessions[0] != os.getsid(0)
+
+
+@pytest.mark.usefixtures("sandboxed", "mark")
+def test_a_relay_serves_the_children_that_a_program_leaves_behind(tmp_path: Path) -> None:
+    """As a shell's background jobs are; meanwhile it holds no output open, which `$(...)` would wait for."""
+    go, out = tmp_path / "go", tmp_path / "out"
+    wait = f"import os, time\nwhile not os.path.exists({str(go)!r}): time.sleep(0.05)\n"
+    (tmp_path / "program.py").write_text(wait + OPENAI_PROGRAM)
+    script = f"{sys.executable} {tmp_path}/program.py >{out} 2>&1 & echo hi >/proc/self/fd/64"
+
+    try:
+        assert run("run", "--", "sh", "-c", script).returncode == 0
+        time.sleep(0.5)
+    finally:
+        go.touch()
+    assert wait_for(lambda: "no model read your message" in out.read_text())
+
+
+@pytest.mark.usefixtures("sandboxed", "mark")
+def test_a_reader_that_has_seen_enough_ends_the_program() -> None:
+    """`yes | head` ends, and without a complaint; the relay keeps no output open."""
+    command = shlex.join([*COMMAND, "run", "--", "yes"])
+    ran = subprocess.run(
+        ["bash", "-c", f"{command} | head -1; echo ${{PIPESTATUS[0]}}"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+    assert (ran.stdout, ran.stderr) == (f"y\n{128 + signal.SIGPIPE}\n", "")
+
+
+@pytest.mark.usefixtures("sandboxed", "mark")
+@pytest.mark.parametrize("handled", [True, False])
+def test_ctrl_c_is_the_programs(handled: bool) -> None:
+    """It may catch it and ask on; without that it dies by the signal."""
+    program = f"""
+import signal
+try:
+    print("ready", flush=True)
+    signal.pause()
+except KeyboardInterrupt: pass
+{OPENAI_PROGRAM}
+"""
+    if not handled:
+        program = (
+            "import signal; signal.signal(2, signal.SIG_DFL); print('ready', flush=True); signal.pause()"
+        )
+    with Terminal("run", "--", sys.executable, "-c", program) as terminal:
+        terminal.wait_for("ready")
+        terminal.type("\x03")
+        assert terminal.end() == (0 if handled else -signal.SIGINT)
+
+    assert ("no model read your message" in terminal.shown) == handled
+
+
+@pytest.mark.usefixtures("sandboxed", "mark")
+def test_a_program_is_stopped_and_goes_on_as_in_any_shell() -> None:
+    """Ctrl-Z and `fg`; it has the terminal to itself."""
+    pytest.importorskip("termios")
+    program = f"""
+import os, sys
+print("mine" if os.tcgetpgrp(0) == os.getpgrp() else "not mine", os.isatty(1), flush=True)
+sys.stdin.readline()
+{OPENAI_PROGRAM}
+print("end")
+"""
+    start = [*COMMAND, "run", "--", sys.executable, "-c", program]
+    with Terminal(command=["bash", "--norc", "-i"], PS1="", HISTFILE="") as terminal:
+        terminal.type(f"{shlex.join(start)}\n")
+        terminal.wait_for("mine True")
+        terminal.type("\x1a")
+        terminal.wait_for("Stopped")
+        terminal.type("fg\n")
+        time.sleep(1)
+        terminal.type("\n")
+        assert "no model read your message" in terminal.wait_for("\nend\n")
+        terminal.type("exit\n")
+        terminal.end()
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there are no such signals")
+@pytest.mark.parametrize("options", [[], ["--direct"]])
 @pytest.mark.usefixtures("sandboxed")
-def test_a_program_gets_signals_and_gives_its_exit_code() -> None:
+def test_a_program_gets_signals_and_gives_its_exit_code(options: list[str]) -> None:
     """As if it had been started without `run`."""
     waiting = "import signal, sys; signal.signal(signal.SIGTERM, lambda *_: sys.exit(7)); print(1, flush=True); signal.pause()"
     with subprocess.Popen(
-        [*COMMAND, "run", "--", sys.executable, "-c", waiting], stdout=subprocess.PIPE
+        [*COMMAND, "run", *options, "--", sys.executable, "-c", waiting], stdout=subprocess.PIPE
     ) as process:
         assert process.stdout
         process.stdout.readline()
@@ -62,12 +292,13 @@ def test_a_program_gets_signals_and_gives_its_exit_code() -> None:
 def test_a_program_that_cannot_run_is_told_with_the_shells_codes(tmp_path: Path) -> None:
     """127 for one that is not there, 126 for one that may not run."""
     (tmp_path / "notes").write_text("words")
-    missing, plain = run("run", "--", "no-such-program"), run("run", "--", str(tmp_path / "notes"))
+    missing, plain = run("run", "--direct", "no-such-program"), run("run", "--", str(tmp_path / "notes"))
 
     assert (missing.returncode, plain.returncode) == (127, 126)
     assert "is it installed?" in str(missing.stderr)
     assert "is it installed?" not in str(plain.stderr)
     assert missing.stderr.startswith("aitoearn-openai: cannot run 'no-such-program': ")
+    assert run("run", "no-such-program", no_proxy="*").returncode == 127
     assert run("run").returncode == 2
 
 
@@ -85,9 +316,13 @@ def test_a_shell_takes_over_what_env_prints() -> None:
         check=True,
     )
 
-    assert shell.stderr == ""
+    assert shell.stderr.count("\n") == 1
+    assert "`aitoearn-openai run -- PROGRAM` keeps the key and shows them." in shell.stderr
     shown = json.loads(shell.stdout)
-    assert shown == {"OPENAI_BASE_URL": "https://aitoearn.ai/api/ai", "OPENAI_API_KEY": ODD_KEY, **odd}
+    assert shown.pop("OPENAI_API_KEY") == ODD_KEY
+    assert shown.pop("OPENAI_BASE_URL") == shown["OPENAI_API_BASE"] == "https://aitoearn.ai/api/ai"
+    assert not shown.keys() & {"OPENAI_ORG_ID", "OPENAI_CUSTOM_HEADERS"}
+    assert odd.keys() <= shown.keys()
 
 
 @pytest.mark.parametrize(

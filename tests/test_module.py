@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import pkgutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -224,6 +225,8 @@ def test_submodules_are_there_without_an_import_and_loaded_when_they_are_used() 
     )
 
     assert run_python(code).splitlines() == ["[False, False]", "run serve"]
+    public = [each.name for each in pkgutil.iter_modules(aitoearn_openai.__path__) if each.name[0] != "_"]
+    assert public == list(_module._SUBMODULES)
 
 
 def test_a_submodule_of_an_extra_that_is_missing_says_what_to_install() -> None:

@@ -620,8 +620,12 @@ def test_a_page_that_is_not_the_service_is_html(site: Sandbox) -> None:
 
 
 def test_a_failure_that_happens_once_is_over_at_the_retry(site: Sandbox) -> None:
-    """The SDK's own header tells the tries apart."""
+    """The SDK's own header tells the tries apart; of a program that sends none, or the same each time, they are counted."""
     body = {"model": "fail-once-502", "messages": HELLO}
+    for told in ({}, {"X_Stainless_Retry_Count": "0"}):
+        counted = {**body, "user": f"somebody {told}"}
+        codes = [json.loads(send(site, CHAT, counted, **told)[1]).get("code") for _ in range(4)]
+        assert codes == [502, None, 502, None]
     assert json.loads(send(site, CHAT, body)[1])["code"] == 502
     assert json.loads(send(site, CHAT, body, X_Stainless_Retry_Count="0")[1])["code"] == 502
     assert "choices" in json.loads(send(site, CHAT, body, X_Stainless_Retry_Count="1")[1])

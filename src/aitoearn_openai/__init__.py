@@ -43,7 +43,7 @@ if _typing.TYPE_CHECKING:
         vector_stores as vector_stores,
     )
 
-    from . import batch as batch, sandbox as sandbox
+    from . import batch as batch, relay as relay, sandbox as sandbox
     from ._client import (
         AsyncOpenAI as AsyncClient,
         AsyncOpenAI as AsyncOpenAI,

@@ -6,6 +6,7 @@ AiToEarn reports a failure of its own as HTTP 200 with an envelope whose `code` 
 
 from __future__ import annotations
 
+import json
 import re
 from typing import Any, NamedTuple
 
@@ -41,6 +42,9 @@ CODES = {
 
 _ANSWER_FIELDS = {"choices", "object", "id"}
 _UPSTREAM_FAILED = 502
+QUOTE = 300
+"""The most characters of a server's words in a message."""
+
 _WAIT = re.compile(r"after (\d+) seconds?|在\s*(\d+)\s*秒后重试")
 _NO_MESSAGE = "The service gave no message."
 
@@ -77,7 +81,8 @@ def failure_in(body: Any) -> Failure | None:
     error = body.get("error")
     if isinstance(error, dict) and any(error.values()) and ("choices" in body or not is_answer):
         code = _number(error.get("code"))
-        return Failure(code, _status(code), _text(error.get("message")), enveloped=False)
+        message = error.get("message") or json.dumps(error, ensure_ascii=False)[:QUOTE]
+        return Failure(code, _status(code), str(message), enveloped=False)
     if is_answer and "data" not in body:
         return None
     code = body.get("code")

@@ -54,7 +54,7 @@ class _Lenient(openai.BaseModel):
     def _forgive(cls, value: Any, handler: ValidatorFunctionWrapHandler, info: ValidationInfo) -> Any:
         try:
             return handler(value)
-        except ValidationError:
+        except (ValidationError, RecursionError):
             field = cls.model_fields[str(info.field_name)]
             if field.is_required():
                 raise
@@ -359,7 +359,8 @@ def html_table(models: Iterable[ListedModel]) -> str:
             known = sorted(each.price for each in model.prices if each.price is not None)
             cells["sizes"] = " ".join(model.sizes)
             cells["credits per image"] = " to ".join(dict.fromkeys(map(str, known[:1] + known[-1:])))
-        elif isinstance(model, ChatModel):
+        else:
+            assert isinstance(model, ChatModel)
             pricing = model.pricing or Pricing()
             tier = pricing.tier(0) or PriceTier()
             is_flat = pricing.price is not None

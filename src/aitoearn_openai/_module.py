@@ -27,7 +27,7 @@ _SETTINGS = (
     "timeout",
     "webhook_secret",
 )
-_SUBMODULES = ("batch", "sandbox")
+_SUBMODULES = ("batch", "relay", "sandbox")
 _latest: tuple[dict[str, Any], OpenAI] | None = None
 
 

@@ -7,6 +7,7 @@ import os
 import re
 from collections.abc import Iterable
 from functools import wraps
+from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlsplit, urlunsplit
 
@@ -52,7 +53,7 @@ def normalize_base_url(url: str) -> str:
     """The SDK base URL that a pasted address of the service means.
 
     The service's guides show its origin, `/api`, `/api/ai` and whole endpoints; all of them lead to
-    `/api/ai`. On a host of one's own any other path stays as it is.
+    `/api/ai`. On another host, any other path stays as it is.
 
     Raises:
         ValueError: with what to write instead. The address itself is not repeated: it may hold a password.
@@ -86,7 +87,11 @@ def normalize_base_url(url: str) -> str:
 
 def is_loopback(url: str) -> bool:
     """Whether an address is one of this machine itself."""
-    return urlsplit(url).hostname in ("127.0.0.1", "localhost", "::1")
+    try:
+        host = urlsplit(url).hostname or ""
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def site_hint(origin: str) -> str:
@@ -202,14 +207,14 @@ class Settings(BaseSettings):
 
     @field_validator("base_url")
     @classmethod
-    def _settle_base_url(cls, value: str, info: ValidationInfo) -> str:
+    def _resolve_base_url(cls, value: str, info: ValidationInfo) -> str:
         if value.strip():
             return normalize_base_url(value)
         return site_base_url(info.data["site"]) if "site" in info.data else value
 
     @field_validator("api_key")
     @classmethod
-    def _settle_key(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
+    def _resolve_key(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
         key = _SCHEME.sub("", value.get_secret_value().strip()) if value else ""
         if not KEY.fullmatch(key):
             raise ValueError(BAD_KEY)
@@ -311,9 +316,9 @@ def load(only: Iterable[str] = Settings.model_fields) -> Settings:
     try:
         return Settings(**{name: value for name, value in _UNWANTED.items() if name not in only})
     except ValidationError as error:
-        told = "; ".join(
+        message = "; ".join(
             f"{ENV_PREFIX}{str(item['loc'][0]).upper()}: {item['msg'].removeprefix('Value error, ')}"
             for item in error.errors(include_url=False, include_context=False, include_input=False)
         )
     # Raised out here, so that the traceback does not carry the library's error and with it the value.
-    raise openai.OpenAIError(told)
+    raise openai.OpenAIError(message)

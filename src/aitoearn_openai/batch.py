@@ -65,7 +65,7 @@ class Request:
     custom_id: str
     """The caller's name for it, by which its result is found."""
     body: dict[str, Any]
-    """The body, which is sent to the letter."""
+    """The body, which is sent unchanged."""
 
     def __post_init__(self) -> None:
         _check(_is_text(self.custom_id), "custom_id must be a text that is not empty")
@@ -104,8 +104,8 @@ class Request:
         return f"batch_req_{self._digest()}"
 
     def _digest(self) -> str:
-        told = json.dumps([self.custom_id, self.body], ensure_ascii=False, allow_nan=False, sort_keys=True)
-        return blake2b(told.encode(), digest_size=16).hexdigest()
+        text = json.dumps([self.custom_id, self.body], ensure_ascii=False, allow_nan=False, sort_keys=True)
+        return blake2b(text.encode(), digest_size=16).hexdigest()
 
     def estimate(self, model: ChatModel | None, answer_tokens: int = ANSWER_TOKENS) -> Decimal | None:
         """About what it costs in credits by the list's prices; None where there is no price.
@@ -140,9 +140,9 @@ def _is_text(value: Any) -> bool:
     return isinstance(value, str) and bool(value.strip())
 
 
-def _check(good: bool, told: str) -> None:
+def _check(good: bool, message: str) -> None:
     if not good:
-        raise ValueError(told)
+        raise ValueError(message)
 
 
 @dataclass(frozen=True)
@@ -177,7 +177,7 @@ class Result:
     def to_dict(self) -> dict[str, Any]:
         """The result as a line of the Batch API's output file has it.
 
-        An answer, also one that says no, is in `response`, with its status. `error` is for requests that got none.
+        An answer, also one that reports a failure, is in `response`, with its status. `error` is for requests without an answer.
         """
         response: dict[str, Any] | None = None
         error: dict[str, Any] | None = None
@@ -265,7 +265,7 @@ class Budget:
             await self._has_changed.wait()
         self._reserved += estimate
 
-    def settle(self, result: Result) -> None:
+    def count(self, result: Result) -> None:
         """Count what a request used, in the place of its estimate.
 
         The estimate stays where that is not known, as for an answer that did not arrive in time.
@@ -446,5 +446,5 @@ async def _ask(client: openai.AsyncOpenAI, request: Request, budget: Budget | No
             raise
         result = Result(request, request_id=getattr(error, "request_id", None), error=error)
     if budget:
-        budget.settle(result)
+        budget.count(result)
     return result

@@ -26,7 +26,7 @@ from pydantic import SecretStr
 from typing_extensions import assert_type
 
 import aitoearn_openai
-from aitoearn_openai import AsyncOpenAI, ChatModel, ImageModel, OpenAI, Settings, batch, sandbox
+from aitoearn_openai import AsyncOpenAI, ChatModel, ImageModel, OpenAI, Settings, batch, relay, sandbox
 
 MESSAGES: list[ChatCompletionMessageParam] = [{"role": "user", "content": "Hi"}]
 
@@ -276,7 +276,7 @@ async def image_models_async(client: AsyncOpenAI) -> None:
     assert_type(await client.models.image_generation.retrieve("m"), ImageModel)
 
 
-# Settings and the sandbox.
+# Settings, the sandbox and the relay.
 
 
 def settings() -> None:
@@ -289,6 +289,8 @@ def settings() -> None:
     with sandbox.serve() as site:
         assert_type(site.settings, Settings)
         assert_type(OpenAI(base_url=site.base_url, api_key=site.api_key), OpenAI)
+    with relay.serve(8379, settings=chosen, host="0.0.0.0", token="a long secret") as here:
+        assert_type(here.base_url, str)
 
 
 # The module in the place of the SDK's.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import openai
 import typer
@@ -14,9 +14,14 @@ from .check import check
 from .demo import demo
 from .environment import env, run
 from .models import models
+from .relay import serve_relay
 from .sandbox import serve_sandbox
 
-app = typer.Typer(pretty_exceptions_enable=False, invoke_without_command=True)
+_HELP = {"help_option_names": ["-h", "--help"]}
+
+app = typer.Typer(
+    pretty_exceptions_enable=False, invoke_without_command=True, context_settings=dict[Any, Any](_HELP)
+)
 
 
 def _show_version(wanted: bool) -> None:
@@ -45,9 +50,10 @@ for _name, _function, _example in (
     ("check", check, "check --site ai"),
     ("run", run, "run -- python your_program.py"),
     ("env", env, 'env --shell bash, as in eval "$(aitoearn-openai env)"'),
+    ("relay", serve_relay, "relay --port 8379"),
     ("sandbox", serve_sandbox, "sandbox --port 8378"),
     ("demo", demo, "demo"),
 ):
     # What follows the name of another program is that program's.
-    _settings = {"allow_interspersed_args": False} if _name == "run" else {}
+    _settings: dict[Any, Any] = {**_HELP, "allow_interspersed_args": _name != "run"}
     app.command(_name, epilog=f"Example: aitoearn-openai {_example}", context_settings=_settings)(_function)

@@ -102,7 +102,7 @@ def batch(
         )
     if max_credits is not None and not max_credits > 0:
         raise typer.BadParameter("the number must be above 0", param_hint="--max-credits")
-    settings = (options.settle if dry_run else options.settle_with_key)(site, base_url)
+    settings = (options.resolve if dry_run else options.resolve_with_key)(site, base_url)
     offered = fetch(settings)
     wanted = model or settings.model
     found = find(offered, wanted) if wanted else None

@@ -40,7 +40,7 @@ def chat(
 
     The answer goes to stdout; reasoning, tokens, credits and time go to stderr.
     """
-    settings = options.settle_with_key(site, base_url)
+    settings = options.resolve_with_key(site, base_url)
     images = [_image(path) for path in image or ()]
     is_conversation = prompt is None and not as_json and _is_terminal(sys.stdin) and _is_terminal(sys.stdout)
     question = "" if is_conversation else _question(prompt)

@@ -1,19 +1,33 @@
-"""`run` and `env`: point a program of the plain OpenAI SDK at AiToEarn, without a change to it."""
+"""`run` and `env`: point a program made for OpenAI at AiToEarn, without a change to it."""
 
 from __future__ import annotations
 
 import os
 import re
 import shlex
+import signal
 import subprocess
 import sys
+from collections.abc import Mapping
 from enum import Enum
 from typing import Annotated
 
 import typer
 
-from .. import Settings
+from .. import relay
+from .._settings import ENV_PREFIX, Settings
 from . import failures, options
+
+ADDRESS_VARIABLES = (
+    "OPENAI_BASE_URL",  # the SDKs, Vercel's AI SDK
+    "OPENAI_API_BASE",  # the SDK before 1.0, LangChain, LlamaIndex, LiteLLM, aider
+    "OPENAI_API_BASE_URL",  # Open WebUI, promptfoo
+    "OPENAI_API_URL",
+    "OPENAI_ENDPOINT",
+    "OPENAI_HOST",  # goose, which adds v1/chat/completions
+    "OPENAI_PROXY_URL",  # LobeChat
+)
+"""Where programs look for the address. Left out: OPENAI_API_HOST, which is no address to promptfoo, but a name."""
 
 
 class Shell(str, Enum):
@@ -28,20 +42,34 @@ def run(
     command: Annotated[
         list[str], typer.Argument(metavar="COMMAND", help="The program and its arguments, after --.")
     ],
+    direct: Annotated[
+        bool,
+        typer.Option(
+            "--direct", help="Without the relay: the program gets the key, and sees fewer failures."
+        ),
+    ] = False,
     site: options.Site = None,
     base_url: options.BaseUrl = None,
     debug: options.Debug = False,
 ) -> None:
     """Run a program made for OpenAI against AiToEarn.
 
-    It finds OPENAI_BASE_URL and OPENAI_API_KEY, and no other OPENAI_ variable of yours.
+    It asks a relay on this machine, which adds the key and gives failures the form that the program knows.
+    No OPENAI_ or AITOEARN_ variable of yours reaches the program.
     """
-    variables = _variables(options.settle_with_key(site, base_url))
-    environment = {name: value for name, value in os.environ.items() if not _is_openai(name)} | variables
+    settings = options.resolve_with_key(site, base_url)
+    environment = {name: value for name, value in os.environ.items() if not _is_ours_or_openais(name)}
     try:
-        if sys.platform == "win32":  # pragma: no cover - there, `exec` leaves the shell without its child
-            raise SystemExit(subprocess.call(command, env=environment))
-        os.execvpe(command[0], command, environment)
+        if direct:
+            _execute(command, environment | _direct(settings))
+        environment |= _unproxied(environment)
+        if sys.platform == "win32":  # pragma: no cover - there, a parent is all that a program can have
+            with relay.serve(settings=settings) as here:
+                _execute(command, environment | _variables(here.base_url, here.api_key))
+        from ..relay import _detached
+
+        here = _detached.start(settings, environment)
+        _execute(command, environment | _variables(here.base_url, here.api_key))
     except OSError as error:
         # The codes that shells use for a command that is not there, and for one that cannot be run.
         code, question = (127, "; is it installed?") if isinstance(error, FileNotFoundError) else (126, "")
@@ -55,25 +83,49 @@ def env(
     base_url: options.BaseUrl = None,
     debug: options.Debug = False,
 ) -> None:
-    """Print the lines that set a shell up as `run` sets up a program. They hold the key."""
-    settings = options.settle_with_key(site, base_url)
+    """Print the lines that set a shell up as `run --direct` sets up a program. They hold the key."""
+    settings = options.resolve_with_key(site, base_url)
     if sys.stdout.isatty() and not reveal:
         failures.fail(
             "these lines hold your key, so they are not shown on a terminal: "
             'use eval "$(aitoearn-openai env)", or add --reveal',
             failures.USAGE,
         )
-    for line in _lines(shell or _own_shell(), _variables(settings)):
+    for line in _lines(shell or _own_shell(), _direct(settings)):
         print(line)
+    failures.say(
+        "aitoearn-openai: programs started so ask the service directly: they have your key, and do not see failures "
+        "that come with HTTP 200. `aitoearn-openai run -- PROGRAM` keeps the key and shows them."
+    )
 
 
-def _variables(settings: Settings) -> dict[str, str]:
-    key = settings.api_key.get_secret_value() if settings.api_key else ""
-    return {"OPENAI_BASE_URL": settings.base_url, "OPENAI_API_KEY": key}
+def _execute(command: list[str], environment: dict[str, str]) -> None:
+    """Become that program, or on Windows its parent."""
+    if sys.platform == "win32":  # pragma: no cover - there, `exec` leaves the shell without its child
+        raise SystemExit(subprocess.call(command, env=environment))
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # Python ignores it, and the program would inherit that.
+    os.execvpe(command[0], command, environment)
 
 
-def _is_openai(name: str) -> bool:
-    return name.upper().startswith("OPENAI_")
+def _variables(address: str, key: str) -> dict[str, str]:
+    return {**dict.fromkeys(ADDRESS_VARIABLES, address), "OPENAI_API_KEY": key}
+
+
+def _direct(settings: Settings) -> dict[str, str]:
+    return _variables(settings.base_url, settings.api_key.get_secret_value() if settings.api_key else "")
+
+
+def _unproxied(environment: Mapping[str, str]) -> dict[str, str]:
+    """What keeps programs from asking a proxy for this machine, in both spellings that they look for."""
+    names = ("no_proxy", "NO_PROXY")
+    hosts = [host.strip() for name in names for host in environment.get(name, "").split(",")]
+    if "*" not in hosts:
+        hosts += ["127.0.0.1", "localhost"]
+    return dict.fromkeys(names, ",".join(filter(None, dict.fromkeys(hosts))))
+
+
+def _is_ours_or_openais(name: str) -> bool:
+    return name.upper().startswith(("OPENAI_", ENV_PREFIX))
 
 
 def _own_shell() -> Shell:
@@ -87,7 +139,9 @@ def _lines(shell: Shell, variables: dict[str, str]) -> list[str]:
     others = [
         name
         for name in sorted(os.environ)
-        if _is_openai(name) and name not in variables and re.fullmatch(r"[A-Za-z0-9_]+", name)
+        if name.upper().startswith("OPENAI_")
+        and name not in variables
+        and re.fullmatch(r"[A-Za-z0-9_]+", name)
     ]
     if shell is Shell.bash:
         unset = [f"unset {name}" for name in others]

@@ -30,7 +30,10 @@ _Model = TypeVar("_Model", bound=ListedModel)
 
 
 def models(
-    name: Annotated[str | None, typer.Argument(help="One model, by its name or label.")] = None,
+    name: Annotated[
+        str | None,
+        typer.Argument(autocompletion=options.model_names, help="One model, by its name or label."),
+    ] = None,
     takes: Annotated[
         list[str] | None, typer.Option("--input", help="Only what takes this, such as image; repeatable.")
     ] = None,
@@ -52,7 +55,7 @@ def models(
     debug: options.Debug = False,
 ) -> None:
     """List the models, or show one with all its prices and what a call costs. Needs no key, costs nothing."""
-    settings = options.settle(site, base_url)
+    settings = options.resolve(site, base_url)
     if images:
         if takes or gives or channel:
             raise typer.BadParameter("--input, --output and --channel are for chat models alone")

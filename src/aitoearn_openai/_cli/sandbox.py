@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 import threading
 from typing import Annotated
@@ -83,10 +82,7 @@ def serve_sandbox(
             with contextlib.suppress(KeyboardInterrupt):
                 threading.Event().wait()
     except OSError as error:
-        advice = "choose another with --port"
-        if error.errno == errno.EACCES:
-            advice = "ports below 1024 may need an administrator; choose a higher one with --port"
-        failures.fail(f"{error.strerror}; {advice}", failures.USAGE)
+        failures.fail(failures.port_message(error), failures.USAGE)
 
 
 def _variables(site: sandbox.Sandbox) -> str:

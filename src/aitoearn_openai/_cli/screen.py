@@ -12,8 +12,8 @@ from rich import box, markup
 from rich.console import Console
 from rich.table import Table
 
-console = Console(highlight=False)
-errors = Console(highlight=False, stderr=True)
+console = Console(highlight=False, emoji=False)
+errors = Console(highlight=False, emoji=False, stderr=True)
 DIGITS = 15
 """Numbers of more are no count of tokens or credits."""
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")

@@ -6,12 +6,9 @@ from typing import Any
 
 import openai
 
-from .._errors import failure_in
+from .._errors import QUOTE, failure_in
 from .._hints import origin
 from .response import family_of, set_status
-
-QUOTE = 300
-"""The most characters of a server's words in a message."""
 
 
 def connection_error(error: Any) -> openai.APIConnectionError:

@@ -14,8 +14,8 @@ import openai
 from openai.types.chat import ChatCompletionChunk
 from pydantic_core import from_json
 
-from .._errors import is_refusal
-from .errors import QUOTE, connection_error, status_error
+from .._errors import QUOTE, is_refusal
+from .errors import connection_error, status_error
 from .private import ServerSentEvent, SSEDecoder, unsupported
 from .response import NOT_JSON, decode_json, family_of
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Awaitable
-from typing import TypeVar
+from collections.abc import AsyncIterator
 from uuid import uuid4
 
 from starlette.applications import Starlette
@@ -16,10 +15,11 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from .._models import ChatModel
+from .._serving import for_client
 from .._settings import API_PATH, SANDBOX_KEY
 from . import _replies, _request
 from ._catalogue import EDIT_ENTRIES, ENTRIES, GENERATION_ENTRIES, MODELS
-from ._failures import FAILURES, PAGE, SLOW, SLOW_SECONDS, STREAM_FAILURES, NotTheService, Refused, act
+from ._failures import FAILURES, PAGE, SLOW, SLOW_SECONDS, STREAM_FAILURES, NotTheService, Refused, Tries, act
 from ._upstream import Engine
 
 _GENERATION, _EDIT = "/models/image/generation", "/models/image/edit"
@@ -27,11 +27,10 @@ _LISTS = {"/models/chat": ENTRIES, _GENERATION: GENERATION_ENTRIES, _EDIT: EDIT_
 _DRAWN_BY = {"/images/generations": _GENERATION, "/images/edits": _EDIT}
 _NAMES = {path: {entry["name"] for entry in entries} for path, entries in _LISTS.items()}
 _ENCODED = {path: _replies.dumps(entries) for path, entries in _LISTS.items()}
-_Answer = TypeVar("_Answer")
 
 
 def app(upstream: str | None = None, upstream_key: str | None = None) -> Starlette:
-    """The sandbox as an ASGI application, for a server of one's own.
+    """The sandbox as an ASGI application, for your own server.
 
     Args:
         upstream: The base URL of an OpenAI-compatible engine, which then answers for its own models.
@@ -67,6 +66,7 @@ def app(upstream: str | None = None, upstream_key: str | None = None) -> Starlet
     )
     application.router.redirect_slashes = False
     application.state.engine = engine
+    application.state.tries = Tries()
     return application
 
 
@@ -92,11 +92,13 @@ class _Stream:
 
 
 async def _models(request: Request) -> Response:
-    _check_keys(request, bearer_needed=False)
+    _check_keys(request, b"", bearer_needed=False)
     request_id = _request_id(request)
     engine: Engine | None = request.app.state.engine
     entries = (
-        _replies.dumps(await _for_client(request, engine.models())) if engine else _ENCODED[_path(request)]
+        _replies.dumps(await for_client(request.receive, engine.models()))
+        if engine
+        else _ENCODED[_path(request)]
     )
     success = f'"code":0,"message":"请求成功","requestId":{_replies.dumps(request_id).decode()}'
     return _reply(request_id, b'{"data":%b,%b}' % (entries, success.encode()))
@@ -104,10 +106,10 @@ async def _models(request: Request) -> Response:
 
 async def _chat(request: Request) -> Response | _Stream:
     raw = await request.body()
-    _check_keys(request, bearer_needed=True)
+    _check_keys(request, raw, bearer_needed=True)
     body = _request.parse(raw)
     name = _request.model_name(body)
-    model = await _model(name, request)
+    model = await _model(name, request, raw)
     question = _request.question(body, raw)
     if isinstance(model, Engine):
         return await _answer_of(model, request, raw)
@@ -127,27 +129,27 @@ async def _chat(request: Request) -> Response | _Stream:
 
 async def _images(request: Request) -> Response:
     raw = await request.body()
-    _check_keys(request, bearer_needed=True)
+    _check_keys(request, raw, bearer_needed=True)
     kind = request.headers.get("content-type", "")
     body = _request.parse_form(raw, kind) if kind.lower().startswith("multipart/") else _request.parse(raw)
-    model = await _model(_request.model_name(body), request)
+    model = await _model(_request.model_name(body), request, raw)
     if isinstance(model, Engine):
         return await _answer_of(model, request, raw)
     return _reply(_request_id(request), _replies.pictures(_request.picture_count(body)))
 
 
-def _check_keys(request: Request, *, bearer_needed: bool) -> None:
+def _check_keys(request: Request, raw: bytes, *, bearer_needed: bool) -> None:
     """Refuse a wrong key: chat and images go by the bearer, the model list by `X-Api-Key` if there is one."""
     scheme, _, bearer = request.headers.get("authorization", "").partition(" ")
     header = request.headers.get("x-api-key", SANDBOX_KEY)
-    bearer_good = _is_good(bearer.strip() if scheme.lower() == "bearer" else "", request)
-    header_good = _is_good(header, request)
+    bearer_good = _is_good(bearer.strip() if scheme.lower() == "bearer" else "", request, raw)
+    header_good = _is_good(header, request, raw)
     if not (bearer_good if bearer_needed else header_good):
         raise Refused(401, "Unauthorized")
 
 
-def _is_good(key: str, request: Request) -> bool:
-    return act(key, first_try=_is_first_try(request)) or key == SANDBOX_KEY
+def _is_good(key: str, request: Request, raw: bytes) -> bool:
+    return act(key, lambda: _is_first_try(request, raw)) or key == SANDBOX_KEY
 
 
 async def _answer_of(engine: Engine, request: Request, raw: bytes) -> Response:
@@ -160,38 +162,19 @@ async def _answer_of(engine: Engine, request: Request, raw: bytes) -> Response:
         request_id,
         ending=b"data: " + broken + b"\n\n",
     )
-    return await _for_client(request, answer)
+    return await for_client(request.receive, answer)
 
 
-async def _for_client(request: Request, engines: Awaitable[_Answer]) -> _Answer:
-    """The result of a call of the engine, which is cancelled when the client goes away."""
-
-    async def disconnect() -> None:
-        while (await request.receive())["type"] != "http.disconnect":
-            pass
-
-    call, end = asyncio.ensure_future(engines), asyncio.ensure_future(disconnect())
-    try:
-        await asyncio.wait((call, end), return_when=asyncio.FIRST_COMPLETED)
-        if not call.done():
-            raise ClientDisconnect
-        return call.result()
-    finally:
-        call.cancel()
-        end.cancel()
-        await asyncio.gather(call, end, return_exceptions=True)
-
-
-async def _model(name: str, request: Request) -> ChatModel | Engine:
+async def _model(name: str, request: Request, raw: bytes) -> ChatModel | Engine:
     """What answers for the model of that name: the sandbox, or the engine behind it."""
-    acted = act(name, first_try=_is_first_try(request))
+    acted = act(name, lambda: _is_first_try(request, raw))
     if name == SLOW:
         await asyncio.sleep(SLOW_SECONDS)
     if acted or name in FAILURES:
         return MODELS["glm-5.2"]
     engine: Engine | None = request.app.state.engine
     path = _DRAWN_BY.get(_path(request), "/models/chat")
-    if not (await _for_client(request, engine.has(name)) if engine else name in _NAMES[path]):
+    if not (await for_client(request.receive, engine.has(name)) if engine else name in _NAMES[path]):
         raise Refused(12300, f"Model not found: {name}")
     return engine or MODELS.get(name, MODELS["glm-5.2"])
 
@@ -200,8 +183,11 @@ def _path(request: Request) -> str:
     return request.url.path.removeprefix(API_PATH)
 
 
-def _is_first_try(request: Request) -> bool:
-    return request.headers.get("x-stainless-retry-count", "0") == "0"
+def _is_first_try(request: Request, raw: bytes) -> bool:
+    headers = request.headers
+    same = (request.url.path, headers.get("authorization"), headers.get("x-api-key"), raw)
+    tries: Tries = request.app.state.tries
+    return tries.is_first(same, headers.get("x-stainless-retry-count", ""))
 
 
 def _request_id(request: Request) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 from .._errors import CODES, failure_in
 
@@ -39,7 +40,7 @@ def _meaning(key: str) -> str:
 FAILURES: dict[str, str] = {
     **{f"fail-{key}": _meaning(key) for key in _MESSAGES},
     "fail-html": "answers an HTML page with status 200",
-    "fail-once-502": "answers code 502 at first and succeeds when the SDK retries; any code may stand there",
+    "fail-once-502": "answers code 502 at first and succeeds when it is asked again; any code may stand there",
     **STREAM_FAILURES,
     SLOW: f"waits {SLOW_SECONDS:g} seconds before the first byte",
 }
@@ -52,7 +53,7 @@ _NAME = re.compile(r"fail-(?P<once>once-)?(?P<key>(?P<code>[1-9][0-9]{0,8})(-zh)
 
 
 class Refused(Exception):
-    """The service says no: answered as an envelope with this code and message."""
+    """A failure on purpose: answered as an envelope with this code and message."""
 
     def __init__(self, code: int, message: str) -> None:
         super().__init__(code, message)
@@ -64,7 +65,28 @@ class NotTheService(Exception):
     """Something else answers in place of the service: an HTML page."""
 
 
-def act(name: str, *, first_try: bool) -> bool:
+class Tries:
+    """The requests that have failed once and were not asked again yet."""
+
+    def __init__(self) -> None:
+        self._failed: set[tuple[int, str]] = set()
+
+    def is_first(self, request: object, retry_count: str) -> bool:
+        """Whether this request is made for the first time.
+
+        Args:
+            request: All that is the same when a program repeats it.
+            retry_count: What the SDK says; other programs say nothing, or `0` each time.
+        """
+        key = hash(request), retry_count
+        if retry_count.strip("0") or key in self._failed:
+            self._failed -= {key, (key[0], "0")}
+            return False
+        self._failed.add(key)
+        return True
+
+
+def act(name: str, is_first_try: Callable[[], bool]) -> bool:
     """Fail if the model or key of that name does; return whether it is one that fails once and did.
 
     Raises:
@@ -76,6 +98,6 @@ def act(name: str, *, first_try: bool) -> bool:
     match = _NAME.fullmatch(name)
     if match is None:
         return False
-    if first_try or not match["once"]:
+    if not match["once"] or is_first_try():
         raise Refused(int(match["code"]), _MESSAGES.get(match["key"], _MESSAGES["19999"]))
     return True

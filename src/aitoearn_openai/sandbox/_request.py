@@ -142,10 +142,10 @@ def _answer_schema(body: dict[str, Any]) -> Any:
     return {} if wanted == "json_object" else None
 
 
-def _text(value: Any, name: str, told: str = "") -> str:
+def _text(value: Any, name: str, shown: str = "") -> str:
     text = dig(value, name)
     if not text or not isinstance(text, str):
-        raise Refused(400, f"{told or name} must be a string that is not empty")
+        raise Refused(400, f"{shown or name} must be a string that is not empty")
     return text
 
 

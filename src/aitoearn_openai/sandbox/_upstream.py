@@ -73,8 +73,8 @@ class Engine:
                 )
             content = await answer.aread()
         if not answer.is_success:
-            told = " ".join(content[:300].decode(errors="replace").split())
-            raise self._failed(f"answered HTTP {answer.status_code}: {told}")
+            message = " ".join(content[:300].decode(errors="replace").split())
+            raise self._failed(f"answered HTTP {answer.status_code}: {message}")
         return Response(content, headers={"Content-Type": kind, "X-Request-Id": request_id})
 
     @contextlib.contextmanager

@@ -1,0 +1,60 @@
+"""`relay`: serve the relay until Ctrl-C, for programs that are configured by hand."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+from typing import Annotated
+
+import typer
+
+from .. import relay
+from . import failures, options
+from .screen import console, escape
+
+_PORT = 8379
+
+
+def _token(variable: str | None) -> str | None:
+    if variable is not None and not os.environ.get(variable):
+        raise typer.BadParameter(f"the variable {variable!r} is not set; it must hold the token.")
+    return variable
+
+
+def serve_relay(
+    port: Annotated[int, typer.Option(min=0, max=65535, help="The port; 0 takes a free one.")] = _PORT,
+    host: Annotated[
+        str, typer.Option(help="The address to listen on; one that other machines reach needs --token-env.")
+    ] = "127.0.0.1",
+    token_env: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME", callback=_token, help="The variable that holds the token; by default a new one."
+        ),
+    ] = None,
+    site: options.Site = None,
+    base_url: options.BaseUrl = None,
+    debug: options.Debug = False,
+) -> None:
+    """Serve OpenAI's face of AiToEarn until Ctrl-C.
+
+    For programs that are configured by hand: they get the address and the token that it prints.
+    The key stays here.
+    """
+    settings = options.resolve_with_key(site, base_url)
+    token = os.environ[token_env] if token_env else None
+    try:
+        with relay.serve(port, host=host, settings=settings, token=token) as here:
+            shown = f"the value of {token_env}" if token_env else here.api_key
+            for line in (
+                f"The relay to [bold]{escape(settings.base_url)}[/] is at [bold]{here.base_url}[/]. Ctrl-C stops it.",
+                f"As their API key, programs give [bold]{escape(shown)}[/].",
+            ):
+                console.print(line, soft_wrap=True)
+            with contextlib.suppress(KeyboardInterrupt):
+                threading.Event().wait()
+    except ValueError as error:
+        failures.fail(f"{error}, with --token-env", failures.USAGE)
+    except OSError as error:
+        failures.fail(failures.port_message(error), failures.USAGE)

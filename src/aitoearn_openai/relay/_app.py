@@ -1,0 +1,134 @@
+"""The relay as an ASGI application: OpenAI's paths, for programs that have the token."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import secrets
+from collections.abc import AsyncIterator
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.datastructures import Headers
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from .._models import ChatModel, find
+from .._serving import for_client
+from .._settings import Settings, is_loopback
+from ._service import Answer, Failed, Service, error_response, json_response
+
+MAX_BODY = 50 * 1024 * 1024
+"""The bytes that a request may have: the service takes no more."""
+
+_ENDPOINTS = ("/chat/completions", "/images/generations", "/images/edits")
+
+
+def app(settings: Settings, token: str, *, local: bool = True) -> ASGIApp:
+    """The relay as an ASGI application, for a server of one's own.
+
+    Args:
+        settings: Where AiToEarn is, and the key.
+        token: What programs send in the place of a key.
+        local: Answer only requests to this machine by its own name, which keeps web pages out, and show the model
+            list without a token. Otherwise nothing is answered without the token.
+
+    Example:
+        >>> import uvicorn
+        >>> uvicorn.run(app(Settings(), "a long secret"))  # doctest: +SKIP
+    """
+    service = Service(settings)
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        yield
+        await service.close()
+
+    async def models(request: Request) -> Response:
+        data = [_entry(model) for model in await for_client(request.receive, service.models(request.headers))]
+        return json_response({"object": "list", "data": data})
+
+    async def model(request: Request) -> Response:
+        name = request.path_params["name"]
+        found = find(await for_client(request.receive, service.models(request.headers)), name)
+        if isinstance(found, ChatModel):
+            return json_response(_entry(found))
+        closest = f" The closest are {', '.join(found)}." if found else ""
+        raise Failed(404, f"AiToEarn has no model {name!r}.{closest}", "model_not_found")
+
+    async def forward(request: Request) -> Answer:
+        return Answer(service, request.url.path, request.headers, await _body(request))
+
+    routes = Starlette(
+        lifespan=lifespan,
+        routes=[
+            Route("/models", models),
+            Route("/models/{name:path}", model),
+            *(Route(path, forward, methods=["POST"]) for path in _ENDPOINTS),
+        ],
+        exception_handlers={
+            HTTPException: _on_no_route,
+            Failed: _on_failed,
+            ClientDisconnect: _on_disconnect,
+        },
+    )
+    routes.router.redirect_slashes = False
+
+    async def guarded(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            path = re.sub(r"^(/v1)+(?=/|$)|/+$", "", scope["path"])
+            public = local and path == "/models" and scope["method"] == "GET"
+            if refused := _refused(Headers(scope=scope), None if public else token, local=local):
+                return await error_response(*refused)(scope, receive, send)
+            scope = {**scope, "path": path}
+        return await routes(scope, receive, send)
+
+    return guarded
+
+
+def _refused(headers: Headers, token: str | None, *, local: bool) -> tuple[int, str] | None:
+    """Why a request is not answered, if it is not, with the status that says so."""
+    origin = headers.get("origin", "")
+    if local and not is_loopback(f"http://{headers.get('host', '')}"):
+        return 403, "This relay answers only at the address that it shows: 127.0.0.1 or localhost."
+    if local and origin.startswith("http") and not is_loopback(origin):
+        return 403, f"This relay does not answer web pages, such as those of {origin}."
+    scheme, _, given = headers.get("authorization", "").partition(" ")
+    if token is None or (
+        scheme.lower() == "bearer" and secrets.compare_digest(given.strip().encode(), token.encode())
+    ):
+        return None
+    return 401, "The key that the program sends is not the token of this relay."
+
+
+def _entry(model: ChatModel) -> dict[str, Any]:
+    return {"id": model.id, "object": "model", "created": model.created, "owned_by": model.owned_by}
+
+
+async def _body(request: Request) -> bytes:
+    body = bytearray()
+    async for piece in request.stream():
+        body += piece
+        if len(body) > MAX_BODY:
+            raise Failed(413, f"The request is larger than the {MAX_BODY >> 20} MB that AiToEarn takes.")
+    return bytes(body)
+
+
+async def _on_no_route(request: Request, error: Any) -> Response:
+    message = (
+        f"AiToEarn has no {request.method} {request.url.path or '/'}; it has POST {', '.join(_ENDPOINTS)}."
+    )
+    if request.url.path.startswith("/responses"):
+        message = "AiToEarn has no Responses API: set the program to use chat completions."
+    return error_response(error.status_code, message, "unknown_url")
+
+
+async def _on_failed(request: Request, error: Any) -> Response:
+    return error_response(*error.args)
+
+
+async def _on_disconnect(request: Request, error: Exception) -> Response:
+    return Response()  # nobody reads it

@@ -1,0 +1,100 @@
+"""Server-sent events on their way through: passed on as they are, up to the first that reports a failure. No I/O."""
+
+from __future__ import annotations
+
+import codecs
+import re
+
+from .._errors import QUOTE, Failure, failure_in, is_refusal
+from .._sdk.response import decode_json
+from .._sdk.stream import _KEEP_ALIVES
+
+_LINE_END = re.compile(rb"\r\n|\n|\r")
+_EVENT_END = re.compile(rb"(?:\r\n|\n|\r(?!\n))(?:\r\n|\n|\r)")
+_EMPTY = "The stream ended before its first event."
+
+
+class Events:
+    """What a stream has brought so far."""
+
+    failure: Failure | None = None
+    """The failure that ends the stream, once it is there."""
+
+    def __init__(self, *, is_chat: bool) -> None:
+        self._is_chat = is_chat
+        self._rest = bytearray()
+        self._empty = True
+
+    def feed(self, piece: bytes) -> bytes:
+        """The bytes to pass on now: whole events only, as nobody can use a part of one."""
+        searched = max(0, len(self._rest) - 3)
+        self._rest += piece
+        end = 0
+        for match in _EVENT_END.finditer(self._rest, searched):
+            self.failure = self._failure_in(bytes(self._rest[end : match.end()]))
+            if self.failure:
+                break
+            end = match.end()
+        if not self._rest[end:].strip(b"\r\n"):
+            end = len(self._rest)  # The rest of the line end of a whole event.
+        whole = bytes(self._rest[:end])
+        del self._rest[:end]
+        return whole
+
+    def end(self) -> bytes:
+        """The bytes that no blank line ended."""
+        rest = bytes(self._rest)
+        self.failure = self._failure_in(rest)
+        if self._empty and not self.failure:
+            self.failure = _broken(_EMPTY)
+        return b"" if self.failure else rest
+
+    def _failure_in(self, event: bytes) -> Failure | None:
+        name, data = _parse(event)
+        try:
+            text = data.decode()[:QUOTE]
+        except UnicodeDecodeError:
+            return _broken("The stream broke: it is not UTF-8 text.")
+        if data.startswith(b"[DONE]"):
+            return _broken(_EMPTY) if self._empty else None
+        if not text.strip() and name != "error":
+            return None
+        body = decode_json(data)
+        if not isinstance(body, dict):
+            if body is None or name in _KEEP_ALIVES:
+                return None
+            return _broken(text or "The server sent an error event without a message.")
+        error, choices = body.get("error"), body.get("choices")
+        if failure := failure_in(body):
+            return failure
+        if error or name == "error" or (self._is_chat and not choices and is_refusal(body)):
+            words = error or body
+            message = words.get("message") if isinstance(words, dict) else words
+            return _broken(message if message and isinstance(message, str) else text)
+        if choices and not are_objects(choices):
+            return _broken(f"The stream sent something else than a chunk: {text}")
+        self._empty &= self._is_chat and not isinstance(choices, list)
+        return None
+
+
+def are_objects(value: object) -> bool:
+    """Whether this is a list of objects, as the choices of a completion are."""
+    return isinstance(value, list) and all(isinstance(each, dict) for each in value)
+
+
+def _broken(message: str) -> Failure:
+    return Failure(None, 502, message, enveloped=False)
+
+
+def _parse(event: bytes) -> tuple[str, bytes]:
+    """The name and the data of an event; a JSON object that stands there without `data:` counts as data."""
+    name, lines = "", []
+    for line in _LINE_END.split(event.removeprefix(codecs.BOM_UTF8)):
+        field, _, value = line.partition(b":")
+        if field == b"event":
+            name = value.strip().decode(errors="replace")
+        elif field == b"data":
+            lines.append(value.removeprefix(b" "))
+        elif line.startswith(b"{"):
+            lines.append(line)
+    return name, b"\n".join(lines)

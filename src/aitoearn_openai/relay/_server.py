@@ -1,0 +1,77 @@
+"""The relay on a port, beside the caller's code."""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import openai
+
+from .._serving import in_thread, listen
+from .._settings import Settings, is_loopback, load, missing_key
+from ._app import app
+
+HOST = "127.0.0.1"
+
+
+@dataclass(frozen=True)
+class Relay:
+    """A running relay: where it is, and what programs give as their key.
+
+    Example:
+        >>> with serve(settings=Settings(site="sandbox")) as here:
+        ...     here.base_url.startswith("http://127.0.0.1:")
+        True
+    """
+
+    base_url: str
+    """What programs take for OpenAI's address, such as `http://127.0.0.1:8379/v1`."""
+
+    api_key: str = field(repr=False)
+    """The token, which is good for this relay alone."""
+
+
+def new_token() -> str:
+    """A token in the form of OpenAI's keys, as some programs check it."""
+    return f"sk-{secrets.token_hex(24)}"
+
+
+@contextlib.contextmanager
+def serve(
+    port: int = 0, *, settings: Settings | None = None, host: str = HOST, token: str | None = None
+) -> Iterator[Relay]:
+    """Run a relay in a background thread for as long as the `with` block lasts.
+
+    Args:
+        port: The port; 0 takes a free one.
+        settings: Where AiToEarn is, and the key; by default those of the environment.
+        host: The address to listen on. One that other machines reach needs a token.
+        token: What programs give as their key; by default a new one.
+
+    Raises:
+        openai.OpenAIError: there is no key, or a setting has a bad value.
+        OSError: if the port cannot be had; the message names it.
+        ValueError: other machines could reach it, and there is no token.
+
+    Example:
+        >>> import openai
+        >>> from aitoearn_openai import sandbox
+        >>> with sandbox.serve() as site, serve(settings=site.settings) as here:
+        ...     client = openai.OpenAI(base_url=here.base_url, api_key=here.api_key)
+        ...     client.models.retrieve("glm-5.2").owned_by
+        'zhipu'
+    """
+    settings = settings or load()
+    if not settings.api_key:
+        raise openai.OpenAIError(missing_key(settings))
+    name = f"[{host}]" if ":" in host else host
+    local = is_loopback(f"http://{name}")
+    if not (local or token):
+        raise ValueError(f"a relay at {host} can be reached by other machines: give it a token")
+    token = token or new_token()
+    with listen(host, port) as listener:
+        here = Relay(f"http://{name}:{listener.getsockname()[1]}/v1", token)
+        with in_thread(app(settings, token, local=local), listener, "aitoearn-relay"):
+            yield here

@@ -1,0 +1,252 @@
+"""AiToEarn behind the relay: asked with its key, and its failures in OpenAI's form."""
+
+from __future__ import annotations
+
+import codecs
+import contextlib
+import json
+import re
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+from urllib.parse import urlsplit
+
+import openai
+from starlette.datastructures import Headers
+from starlette.requests import ClientDisconnect
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from .._errors import QUOTE, Failure, failure_in
+from .._hints import API_KEY_HEADER
+from .._models import ChatModel, named
+from .._sdk import family_of, make_pool
+from .._sdk.response import decode_json
+from .._serving import for_client
+from .._settings import SANDBOX_KEY, Settings, site_hint
+from ._events import Events, are_objects
+
+_SENT_ON = {b"accept", b"accept-language", b"content-type", b"user-agent", b"x-request-id"}
+_SENT_BACK = re.compile(r"retry-after(-ms)?|x-request-id|x-should-retry|x-ratelimit-.*")
+_BLANK = codecs.BOM_UTF8 + b" \t\r\n"
+
+
+class Failed(Exception):
+    """A request that ends in an error; the arguments are those of `error_response`."""
+
+
+def json_response(content: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    """JSON in OpenAI's form."""
+    return Response(json.dumps(content), status, headers, "application/json")
+
+
+def error_response(
+    status: int, message: str, code: object = None, headers: dict[str, str] | None = None
+) -> Response:
+    """An error in OpenAI's form."""
+    kind = "server_error" if status >= 500 else "invalid_request_error"
+    error = {"message": message, "type": kind, "param": None, "code": None if code is None else str(code)}
+    return json_response({"error": error}, status, headers)
+
+
+class Service:
+    """AiToEarn at the address of the settings, with their key, timeout and backend."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._key = settings.api_key.get_secret_value() if settings.api_key else ""
+        self._origin = "{0.scheme}://{0.netloc}".format(urlsplit(settings.base_url))
+        self._pool: Any = None
+
+    async def close(self) -> None:
+        """Give back the connections."""
+        if self._pool:
+            await self._pool.aclose()
+
+    async def models(self, headers: Headers) -> list[ChatModel]:
+        """The chat models.
+
+        Raises:
+            Failed: there is no list.
+        """
+        # Redirects are not followed: the second header with the key would go along to any origin.
+        async with self.ask("GET", "/models/chat", headers, {API_KEY_HEADER: self._key}, False) as answer:
+            content = await answer.aread()
+        body = self.checked(answer, content)
+        entries = named(body.get("data")) if isinstance(body, dict) else None
+        if not isinstance(entries, list):
+            raise self.unexpected(answer, content, "a model list")
+        return [ChatModel.model_validate(entry) for entry in entries]
+
+    @contextlib.asynccontextmanager
+    async def ask(
+        self,
+        method: str,
+        path: str,
+        headers: Headers,
+        more_headers: dict[str, str],
+        follow_redirects: bool,
+        body: bytes | None = None,
+    ) -> AsyncIterator[Any]:
+        """The service's answer, its body unread.
+
+        Raises:
+            Failed: there is none, or it breaks off inside the `with` block.
+        """
+        with self.reached():
+            if self._pool is None:
+                self._pool = make_pool(
+                    is_async=True,
+                    backend=self._settings.http_backend,
+                    use_proxies=not self._settings.is_local_sandbox,
+                )
+                self._pool.timeout = self._settings.timeout or self._pool.timeout
+            request = self._pool.build_request(
+                method,
+                self._settings.base_url + path,
+                content=body,
+                headers=[(name, value) for name, value in headers.raw if name in _SENT_ON],
+            )
+            own = {"authorization": f"Bearer {self._key}", "accept-encoding": "identity"}
+            request.headers.update(own | more_headers)
+            answer = await self._pool.send(request, stream=True, follow_redirects=follow_redirects)
+            try:
+                yield answer
+            finally:
+                await answer.aclose()
+
+    @contextlib.contextmanager
+    def reached(self) -> Iterator[None]:
+        try:
+            yield
+        except openai.OpenAIError as error:  # A setting with which there can be no connection.
+            raise Failed(500, str(error)) from None
+        except family_of(openai.DefaultAsyncHttpxClient).RequestError as error:
+            kind = type(error).__name__
+            status = 504 if "Timeout" in kind else 502
+            message = f"The connection to {self._origin} failed: {str(error) or kind}."
+            raise Failed(status, message) from None
+
+    def checked(self, answer: Any, content: bytes) -> Any:
+        """The decoded body of an answer that reports no failure.
+
+        Raises:
+            Failed: it reports one, with its status or with HTTP 200.
+        """
+        body = decode_json(content)
+        failure = failure_in(body)
+        if answer.is_success and not failure:
+            return body
+        headers = sent_back(answer)
+        status = answer.status_code if 400 <= answer.status_code < 600 else 502
+        if failure:
+            status = failure.status if answer.is_success else status
+            if failure.retry_after is not None:
+                headers.setdefault("retry-after", str(failure.retry_after))
+            if failure.request_id and failure.request_id.isprintable() and failure.request_id.isascii():
+                headers.setdefault("x-request-id", failure.request_id)
+            raise Failed(status, *self.words(failure, status), headers)
+        message = _quote(content)
+        if not message:
+            raise self.unexpected(answer, content, "JSON", status)
+        raise Failed(status, *self.words(Failure(None, status, message, enveloped=False), status), headers)
+
+    def words(self, failure: Failure, status: int) -> tuple[str, object]:
+        """The message and the code of a failure as the program may see them: without the key."""
+        message = str(failure) if failure.enveloped else failure.message
+        if self._key not in ("", SANDBOX_KEY):
+            message = message.replace(self._key, "**********")
+        if status == 401:
+            message = f"{message.removesuffix('.')}. {site_hint(self._origin)}"
+        return message, failure.code
+
+    def unexpected(self, answer: Any, content: bytes, due: str, status: int = 502) -> Failed:
+        """The error for something that AiToEarn does not answer."""
+        kind, quote = answer.headers.get("content-type", "no content type"), _quote(content)
+        what = f"a redirect to {answer.headers['location']}" if answer.has_redirect_location else repr(kind)
+        message = (
+            f"{self._origin}{answer.url.path} answered HTTP {answer.status_code} with {what} where {due} was due"
+            f"{f': {quote}' if quote else ''}. Check the base URL: AiToEarn's ends in /api/ai."
+        )
+        return Failed(status, *self.words(Failure(None, status, message, enveloped=False), status))
+
+
+def _quote(content: bytes) -> str:
+    """The first words of a server; nothing of a page."""
+    text = " ".join(content[:QUOTE].decode(errors="replace").split())
+    return "" if text.startswith("<") else text
+
+
+def sent_back(answer: Any) -> dict[str, str]:
+    """The headers of an answer that programs look at."""
+    return {name: value for name, value in answer.headers.items() if _SENT_BACK.fullmatch(name)}
+
+
+class Answer:
+    """The answer to a request, which is asked for when it is sent, and given up when the program goes away."""
+
+    def __init__(self, service: Service, path: str, headers: Headers, body: bytes) -> None:
+        self._service = service
+        self._path = path
+        self._headers = headers
+        self._body = body
+        self._is_chat = path == "/chat/completions"
+        self._is_json = body.lstrip(_BLANK).startswith(b"{")
+        asked = decode_json(body) if b'"stream"' in body else None
+        self._wants_stream = isinstance(asked, dict) and asked.get("stream") is True
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        with contextlib.suppress(ClientDisconnect):
+            await for_client(receive, self._send(scope, receive, send))
+
+    async def _send(self, scope: Scope, receive: Receive, send: Send) -> None:
+        asked = self._service.ask("POST", self._path, self._headers, {}, True, self._body)
+        async with asked as answer, contextlib.aclosing(answer.aiter_bytes()) as pieces:
+            start = b""
+            async for piece in pieces:
+                start += piece
+                if start.strip(_BLANK):
+                    break
+            if self._is_stream(answer, start):
+                await self._send_stream(send, answer, start, pieces)
+                return
+            content = start + b"".join([piece async for piece in pieces])
+            body = self._service.checked(answer, content)
+            field = "choices" if self._is_chat else "data"
+            if self._wants_stream:
+                raise self._service.unexpected(answer, content, "an event stream")
+            if not (isinstance(body, dict) and are_objects(body.get(field))):
+                raise self._service.unexpected(answer, content, f"JSON with {field!r}")
+            response = Response(content, answer.status_code, sent_back(answer), "application/json")
+            await response(scope, receive, send)
+
+    def _is_stream(self, answer: Any, start: bytes) -> bool:
+        """Whether the body is one, whatever it was announced as."""
+        if not answer.is_success or start.strip(_BLANK)[:1] in (b"", b"{", b"[", b"<"):
+            return False
+        announced = "event-stream" in answer.headers.get("content-type", "")
+        return self._wants_stream or (announced and not self._is_json)
+
+    async def _send_stream(self, send: Send, answer: Any, piece: bytes, pieces: AsyncIterator[bytes]) -> None:
+        headers = {"content-type": "text/event-stream; charset=utf-8", **sent_back(answer)}
+        encoded = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
+        await send({"type": "http.response.start", "status": answer.status_code, "headers": encoded})
+        events = Events(is_chat=self._is_chat)
+        piece = piece.removeprefix(codecs.BOM_UTF8)  # The SDK takes it for a part of the first line.
+        try:
+            with self._service.reached():
+                while piece and not events.failure:
+                    await _send_piece(send, events.feed(piece))
+                    piece = await anext(pieces, b"")
+            if not events.failure:
+                await _send_piece(send, events.end())
+            if events.failure:
+                status = events.failure.status
+                raise Failed(status, *self._service.words(events.failure, status))
+        except Failed as failed:
+            await _send_piece(send, b"data: %b\n\n" % bytes(error_response(*failed.args).body))
+        await send({"type": "http.response.body"})
+
+
+async def _send_piece(send: Send, piece: bytes) -> None:
+    if piece:
+        await send({"type": "http.response.body", "body": piece, "more_body": True})

@@ -1,0 +1,131 @@
+"""The programs: what to install for each, and how a user of it asks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+FAILING = ["fail-12001", "fail-401", "fail-once-10003", "fail-stream-error"]
+MODELS = ["glm-5.2", *FAILING]
+
+
+@dataclass(frozen=True)
+class Program:
+    """A program in an environment of its own, whose folder stands for `{home}` in commands and variables."""
+
+    name: str
+    packages: list[str]
+    """From PyPI, or from npm if `is_npm`; the first is the program itself."""
+    ask: Callable[[str, bool], list[str]]
+    """The command that asks a model, with or without a stream."""
+    models: list[str] | None = None
+    """The command that lists the models, if it has one that asks for them."""
+    is_npm: bool = False
+    files: dict[str, str] = field(default_factory=dict)
+    variables: dict[str, str] = field(default_factory=dict)
+    habits: dict[str, str] = field(default_factory=dict)
+    """Its own way with a failure, whatever the server answers."""
+
+
+def _script(name: str, interpreter: str) -> Callable[[str, bool], list[str]]:
+    return lambda model, streamed: [interpreter, f"{{home}}/{name}", "stream" if streamed else "whole", model]
+
+
+_LANGCHAIN = """
+import sys
+from langchain_openai import ChatOpenAI
+
+_, how, name = sys.argv
+if how == "whole":
+    print(ChatOpenAI(model=name).invoke("Hi").content)
+else:
+    for part in ChatOpenAI(model=name).stream("Hi"):
+        print(part.content, end="", flush=True)
+"""
+_OPENAI_NODE = """
+import OpenAI from "openai";
+
+const [, , how, model] = process.argv;
+const client = new OpenAI();
+const messages = [{ role: "user", content: "Hi" }];
+if (how === "models") for await (const each of client.models.list()) console.log(each.id);
+else if (how === "whole")
+  console.log((await client.chat.completions.create({ model, messages })).choices[0].message.content);
+else
+  for await (const chunk of await client.chat.completions.create({ model, messages, stream: true }))
+    process.stdout.write(chunk.choices[0]?.delta?.content ?? "");
+"""
+_VERCEL = """
+import { generateText, streamText } from "ai";
+import { openai } from "@ai-sdk/openai";
+
+const [, , how, name] = process.argv;
+const question = { model: openai.chat(name), prompt: "Hi" };
+if (how === "whole") console.log((await generateText(question)).text);
+else for await (const text of streamText(question).textStream) process.stdout.write(text);
+"""
+
+PROGRAMS = [
+    Program(
+        "openai 1.x, its command",
+        ["openai<2"],
+        lambda model, streamed: [
+            *["{home}/bin/openai", "api", "chat.completions.create", "-m", model, "-g", "user", "Hi"],
+            *(["--stream"] if streamed else []),
+        ],
+        models=["{home}/bin/openai", "api", "models.list"],
+    ),
+    Program(
+        "llm",
+        ["llm"],
+        lambda model, streamed: [
+            "{home}/bin/llm",
+            "-m",
+            model,
+            "Hi",
+            *([] if streamed else ["--no-stream"]),
+        ],
+        # It takes only models that it knows of.
+        files={"extra-openai-models.yaml": "".join(f"- model_id: {m}\n  model_name: {m}\n" for m in MODELS)},
+        variables={"LLM_USER_PATH": "{home}"},
+    ),
+    Program(
+        "shell-gpt",
+        ["shell-gpt", "click"],
+        lambda model, streamed: [
+            *["env", f"DISABLE_STREAMING={'false' if streamed else 'true'}"],
+            *["{home}/bin/sgpt", "--model", model, "--no-cache", "--no-md", "Hi"],
+        ],
+    ),
+    Program(
+        "gptme",
+        ["gptme"],
+        lambda model, streamed: [
+            *["{home}/bin/gptme", "--non-interactive", "-t", "none", "-m", f"openai/{model}"],
+            *([] if streamed else ["--no-stream"]),
+            "Hi",
+        ],
+        variables={"GPTME_OPENAI_RESPONSES_API": "false"},
+    ),
+    Program(
+        "langchain-openai",
+        ["langchain-openai"],
+        _script("program.py", "{home}/bin/python"),
+        files={"program.py": _LANGCHAIN},
+    ),
+    Program(
+        "Node's openai",
+        ["openai"],
+        _script("program.mjs", "node"),
+        models=["node", "{home}/program.mjs", "models"],
+        is_npm=True,
+        files={"program.mjs": _OPENAI_NODE},
+    ),
+    Program(
+        "Vercel AI SDK",
+        ["ai", "@ai-sdk/openai"],
+        _script("program.mjs", "node"),
+        is_npm=True,
+        files={"program.mjs": _VERCEL},
+    ),
+]
