@@ -461,7 +461,7 @@ def test_colours_are_for_terminals() -> None:
     with Terminal("models") as colourful, Terminal("models", NO_COLOR="1") as plain:
         assert (colourful.end(), plain.end()) == (0, 0)
 
-    assert "\x1b[32m-20%" in colourful.shown
+    assert "\x1b[32m20% off" in colourful.shown
     assert "\x1b[32m" not in plain.shown
     assert "\x1b" not in run("models").stdout
 
