@@ -146,7 +146,7 @@ def test_the_demo_fits_80_columns_in_a_pipe() -> None:
 
 @pytest.mark.parametrize("port", ["0", "8378"])
 def test_the_sandbox_serves_until_ctrl_c(port: str) -> None:
-    """It says where it is, what to set, and which names fail; then it answers. Later one is told how to start it."""
+    """It says where it is, what to set, and how to stop it; then it answers. Later a command says how to start it."""
     with socket.socket() as probe:
         if probe.connect_ex(("127.0.0.1", int(port))) == 0:
             pytest.skip(f"a sandbox of yours is on port {port}")
@@ -158,9 +158,7 @@ def test_the_sandbox_serves_until_ctrl_c(port: str) -> None:
     ) as process:
         try:
             assert process.stdout
-            first, second, _, _, *names = [
-                process.stdout.readline() for _ in range(4 + len(sandbox.FAILURES))
-            ]
+            first, second, third = [process.stdout.readline() for _ in range(3)]
             base_url = re.search(r"http://127\.0\.0\.1:\d+/api/ai", first)
             assert base_url
             assert "No model answers" in first
@@ -172,15 +170,25 @@ def test_the_sandbox_serves_until_ctrl_c(port: str) -> None:
             )
         finally:
             process.send_signal(signal.SIGINT)
-        _, errors = process.communicate(timeout=30)
+        more, errors = process.communicate(timeout=30)
 
-    assert (process.returncode, errors) == (0, "")
-    assert [line.split()[0] for line in names] == list(sandbox.FAILURES)
+    assert (process.returncode, more, errors) == (0, "", "")
+    assert "Ctrl-C stops it" in third
+    if port == "8378":
+        assert max(map(len, (first, second, third))) <= 80
     assert (cut.returncode, "`aitoearn-openai sandbox`" in cut.stderr) == (4, False)
     if port == "8378":
         for command in ("models", "check"):
             failed = run(command, AITOEARN_SITE="sandbox")
             assert (failed.returncode, "`aitoearn-openai sandbox`" in failed.stderr) == (4, True)
+
+
+def test_the_sandbox_lists_what_fails_on_purpose() -> None:
+    """Each name with what it does; then it ends."""
+    listed = run("sandbox", "--failures")
+
+    assert (listed.returncode, listed.stderr) == (0, "")
+    assert [line.split()[0] for line in listed.stdout.splitlines()] == list(sandbox.FAILURES)
 
 
 def test_a_port_that_is_taken_says_so(site: sandbox.Sandbox) -> None:
@@ -189,7 +197,30 @@ def test_a_port_that_is_taken_says_so(site: sandbox.Sandbox) -> None:
     refused = run("sandbox", "--port", port)
 
     assert refused.returncode == 2
-    assert re.fullmatch(rf"aitoearn-openai: .*port {port}.* in use\? Choose .*--port\n", refused.stderr)
+    assert refused.stderr == (
+        f"aitoearn-openai: cannot listen on port {port} of 127.0.0.1: it is in use; choose another with --port\n"
+    )
+
+
+FORBIDDEN = """\
+import socket, sys
+from aitoearn_openai.__main__ import main
+def refuse(address, **_):
+    raise PermissionError(13, "Permission denied (while attempting to bind on address ...)")
+socket.create_server = refuse  # What the system does for most people, but not for root.
+main()
+"""
+
+
+def test_a_port_that_is_not_allowed_says_so() -> None:
+    """Nothing is there that could be in use."""
+    refused = run("sandbox", "--port", "80", command=[sys.executable, "-c", FORBIDDEN])
+
+    assert refused.returncode == 2
+    assert refused.stderr == (
+        "aitoearn-openai: cannot listen on port 80 of 127.0.0.1: Permission denied; ports below 1024 may need "
+        "an administrator, choose a higher one with --port\n"
+    )
 
 
 def test_the_versions_are_told() -> None:
@@ -221,8 +252,8 @@ def test_without_a_command_the_help_is_shown() -> None:
     "command", ["models", "chat", "batch", "check", "run", "env", "relay", "sandbox", "demo"]
 )
 def test_the_help_of_each_command_has_an_example(command: str) -> None:
-    """To copy, and at 80 columns nothing of the help is cut off."""
-    shown = run(command, "--help", COLUMNS="80").stdout
+    """To copy, and at 80 columns nothing of the help is cut off; -h is short for it."""
+    shown = run(command, "-h", COLUMNS="80").stdout
 
     assert f"Example: aitoearn-openai {command}" in shown
     assert "…" not in shown
@@ -237,14 +268,35 @@ def test_the_shell_completes_commands_and_sites() -> None:
     assert (commands, sites) == (["chat", "check"], ["cn", "ai", "sandbox"])
 
 
+@pytest.mark.parametrize("words", ["models gp", "chat --model gp", "batch -m GP"])
+@pytest.mark.usefixtures("sandboxed")
+def test_the_shell_completes_the_names_of_models(words: str) -> None:
+    """From the list, for a site that is named too; without a network, or with bad settings, it is silent."""
+
+    def complete(**environment: str) -> str:
+        asked = {"_AITOEARN_OPENAI_COMPLETE": "complete_bash", "COMP_WORDS": f"aitoearn-openai {words}"}
+        shown = run(COMP_CWORD=str(len(words.split())), **asked, **environment)
+        assert shown.stderr == ""
+        return shown.stdout
+
+    assert complete().split() == ["gpt-5.2", "gpt-5.2-mini", "gpt-image-2"]
+    assert complete(AITOEARN_BASE_URL="http://127.0.0.1:1") == ""
+    assert complete(AITOEARN_SITE="mars") == ""
+
+
 @pytest.mark.parametrize(
     ("arguments", "environment", "code", "told"),
     [
-        ("models --no-such", {}, 2, "No such option.*--no-such.*`aitoearn-openai models --help` tells more."),
-        ("modles", {}, 2, "No such command 'modles'.*`aitoearn-openai --help` tells more."),
+        (
+            "models --no-such",
+            {},
+            2,
+            "No such option.*--no-such.*`aitoearn-openai models --help` shows how to use it.",
+        ),
+        ("modles", {}, 2, "No such command 'modles'.*`aitoearn-openai --help` shows how to use it."),
         ("models --site mars", {}, 2, ".*--site.*'mars' is not one of cn, ai, sandbox. `.*"),
         ("models --base-url localhost", {}, 2, ".*--base-url.* write the address with its scheme.*"),
-        ("models", {"AITOEARN_SITE": "mars"}, 2, "AITOEARN_SITE: Input should be 'cn', 'ai' or 'sandbox'."),
+        ("models", {"AITOEARN_SITE": "mars"}, 2, "AITOEARN_SITE: 'mars' is not one of cn, ai, sandbox."),
         ("chat Hi --site cn", {}, 3, "There is no AiToEarn key. Create one at https://aitoearn.cn .*"),
         (
             "chat Hi -m glm-5.2",
@@ -276,7 +328,7 @@ def test_the_shell_completes_commands_and_sites() -> None:
     ],
 )
 @pytest.mark.usefixtures("sandboxed")
-def test_what_goes_wrong_is_told_in_one_line(
+def test_what_goes_wrong_is_one_line_errors(
     arguments: str, environment: dict[str, str], code: int, told: str
 ) -> None:
     """On stderr, with what to do next; the exit code is of its kind."""
@@ -378,7 +430,7 @@ PROXIES = {
         ("check", "ALL_PROXY", "socks://127.0.0.1:1"),
     ],
 )
-def test_a_proxy_that_cannot_be_used_is_told_in_one_line(command: str, variable: str, proxy: str) -> None:
+def test_a_proxy_that_cannot_be_used_is_one_line_errors(command: str, variable: str, proxy: str) -> None:
     """With its variable and what to do; its address may hold a password, and is not shown."""
     asked = {"AITOEARN_BASE_URL": "http://nowhere.invalid", "AITOEARN_API_KEY": KEY, variable: proxy}
     failed = run(*command.format("http://nowhere.invalid/v1").split(), **asked)
@@ -409,7 +461,7 @@ def test_colours_are_for_terminals() -> None:
     with Terminal("models") as colourful, Terminal("models", NO_COLOR="1") as plain:
         assert (colourful.end(), plain.end()) == (0, 0)
 
-    assert "\x1b[32m-20%" in colourful.shown
+    assert "\x1b[32m20% off" in colourful.shown
     assert "\x1b[32m" not in plain.shown
     assert "\x1b" not in run("models").stdout
 
@@ -426,7 +478,7 @@ def test_a_console_that_lacks_characters_is_no_reason_to_fail() -> None:
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs a file that is always full")
 @pytest.mark.parametrize("arguments", ["--version", "models"])
 @pytest.mark.usefixtures("sandboxed")
-def test_an_output_that_cannot_be_written_is_told_in_one_line(arguments: str) -> None:
+def test_an_output_that_cannot_be_written_is_one_line_errors(arguments: str) -> None:
     """A full disk, say."""
     with open("/dev/full", "w") as full:
         command = [*COMMAND, arguments]
@@ -449,7 +501,7 @@ def test_a_command_without_an_output_does_its_work(arguments: str) -> None:
 
 def test_another_error_of_the_system_is_not_taken_for_one_of_the_output() -> None:
     """It is a defect, and shows where."""
-    program = "from aitoearn_openai._cli.failures import told_in_one_line as told\nwith told(): open('no-such-file')"
+    program = "from aitoearn_openai._cli.failures import one_line_errors\nwith one_line_errors(): open('no-such-file')"
     failed = run(command=[sys.executable, "-c", program])
 
     assert failed.stderr.startswith("Traceback")

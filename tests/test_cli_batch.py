@@ -8,6 +8,7 @@ import json
 import os
 import random
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -142,7 +143,7 @@ def test_a_prompt_may_have_a_name(source: Path, target: Path) -> None:
         (["{who} are you?"], "in.jsonl, line 1: is not JSON: .*; a prompt that begins so goes into JSON"),
         ([question("a"), "Hello"], "in.jsonl, line 2: is not JSON: .*"),
         (["[" * 100_000], "in.jsonl, line 1: is nested too deeply"),
-        (["Hello"], "in.jsonl, line 1: a plain prompt needs a model: .*--model or AITOEARN_MODEL"),
+        (["Hello"], "in.jsonl, line 1: it needs a model; name one with --model or AITOEARN_MODEL"),
         ([question("a"), "", question("b", stream=True)], "in.jsonl, line 3: body.stream must go: .*"),
         (
             [question("a"), question("b"), question("a")],
@@ -215,9 +216,11 @@ def test_what_is_answered_is_not_asked_again(scripted: ScriptedServer, source: P
 
     assert (first.returncode, second.returncode, third.returncode) == (1, 0, 0)
     assert "2 of 3 answered, 1 failed" in first.stdout
-    assert first.stdout.endswith("The same command asks the rest.\n")
+    assert first.stdout.endswith("Asking again will not help: change the requests that failed.\n")
     assert re.search(
-        r"^aitoearn-openai: Error code: 404 - no .* lists the names\.$", first.stderr, re.MULTILINE
+        r"^aitoearn-openai: 1 request failed: Error code: 404 - no .* lists the names\.$",
+        first.stderr,
+        re.MULTILINE,
     )
     assert (failed["response"]["status_code"], failed["error"]) == (404, None)
     assert failed["response"]["body"]["error"]["code"] == "12300"
@@ -225,6 +228,113 @@ def test_what_is_answered_is_not_asked_again(scripted: ScriptedServer, source: P
     assert asked(scripted) == ["one", "two", "three", "two", "four"]
     assert [result["response"]["status_code"] for result in read(target).values()] == [200] * 4
     assert list(read(target)) == ["line-1", "line-3", "line-2", "line-4"]
+
+
+def test_the_reasons_of_all_failures_are_counted(
+    scripted: ScriptedServer, source: Path, target: Path
+) -> None:
+    """Each reason once, whatever id each request got, and the most common first; a bound is on how many are shown."""
+    away = [{"code": 12301, "message": f"away {n // 2}", "requestId": f"r{n}"} for n in range(24)]
+    once = {"code": 12300, "message": "no", "requestId": "r"}
+    scripted.answer(*map(Reply, [once, *[{**once, "requestId": f"s{n}"} for n in range(2)], *away]))
+    done = run(
+        "batch", str(write(source, *map(str, range(27)))), str(target), "-m", "m", "--concurrency", "1"
+    )
+    reasons = [line for line in done.stderr.splitlines() if " failed: " in line]
+
+    assert done.returncode == 1
+    assert done.stdout.endswith("The same command asks the rest.\n")
+    assert reasons[0] == (
+        "aitoearn-openai: 3 requests failed: Error code: 404 - no (AiToEarn code 12300). "
+        "`aitoearn-openai models` lists the names."
+    )
+    assert reasons[1].startswith(
+        "aitoearn-openai: 2 requests failed: Error code: 502 - away 0 (AiToEarn code"
+    )
+    assert len(reasons) == 11
+    assert reasons[-1] == "aitoearn-openai: 6 requests failed: for other reasons, which the output names."
+
+
+def test_of_very_many_reasons_only_their_number_is_kept(
+    scripted: ScriptedServer, source: Path, target: Path
+) -> None:
+    """Memory does not grow with them."""
+    scripted.answer(*(Reply({"code": 12300, "message": f"no {n}"}) for n in range(103)))
+    done = run("batch", str(write(source, *map(str, range(103)))), str(target), "-m", "m")
+
+    assert done.stderr.endswith("93 requests failed: for other reasons, which the output names.\n")
+
+
+@pytest.mark.parametrize("text", ["", "\n \n"])
+def test_an_input_without_requests_is_an_error(
+    scripted: ScriptedServer, source: Path, target: Path, text: str
+) -> None:
+    """And leaves no file."""
+    source.write_text(text)
+    failed = run("batch", str(source), str(target))
+
+    assert failed.returncode == 2
+    assert failed.stderr == "aitoearn-openai: in.jsonl holds no requests; write one a line\n"
+    assert os.listdir(source.parent) == ["in.jsonl"]
+
+
+def test_requests_come_through_a_pipe(scripted: ScriptedServer, target: Path) -> None:
+    """As - says; the same requests through a pipe again are not asked again."""
+    scripted.answer(Reply({"choices": [{}]}))
+    first = run("batch", "-", str(target), "-m", "m", stdin="你好\nHi\n")
+    again = run("batch", "-", str(target), "-m", "m", stdin="你好\nHi\nthree\n")
+    bad = run("batch", "-", str(target), "-m", "m", stdin="Hi\n{\n".replace("Hi", "{}"))
+    closed = subprocess.run(
+        ["sh", "-c", shlex.join([*COMMAND, "batch", "-", str(target)]) + " <&-"],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+    assert (first.returncode, again.returncode) == (0, 0)
+    assert asked(scripted) == ["你好", "Hi", "three"]
+    assert bad.stderr.startswith("aitoearn-openai: standard input, line 1: ")
+    assert closed.stderr == "aitoearn-openai: standard input holds no requests; write one a line\n"
+    assert os.listdir(target.parent) == ["out.jsonl"]
+
+
+def test_an_output_is_a_file(scripted: ScriptedServer, source: Path) -> None:
+    """It is the record of what is answered; only a dry run does without."""
+    write(source, "Hi")
+    missing = run("batch", str(source), "-m", "m")
+    pipe = run("batch", str(source), "-", "-m", "m")
+    looked = run("batch", str(source), "-m", "m", "--dry-run")
+
+    assert (missing.returncode, pipe.returncode, looked.returncode) == (2, 2, 0)
+    assert re.fullmatch(r"aitoearn-openai: .*OUT.jsonl.*only --dry-run does without\. `.*\n", missing.stderr)
+    assert pipe.stderr.startswith("aitoearn-openai: the results need a file")
+    assert looked.stdout.startswith("1 request, 0 answered, 1 to ask\n")
+    assert asked(scripted) == []
+
+
+def test_what_every_line_would_repeat_may_be_left_out(
+    scripted: ScriptedServer, source: Path, target: Path
+) -> None:
+    """Method, address, name and model; what is given is sent unchanged."""
+    scripted.answer(Reply({"choices": [{}]}))
+    messages = [{"role": "user", "content": "Hi"}]
+    write(
+        source,
+        {"messages": messages, "temperature": 0.5},
+        {"custom_id": "mine", "model": "other", "messages": messages},
+        {"body": {"messages": messages}},
+    )
+    done = run("batch", str(source), str(target), "-m", "m", "--concurrency", "1")
+    half = run(
+        "batch", "-", str(target), "-m", "m", stdin=json.dumps({"method": "POST", "messages": messages})
+    )
+
+    assert done.returncode == 0
+    assert [json.loads(request.body) for request in scripted.requests if request.method == "POST"] == [
+        {"messages": messages, "temperature": 0.5, "model": "m"},
+        {"model": "other", "messages": messages},
+        {"messages": messages, "model": "m"},
+    ]
+    assert list(read(target)) == ["line-1", "mine", "line-3"]
+    assert half.stderr == "aitoearn-openai: standard input, line 1: body must be an object\n"
 
 
 def test_answers_to_something_else_are_never_taken_for_these(
@@ -501,8 +611,8 @@ def test_a_dry_run_counts_and_estimates_and_changes_nothing(source: Path, target
 
     assert told.stdout.splitlines() == [
         "6 requests, 3 answered, 3 to ask",
-        "about 0.2297 seedance credits by the list, for 1,003 tokens in; 1 requests are for models without a price in the list",
-        "Taken: 4 bytes of text a token, and up to 500 tokens an answer.",
+        "about 0.2297 seedance credits by the list, for 1,003 tokens in; without a price in the list: 1 request",
+        "Assumed: 4 bytes of text a token, and up to 500 tokens an answer.",
     ]
     assert less.stdout.splitlines()[1].startswith("about 0.0002 seedance credits")
     assert target.read_bytes() == before
@@ -513,7 +623,7 @@ def test_a_dry_run_of_priced_models_gives_a_sum(source: Path, target: Path) -> N
     """And makes no output."""
     told = run("batch", str(write(source, question("a"))), str(target), "--dry-run")
 
-    assert told.stdout.splitlines()[1] == "about 0.2251 seedance credits by the list, for 1 tokens in"
+    assert told.stdout.splitlines()[1] == "about 0.2251 seedance credits by the list, for 1 token in"
     assert [path.name for path in source.parent.iterdir()] == ["in.jsonl"]
 
 
@@ -618,7 +728,7 @@ def test_two_runs_on_one_output_are_refused(scripted: ScriptedServer, source: Pa
     third = run("batch", str(source), str(link), "-m", "m")
 
     assert second.returncode == 2
-    assert second.stderr == "aitoearn-openai: another run is writing out.jsonl: wait for it, or end it\n"
+    assert second.stderr == "aitoearn-openai: another run is writing out.jsonl; wait for it, or end it\n"
     assert third.returncode == 0
     assert read(target).keys() == {"line-1", "line-2"}
 
@@ -660,7 +770,7 @@ def test_a_full_disk_loses_nothing(source: Path, target: Path) -> None:
     again = run("batch", str(source), str(target))
 
     assert len(torn) == 20
-    assert "2 of 2 answered, 0 failed. This run: 1 tokens in" in again.stdout
+    assert "2 of 2 answered, 0 failed. This run: 1 token in" in again.stdout
     assert read(target).keys() == {"a", "b"}
 
 
@@ -838,4 +948,4 @@ def test_a_dry_run_has_a_sum_for_each_balance(source: Path, target: Path) -> Non
     shown = run("batch", str(source), str(target), "--dry-run", COLUMNS="80").stdout
 
     assert "about 600.2279 seedance credits and 0.6002 general credits by the list" in shown
-    assert "1 requests are over their model's last limit" in shown
+    assert "over the last limit of the list, and maybe refused: 1 request" in shown

@@ -49,13 +49,40 @@ def test_all_is_well_with_the_sandbox(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("sandboxed")
+@pytest.mark.parametrize(
+    ("wrong", "right"),
+    [("AITOEARN_APIKEY", "AITOEARN_API_KEY"), ("AITOERN_MODEL", "AITOEARN_MODEL"), ("AITOEARN_RETRIES", "AITOEARN_MAX_RETRIES")],
+)  # fmt: skip
+@pytest.mark.parametrize("is_in_file", [False, True])
+def test_a_misspelt_variable_is_found(tmp_path: Path, wrong: str, right: str, is_in_file: bool) -> None:
+    """In the environment and in the file of settings, with the name that is meant."""
+    (tmp_path / "my.env").write_text(f"{wrong}=1\n")
+    variables = {"AITOEARN_ENV_FILE": str(tmp_path / "my.env")} if is_in_file else {wrong: "1"}
+    checked = run("check", **variables)
+
+    assert checked.returncode == 2
+    assert re.search(rf"^no  setting {wrong} is not read; is {right} meant\?$", checked.stdout, re.MULTILINE)
+    assert checked.stderr == f"aitoearn-openai: Rename it to {right}.\n"
+
+
+@pytest.mark.usefixtures("sandboxed")
+def test_a_variable_of_another_program_is_only_named() -> None:
+    """One that is like no setting, or beside the setting that it is like."""
+    checked = run("check", AITOEARN_WORKSPACE="w", AITOEARN_MODELS="m", AITOEARN_MODEL="glm-5.2")
+
+    assert (checked.returncode, checked.stderr) == (0, "")
+    for name in ("AITOEARN_WORKSPACE", "AITOEARN_MODELS"):
+        assert f"??  setting {name} is not read by this package\n" in checked.stdout
+
+
+@pytest.mark.usefixtures("sandboxed")
 def test_a_refused_key_is_the_first_thing_that_is_wrong() -> None:
     """It is masked; all before it is well."""
     checked = run("check", AITOEARN_API_KEY=KEY)
 
     assert checked.returncode == 3
     assert steps(checked.stdout)[-2:] == [["ok", "HTTP"], ["no", "key"]]
-    assert re.fullmatch(r"aitoearn-openai: next: copy the key once more.*\n", checked.stderr)
+    assert re.fullmatch(r"aitoearn-openai: Copy the key once more.*\n", checked.stderr)
     assert f"********{KEY[-4:]} ({len(KEY)} characters)" in checked.stdout
     assert KEY not in checked.stdout
 
@@ -111,7 +138,7 @@ def test_a_broken_way_is_told_where_it_breaks(server: ScriptedServer, url: str, 
     assert checked.returncode == 4
     assert steps(checked.stdout)[-1] == ["no", what]
     assert re.search(told, checked.stdout)
-    assert checked.stderr.startswith("aitoearn-openai: next: look ")
+    assert checked.stderr.startswith("aitoearn-openai: Look ")
     assert ("whether the server speaks https" in checked.stderr) == (what == "TLS")
 
 
@@ -137,7 +164,7 @@ def test_a_model_that_is_not_offered_is_told(model: str, told: str) -> None:
 
     assert checked.returncode == 2
     assert told in checked.stdout
-    assert checked.stderr == "aitoearn-openai: next: correct AITOEARN_MODEL\n"
+    assert checked.stderr == "aitoearn-openai: Correct AITOEARN_MODEL.\n"
 
 
 @pytest.mark.parametrize("variable", ["http_proxy", "ALL_PROXY"])
@@ -182,7 +209,7 @@ def test_a_key_of_the_other_site_is_found_only_when_asked_for(
 
     found = check_two_sites(server, other_server, "--both-sites")
     assert found.returncode == 3
-    assert found.stderr == "aitoearn-openai: next: the key is from the other site: set AITOEARN_SITE=ai\n"
+    assert found.stderr == "aitoearn-openai: The key is from the other site: set AITOEARN_SITE=ai.\n"
 
     other_server.answer(REFUSED)
     lost = check_two_sites(other_server, server, "--both-sites", "--site", "ai")

@@ -31,7 +31,7 @@ def test_the_list_fits_80_columns() -> None:
     assert max(map(len, lines)) <= 80
     (row,) = [number for number, line in enumerate(lines) if line.startswith("gpt-5.2 ")]
     assert lines[row].split() == ["gpt-5.2", "openai", "text", "image", "0.16", "1.3", "Sale"]
-    assert lines[row + 1].split() == ["GPT-5.2", "seedance", "→", "text", "-20%", "-19%"]
+    assert lines[row + 1].split() == ["GPT-5.2", "seedance", "→", "text", "20%", "off", "19%", "off"]
     assert [line.split()[-3:] for line in lines if line.startswith("gemini-3.1")] == [["1.2", "-", "1.8"]]
     assert [line.split()[-3:] for line in lines if line.startswith("gpt-5.2-mini")] == [["0.5", "a", "call"]]
 
@@ -45,7 +45,7 @@ def test_a_wide_terminal_has_a_line_for_each_model(columns: str, label: bool) ->
 
     assert len(lines) == 2 + len(names()) + 1
     assert ("DeepSeek V4" in shown) is label
-    assert [line.split()[-3:] for line in lines if line.startswith("gpt-5.2 ")] == [["-20%", "-19%", "Sale"]]
+    assert [line.split()[-3:] for line in lines if line.startswith("gpt-5.2 ")] == [["20%", "19%", "Sale"]]
 
 
 def test_prices_are_lined_up_at_the_decimal_point(server: ScriptedServer) -> None:
@@ -109,6 +109,61 @@ def test_filters_and_an_order_narrow_the_list() -> None:
 
 
 @pytest.mark.usefixtures("sandboxed")
+def test_filters_ignore_case_and_know_what_exists() -> None:
+    """A value that no model has is a typo, and the answer to it names those that exist."""
+    assert names("--channel", "ANTHROPIC", "--input", "Text", "--output", " TEXT ") == ["claude-sonnet-5"]
+    for option, words in (
+        ("--channel", "anthropic, deepseek, gemini, ollama, openai, zhipu"),
+        ("--input", "audio, image, text, video"),
+        ("--output", "image, text"),
+    ):
+        refused = run("models", option, "openia")
+        assert (refused.returncode, refused.stdout) == (2, "")
+        assert f"Invalid value for {option}: 'openia' is none of {words}. `" in refused.stderr
+
+
+@pytest.mark.parametrize("width", ["40", "80", "200"])
+@pytest.mark.usefixtures("sandboxed")
+def test_an_order_by_price_shows_the_price(width: str) -> None:
+    """Of the call by which it sorts, on every width."""
+    shown = run(
+        "models", "--sort", "price", "--prompt-tokens", "1", "--channel", "zhipu", COLUMNS=width
+    ).stdout
+
+    assert "0.225075" in shown
+    assert max(map(cell_len, shown.splitlines())) <= int(width)
+    assert "a call: credits for 1 token in and 500 out" in " ".join(shown.split())
+
+
+NARROW = """\
+gpt-5.2
+  GPT-5.2, openai, Sale
+  text image → text
+  0.16 in, 20% off
+  1.3 out, 19% off
+gpt-5.2-mini
+  GPT-5.2 Mini, openai
+  text image → text
+  0.5 a call, 38% off
+gpt-image-2
+  GPT Image 2, openai
+  text image → image
+  6 a call
+in, out: credits per 1,000 tokens of text
+"""
+
+
+@pytest.mark.usefixtures("sandboxed")
+def test_a_narrow_terminal_gets_lines_in_place_of_a_table() -> None:
+    """Each word whole; a model that says nothing has its name alone."""
+    shown = run("models", "--channel", "openai", COLUMNS="41").stdout
+    bare = run("models", "--sort", "price", COLUMNS="41").stdout
+
+    assert shown == NARROW
+    assert "\nbare-local\nin, out" in bare or "\nbare-local\n" in bare
+
+
+@pytest.mark.usefixtures("sandboxed")
 def test_a_search_without_a_match_says_so() -> None:
     """With the exit code of grep, and with valid JSON."""
     for more in ([], ["--names"]):
@@ -121,6 +176,7 @@ def test_a_search_without_a_match_says_so() -> None:
 @pytest.mark.usefixtures("sandboxed")
 def test_one_model_is_shown_with_all_its_prices() -> None:
     """By its label too; with what a call of a size costs."""
+    assert "above 200,000 in" in run("models", "gemini-3.1-pro-preview").stdout
     shown = run(
         "models", "claude sonnet 5", "--prompt-tokens", "300000", "--completion-tokens", "1000"
     ).stdout
@@ -128,8 +184,8 @@ def test_one_model_is_shown_with_all_its_prices() -> None:
     for words in ("up to 200,000 in", "up to 1,000,000 in", "in, cache write 1h", "0.375", "anthropic"):
         assert words in shown
     assert "A call of 300,000 tokens in and 1,000 out costs 182.2 credits." in shown
-    assert "0.16 -20%" in run("models", "gpt-5.2").stdout
-    assert "costs 0.5 credits, -38%, as every call does." in run("models", "gpt-5.2-mini").stdout
+    assert "0.16, 20% off" in run("models", "gpt-5.2").stdout
+    assert "costs 0.5 credits, 38% off, as every call does." in run("models", "gpt-5.2-mini").stdout
     assert "An image of 4K costs 7.5 credits." in run("models", "gemini-3-pro-image").stdout
     assert "has no price in the list." in run("models", "bare-local").stdout
 
@@ -163,7 +219,7 @@ def test_the_models_that_draw_fit_80_columns() -> None:
     assert max(map(len, lines)) <= 80
     (row,) = [number for number, line in enumerate(lines) if line.startswith(" gpt-image-2 ")]
     assert lines[row].split() == ["gpt-image-2", "generate", "27", "1", "-", "4", "seedance", "Sale"]
-    assert lines[row + 1].split() == ["GPT", "Image", "2", "edit", "-95%"]
+    assert lines[row + 1].split() == ["GPT", "Image", "2", "edit", "95%", "off"]
 
 
 @pytest.mark.usefixtures("sandboxed")
@@ -176,7 +232,7 @@ def test_one_model_that_draws_is_shown_with_its_sizes() -> None:
         "balance  seedance",
         "quality  auto, high, medium, low",
         "up to 14 images",
-        "1, -95%",
+        "1, 95% off",
         "3840x2160",
     ):
         assert words in shown

@@ -70,7 +70,7 @@ def test_a_relay_that_cannot_be_is_told_in_one_line(site: sandbox.Sandbox) -> No
     """A port in use, other machines without a token, a token that is not there, no key."""
     port = re.findall(r":(\d+)/", site.base_url)[0]
     for arguments, code, told in (
-        (["--port", port], 2, f"port {port} of 127.0.0.1: is it in use? Choose another with --port"),
+        (["--port", port], 2, f"port {port} of 127.0.0.1: it is in use; choose another with --port"),
         (["--host", "0.0.0.0"], 2, "can be reached by other machines: give it a token, with --token-env"),
         (
             ["--host", "no.such.host.invalid", "--token-env", "MY_TOKEN"],

@@ -360,5 +360,31 @@ def test_a_terminal_does_not_get_to_show_the_key() -> None:
         assert (refusing.end(), telling.end()) == (2, 0)
 
     assert KEY not in refusing.shown
-    assert "add --reveal" in refusing.shown
+    assert "add --reveal" in " ".join(refusing.shown.split())
     assert KEY in telling.shown
+
+
+@pytest.mark.parametrize(
+    ("shell", "words"),
+    [
+        ("zsh", 'use eval "$(aitoearn-openai env)"'),
+        ("fish", "use aitoearn-openai env --shell fish | source"),
+        ("powershell", "--shell powershell | Out-String | Invoke-Expression"),
+    ],
+)
+def test_a_hint_is_in_the_words_of_the_shell(shell: str, words: str) -> None:
+    """The one that is named, or in use."""
+    options = ["--shell", shell] if shell != "fish" else []
+    with Terminal("env", *options, AITOEARN_API_KEY=KEY, SHELL=f"/bin/{shell}") as terminal:
+        assert terminal.end() == 2
+
+    assert words in " ".join(terminal.shown.split())
+
+
+def test_zsh_and_sh_have_the_words_of_bash() -> None:
+    """And may be named."""
+    printed = {
+        shell: run("env", "--shell", shell, AITOEARN_API_KEY=KEY).stdout for shell in ("bash", "zsh", "sh")
+    }
+
+    assert len(set(printed.values())) == 1

@@ -9,12 +9,12 @@ def main() -> None:
     """Run the command line, or say what to install for it."""
     try:
         from ._cli import app
-        from ._cli.failures import told_in_one_line
+        from ._cli.failures import one_line_errors
     except ImportError as error:
         sys.exit(
             f"aitoearn-openai: {error}. The command line is an extra: pip install 'aitoearn-openai[cli]'"
         )
-    with told_in_one_line():
+    with one_line_errors():
         sys.exit(app(prog_name="aitoearn-openai", standalone_mode=False))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import openai
 import typer
@@ -17,7 +17,11 @@ from .models import models
 from .relay import serve_relay
 from .sandbox import serve_sandbox
 
-app = typer.Typer(pretty_exceptions_enable=False, invoke_without_command=True)
+_HELP = {"help_option_names": ["-h", "--help"]}
+
+app = typer.Typer(
+    pretty_exceptions_enable=False, invoke_without_command=True, context_settings=dict[Any, Any](_HELP)
+)
 
 
 def _show_version(wanted: bool) -> None:
@@ -51,5 +55,5 @@ for _name, _function, _example in (
     ("demo", demo, "demo"),
 ):
     # What follows the name of another program is that program's.
-    _settings = {"allow_interspersed_args": False} if _name == "run" else {}
+    _settings: dict[Any, Any] = {**_HELP, "allow_interspersed_args": _name != "run"}
     app.command(_name, epilog=f"Example: aitoearn-openai {_example}", context_settings=_settings)(_function)

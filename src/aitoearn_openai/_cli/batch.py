@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import signal
 import sys
 import time
+from collections import Counter
 from contextlib import aclosing
 from datetime import timedelta
 from decimal import Decimal
@@ -30,7 +32,7 @@ from ..batch import (
 from . import failures, options
 from .batch_files import BadFile, Files, opened
 from .models import fetch
-from .screen import console, errors, escape, number
+from .screen import DIGITS, console, count, credits_text, errors, escape, whole
 
 _RETRIES = 5
 """More than the SDK's two: nobody watches a long job, and a service that was away for a while comes back."""
@@ -38,8 +40,12 @@ _SECONDS = 10.0
 """How often a pipe gets a line."""
 _OTHER_FILES = 32
 """The most that are open beside the connections."""
-_DIGITS = 15
-"""Numbers of more are no count of tokens or credits."""
+_MOST_REASONS = 100
+"""Of more, only a count is kept: memory must not grow with the number of failures."""
+_FEW_REASONS = 10
+_REQUEST_ID = re.compile(r",? ?\b[Rr]equest id [^),]*")
+_TRANSIENT = {408, 409, 425, 429}
+"""Statuses below 500 with which the same request may succeed later."""
 
 
 def batch(
@@ -47,21 +53,19 @@ def batch(
         Path,
         typer.Argument(
             metavar="IN.jsonl",
-            exists=True,
-            dir_okay=False,
-            help='Requests as in the OpenAI Batch API, or prompts: {"prompt": ...} or text, one a line.',
+            help="Requests, one a line: text, JSON with prompt or messages, or as in OpenAI's Batch API. "
+            "- is standard input.",
         ),
     ],
     target: Annotated[
-        Path,
+        Path | None,
         typer.Argument(
-            metavar="OUT.jsonl", dir_okay=False, help="Gets the results; what it answers is not asked again."
+            metavar="OUT.jsonl",
+            dir_okay=False,
+            help="Gets the results; what it answers is not asked again. --dry-run does without it.",
         ),
-    ],
-    model: Annotated[
-        str | None,
-        typer.Option("--model", "-m", help="The model for prompts, in the place of AITOEARN_MODEL."),
     ] = None,
+    model: options.Model = None,
     concurrency: Annotated[
         int, typer.Option(min=1, max=1000, help="The most requests under way at once.")
     ] = CONCURRENCY,
@@ -71,7 +75,9 @@ def batch(
     ] = False,
     answer_tokens: Annotated[
         int,
-        typer.Option(min=0, help="For estimates: what an answer is taken to have, if not limited to less."),
+        typer.Option(
+            min=0, help="For estimates: the tokens of an answer, if its request has no lower limit."
+        ),
     ] = ANSWER_TOKENS,
     max_credits: Annotated[
         float | None,
@@ -90,9 +96,13 @@ def batch(
     It stops when credits run out or the key is refused, and before --max-credits.
     Credits are estimates by the prices of the model list.
     """
+    if target is None and not dry_run:
+        raise typer.BadParameter(
+            "name the file for the results; only --dry-run does without", param_hint="OUT.jsonl"
+        )
     if max_credits is not None and not max_credits > 0:
         raise typer.BadParameter("the number must be above 0", param_hint="--max-credits")
-    settings = (options.settle if dry_run else options.settle_with_key)(site, base_url)
+    settings = (options.resolve if dry_run else options.resolve_with_key)(site, base_url)
     offered = fetch(settings)
     wanted = model or settings.model
     found = find(offered, wanted) if wanted else None
@@ -113,7 +123,7 @@ def batch(
     except BadFile as error:
         failures.fail(str(error), failures.USAGE)
     except OSError as error:
-        if not error.filename:  # It is no file: whoever reads what is told here has seen enough.
+        if not error.filename:  # It is no file: whoever reads the output has seen enough.
             raise
         failures.fail(f"{error.filename}: {error.strerror}", failures.USAGE)
 
@@ -152,14 +162,16 @@ def _estimate(files: Files, models: dict[str, ChatModel], answer_tokens: int) ->
             limit = model.pricing.max_input_tokens if model.pricing else None
             oversize += limit is not None and asked > limit
     left = files.total - files.answered
-    console.print(f"{files.total:,} requests, {files.answered:,} answered, {left:,} to ask", soft_wrap=True)
-    told = f"about {_sums(credits, 4)} by the list, for {tokens:,} tokens in"
+    console.print(
+        f"{count(files.total, 'request')}, {files.answered:,} answered, {left:,} to ask", soft_wrap=True
+    )
+    estimate = f"about {credits_text(credits, 4)} by the list, for {count(tokens, 'token')} in"
     if unpriced:
-        told += f"; {unpriced:,} requests are for models without a price in the list"
+        estimate += f"; without a price in the list: {count(unpriced, 'request')}"
     if oversize:
-        told += f"; {oversize:,} requests are over their model's last limit in the list, and may be refused"
-    rule = f"Taken: {BYTES_PER_TOKEN} bytes of text a token, and up to {answer_tokens:,} tokens an answer."
-    console.print(f"{escape(told)}\n[dim]{rule}[/]", soft_wrap=True)
+        estimate += f"; over the last limit of the list, and maybe refused: {count(oversize, 'request')}"
+    rule = f"Assumed: {BYTES_PER_TOKEN} bytes of text a token, and up to {count(answer_tokens, 'token')} an answer."
+    console.print(f"{escape(estimate)}\n[dim]{rule}[/]", soft_wrap=True)
 
 
 def _refuse_unpriced(files: Files, models: dict[str, ChatModel]) -> None:
@@ -181,26 +193,20 @@ def _add(credits: dict[str | None, Decimal], model: ChatModel, cost: Decimal) ->
     credits[model.credits_scope] = credits.get(model.credits_scope, Decimal(0)) + cost
 
 
-def _sums(credits: dict[str | None, Decimal], digits: int = _DIGITS) -> str:
-    """The credits, for each of the account's balances."""
-    return " and ".join(
-        f"{number(round(sum_, digits))} {f'{scope} credits' if scope else 'credits'}"
-        for scope, sum_ in (credits or {None: Decimal(0)}).items()
-    )
-
-
 class _Job:
-    """A run of a batch: it asks, keeps, counts and tells."""
+    """A run of a batch: it asks, writes, counts and reports."""
 
     def __init__(
         self, files: Files, models: dict[str, ChatModel], settings: Settings, budget: Budget | None
     ) -> None:
         self._files, self._models, self._settings, self._budget = files, models, settings, budget
         self._answered, self._failed = files.answered, 0
-        self._error: openai.APIError | None = None
+        self._reasons: Counter[str] = Counter()
+        self._may_help = False
+        """Whether a failed request may succeed when it is asked again."""
         self._tokens_in, self._tokens_out = 0, 0
         self._credits: dict[str | None, Decimal] = {}
-        self._started, self._told = time.monotonic(), float("-inf")
+        self._started, self._reported = time.monotonic(), float("-inf")
         self._interrupted = False
 
     async def run(self, concurrency: int, rpm: int | None) -> int:
@@ -217,14 +223,20 @@ class _Job:
             code = failures.report(error)
         if self._interrupted:
             code = failures.INTERRUPTED
-        elif self._error and not code:
-            failures.report(self._error)  # One of them; most often all fail alike.
+        elif self._failed and not code:
             code = failures.NO_MATCH
+        reasons = self._reasons.most_common(_FEW_REASONS)
+        if rest := self._failed - sum(number for _, number in reasons):
+            reasons.append(("for other reasons, which the output names.", rest))
+        for reason, number in reasons:
+            failures.say(f"aitoearn-openai: {count(number, 'request')} failed: {reason}")
         seconds = time.monotonic() - self._started
-        told = f"{self._files.target.name}: {self._counts()}. This run: {self._bill()}, {seconds:,.1f} s."
-        console.print(
-            told + (" The same command asks the rest." if code else ""), markup=False, soft_wrap=True
-        )
+        summary = f"{self._files.target.name}: {self._counts()}. This run: {self._bill()}, {seconds:,.1f} s."
+        if code and (code != failures.NO_MATCH or self._may_help or not self._failed):
+            summary += " The same command asks the rest."
+        elif code:
+            summary += " Asking again will not help: change the requests that failed."
+        console.print(summary, markup=False, soft_wrap=True)
         return code
 
     async def _ask(self, concurrency: int, rpm: int | None) -> None:
@@ -256,12 +268,12 @@ class _Job:
                 )
                 with bar:
                     row = bar.add_task("", total=self._files.total)
-                    self._tell(bar, row)
+                    self._show_progress(bar, row)
                     async with aclosing(groups):
                         async for group in groups:
                             await asyncio.to_thread(self._files.keep, [_line(result) for result in group])
                             self._count(group)
-                            self._tell(bar, row)
+                            self._show_progress(bar, row)
         finally:
             signal.signal(signal.SIGINT, before)
 
@@ -269,36 +281,44 @@ class _Job:
         for result in group:
             if result.body is None:
                 self._failed += 1
-                self._error = result.error
+                self._note(result.error)
                 continue
             self._answered += 1
             usage = result.usage
-            self._tokens_in += _whole(getattr(usage, "prompt_tokens", 0))
-            self._tokens_out += _whole(getattr(usage, "completion_tokens", 0))
+            self._tokens_in += whole(getattr(usage, "prompt_tokens", 0))
+            self._tokens_out += whole(getattr(usage, "completion_tokens", 0))
             model = self._models.get(result.request.body["model"])
             cost = model.credits(usage) if model else None
             # A sum of numbers such as 9E+999999 would be an exception, or a million digits to show.
-            if model and cost is not None and cost.adjusted() < _DIGITS:
+            if model and cost is not None and cost.adjusted() < DIGITS:
                 _add(self._credits, model, cost)
+
+    def _note(self, error: Any) -> None:
+        """Count a failure with those of the same reason."""
+        status = getattr(error, "status_code", 500)
+        self._may_help |= status >= 500 or status in _TRANSIENT
+        reason = _REQUEST_ID.sub("", " ".join(failures.explain(error)[:2]).rstrip())
+        if reason in self._reasons or len(self._reasons) < _MOST_REASONS:
+            self._reasons[reason] += 1
 
     def _counts(self) -> str:
         return f"{self._answered:,} of {self._files.total:,} answered, {self._failed:,} failed"
 
     def _bill(self) -> str:
-        tokens = f"{self._tokens_in:,} tokens in, {self._tokens_out:,} out"
-        return f"{tokens}, about {_sums(self._credits)} by the list"
+        tokens = f"{count(self._tokens_in, 'token')} in, {self._tokens_out:,} out"
+        return f"{tokens}, about {credits_text(self._credits)} by the list"
 
-    def _tell(self, bar: Progress, row: TaskID) -> None:
+    def _show_progress(self, bar: Progress, row: TaskID) -> None:
         done = self._answered + self._failed
         rate = (done - self._files.answered) / (time.monotonic() - self._started)
-        told = self._counts()
+        progress = self._counts()
         if rate:
             left = timedelta(seconds=round((self._files.total - done) / rate))
-            told += f", {rate:,.1f}/s, {left} left"
-        bar.update(row, completed=done, description=f"{told}\n{self._bill()}")
-        if bar.disable and time.monotonic() - self._told > _SECONDS:
-            self._told = time.monotonic()
-            failures.say(f"{told}, {self._bill()}")
+            progress += f", {rate:,.1f}/s, {left} left"
+        bar.update(row, completed=done, description=f"{progress}\n{self._bill()}")
+        if bar.disable and time.monotonic() - self._reported > _SECONDS:
+            self._reported = time.monotonic()
+            failures.say(f"{progress}, {self._bill()}")
 
 
 def _line(result: Result) -> dict[str, Any]:
@@ -323,7 +343,3 @@ def _masked(value: Any) -> Any:
     if isinstance(value, list):
         return [_masked(each) for each in value]
     return failures.masked(value) if isinstance(value, str) else value
-
-
-def _whole(value: Any) -> int:
-    return value if isinstance(value, int) and abs(value) < 10**_DIGITS else 0

@@ -8,6 +8,7 @@ import os
 import shutil
 import sqlite3
 import sys
+import tempfile
 from collections.abc import Iterator
 from io import FileIO
 from pathlib import Path
@@ -15,7 +16,7 @@ from typing import Any, BinaryIO
 
 from filelock import FileLock, Timeout
 
-from ..batch import Request
+from ..batch import URL, Request
 
 _BEGINNING = b'{"id": "batch_req_'
 """How each line that is written here begins, and so one that was cut off."""
@@ -24,41 +25,77 @@ _LINE_ENDS = {ord(character): f"\\u{ord(character):04x}" for character in "\x85\
 """What JSON allows in a text, and many readers of lines take for the end of one."""
 
 
+STDIN = Path("-")
+
+
 class BadFile(Exception):
     """A file is not what it should be; says where, and what to do."""
 
 
 @contextlib.contextmanager
-def opened(source: Path, target: Path, model: str | None, *, look_only: bool = False) -> Iterator[Files]:
-    """Read both files, and mend the output, which no other run may use meanwhile; or only look at them.
+def opened(
+    source: Path, target: Path | None, model: str | None, *, look_only: bool = False
+) -> Iterator[Files]:
+    """Read both files, and repair the output, which no other run may use meanwhile; or only look at them.
+
+    Args:
+        source: The input; `-` is standard input.
+        target: The output; it may be missing where it is only looked at.
+        model: The model of requests that name none.
+        look_only: Change nothing.
 
     Raises:
         BadFile: a line of the input cannot be sent, or the output holds something else than its answers.
         OSError: a file cannot be read or written.
     """
-    target = target.resolve()
-    for path in (source, target):
+    if target == STDIN:
+        raise BadFile("the results need a file: it also is the record of what is answered")
+    target = target and target.resolve()
+    for path in filter(None, (source, target)):
         if path.exists() and not path.is_file():
             raise BadFile(f"{path} is not a file")
-    if not target.parent.is_dir():
+    if target and not target.parent.is_dir():
         raise BadFile(f"there is no folder {target.parent}")
-    if target.exists() and source.samefile(target):
+    if target and target.exists() and source != STDIN and source.samefile(target):
         raise BadFile("the output must be another file than the input")
-    lock = contextlib.nullcontext() if look_only else FileLock(f"{target}.lock", blocking=False)
-    try:
-        with lock, contextlib.closing(sqlite3.connect("")) as known, source.open("rb") as questions:
-            files = Files(questions, target, model, known)
-            files.read()
-            if look_only:
-                yield files
-                return
-            files.mend()
+    with contextlib.ExitStack() as stack:
+        if target and not look_only:
+            stack.enter_context(_locked(target))
+        known = stack.enter_context(contextlib.closing(sqlite3.connect("")))
+        questions = stack.enter_context(_standard_input() if source == STDIN else source.open("rb"))
+        files = Files(questions, "standard input" if source == STDIN else source.name, target, model, known)
+        files.read()
+        if target and not look_only:
+            files.repair()
             # Without a buffer, which would be written once more, after it failed, when the file is closed.
-            with target.open("ab", buffering=0) as files.answers:
-                _sync_folder(target)
-                yield files
+            files.answers = stack.enter_context(target.open("ab", buffering=0))
+            _sync_folder(target)
+        yield files
+
+
+@contextlib.contextmanager
+def _locked(target: Path) -> Iterator[None]:
+    """Keep other runs from an output; nothing is left behind."""
+    path = f"{target}.lock"
+    try:
+        with FileLock(path, blocking=False):
+            try:
+                yield
+            finally:
+                if sys.platform != "win32":  # There, the lock removes its file itself.
+                    os.unlink(path)
     except Timeout:
-        raise BadFile(f"another run is writing {target.name}: wait for it, or end it") from None
+        raise BadFile(f"another run is writing {target.name}; wait for it, or end it") from None
+
+
+@contextlib.contextmanager
+def _standard_input() -> Iterator[BinaryIO]:
+    """Standard input as a file that can be read twice."""
+    with tempfile.TemporaryFile() as copy:
+        if sys.stdin:
+            shutil.copyfileobj(sys.stdin.buffer, copy)
+        copy.seek(0)
+        yield copy
 
 
 class Files:
@@ -73,9 +110,15 @@ class Files:
     answers: FileIO
 
     def __init__(
-        self, questions: BinaryIO, target: Path, model: str | None, known: sqlite3.Connection
+        self,
+        questions: BinaryIO,
+        name: str,
+        target: Path | None,
+        model: str | None,
+        known: sqlite3.Connection,
     ) -> None:
-        self.questions, self.target, self.model, self._known = questions, target, model, known
+        self.questions, self.name, self.model, self._known = questions, name, model, known
+        self.target = target or Path(os.devnull)
         self._are_prompts: bool | None = None
         self._known.execute(
             "CREATE TABLE request"
@@ -90,11 +133,13 @@ class Files:
                 request = self._request(number, line)
                 self._remember(number, place, request)
             place += len(line)
+        if not self._one("SELECT count(*) FROM request")[0]:
+            raise BadFile(f"{self.name} holds no requests; write one a line")
         self._size = sum(map(len, self._kept()))
         self.total, self.answered = self._one("SELECT count(*), ifnull(sum(answered), 0) FROM request")
 
-    def mend(self) -> None:
-        """Take out of the output what is to be asked again: what failed, and a line that was cut off."""
+    def repair(self) -> None:
+        """Remove from the output what is to be asked again: what failed, and a line that was cut off."""
         if not self.target.exists() or self._size == self.target.stat().st_size:
             return
         new = self.target.with_name(f"{self.target.name}.new")
@@ -126,10 +171,9 @@ class Files:
                 left = left[self.answers.write(left) :]
             os.fsync(self.answers.fileno())
         except OSError as error:
-            told = (
+            raise BadFile(
                 f"{self.target.name} cannot be written: {error.strerror}; the same command goes on from here"
-            )
-            raise BadFile(told) from None
+            ) from None
 
     def _request(self, number: int, line: bytes) -> Request:
         line = line.removeprefix(_BOM).strip()
@@ -138,15 +182,8 @@ class Files:
             self._are_prompts = not line.startswith((b"{", b"["))
         try:
             if self._are_prompts:
-                return self._prompted(number, line.decode())
-            value = json.loads(line)
-            if not isinstance(value, dict) or "prompt" not in value:
-                return Request.from_dict(value)
-            if more := value.keys() - {"prompt", "custom_id"}:
-                raise ValueError(
-                    f"{min(more)!r} has no place beside a prompt; write a full request with a body"
-                )
-            return self._prompted(number, value["prompt"], value.get("custom_id"))
+                return self._decoded(number, {"prompt": line.decode()})
+            return self._decoded(number, json.loads(line))
         except RecursionError:
             raise self._bad(number, "is nested too deeply") from None
         except json.JSONDecodeError as error:
@@ -157,16 +194,27 @@ class Files:
         except ValueError as error:
             raise self._bad(number, str(error)) from None
 
-    def _prompted(self, number: int, prompt: Any, custom_id: Any = None) -> Request:
-        if not self.model:
-            raise ValueError("a plain prompt needs a model: name one with --model or AITOEARN_MODEL")
-        if not isinstance(prompt, str) or not prompt.strip():
-            raise ValueError("prompt must be a text that is not empty")
-        messages = [{"role": "user", "content": prompt}]
+    def _decoded(self, number: int, line: Any) -> Request:
+        """The request of a line, of which everything but the messages or the prompt may be missing."""
+        if not isinstance(line, dict):
+            return Request.from_dict(line)
+        if "prompt" in line:
+            if more := line.keys() - {"prompt", "custom_id"}:
+                raise ValueError(f"{min(more)!r} has no place beside a prompt; write messages instead")
+            prompt = line.pop("prompt")
+            if not isinstance(prompt, str) or not prompt.strip():
+                raise ValueError("prompt must be a text that is not empty")
+            line["messages"] = [{"role": "user", "content": prompt}]
         # The number of the line, as prompts may repeat; `Request.id` tells if the line is another one later.
-        return Request(
-            f"line-{number}" if custom_id is None else custom_id, {"model": self.model, "messages": messages}
-        )
+        custom_id = line.pop("custom_id", f"line-{number}")
+        if "messages" in line and not line.keys() & {"body", "method", "url"}:
+            line = {"body": line}
+        body = line.get("body")
+        if isinstance(body, dict) and "model" not in body:
+            if not self.model:
+                raise ValueError("it needs a model; name one with --model or AITOEARN_MODEL")
+            body["model"] = self.model
+        return Request.from_dict({"method": "POST", "url": URL, "custom_id": custom_id, **line})
 
     def _remember(self, number: int, place: int, request: Request) -> None:
         row = number, place, request.custom_id, request.id
@@ -174,12 +222,12 @@ class Files:
             self._known.execute("INSERT INTO request (line, place, custom_id, id) VALUES (?, ?, ?, ?)", row)
         except sqlite3.IntegrityError:
             (first,) = self._one("SELECT line FROM request WHERE custom_id = ?", request.custom_id)
-            told = f"custom_id {request.custom_id!r} is that of line {first} too; give each its own"
-            raise self._bad(number, told) from None
+            reason = f"custom_id {request.custom_id!r} is that of line {first} too; give each its own"
+            raise self._bad(number, reason) from None
 
     def _kept(self) -> Iterator[bytes]:
         """The lines of the output that stay; each that answers a request is remembered."""
-        if not self.target.exists():
+        if not self.target.is_file():
             return
         with self.target.open("rb") as lines:
             for number, line in enumerate(lines, 1):
@@ -197,18 +245,18 @@ class Files:
                     if not is_answer:
                         continue
                     if id != known[0]:
-                        told = (
+                        reason = (
                             f"answers another request as {custom_id!r}; name another file for these answers"
                         )
-                        raise self._bad(number, told, self.target.name)
+                        raise self._bad(number, reason, self.target.name)
                     self._known.execute("UPDATE request SET answered = 1 WHERE custom_id = ?", (custom_id,))
                 yield line if line.endswith(b"\n") else line + b"\n"
 
     def _one(self, query: str, *values: object) -> Any:
         return self._known.execute(query, values).fetchone()
 
-    def _bad(self, number: int, told: str, name: str = "") -> BadFile:
-        return BadFile(f"{name or Path(self.questions.name).name}, line {number}: {told}")
+    def _bad(self, number: int, reason: str, name: str = "") -> BadFile:
+        return BadFile(f"{name or self.name}, line {number}: {reason}")
 
 
 def _sync_folder(path: Path) -> None:

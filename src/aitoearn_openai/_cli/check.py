@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 import socket
 import ssl
@@ -31,6 +32,8 @@ from .screen import console, escape, table
 
 _SECONDS = 30.0
 _OTHER_SITE = {"cn": "ai", "ai": "cn"}
+_CLOSE = 0.82
+"""How alike a misspelt variable is to the one that is meant: AITOEARN_URL is, OPENAI_API_KEY is not."""
 _SHORT = 16
 """A key of fewer characters is not shown in part: too little of it would stay hidden."""
 
@@ -50,8 +53,9 @@ def check(
 
     The exit code is 0 only when all is well: 2 is a wrong setting, 3 the key, 4 the network, 5 the service.
     """
-    settings = options.settle(site, base_url)
+    settings = options.resolve(site, base_url)
     _show_settings(settings, {"site": site, "base_url": base_url})
+    _find_misspelt()
     _find_host(settings)
     offered = _reach(settings)
     if not settings.api_key:
@@ -66,20 +70,20 @@ def check(
             _bad(
                 "model",
                 f"{settings.model} is not in the list.{closest}",
-                "correct AITOEARN_MODEL",
+                "Correct AITOEARN_MODEL.",
                 failures.USAGE,
             )
         _good("model", f"{found.id} is in the list")
-    console.print("\nAll is well. Next: aitoearn-openai chat '你好'", soft_wrap=True)
+    console.print("\nAll is well. Next: aitoearn-openai chat '你好'", soft_wrap=not console.is_terminal)
 
 
 def _good(what: str, text: str) -> None:
-    console.print(f"[green]ok[/]  {what:7} {escape(text)}", soft_wrap=True)
+    console.print(f"[green]ok[/]  {what:7} {escape(text)}", soft_wrap=not console.is_terminal)
 
 
 def _bad(what: str, text: str, next_step: str, code: int) -> NoReturn:
-    console.print(f"[red]no[/]  {what:7} {escape(text)}", soft_wrap=True)
-    failures.fail(f"next: {next_step}", code)
+    console.print(f"[red]no[/]  {what:7} {escape(text)}", soft_wrap=not console.is_terminal)
+    failures.fail(next_step, code)
 
 
 def _show_settings(settings: Settings, given: dict[str, str | None]) -> None:
@@ -110,6 +114,23 @@ def _show_settings(settings: Settings, given: dict[str, str | None]) -> None:
     console.print(shown)
 
 
+def _find_misspelt() -> None:
+    """Variables that nothing reads: one that is nearly a setting is an error, another may belong to somebody else."""
+    known = [f"{ENV_PREFIX}{name.upper()}" for name in (*Settings.model_fields, "env_file")]
+    names = {name.upper(): name for name in os.environ}
+    if file := os.environ.get(f"{ENV_PREFIX}ENV_FILE"):
+        names = {name.upper(): name for name in env_file_source(Settings, file).env_vars} | names
+    for upper, name in sorted(names.items()):
+        if upper in known:
+            continue
+        meant = difflib.get_close_matches(upper, known, n=1, cutoff=_CLOSE)
+        if meant and meant[0] not in names:
+            advice = f"Rename it to {meant[0]}."
+            _bad("setting", f"{name} is not read; is {meant[0]} meant?", advice, failures.USAGE)
+        if upper.startswith(ENV_PREFIX):
+            console.print(f"[yellow]??[/]  setting {escape(name)} is not read by this package")
+
+
 def _masked(key: str) -> str:
     end = key[-4:] if len(key) >= _SHORT else ""
     return f"********{end} ({len(key)} characters)"
@@ -128,7 +149,7 @@ def _find_host(settings: Settings) -> None:
         found = socket.getaddrinfo(host, address.port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:
         _bad(
-            "DNS", f"{host}: {error}", "look for a typo in the address, and at the network", failures.NETWORK
+            "DNS", f"{host}: {error}", "Look for a typo in the address, and at the network.", failures.NETWORK
         )
     _good("DNS", f"{host} is {found[0][4][0]}")
 
@@ -159,19 +180,20 @@ def _reach(settings: Settings) -> list[ChatModel]:
             _bad(
                 "TLS",
                 str(tls),
-                "look at proxies, at the clock of this machine, and whether the server speaks https",
+                "Look at proxies, at the clock of this machine, and whether the server speaks https.",
                 failures.NETWORK,
             )
-        told, _, code = failures.explain(error)
-        advice = "look at the address, the network and proxies"
-        if settings.base_url == site_base_url("sandbox"):
-            advice = "start it with `aitoearn-openai sandbox`"
-        _bad("HTTP", told, advice, code)
+        text, advice, code = failures.explain(error)
+        if advice == failures.LOOK:
+            advice = "Look at the address, the network and proxies."
+        _bad("HTTP", text, advice, code)
     except openai.AuthenticationError:
         pass  # Some servers want a key for the list too; whether they take ours comes next.
     except openai.APIError as error:
-        told, _, code = failures.explain(error)
-        _bad("HTTP", told, "look at the address; if it is right, try again later", code)
+        text, advice, code = failures.explain(error)
+        if advice == failures.LOOK:
+            advice = "Look at the address; if it is right, try again later."
+        _bad("HTTP", text, advice, code)
     for what, text in seen.items():
         _good(what, text if what == "TLS" else f"{text}, {1000 * (time.monotonic() - started):.0f} ms")
     return offered
@@ -190,8 +212,8 @@ def _try_key(settings: Settings, both_sites: bool) -> list[ChatModel]:
     except openai.AuthenticationError:
         _bad("key", f"{origin} refuses it", _where_it_belongs(settings, both_sites), failures.KEY)
     except openai.APIError as error:
-        told, _, code = failures.explain(error)
-        _bad("key", told, "try again later", code)
+        text, advice, code = failures.explain(error)
+        _bad("key", text, advice, code)
     _good("key", f"{origin} takes it, {1000 * (time.monotonic() - started):.0f} ms")
     return offered
 
@@ -204,27 +226,29 @@ def _find_chat(settings: Settings, both_sites: bool) -> None:
     except openai.AuthenticationError as error:
         _bad("chat", failures.explain(error)[0], _where_it_belongs(settings, both_sites), failures.KEY)
     except openai.APIError as error:
-        told, _, code = failures.explain(error)
+        text, advice, code = failures.explain(error)
         status = getattr(error, "status_code", 500)
         if status == 404 and error.code != "12300":
-            _bad("chat", told, f"give {ENV_PREFIX}BASE_URL a server that has chat completions", code)
+            _bad("chat", text, f"Give {ENV_PREFIX}BASE_URL a server that has chat completions.", code)
         if status >= 500:
-            _bad("chat", told, "look at the address; if it is right, try again later", code)
+            if advice == failures.LOOK:
+                advice = "Look at the address; if it is right, try again later."
+            _bad("chat", text, advice, code)
     _good("chat", "completions are there")
 
 
 def _where_it_belongs(settings: Settings, both_sites: bool) -> str:
     """What to do with a refused key."""
-    create = "copy the key once more, or create one: Settings, then API Key"
+    create = "Copy the key once more, or create one: Settings, then API Key"
     other = next(
         (_OTHER_SITE[site] for site in _OTHER_SITE if site_base_url(site) == settings.base_url), None
     )
     if other is None:
-        return create
+        return f"{create}."
     if not both_sites:
-        return f"{create}; `check --both-sites` sends the key to {site_base_url(other)} too, to see if it is from there"
+        return f"{create}; `check --both-sites` sends the key to {site_base_url(other)} too, to see if it is from there."
     try:
         _fetch(Settings(site=other, api_key=settings.api_key))  # type: ignore[arg-type]
     except openai.APIError as error:
         return f"{create}; {site_base_url(other)} does not take it either: {failures.explain(error)[0]}"
-    return f"the key is from the other site: set {ENV_PREFIX}SITE={other}"
+    return f"The key is from the other site: set {ENV_PREFIX}SITE={other}."

@@ -31,11 +31,21 @@ ADDRESS_VARIABLES = (
 
 
 class Shell(str, Enum):
-    """A shell whose words `env` knows; bash's are those of zsh and sh too."""
+    """A shell whose words `env` knows; those of bash, zsh and sh are the same."""
 
     bash = "bash"
+    zsh = "zsh"
+    sh = "sh"
     fish = "fish"
     powershell = "powershell"
+
+
+_EVALUATE_POSIX = 'eval "$(aitoearn-openai env)"'
+_EVALUATE = {
+    Shell.fish: "aitoearn-openai env --shell fish | source",
+    Shell.powershell: "aitoearn-openai env --shell powershell | Out-String | Invoke-Expression",
+}
+"""How the lines are run, in the shell's own words."""
 
 
 def run(
@@ -57,7 +67,7 @@ def run(
     It asks a relay on this machine, which adds the key and gives failures the form that the program knows.
     No OPENAI_ or AITOEARN_ variable of yours reaches the program.
     """
-    settings = options.settle_with_key(site, base_url)
+    settings = options.resolve_with_key(site, base_url)
     environment = {name: value for name, value in os.environ.items() if not _is_ours_or_openais(name)}
     try:
         if direct:
@@ -84,14 +94,15 @@ def env(
     debug: options.Debug = False,
 ) -> None:
     """Print the lines that set a shell up as `run --direct` sets up a program. They hold the key."""
-    settings = options.settle_with_key(site, base_url)
+    settings = options.resolve_with_key(site, base_url)
+    shell = shell or _own_shell()
     if sys.stdout.isatty() and not reveal:
         failures.fail(
-            "these lines hold your key, so they are not shown on a terminal: "
-            'use eval "$(aitoearn-openai env)", or add --reveal',
+            "these lines hold your key, so they are not shown on a terminal; "
+            f"use {_EVALUATE.get(shell, _EVALUATE_POSIX)}, or add --reveal",
             failures.USAGE,
         )
-    for line in _lines(shell or _own_shell(), _direct(settings)):
+    for line in _lines(shell, _direct(settings)):
         print(line)
     failures.say(
         "aitoearn-openai: programs started so ask the service directly: they have your key, and do not see failures "
@@ -131,7 +142,8 @@ def _is_ours_or_openais(name: str) -> bool:
 def _own_shell() -> Shell:
     if sys.platform == "win32":  # pragma: no cover - Windows does not tell the shell
         return Shell.powershell
-    return Shell.fish if os.path.basename(os.environ.get("SHELL", "")) == "fish" else Shell.bash
+    name = os.path.basename(os.environ.get("SHELL", ""))
+    return Shell(name) if name in list(Shell) else Shell.bash
 
 
 def _lines(shell: Shell, variables: dict[str, str]) -> list[str]:
@@ -143,14 +155,14 @@ def _lines(shell: Shell, variables: dict[str, str]) -> list[str]:
         and name not in variables
         and re.fullmatch(r"[A-Za-z0-9_]+", name)
     ]
-    if shell is Shell.bash:
-        unset = [f"unset {name}" for name in others]
-        return unset + [f"export {name}={shlex.quote(value)}" for name, value in variables.items()]
     if shell is Shell.fish:
         return [f"set -e {name}" for name in others] + [
             "set -gx {} '{}'".format(name, value.replace("\\", "\\\\").replace("'", "\\'"))
             for name, value in variables.items()
         ]
-    return [f"Remove-Item Env:{name} -ErrorAction SilentlyContinue" for name in others] + [
-        "$env:{} = '{}'".format(name, value.replace("'", "''")) for name, value in variables.items()
-    ]
+    if shell is Shell.powershell:
+        return [f"Remove-Item Env:{name} -ErrorAction SilentlyContinue" for name in others] + [
+            "$env:{} = '{}'".format(name, value.replace("'", "''")) for name, value in variables.items()
+        ]
+    unset = [f"unset {name}" for name in others]
+    return unset + [f"export {name}={shlex.quote(value)}" for name, value in variables.items()]

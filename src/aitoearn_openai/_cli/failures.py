@@ -1,4 +1,4 @@
-"""How the command fails: in one line on stderr, with what to do next and an exit code that tells the kind."""
+"""How the command fails: in one line on stderr, with what to do next and an exit code for its kind."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import typer
 
 from .._settings import SITES, site_hint
 from ..batch import causes, reason
-from .screen import without_controls
+from .screen import errors, without_controls
 
 NO_MATCH = 1
 USAGE = 2
@@ -25,7 +25,7 @@ NETWORK = 4
 SERVICE = 5
 INTERRUPTED = 130
 
-_LOOK = "`aitoearn-openai check` looks into it."
+LOOK = "`aitoearn-openai check` looks into it."
 _FILES = "Lower --concurrency, or raise the limit on open files with `ulimit -n`."
 _START = "Is the sandbox running? `aitoearn-openai sandbox` starts it."
 _NEXT = {
@@ -78,8 +78,8 @@ def _origin(error: openai.APIError) -> str:
 
 
 def say(text: str) -> None:
-    """A line on stderr, without what could steer the terminal."""
-    print(without_controls(text), file=sys.stderr)
+    """A line on stderr, without what could steer the terminal, which gets it wrapped at words."""
+    errors.print(without_controls(text), markup=False, soft_wrap=not errors.is_terminal)
 
 
 def fail(message: str, code: int) -> NoReturn:
@@ -90,26 +90,42 @@ def fail(message: str, code: int) -> NoReturn:
 
 def explain(error: openai.OpenAIError) -> tuple[str, str, int]:
     """What happened, what to do next, and the exit code for it."""
-    told, next_step, code = str(error), "", USAGE
+    text, next_step, code = str(error), "", USAGE
     if isinstance(error, openai.APIConnectionError):
         origin, why = _origin(error), reason(error)
-        told = f"the connection to {origin} failed: {masked(why) if error.__cause__ else why}"
+        text = f"the connection to {origin} failed: {masked(why) if error.__cause__ else why}"
         # By its name: the HTTP library is another one in some versions of the SDK.
         away = origin == SITES["sandbox"] and type(error.__cause__).__name__ == "ConnectError"
-        next_step, code = _START if away else _LOOK, NETWORK
+        next_step, code = _START if away else LOOK, NETWORK
         if any(isinstance(cause, OSError) and cause.errno == errno.EMFILE for cause in causes(error)):
             next_step = _FILES
     elif isinstance(error, openai.APIError):
-        told, next_step, code = message(error), *_advice(error)
-    told = " ".join(told.split())
-    return told if told.endswith(".") else f"{told}.", next_step, code
+        text, next_step, code = message(error), *_advice(error)
+        text = text.replace("`client.models.list()`", "`aitoearn-openai models`")
+        if next_step in text:
+            next_step = ""
+    return sentence(" ".join(text.split())), next_step, code
+
+
+def sentence(text: str) -> str:
+    """The text with one mark at its end."""
+    return text if text.endswith((".", "?", "!", "。", "？", "！")) else f"{text}."
+
+
+def port_message(error: OSError) -> str:
+    """Why a port cannot be had, and what to do."""
+    if error.errno == errno.EACCES:
+        return (
+            f"{error.strerror}; ports below 1024 may need an administrator, choose a higher one with --port"
+        )
+    return f"{error.strerror}; choose another with --port"
 
 
 def _advice(error: openai.APIError) -> tuple[str, int]:
     if isinstance(error, openai.AuthenticationError):
-        return _LOOK, KEY
+        return LOOK, KEY
     if isinstance(error, openai.APIResponseValidationError):
-        return _LOOK, SERVICE
+        return LOOK, SERVICE
     status = getattr(error, "status_code", 500)
     usual = "Change the request as it says." if status < 500 else "Try again later, or another model."
     return _NEXT.get(status, usual), SERVICE
@@ -124,16 +140,16 @@ def _traceback(error: openai.OpenAIError) -> str:
 
 
 def report(error: openai.OpenAIError) -> int:
-    """Tell an error, with its traceback if that is wanted; the exit code for it."""
+    """Show an error, with its traceback if that is wanted; the exit code for it."""
     if _debugging:
-        say(_traceback(error))
-    told, next_step, code = explain(error)
-    say(f"aitoearn-openai: {told} {next_step}".rstrip())
+        print(without_controls(_traceback(error)), file=sys.stderr)
+    text, next_step, code = explain(error)
+    say(f"aitoearn-openai: {text} {next_step}".rstrip())
     return code
 
 
 @contextlib.contextmanager
-def told_in_one_line() -> Iterator[None]:
+def one_line_errors() -> Iterator[None]:
     """End the process with a line and an exit code where something fails."""
     for stream in filter(None, (sys.stdout, sys.stderr)):
         # A console that lacks a character shows a substitute for it.
@@ -145,12 +161,11 @@ def told_in_one_line() -> Iterator[None]:
             print(end="", flush=True)  # Does nothing where there is no stdout, as after `>&-`.
     except _UsageError as error:
         path = error.ctx.command_path if error.ctx else "aitoearn-openai"
-        fail(f"{error.format_message().rstrip('.')}. `{path} --help` tells more.", USAGE)
+        fail(f"{sentence(error.format_message())} `{path} --help` shows how to use it.", USAGE)
     except openai.OpenAIError as error:
         raise SystemExit(report(error)) from None
-    except (
-        UnicodeError
-    ) as error:  # Python takes bytes that are no text for half characters, which nobody can send.
+    except UnicodeError as error:
+        # Python takes bytes that are no text for half characters, which nobody can send.
         fail(
             f"an argument, a variable or the input is no text ({error}): "
             "write it in UTF-8, in a locale such as LC_ALL=C.UTF-8",

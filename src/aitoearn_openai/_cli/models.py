@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from decimal import Decimal
 from enum import Enum
 from typing import Annotated, Any, TypeVar
@@ -11,12 +11,15 @@ from typing import Annotated, Any, TypeVar
 import openai
 import typer
 from rich.cells import cell_len
+from rich.padding import Padding
 from rich.table import Table
 
 from .. import ChatModel, OpenAI, Settings
 from .._models import ImageModel, ImageSizePrice, ListedModel, PriceTier, Pricing, find
 from . import failures, options
-from .screen import console, escape, number, print_json, table, without_controls
+from .screen import console, count, escape, number, print_json, table, without_controls
+
+_NARROW = 60
 
 
 class Sort(str, Enum):
@@ -30,7 +33,10 @@ _Model = TypeVar("_Model", bound=ListedModel)
 
 
 def models(
-    name: Annotated[str | None, typer.Argument(help="One model, by its name or label.")] = None,
+    name: Annotated[
+        str | None,
+        typer.Argument(autocompletion=options.model_names, help="One model, by its name or label."),
+    ] = None,
     takes: Annotated[
         list[str] | None, typer.Option("--input", help="Only what takes this, such as image; repeatable.")
     ] = None,
@@ -52,21 +58,22 @@ def models(
     debug: options.Debug = False,
 ) -> None:
     """List the models, or show one with all its prices and what a call costs. Needs no key, costs nothing."""
-    settings = options.settle(site, base_url)
+    settings = options.resolve(site, base_url)
     if images:
         if takes or gives or channel:
             raise typer.BadParameter("--input, --output and --channel are for chat models alone")
         _images(settings, name, search, sort, names, as_json)
         return
     offered = fetch(settings)
-    chosen = [
-        model
-        for model in ([_named(offered, name)] if name else offered)
-        if set(takes or ()) <= set(model.input_modalities)
-        and set(gives or ()) <= set(model.output_modalities)
-        and channel in (None, model.owned_by)
-        and (search or "").casefold() in _texts(model)
-    ]
+    chosen = [_named(offered, name)] if name else offered
+    for option, wanted, of in (
+        ("--input", takes, lambda model: model.input_modalities),
+        ("--output", gives, lambda model: model.output_modalities),
+        ("--channel", [channel] if channel else [], lambda model: [model.owned_by]),
+    ):
+        for value in wanted or []:
+            chosen = _with(value, of, chosen, offered, option)
+    chosen = [model for model in chosen if (search or "").casefold() in _texts(model)]
 
     def price(model: ChatModel) -> Decimal:
         cost = model.credits(prompt_tokens=prompt_tokens, completion_tokens=completion_tokens)
@@ -83,7 +90,11 @@ def models(
     elif name and chosen:
         _show(chosen[0], prompt_tokens, completion_tokens)
     elif chosen:
-        _show_all(chosen)
+        costs = [price(model) for model in chosen] if sort is Sort.price else None
+        _show_all(chosen, costs)
+        if costs:
+            call = f"{count(prompt_tokens, 'token')} in and {completion_tokens:,} out"
+            console.print(f"a call: credits for {call}", style="dim")
     if not chosen:
         failures.fail(f"none of the {len(offered)} models is like that; try fewer filters", failures.NO_MATCH)
 
@@ -112,28 +123,73 @@ def _named(offered: list[_Model], name: str) -> _Model:
     return failures.fail(f"no model is named {name!r}; {closest}", failures.USAGE)
 
 
+def _with(
+    value: str,
+    of: Callable[[ChatModel], list[str]],
+    chosen: list[ChatModel],
+    offered: list[ChatModel],
+    option: str,
+) -> list[ChatModel]:
+    """The models that have a value among theirs, in whatever case; one that no model has is refused."""
+    wanted = value.strip().casefold()
+    known = {each for model in offered for each in of(model) if each}
+    if wanted not in {each.casefold() for each in known}:
+        raise typer.BadParameter(f"{value!r} is none of {', '.join(sorted(known))}.", param_hint=option)
+    return [model for model in chosen if wanted in [each.casefold() for each in of(model)]]
+
+
 def _texts(model: ListedModel) -> str:
     return "\n".join([model.id, model.label or "", model.description or "", *model.tags]).casefold()
 
 
-def _show_all(chosen: list[ChatModel]) -> None:
-    wide = (_lines(chosen, with_label) for with_label in (True, False))
+def _show_all(chosen: list[ChatModel], costs: list[Decimal] | None) -> None:
+    if console.width < _NARROW:
+        _show_list(chosen, costs)
+        return
+    wide = (_lines(chosen, costs, with_label) for with_label in (True, False))
     unlimited = console.options.update(width=1000)
     fitting = (each for each in wide if console.measure(each, options=unlimited).maximum <= console.width)
-    console.print(next(fitting, None) or _blocks(chosen))
+    console.print(next(fitting, None) or _blocks(chosen, costs))
     console.print(
         "in, out: credits per 1,000 tokens of text; a range where long calls cost more", style="dim"
     )
 
 
-def _lines(chosen: list[ChatModel], with_label: bool) -> Table:
+def _show_list(chosen: list[ChatModel], costs: list[Decimal] | None) -> None:
+    """Some lines for each model, where no table fits."""
+    no_costs: list[Decimal | None] = [None] * len(chosen)
+    for model, cost in zip(chosen, costs or no_costs, strict=True):
+        before, after = (cell.partition("\n") for cell in _price_cells(model.pricing))
+        prices = [(before, "in"), (after, "out")]
+        if after[0] == "a call":
+            prices = [(before, "a call")]
+        takes, gives = " ".join(model.input_modalities), " ".join(model.output_modalities)
+        lines = [
+            escape(", ".join(filter(None, [model.label, model.owned_by, *model.tags]))),
+            escape(f"{takes} → {gives}" if gives else takes),
+            *(f"{price} {unit}{', ' * bool(off)}{off}" for (price, _, off), unit in prices if price),
+            f"a call: {_cost(cost)}" if cost is not None and cost.is_finite() else "",
+        ]
+        console.print(f"[bold]{escape(model.id)}[/]")
+        for line in filter(None, lines):
+            console.print(Padding(line, (0, 0, 0, 2), expand=False))
+    console.print("in, out: credits per 1,000 tokens of text", style="dim")
+
+
+def _cost(cost: Decimal) -> str:
+    return number(cost) if cost.is_finite() else ""
+
+
+def _lines(chosen: list[ChatModel], costs: list[Decimal] | None, with_label: bool) -> Table:
     """A line for each model, with the prices lined up at the decimal point."""
     labels = ["label"] if with_label else []
-    shown = table("model", *labels, "channel", "takes → gives", "in", "out", "discount", "tags")
+    call = ["a call"] if costs else []
+    shown = table("model", *labels, "channel", "takes → gives", "in", "out", *call, "discount", "tags")
     shown.show_edge, shown.padding = False, (0, 0, 0, 0)
     prices = [[cell.partition("\n") for cell in _price_cells(model.pricing)] for model in chosen]
     sides = (_aligned([cells[side][0] for cells in prices]) for side in (0, 1))
-    for model, cells, before, after in zip(chosen, prices, *sides, strict=True):
+    calls = _aligned([_cost(cost) for cost in costs]) if costs else [""] * len(chosen)
+    for model, cells, before, after, cost in zip(chosen, prices, *sides, calls, strict=True):
         takes, gives = " ".join(model.input_modalities), " ".join(model.output_modalities)
         shown.add_row(
             f"[bold]{escape(model.id)}[/]",
@@ -142,7 +198,8 @@ def _lines(chosen: list[ChatModel], with_label: bool) -> Table:
             escape(f"{takes} → {gives}" if gives else takes),
             before,
             after,
-            " ".join(dict.fromkeys(cell[2] for cell in cells if cell[2])),
+            *([cost] if costs else []),
+            " ".join(dict.fromkeys(cell[2].replace(" off", "") for cell in cells if cell[2])),
             escape(", ".join(model.tags)),
         )
     return shown
@@ -154,22 +211,24 @@ def _aligned(cells: list[str]) -> list[str]:
     return [" " * (most - len(each)) * bool(each) + cell for cell, each in zip(cells, digits, strict=True)]
 
 
-def _blocks(chosen: list[ChatModel]) -> Table:
+def _blocks(chosen: list[ChatModel], costs: list[Decimal] | None) -> Table:
     """Two lines for each model, for narrow terminals."""
-    shown = table("model, label", "channel\nbalance", "takes → gives", "in", "out", "tags")
+    call = ["a call"] if costs else []
+    shown = table("model, label", "channel\nbalance", "takes → gives", "in", "out", *call, "tags")
     shown.show_edge, shown.padding = False, (0, 0, 0, 0)
     # Where 80 columns are too few, the names of the modalities are what gives way.
     shown.columns[0].min_width = min(26, max(len(model.id) for model in chosen))
-    shown.columns[5].min_width = min(8, max(cell_len(tag) for model in chosen for tag in ["", *model.tags]))
-    for column in (3, 4):
-        shown.columns[column].no_wrap = True
-    for model in chosen:
+    shown.columns[-1].min_width = min(8, max(cell_len(tag) for model in chosen for tag in ["", *model.tags]))
+    for column in shown.columns[3:-1]:
+        column.no_wrap = True
+    for model, cost in zip(chosen, costs or [Decimal(0)] * len(chosen), strict=True):
         gives = f"\n→ {' '.join(model.output_modalities)}" if model.output_modalities else ""
         shown.add_row(
             f"[bold]{escape(model.id)}[/]\n[dim]{escape(model.label or '')}[/]",
             f"{escape(model.owned_by)}\n[dim]{escape(model.credits_scope or '')}[/]",
             escape(" ".join(model.input_modalities) + gives),
             *_price_cells(model.pricing),
+            *([_cost(cost)] if costs else []),
             escape(", ".join(model.tags)),
         )
     return shown
@@ -198,7 +257,7 @@ def _range(prices: tuple[Decimal | None, ...], before: tuple[Decimal | None, ...
 def _discount(price: Decimal, before: Decimal | None, gap: str) -> str:
     if before is None or before <= price:
         return ""
-    return f"{gap}[green]-{100 * (1 - price / before):.0f}%[/]"
+    return f"{gap}[green]{100 * (1 - price / before):.0f}% off[/]"
 
 
 def _show(model: ChatModel, prompt_tokens: int, completion_tokens: int) -> None:
@@ -218,25 +277,25 @@ def _show(model: ChatModel, prompt_tokens: int, completion_tokens: int) -> None:
     for image in model.fixed_image_pricing:
         console.print(f"An image of {escape(image.resolution or 'any size')} costs {image.price} credits.")
     cost = model.credits(prompt_tokens=prompt_tokens, completion_tokens=completion_tokens)
-    told = "has no price in the list" if cost is None else f"costs [bold]{number(cost)} credits[/]"
+    price = "has no price in the list" if cost is None else f"costs [bold]{number(cost)} credits[/]"
     if cost is not None and model.pricing and model.pricing.price is not None:
-        told += f"{_discount(cost, model.pricing.origin_price, ', ')}, as every call does"
+        price += f"{_discount(cost, model.pricing.origin_price, ', ')}, as every call does"
     limit = model.pricing.max_input_tokens if model.pricing else None
     if limit is not None and prompt_tokens > limit:
-        told += f"; that is over the last limit in the list, {limit:,} in, and may be refused"
-    call = f"A call of {prompt_tokens:,} tokens in and {completion_tokens:,} out"
-    console.print(f"{call} {told}.", soft_wrap=True)
+        price += f"; that is over the last limit in the list, {limit:,} in, and may be refused"
+    call = f"A call of {count(prompt_tokens, 'token')} in and {completion_tokens:,} out"
+    console.print(f"{call} {price}.", soft_wrap=not console.is_terminal)
 
 
 def _show_texts(*texts: tuple[str, str | None]) -> None:
     for what, text in texts:
         if text:
-            console.print(f"  [dim]{what:8}[/] {escape(text)}", soft_wrap=True)
+            console.print(f"  [dim]{what:8}[/] {escape(text)}", soft_wrap=not console.is_terminal)
 
 
 def _show_tiers(pricing: Pricing) -> None:
     """Each kind of token in a row, each tier in a column."""
-    shown = table("credits per 1,000 tokens", *(_reach(tier) for tier in pricing.tiers))
+    shown = table("credits per 1,000 tokens", *_reaches(pricing.tiers))
     before = pricing.origin_pricing.tiers if pricing.origin_pricing else []
     origins = [*before, *[PriceTier()] * len(pricing.tiers)]
     for side in ("input", "output"):
@@ -246,15 +305,22 @@ def _show_tiers(pricing: Pricing) -> None:
                 cells = (
                     ""
                     if price is None
-                    else number(price) + _discount(price, getattr(getattr(origin, side), kind), " ")
+                    else number(price) + _discount(price, getattr(getattr(origin, side), kind), ", ")
                     for price, origin in zip(prices, origins, strict=False)
                 )
                 shown.add_row(f"{'in' if side == 'input' else 'out'}, {kind.replace('_', ' ')}", *cells)
     console.print(shown)
 
 
-def _reach(tier: PriceTier) -> str:
-    return f"up to {tier.max_input_tokens:,} in" if tier.max_input_tokens else "any size"
+def _reaches(tiers: list[PriceTier]) -> Iterable[str]:
+    """Which calls each tier is for."""
+    limit = None
+    for tier in tiers:
+        if tier.max_input_tokens:
+            limit = tier.max_input_tokens
+            yield f"up to {limit:,} in"
+        else:
+            yield "any size" if limit is None else f"above {limit:,} in"
 
 
 def _images(

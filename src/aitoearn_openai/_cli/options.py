@@ -2,27 +2,52 @@
 
 from __future__ import annotations
 
+import os
 from typing import Annotated
 
+import openai
 import typer
 
 from .._settings import ENV_PREFIX, SANDBOX_KEY, SITES, Settings, load, missing_key, normalize_base_url
 from . import failures
 
+_COMPLETION_SECONDS = 2.0
+
 
 def _known_site(name: str | None) -> str | None:
-    if name is not None and name not in SITES:
+    if name is not None and name.strip().lower() not in SITES:
         raise typer.BadParameter(f"{name!r} is not one of {', '.join(SITES)}.")
     return name
 
 
-def _settled_url(url: str | None) -> str | None:
+def _normalized_url(url: str | None) -> str | None:
     try:
         return url and normalize_base_url(url)
     except ValueError as error:
         raise typer.BadParameter(f"{error}.") from None
 
 
+def model_names(context: typer.Context, incomplete: str) -> list[str]:
+    """The names in the model list that begin so, for the shell; none where the list cannot be had at once."""
+    from .models import fetch
+
+    try:
+        settings = resolve(context.params.get("site"), context.params.get("base_url"))
+        offered = fetch(settings, max_retries=0, timeout=_COMPLETION_SECONDS)
+    except openai.OpenAIError:
+        return []
+    return [model.id for model in offered if model.id.lower().startswith(incomplete.lower())]
+
+
+Model = Annotated[
+    str | None,
+    typer.Option(
+        "--model",
+        "-m",
+        autocompletion=model_names,
+        help=f"A name or label, in the place of {ENV_PREFIX}MODEL.",
+    ),
+]
 Site = Annotated[
     str | None,
     typer.Option(
@@ -36,7 +61,7 @@ BaseUrl = Annotated[
     str | None,
     typer.Option(
         metavar="URL",
-        callback=_settled_url,
+        callback=_normalized_url,
         help=f"The address of a server, in the place of {ENV_PREFIX}BASE_URL.",
     ),
 ]
@@ -46,10 +71,13 @@ Debug = Annotated[
 ]
 
 
-def settle(site: str | None, base_url: str | None) -> Settings:
+def resolve(site: str | None, base_url: str | None) -> Settings:
     """The settings, with the options of the command before all else."""
     given = {name: value for name, value in (("site", site), ("base_url", base_url)) if value}
-    settings = load()  # tells each bad value in the words of its variable
+    variable = f"{ENV_PREFIX}SITE"
+    if (name := os.environ.get(variable, "").strip()) and name.lower() not in SITES:
+        raise openai.OpenAIError(f"{variable}: {name!r} is not one of {', '.join(SITES)}.")
+    settings = load()  # names the variable of each bad value
     if given:
         settings = Settings(**given)  # type: ignore[arg-type]
     if settings.api_key and settings.api_key.get_secret_value() != SANDBOX_KEY:
@@ -57,9 +85,9 @@ def settle(site: str | None, base_url: str | None) -> Settings:
     return settings
 
 
-def settle_with_key(site: str | None, base_url: str | None) -> Settings:
+def resolve_with_key(site: str | None, base_url: str | None) -> Settings:
     """The settings of a command that needs a key."""
-    settings = settle(site, base_url)
+    settings = resolve(site, base_url)
     if not settings.api_key:
         failures.fail(missing_key(settings), failures.KEY)
     return settings

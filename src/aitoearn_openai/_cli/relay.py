@@ -42,7 +42,7 @@ def serve_relay(
     For programs that are configured by hand: they get the address and the token that it prints.
     The key stays here.
     """
-    settings = options.settle_with_key(site, base_url)
+    settings = options.resolve_with_key(site, base_url)
     token = os.environ[token_env] if token_env else None
     try:
         with relay.serve(port, host=host, settings=settings, token=token) as here:
@@ -57,4 +57,4 @@ def serve_relay(
     except ValueError as error:
         failures.fail(f"{error}, with --token-env", failures.USAGE)
     except OSError as error:
-        failures.fail(f"{error.strerror} Choose another with --port", failures.USAGE)
+        failures.fail(failures.port_message(error), failures.USAGE)

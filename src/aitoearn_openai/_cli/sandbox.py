@@ -31,6 +31,13 @@ def _key(variable: str | None) -> str | None:
     return variable
 
 
+def _show_failures(wanted: bool) -> None:
+    if wanted:
+        for name, meaning in sandbox.FAILURES.items():
+            console.print(f"[bold]{name:20}[/] {escape(meaning)}", soft_wrap=not console.is_terminal)
+        raise typer.Exit
+
+
 def serve_sandbox(
     port: Annotated[
         int, typer.Option(min=0, max=65535, help="The port on 127.0.0.1; 0 takes a free one.")
@@ -47,6 +54,15 @@ def serve_sandbox(
         str | None,
         typer.Option(metavar="NAME", callback=_key, help="The variable that holds the engine's key."),
     ] = None,
+    show_failures: Annotated[
+        bool,
+        typer.Option(
+            "--failures",
+            callback=_show_failures,
+            is_eager=True,
+            help="List the models and keys that fail on purpose, and exit.",
+        ),
+    ] = False,
 ) -> None:
     """Serve a local stand-in of AiToEarn until Ctrl-C.
 
@@ -58,16 +74,15 @@ def serve_sandbox(
     try:
         with sandbox.serve(port, upstream=upstream, upstream_key=key) as site:
             for line in (
-                f"The AiToEarn sandbox is at [bold]{site.base_url}[/]. {escape(behind)}",
-                f"Use it with [bold]{_variables(site)}[/]. Ctrl-C stops it.\n",
-                "Models (and, those of a code or a page, keys) that fail on purpose:",
-                *(f"  [bold]{name:22}[/]{escape(what)}" for name, what in sandbox.FAILURES.items()),
+                f"The sandbox is at [bold]{site.base_url}[/]. {escape(behind)}",
+                f"Use it with [bold]{_variables(site)}[/].",
+                "Ctrl-C stops it. `aitoearn-openai sandbox --failures` lists names that fail.",
             ):
                 console.print(line, soft_wrap=True)
             with contextlib.suppress(KeyboardInterrupt):
                 threading.Event().wait()
     except OSError as error:
-        failures.fail(f"{error.strerror} Choose another with --port", failures.USAGE)
+        failures.fail(failures.port_message(error), failures.USAGE)
 
 
 def _variables(site: sandbox.Sandbox) -> str:

@@ -12,8 +12,10 @@ from rich import box, markup
 from rich.console import Console
 from rich.table import Table
 
-console = Console(highlight=False)
-errors = Console(highlight=False, stderr=True)
+console = Console(highlight=False, emoji=False)
+errors = Console(highlight=False, emoji=False, stderr=True)
+DIGITS = 15
+"""Numbers of more are no count of tokens or credits."""
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
@@ -38,6 +40,29 @@ def table(*columns: str, lines: bool = False) -> Table:
 def number(value: Decimal) -> str:
     """A decimal without an exponent and without zeros that say nothing."""
     return f"{value.normalize():f}"
+
+
+def count(how_many: int, what: str) -> str:
+    """A number and its noun, such as `1 token` or `1,000 tokens`."""
+    return f"{how_many:,} {what}" if how_many == 1 else f"{how_many:,} {what}s"
+
+
+def whole(value: Any) -> int:
+    """A number of a server, which may have sent anything in its place."""
+    return value if isinstance(value, int) and abs(value) < 10**DIGITS else 0
+
+
+def credits_text(credits: dict[str | None, Decimal], digits: int = DIGITS) -> str:
+    """Credits, for each of the account's balances."""
+    return " and ".join(
+        f"{number(round(amount, digits))} {f'{scope} ' if scope else ''}credits"
+        for scope, amount in (credits or {None: Decimal(0)}).items()
+    )
+
+
+def stdout_is_elsewhere() -> bool:
+    """Whether stderr is a terminal and stdout is not: what reads it may show it there later than we write."""
+    return errors.is_terminal and not (sys.stdout and sys.stdout.isatty())
 
 
 def print_json(value: Any) -> None:
