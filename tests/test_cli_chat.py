@@ -63,6 +63,13 @@ def test_a_question_comes_through_a_pipe() -> None:
         assert answered.stdout == f"{SAID}第一行\n第二行\n"
     empty = run("chat", stdin=" \n", AITOEARN_MODEL="glm-5.2")
     assert (empty.returncode, empty.stderr.count("\n")) == (2, 1)
+    closed = subprocess.run(
+        ["sh", "-c", shlex.join([*COMMAND, "chat", "-"]) + " <&-"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (closed.returncode, closed.stderr) == (2, empty.stderr)
 
 
 @pytest.mark.parametrize("locale", [{}, {"LC_ALL": "C"}, {"LC_ALL": "C", "PYTHONUTF8": "0"}])

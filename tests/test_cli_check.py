@@ -154,6 +154,31 @@ def test_a_service_that_fails_is_told_with_its_words(server: ScriptedServer, rep
     assert steps(checked.stdout)[-1] == ["no", "HTTP" if len(replies) == 1 else "key"]
 
 
+PAGE = Reply("<html>", content_type="text/html")
+BANNED = Reply({"code": 12003, "message": "Account is disabled", "data": {}})
+
+
+@pytest.mark.parametrize(
+    ("replies", "what", "advice"),
+    [
+        ([BANNED], "HTTP", "The site shows the state of the account."),
+        ([PAGE], "HTTP", "Look at the address; if it is right, try again later."),
+        ([LIST, BANNED], "key", "The site shows the state of the account."),
+        ([LIST, LIST, Reply({"code": 502, "data": {}})], "chat", "Try again later, or another model."),
+        ([LIST, LIST, PAGE], "chat", "Look at the address; if it is right, try again later."),
+    ],
+)
+def test_the_advice_is_that_of_the_other_commands(
+    server: ScriptedServer, replies: list[Reply], what: str, advice: str
+) -> None:
+    """Only in the place of "check looks into it" there is something better."""
+    server.answer(*replies)
+    checked = run("check", AITOEARN_BASE_URL=server.origin, AITOEARN_API_KEY=KEY)
+
+    assert steps(checked.stdout)[-1] == ["no", what]
+    assert checked.stderr == f"aitoearn-openai: {advice}\n"
+
+
 @pytest.mark.usefixtures("sandboxed")
 @pytest.mark.parametrize(
     ("model", "told"), [("glm", "The closest: glm-5.2."), ("xyzzy", "not in the list.\n")]

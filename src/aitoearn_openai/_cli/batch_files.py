@@ -177,7 +177,7 @@ class Files:
 
     def _request(self, number: int, line: bytes) -> Request:
         line = line.removeprefix(_BOM).strip()
-        # The first line tells for all, so that broken JSON is never taken for a prompt.
+        # The first line decides for all, so that broken JSON is never taken for a prompt.
         if self._are_prompts is None:
             self._are_prompts = not line.startswith((b"{", b"["))
         try:
@@ -205,7 +205,7 @@ class Files:
             if not isinstance(prompt, str) or not prompt.strip():
                 raise ValueError("prompt must be a text that is not empty")
             line["messages"] = [{"role": "user", "content": prompt}]
-        # The number of the line, as prompts may repeat; `Request.id` tells if the line is another one later.
+        # The number of the line, as prompts may repeat; `Request.id` differs if the line is another one later.
         custom_id = line.pop("custom_id", f"line-{number}")
         if "messages" in line and not line.keys() & {"body", "method", "url"}:
             line = {"body": line}

@@ -140,7 +140,7 @@ def _is_ours_or_openais(name: str) -> bool:
 
 
 def _own_shell() -> Shell:
-    if sys.platform == "win32":  # pragma: no cover - Windows does not tell the shell
+    if sys.platform == "win32":  # pragma: no cover - Windows does not say which shell it is
         return Shell.powershell
     name = os.path.basename(os.environ.get("SHELL", ""))
     return Shell(name) if name in list(Shell) else Shell.bash
