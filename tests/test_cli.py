@@ -268,20 +268,20 @@ def test_the_shell_completes_commands_and_sites() -> None:
     assert (commands, sites) == (["chat", "check"], ["cn", "ai", "sandbox"])
 
 
-@pytest.mark.parametrize("words", ["models gp", "chat --model gp", "batch -m GP"])
+@pytest.mark.parametrize("words", ["models gp", "chat --model gp", "batch -m gp"])
 @pytest.mark.usefixtures("sandboxed")
 def test_the_shell_completes_the_names_of_models(words: str) -> None:
     """From the list, for a site that is named too; without a network, or with bad settings, it is silent."""
 
-    def complete(**environment: str) -> str:
+    def complete(**environment: str) -> list[str]:
         asked = {"_AITOEARN_OPENAI_COMPLETE": "complete_bash", "COMP_WORDS": f"aitoearn-openai {words}"}
         shown = run(COMP_CWORD=str(len(words.split())), **asked, **environment)
         assert shown.stderr == ""
-        return shown.stdout
+        return shown.stdout.split()
 
-    assert complete().split() == ["gpt-5.2", "gpt-5.2-mini", "gpt-image-2"]
-    assert complete(AITOEARN_BASE_URL="http://127.0.0.1:1") == ""
-    assert complete(AITOEARN_SITE="mars") == ""
+    assert complete() == ["gpt-5.2", "gpt-5.2-mini", "gpt-image-2"]
+    assert complete(AITOEARN_BASE_URL="http://127.0.0.1:1") == []
+    assert complete(AITOEARN_SITE="mars") == []
 
 
 @pytest.mark.parametrize(

@@ -575,7 +575,7 @@ def test_odd_answers_are_counted_as_far_as_they_tell(
     done = run(*command)
 
     assert (
-        "6 of 6 answered, 0 failed. This run: 3 tokens in, 4 out, about 0 credits by the list" in done.stdout
+        "6 of 6 answered, 0 failed. This run: 3 tokens in, 4 out, about 3 credits by the list" in done.stdout
     )
     assert read(target)["line-4"]["response"]["body"]["choices"][0]["message"]["content"] == "\ud83d…"
     assert "…" in target.read_text("utf-8")
@@ -949,3 +949,13 @@ def test_a_dry_run_has_a_sum_for_each_balance(source: Path, target: Path) -> Non
 
     assert "about 600.2279 seedance credits and 0.6002 general credits by the list" in shown
     assert "over the last limit of the list, and maybe refused: 1 request" in shown
+
+
+@pytest.mark.usefixtures("scripted")
+def test_a_line_that_is_no_object_is_refused(source: Path, target: Path) -> None:
+    """By its number."""
+    source.write_text('{"prompt": "a"}\n[1]\n')
+    refused = run("batch", str(source), str(target), "-m", "m")
+
+    assert refused.returncode == 2
+    assert "line 2: a request must be an object" in refused.stderr

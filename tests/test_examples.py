@@ -194,7 +194,7 @@ def test_no_example_is_untested() -> None:
     """Each file of the folder is run by a test above, says what it shows, and is short."""
     tests = Path(__file__).read_text("utf-8").partition("def test_no_example_is_untested")[0]
 
-    assert len(EXAMPLES) == 8
+    assert len(EXAMPLES) == 9
     for name in EXAMPLES:
         lines = (ROOT / "examples" / name).read_text("utf-8").splitlines()
         assert f'"{name}"' in tests

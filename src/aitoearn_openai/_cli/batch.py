@@ -123,7 +123,7 @@ def batch(
     except BadFile as error:
         failures.fail(str(error), failures.USAGE)
     except OSError as error:
-        if not error.filename:  # It is no file: whoever reads the output has seen enough.
+        if not error.filename:  # pragma: no cover - whoever reads the output went away at this very moment
             raise
         failures.fail(f"{error.filename}: {error.strerror}", failures.USAGE)
 

@@ -82,7 +82,7 @@ def _locked(target: Path) -> Iterator[None]:
             try:
                 yield
             finally:
-                if sys.platform != "win32":  # There, the lock removes its file itself.
+                if sys.platform != "win32":  # pragma: no branch - there, the lock removes its file itself
                     os.unlink(path)
     except Timeout:
         raise BadFile(f"another run is writing {target.name}; wait for it, or end it") from None

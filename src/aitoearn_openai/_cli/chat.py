@@ -91,6 +91,7 @@ def _piped() -> str:
 def _choose(offered: list[ChatModel], wanted: str | None, kind: str) -> ChatModel:
     """The model to ask; where that is unclear, a person at a terminal picks one."""
     suited = [each for each in offered if "image" not in each.output_modalities and takes(each, kind)]
+    (wanted or "").encode()  # What is no text is refused as such, not as an unknown name.
     found = find(offered, wanted) if wanted else [each.id for each in suited]
     if isinstance(found, ChatModel):
         return found

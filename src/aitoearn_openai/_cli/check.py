@@ -119,7 +119,7 @@ def _find_misspelt() -> None:
     known = [f"{ENV_PREFIX}{name.upper()}" for name in (*Settings.model_fields, "env_file")]
     names = {name.upper(): name for name in os.environ}
     if file := os.environ.get(f"{ENV_PREFIX}ENV_FILE"):
-        names = {name.upper(): name for name in env_file_source(Settings, file).env_vars} | names
+        names = {name.upper(): name.upper() for name in env_file_source(Settings, file).env_vars} | names
     for upper, name in sorted(names.items()):
         if upper in known:
             continue
@@ -230,7 +230,7 @@ def _find_chat(settings: Settings, both_sites: bool) -> None:
         status = getattr(error, "status_code", 500)
         if status == 404 and error.code != "12300":
             _bad("chat", text, f"Give {ENV_PREFIX}BASE_URL a server that has chat completions.", code)
-        if status >= 500:
+        if status >= 500 or isinstance(error, openai.APIResponseValidationError):
             if advice == failures.LOOK:
                 advice = "Look at the address; if it is right, try again later."
             _bad("chat", text, advice, code)

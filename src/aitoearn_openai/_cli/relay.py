@@ -47,12 +47,12 @@ def serve_relay(
     try:
         with relay.serve(port, host=host, settings=settings, token=token) as here:
             shown = f"the value of {token_env}" if token_env else here.api_key
-            for line in (
-                f"The relay to [bold]{escape(settings.base_url)}[/] is at [bold]{here.base_url}[/]. Ctrl-C stops it.",
-                f"As their API key, programs give [bold]{escape(shown)}[/].",
-            ):
-                console.print(line, soft_wrap=True)
             with contextlib.suppress(KeyboardInterrupt):
+                for line in (
+                    f"The relay to [bold]{escape(settings.base_url)}[/] is at [bold]{here.base_url}[/]. Ctrl-C stops it.",
+                    f"As their API key, programs give [bold]{escape(shown)}[/].",
+                ):
+                    console.print(line, soft_wrap=True)
                 threading.Event().wait()
     except ValueError as error:
         failures.fail(f"{error}, with --token-env", failures.USAGE)

@@ -106,6 +106,5 @@ def drop_openai_settings(client: openai.OpenAI | openai.AsyncOpenAI, given: Mapp
     if _PROBE not in client.default_headers:
         raise openai.OpenAIError(unsupported("_custom_headers"))
     own["_custom_headers"] = given.get("default_headers") or {}
-    for name in ("admin_api_key", "organization", "project", "webhook_secret"):
-        if name in own:
-            setattr(client, name, given.get(name))
+    for name in own.keys() & {"admin_api_key", "organization", "project", "webhook_secret"}:
+        setattr(client, name, given.get(name))

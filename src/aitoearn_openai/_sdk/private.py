@@ -57,17 +57,17 @@ else:
 
 def _check_hooks() -> None:
     """Raise `ImportError` unless everything that is overridden exists where the SDK calls it."""
-    for client in (openai.OpenAI, openai.AsyncOpenAI):
-        for name in _HOOKS:
-            if not hasattr(client, name):
-                raise ImportError(unsupported(f"{client.__name__}.{name}"))
+    clients = openai.OpenAI, openai.AsyncOpenAI
+    needed: list[tuple[Any, str]] = [(client, name) for client in clients for name in _HOOKS]
+    for owner, name in [*needed, (SSEDecoder, "decode")]:
+        if not hasattr(owner, name):
+            raise ImportError(unsupported(f"{owner.__name__}.{name}"))
+    for client in clients:
         if "_process_response" not in client.request.__code__.co_names:
             raise ImportError(unsupported(f"{client.__name__}._process_response"))
         constructors = [vars(each)["__init__"] for each in client.__mro__ if "__init__" in vars(each)]
         if not any("_custom_headers" in each.__code__.co_names for each in constructors[:-1]):
             raise ImportError(unsupported(f"{client.__name__}._custom_headers"))
-    if not hasattr(SSEDecoder, "decode"):
-        raise ImportError(unsupported("SSEDecoder.decode"))
     if "post_parser" not in _find("_models", "FinalRequestOptions").model_fields:
         raise ImportError(unsupported("FinalRequestOptions.post_parser"))
 

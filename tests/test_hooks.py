@@ -1,0 +1,69 @@
+"""Hooks: an SDK that skips a step is noticed by the next one, and streams that are no chat stay the SDK's."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import openai
+import pytest
+from openai.types.chat import ChatCompletion
+
+from aitoearn_openai import ChatModel, OpenAI
+from aitoearn_openai._sdk.stream import Decoder
+from conftest import Asker, Reply, ScriptedServer, stream
+
+
+def test_data_of_a_response_that_nobody_saw_is_refused() -> None:
+    """A failure in it would go unnoticed."""
+    with pytest.raises(openai.OpenAIError, match="cannot work with openai"):
+        OpenAI(api_key="k")._process_response_data(data={}, cast_to=ChatCompletion, response=object())
+
+
+def test_a_stream_that_nobody_looked_at_is_refused() -> None:
+    """A failure in it would go unnoticed."""
+    with pytest.raises(openai.OpenAIError, match="cannot work with openai"):
+        list(Decoder().iter_bytes(iter([b""])))
+
+
+def test_a_failure_in_an_unread_list_is_the_services(asker: Asker, server: ScriptedServer) -> None:
+    """With its status and its code."""
+    server.answer(Reply({"data": {}, "code": 12001, "message": "no credits"}))
+
+    async def ask_async(client: Any) -> Any:
+        async with client.models.with_streaming_response.list() as response:
+            return await response.parse()
+
+    def ask(client: Any) -> Any:
+        with client.models.with_streaming_response.list() as response:
+            return response.parse()
+
+    with pytest.raises(openai.APIStatusError, match="no credits") as caught:
+        asker.run(ask_async if asker.is_async else ask, base_url=server.base_url, api_key="k", max_retries=0)
+    assert caught.value.status_code == 402
+
+
+def test_events_of_other_endpoints_stay_the_sdks(asker: Asker, server: ScriptedServer) -> None:
+    """They need not be objects, and `[DONE]` may be all there is."""
+    kind: Any = openai.AsyncStream[object] if asker.is_async else openai.Stream[object]
+
+    def ask(client: Any) -> Any:
+        return client.post("/x", cast_to=object, stream=True, stream_cls=kind)
+
+    for body, wanted in (("data: 5\n\ndata: [DONE]\n\n", [5]), ("data: [DONE]\n\n", [])):
+        server.answer(Reply(body, content_type="text/event-stream"))
+        assert asker.run(ask, base_url=server.base_url, api_key="k", max_retries=0) == wanted
+
+
+def test_a_chunk_that_no_blank_line_ends_is_not_dispatched(asker: Asker, server: ScriptedServer) -> None:
+    """By the standard; it may be half of what was to come."""
+    chunk = 'data: {"id": "1", "choices": [{"index": 0, "delta": {"content": "hi"}}]}'
+    server.answer(Reply(f"{chunk}\n\n{chunk}", content_type="text/event-stream"))
+
+    assert len(asker.run(stream("m"), base_url=server.base_url, api_key="k", max_retries=0)) == 1
+
+
+def test_a_model_is_made_of_a_model_too() -> None:
+    """As pydantic allows."""
+    model = ChatModel.model_validate({"name": "m"})
+
+    assert ChatModel.model_validate(model) == model
