@@ -10,8 +10,9 @@
 | `_make_status_error` | where each service words its errors: `clients.py` |
 | `_custom_headers` | what the SDK took from `OPENAI_CUSTOM_HEADERS`: `clients.py` |
 | `RAW_RESPONSE_HEADER` | marks requests whose body the caller wants unread: `response.py` |
-| `__api_exclude__` | asked of an object that stands in a request: `_models.py` says to pass its name |
 | `LazyProxy` | stands for a resource of the module until it is used: `_module.py` |
+
+`__api_exclude__`, which the SDK asks of an object that stands in a request, is in `_models.py`: losing it loses a hint.
 
 Checked on openai 1.109.1, 2.54.0, 3.0.0 and 3.57.0. `private.py` finds them all at import. A name that is still
 there but no longer called is noticed in use: each step leaves a mark on the response, and the next step asks for it.
