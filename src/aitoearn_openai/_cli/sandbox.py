@@ -72,15 +72,17 @@ def serve_sandbox(
     key = os.environ[upstream_key_env] if upstream_key_env else None
     behind = f"{upstream} answers there." if upstream else "No model answers there."
     try:
-        with sandbox.serve(port, upstream=upstream, upstream_key=key) as site:
-            with contextlib.suppress(KeyboardInterrupt):
-                for line in (
-                    f"The sandbox is at [bold]{site.base_url}[/]. {escape(behind)}",
-                    f"Use it with [bold]{_variables(site)}[/].",
-                    "Ctrl-C stops it. `aitoearn-openai sandbox --failures` lists names that fail.",
-                ):
-                    console.print(line, soft_wrap=True)
-                threading.Event().wait()
+        with (
+            sandbox.serve(port, upstream=upstream, upstream_key=key) as site,
+            contextlib.suppress(KeyboardInterrupt),
+        ):
+            for line in (
+                f"The sandbox is at [bold]{site.base_url}[/]. {escape(behind)}",
+                f"Use it with [bold]{_variables(site)}[/].",
+                "Ctrl-C stops it. `aitoearn-openai sandbox --failures` lists names that fail.",
+            ):
+                console.print(line, soft_wrap=True)
+            threading.Event().wait()
     except OSError as error:
         failures.fail(failures.port_message(error), failures.USAGE)
 
