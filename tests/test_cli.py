@@ -84,6 +84,14 @@ class Terminal:
         start, self._seen = self._seen, self.shown.index(words, self._seen) + len(words)
         return self.shown[start : self._seen]
 
+    def wait_for_signals(self) -> None:
+        """Wait until Ctrl-C interrupts: while a line is read, and a moment longer, it is a key like others."""
+        termios = pytest.importorskip("termios")
+        deadline = time.monotonic() + 60
+        while not termios.tcgetattr(self._person)[3] & termios.ISIG:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+
     def type(self, keys: str) -> None:
         os.write(self._person, keys.encode())
 
