@@ -185,14 +185,14 @@ def transport() -> Iterable[Row]:
         "a reset after the headers",
         lambda mode, _: [reply(content_type=type_of(mode), length=500), Pause(0.1), Reset],
     )
-    yield Row("no answer at all", always(Hang), timeout=0.4)
+    yield Row("no answer at all", always(Hang), timeout=1.0)
     yield Row(
-        "half of the headers, then silence", always(b"HTTP/1.1 200 OK\r\ncontent-ty", Hang), timeout=0.4
+        "half of the headers, then silence", always(b"HTTP/1.1 200 OK\r\ncontent-ty", Hang), timeout=1.0
     )
     yield Row(
         "headers, then silence",
         lambda mode, _: [reply(content_type=type_of(mode), length=500), Hang],
-        timeout=0.4,
+        timeout=1.0,
     )
     yield Row(
         "headers a byte at a time",
@@ -206,7 +206,7 @@ def transport() -> Iterable[Row]:
         ),
         truth="value",
     )
-    yield Row("headers later than the timeout", lambda mode, _: [Pause(3), *right()(mode, _)], timeout=0.4)
+    yield Row("headers later than the timeout", lambda mode, _: [Pause(3), *right()(mode, _)], timeout=1.0)
     yield Row(
         "a body a few bytes at a time, in all slower than the timeout",
         lambda mode, _: (
@@ -272,7 +272,7 @@ def cuts() -> Iterable[Row]:
         "a stream silent after two events",
         events(some, Hang, end=False),
         modes=STREAM,
-        timeout=0.4,
+        timeout=1.0,
         said=both,
     )
     yield Row("a stream cut inside an event", events(some[:-20], Close, end=False), modes=STREAM, said="你好")
@@ -317,7 +317,7 @@ def cuts() -> Iterable[Row]:
         modes=STREAM,
         # The SDK 1.x reads on to the end of the stream, so as to use its connection again.
         truth="either" if openai.__version__.startswith("1.") else "value",
-        timeout=0.4,
+        timeout=1.0,
     )
     yield Row("events after [DONE]", events(EVENTS + CHUNKS[0]), modes=STREAM, truth="value")
     for content_type in (SSE, "application/json", None):
@@ -650,7 +650,7 @@ def statuses() -> Iterable[Row]:
         always(reply(b'{"error"', 400, length=500), Close),
         truth="error",
     )
-    yield Row("400 whose body never comes", always(reply(b"", 400, length=500), Hang), timeout=0.4)
+    yield Row("400 whose body never comes", always(reply(b"", 400, length=500), Hang), timeout=1.0)
     yield Row(
         "500 whose body is broken gzip",
         always(reply(b"{}", 500, content_encoding="gzip", retry_after_ms="10")),
