@@ -45,6 +45,10 @@ _UPSTREAM_FAILED = 502
 QUOTE = 300
 """The most characters of a server's words in a message."""
 
+NOT_JSON: Any = object()
+
+# By the names that gateways use.
+_KEEP_ALIVES = {"ping", "heartbeat", "keepalive", "keep-alive"}
 _WAIT = re.compile(r"after (\d+) seconds?|在\s*(\d+)\s*秒后重试")
 _NO_MESSAGE = "The service gave no message."
 
@@ -66,6 +70,14 @@ class Failure(NamedTuple):
             return self.message
         request = f", request id {self.request_id}" if self.request_id else ""
         return f"{self.message} (AiToEarn code {self.code}{request})"
+
+
+def decode_json(text: str | bytes) -> Any:
+    """The decoded JSON, or `NOT_JSON`."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return NOT_JSON
 
 
 def failure_in(body: Any) -> Failure | None:
@@ -117,7 +129,43 @@ def _failed_choice(choices: Any) -> Failure | None:
     return None
 
 
-def is_refusal(body: dict[str, Any]) -> bool:
+def failure_in_event(name: str | None, text: str, data: Any, *, is_chat: bool) -> Failure | None:
+    """The failure that an event of a stream reports, or None; `data` is what its `text` decodes to."""
+    if not isinstance(data, dict):
+        if is_chat and (data is None or name in _KEEP_ALIVES):
+            return None
+        if data is NOT_JSON or name == "error":
+            return broken(text or "The server sent an error event without a message.")
+        return _no_chunk(text) if is_chat else None
+    error, choices = data.get("error"), data.get("choices")
+    if error and not is_chat:
+        return None  # The SDK knows the failures of other endpoints.
+    if failure := failure_in(data):
+        return failure
+    if not is_chat and ("type" in data or name != "error"):
+        return None
+    if error or name == "error" or (not choices and _is_refusal(data)):
+        words = error or data
+        message = words.get("message") if isinstance(words, dict) else words
+        return broken(message if message and isinstance(message, str) else text[:QUOTE])
+    return None if not choices or are_objects(choices) else _no_chunk(text)
+
+
+def broken(message: str) -> Failure:
+    """A stream that breaks off, or brings what is none."""
+    return Failure(None, _UPSTREAM_FAILED, message, enveloped=False)
+
+
+def _no_chunk(text: str) -> Failure:
+    return broken(f"The stream sent something else than a chunk: {text[:QUOTE]}")
+
+
+def are_objects(value: object) -> bool:
+    """Whether this is a list of objects, as the choices of a completion are."""
+    return isinstance(value, list) and all(isinstance(each, dict) for each in value)
+
+
+def _is_refusal(body: dict[str, Any]) -> bool:
     """Whether a body without choices reports a failure in one of the shapes that other servers use."""
     base = body.get("base_resp")
     return bool(

@@ -12,9 +12,10 @@ import openai
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
 from pydantic import ValidationError
 
+from .._errors import NOT_JSON, decode_json
 from .errors import connection_error, status_error, unexpected
 from .private import unsupported
-from .response import NOT_JSON, READ, SEEN, STEP, decode_json, family_of
+from .response import READ, SEEN, STEP, family_of
 from .stream import Decoder
 
 _PARSING_ERRORS = ValueError, RecursionError, LookupError, AssertionError, openai.APIResponseValidationError

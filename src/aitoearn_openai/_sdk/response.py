@@ -7,7 +7,6 @@ that others share untouched, and the SDK's own retries and errors apply to what 
 from __future__ import annotations
 
 import codecs
-import json
 import sys
 from collections.abc import AsyncGenerator, Generator
 from contextlib import suppress
@@ -15,28 +14,19 @@ from email.utils import parsedate_to_datetime
 from functools import cache
 from typing import Any
 
-from .._errors import Failure, failure_in
+from .._errors import Failure, decode_json, failure_in
 from .._hints import API_KEY_HEADER
 from .private import RAW_RESPONSE_HEADER
 
 FILL_IN_KEY = ""
 """As the value of `API_KEY_HEADER`: put the key of the request's `Authorization` here."""
 
-NOT_JSON: Any = object()
 STEP = "_aitoearn_openai"
 """The mark on a response, as an attribute: the last step of this package that saw it."""
 SEEN, READ = "seen", "read"
 
 # A body without any of these names reports no failure, and need not be decoded to find that out.
 _TELLING_NAMES = b'"code"', b'"error"'
-
-
-def decode_json(text: str | bytes) -> Any:
-    """The decoded JSON, or `NOT_JSON`."""
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
-        return NOT_JSON
 
 
 def family_of(client_class: type) -> Any:

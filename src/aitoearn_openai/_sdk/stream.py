@@ -14,15 +14,15 @@ import openai
 from openai.types.chat import ChatCompletionChunk
 from pydantic_core import from_json
 
-from .._errors import QUOTE, is_refusal
+from .._errors import decode_json, failure_in_event
 from .errors import connection_error, status_error
 from .private import ServerSentEvent, SSEDecoder, unsupported
-from .response import NOT_JSON, decode_json, family_of
+from .response import family_of
 
+_decode = SSEDecoder.decode
 _BOM = "\ufeff"
 _JSON_OR_BOM = {"{", _BOM}
 _CHUNK_FIELDS = (ChatCompletionChunk.model_fields.keys() | {"cost"}) - {"choices"}
-_KEEP_ALIVES = {"ping", "heartbeat", "keepalive", "keep-alive"}
 
 
 class _Event(ServerSentEvent):
@@ -89,18 +89,18 @@ class Decoder(SSEDecoder):
         return openai.APIError(message, request=self._response.request, body=body)
 
     def decode(self, line: str) -> ServerSentEvent | None:
-        if line[:1] in _JSON_OR_BOM:
-            line = self._look_at_line(line)
-        event = super().decode(line)
-        return None if event is None else self._look_at_event(event)
+        event = _decode(self, line)
+        if event is not None:
+            return self._look_at_event(event)
+        return self._look_at_line(line) if line[:1] in _JSON_OR_BOM else None
 
-    def _look_at_line(self, line: str) -> str:
+    def _look_at_line(self, line: str) -> ServerSentEvent | None:
         """A line that is no field: a byte order mark before the first one, or an envelope in place of an event."""
-        if self._empty:
-            line = line.removeprefix(_BOM)
-        if line.startswith("{") and (error := status_error(self._client, self._response, decode_json(line))):
+        if line.startswith(_BOM) and self._empty:
+            return self.decode(line.removeprefix(_BOM))
+        if error := status_error(self._client, self._response, decode_json(line)):
             raise error
-        return line
+        return None
 
     def _look_at_event(self, event: Any) -> ServerSentEvent | None:
         text = event.data
@@ -137,26 +137,16 @@ class Decoder(SSEDecoder):
 
     def _is_chunk(self, name: str | None, text: str, data: Any) -> bool:
         """Whether unusual data is to become a chunk; a failure is raised."""
+        if failure := failure_in_event(name, text, data, is_chat=self._is_chat):
+            error = isinstance(data, dict) and data.get("error")
+            if not error and (status := status_error(self._client, self._response, data)):
+                raise status
+            raise self._error(failure.message, error or (data if isinstance(data, dict) else text))
+        if not self._is_chat:
+            return True
         if not isinstance(data, dict):
-            if self._is_chat and (data is None or name in _KEEP_ALIVES):
-                return False
-            if data is NOT_JSON or name == "error":
-                raise self._error(text or "The server sent an error event without a message.", text)
-            if not self._is_chat:
-                return True
-            raise self._error(f"The stream sent something else than a chunk: {text[:QUOTE]}", data)
-        error = data.get("error")
-        if not error and (failure := status_error(self._client, self._response, data)):
-            raise failure
-        if not self._is_chat and (error or "type" in data or name != "error"):
-            return True  # The SDK knows the failures of other endpoints.
+            return False
         choices = data.get("choices")
-        if error or name == "error" or (not choices and is_refusal(data)):
-            words = error or data
-            message = words.get("message") if isinstance(words, dict) else words
-            raise self._error(message if message and isinstance(message, str) else text[:QUOTE], words)
-        if choices and not (isinstance(choices, list) and all(isinstance(each, dict) for each in choices)):
-            raise self._error(f"The stream sent something else than a chunk: {text[:QUOTE]}", data)
         if not choices:
             data["choices"] = []
         return isinstance(choices, list) or any(data.get(field) is not None for field in _CHUNK_FIELDS)

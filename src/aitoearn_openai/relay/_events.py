@@ -5,9 +5,7 @@ from __future__ import annotations
 import codecs
 import re
 
-from .._errors import QUOTE, Failure, failure_in, is_refusal
-from .._sdk.response import decode_json
-from .._sdk.stream import _KEEP_ALIVES
+from .._errors import QUOTE, Failure, broken, decode_json, failure_in_event
 
 _LINE_END = re.compile(rb"\r\n|\n|\r")
 _EVENT_END = re.compile(rb"(?:\r\n|\n|\r(?!\n))(?:\r\n|\n|\r)")
@@ -46,7 +44,7 @@ class Events:
         rest = bytes(self._rest)
         self.failure = self._failure_in(rest)
         if self._empty and not self.failure:
-            self.failure = _broken(_EMPTY)
+            self.failure = broken(_EMPTY)
         return b"" if self.failure else rest
 
     def _failure_in(self, event: bytes) -> Failure | None:
@@ -54,36 +52,17 @@ class Events:
         try:
             text = data.decode()[:QUOTE]
         except UnicodeDecodeError:
-            return _broken("The stream broke: it is not UTF-8 text.")
+            return broken("The stream broke: it is not UTF-8 text.")
         if data.startswith(b"[DONE]"):
-            return _broken(_EMPTY) if self._empty else None
+            return broken(_EMPTY) if self._empty else None
         if not text.strip() and name != "error":
             return None
         body = decode_json(data)
-        if not isinstance(body, dict):
-            if body is None or name in _KEEP_ALIVES:
-                return None
-            return _broken(text or "The server sent an error event without a message.")
-        error, choices = body.get("error"), body.get("choices")
-        if failure := failure_in(body):
-            return failure
-        if error or name == "error" or (self._is_chat and not choices and is_refusal(body)):
-            words = error or body
-            message = words.get("message") if isinstance(words, dict) else words
-            return _broken(message if message and isinstance(message, str) else text)
-        if choices and not are_objects(choices):
-            return _broken(f"The stream sent something else than a chunk: {text}")
-        self._empty &= self._is_chat and not isinstance(choices, list)
-        return None
-
-
-def are_objects(value: object) -> bool:
-    """Whether this is a list of objects, as the choices of a completion are."""
-    return isinstance(value, list) and all(isinstance(each, dict) for each in value)
-
-
-def _broken(message: str) -> Failure:
-    return Failure(None, 502, message, enveloped=False)
+        failure = failure_in_event(name, text, body, is_chat=self._is_chat)
+        self._empty &= self._is_chat and not (
+            isinstance(body, dict) and isinstance(body.get("choices"), list)
+        )
+        return failure
 
 
 def _parse(event: bytes) -> tuple[str, bytes]:

@@ -16,14 +16,13 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from .._errors import QUOTE, Failure, failure_in
+from .._errors import QUOTE, Failure, are_objects, decode_json, failure_in
 from .._hints import API_KEY_HEADER
 from .._models import ChatModel, named
 from .._sdk import family_of, make_pool
-from .._sdk.response import decode_json
 from .._serving import for_client
 from .._settings import SANDBOX_KEY, Settings, site_hint
-from ._events import Events, are_objects
+from ._events import Events
 
 _SENT_ON = {b"accept", b"accept-language", b"content-type", b"user-agent", b"x-request-id"}
 _SENT_BACK = re.compile(r"retry-after(-ms)?|x-request-id|x-should-retry|x-ratelimit-.*")
