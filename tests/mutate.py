@@ -1,7 +1,8 @@
 """Take out each statement of the core in turn, negate each condition, and print the mutants that no test notices.
 
-It works on a copy of the repository in .mutants/, and keeps what it found in .mutants/results.json: a second run goes
-on where the first ended, and tries again the mutants of files that have changed since.
+It works on copies of the repository in .mutants/. A run with coverage says which tests reach a line; only those run on
+its mutants, each in a fork of a process that has the libraries loaded. What was found is in
+.mutants/results.jsonl: a second run goes on where the first ended, and tries the mutants of changed files again.
 """
 
 from __future__ import annotations
@@ -16,40 +17,65 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+import coverage
+import pytest
 
 ROOT = Path(__file__).parent.parent
-COPY = ROOT / ".mutants"
-RESULTS = COPY / "results.json"
+COPIES = ROOT / ".mutants"
+RESULTS = COPIES / "results.jsonl"
 CORE = ["_sdk/*.py", "_client.py", "_errors.py"]
-
-# Fast ones first, as the first that fails ends a mutant; a survivor has met them all.
-STAGES = [
-    ["tests/test_clients.py", "tests/test_streams.py", "tests/test_travel.py", "tests/test_failures.py"],
-    ["tests/test_faults.py", "-m", "not slow"],
-    [
-        "tests/parity",
-        "tests/test_secrets.py",
-        "tests/test_pools.py",
-        "tests/test_module.py",
-        "tests/test_models.py",
-    ],
-    ["tests/test_fuzz.py", "tests/test_renames.py", "tests/test_faults.py"],
+TESTS = [
+    "tests/parity",
+    *(
+        f"tests/test_{name}.py"
+        for name in (
+            "answers",
+            "clients",
+            "failures",
+            "faults",
+            "fuzz",
+            "hooks",
+            "models",
+            "module",
+            "pools",
+            "secrets",
+            "settings",
+            "streams",
+            "travel",
+        )
+    ),
 ]
+LIBRARIES = (
+    "aiohttp",
+    "hypothesis",
+    "openai.resources.chat.completions",
+    "openai.resources.images",
+    "openai.resources.models",
+    "pydantic_settings",
+    "starlette.applications",
+    "uvicorn",
+)
+COMMON = ["-q", "-p", "no:cacheprovider", "-m", "not slow"]
 
 
 class Mutant(NamedTuple):
     path: Path
     line: int
+    last_line: int
     name: str
     source: str
 
     @property
+    def shown(self) -> str:
+        return f"{self.path.name}:{self.line}: {self.name}"
+
+    @property
     def key(self) -> str:
-        return (
-            f"{self.path.name}:{self.line}: {self.name}#{hashlib.sha1(self.source.encode()).hexdigest()[:12]}"
-        )
+        return f"{self.shown}#{hashlib.sha1(self.source.encode()).hexdigest()[:12]}"
 
 
 def mutants_of(path: Path) -> Iterator[Mutant]:
@@ -87,58 +113,102 @@ def _mutant(path: Path, source: str, node: ast.expr | ast.stmt, new: str, how: s
     old = source.encode()[start:end].decode()
     mutated = (source.encode()[:start] + new.encode() + source.encode()[end:]).decode()
     shown = " ".join(old.split())
-    return Mutant(path, first, f"{how} {shown:.90}", mutated)
+    return Mutant(path, first, node.end_lineno or first, f"{how} {shown:.90}", mutated)
 
 
-def survives(mutant: Mutant, timeout: float) -> bool:
-    """Whether all tests pass on it; a mutant that hangs has been noticed."""
-    path = COPY / mutant.path.relative_to(ROOT)
-    original = path.read_text("utf-8")
+def copy_repository(to: Path) -> None:
+    shutil.rmtree(to, ignore_errors=True)
+    for name in ("src", "tests", "docs", "examples", "cassettes"):
+        shutil.copytree(ROOT / name, to / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for page in [*ROOT.glob("*.md"), ROOT / "pyproject.toml"]:
+        shutil.copy(page, to)
+
+
+class Reached:
+    """Which tests reach a line, by a run with coverage."""
+
+    def __init__(self, copy: Path) -> None:
+        self._source = copy / "src"
+        command = ["pytest", *COMMON, "-n", "2", "--dist", "loadfile", "--cov=aitoearn_openai"]
+        command += ["--cov-context=test", "--cov-report=", "--cov-fail-under=0"]
+        subprocess.run(
+            [sys.executable, "-m", *command, *TESTS],
+            cwd=copy,
+            env={**os.environ, "PYTHONPATH": str(self._source)},
+            check=True,
+            stdout=subprocess.DEVNULL,
+        )
+        self.data = coverage.CoverageData(str(copy / ".coverage"))
+        self.data.read()
+
+    def by(self, mutant: Mutant) -> list[str]:
+        """The tests that reach the mutated lines; none of a line that only an import reaches means all tests."""
+        path = str(self._source / mutant.path.relative_to(ROOT / "src"))
+        contexts = self.data.contexts_by_lineno(path)
+        lines = range(mutant.line, mutant.last_line + 1)
+        return sorted({each.partition("|")[0] for line in lines for each in contexts.get(line, ())} - {""})
+
+
+class Selection:
+    """A plugin for pytest that runs some tests alone."""
+
+    def __init__(self, wanted: list[str]) -> None:
+        self._wanted = set(wanted)
+
+    def pytest_collection_modifyitems(self, items: list[Any]) -> None:
+        if self._wanted:
+            items[:] = [each for each in items if each.nodeid in self._wanted]
+
+
+def survives(mutant: Mutant, tests: list[str], copy: Path, timeout: float) -> bool:
+    """Whether the tests pass on it; a mutant that hangs has been noticed."""
+    path = copy / mutant.path.relative_to(ROOT)
     path.write_text(mutant.source, "utf-8")
-    try:
-        for stage in STAGES:
-            command = [
-                sys.executable,
-                "-m",
-                "pytest",
-                "-q",
-                "-x",
-                "-n",
-                "2",
-                "--dist",
-                "loadfile",
-                "--no-header",
-            ]
-            command += ["-p", "no:cacheprovider", *stage]
-            process = subprocess.Popen(
-                command,
-                cwd=COPY,
-                env={
-                    **os.environ,
-                    "PYTHONPATH": str(COPY / "src"),
-                    "CI": "1",
-                    "PYTHONDONTWRITEBYTECODE": "1",
-                },
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                start_new_session=True,
-            )
-            try:
-                if process.wait(timeout):
-                    return False
-            except subprocess.TimeoutExpired:
-                os.killpg(process.pid, 9)
-                process.wait()
-                return False
-        return True
-    finally:
-        path.write_text(original, "utf-8")
+    files = sorted({each.partition("::")[0] for each in tests}) or TESTS
+    child = os.fork()
+    if not child:
+        os.setsid()
+        output = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(output, 1)
+        os.dup2(output, 2)
+        code: int = 1
+        try:
+            options = ["-x", "-p", "no:xdist", "-o", "filterwarnings=default", *COMMON]
+            code = pytest.main([*options, *files], plugins=[Selection(tests)])
+        finally:
+            os._exit(code)
+    until = time.monotonic() + timeout
+    while time.monotonic() < until:
+        ended, status = os.waitpid(child, os.WNOHANG)
+        if ended:
+            break
+        time.sleep(0.02)
+    else:
+        os.killpg(child, 9)
+        _, status = os.waitpid(child, 0)
+    path.write_text(mutant.path.read_text("utf-8"), "utf-8")
+    return status == 0
+
+
+def work(todo: list[Mutant], reached: Reached, copy: Path) -> None:
+    """Try mutants in a process of its own."""
+    os.chdir(copy)
+    sys.dont_write_bytecode = True
+    sys.meta_path[:] = [each for each in sys.meta_path if "editable" not in repr(each)]
+    sys.path[:] = [str(copy / "src"), *(each for each in sys.path if each != str(ROOT / "src"))]
+    for name in LIBRARIES:
+        import_module(name)
+    for number, mutant in enumerate(todo, 1):
+        found = survives(mutant, reached.by(mutant), copy, timeout=300)
+        with RESULTS.open("a", encoding="utf-8") as file:
+            file.write(json.dumps([mutant.key, found], ensure_ascii=False) + "\n")
+        if found or number % 25 == 0:
+            print(f"{number}/{len(todo)} {'SURVIVES' if found else 'noticed'}: {mutant.shown}", flush=True)
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, prog="python tests/mutate.py")
     parser.add_argument("--file", default="", metavar="TEXT", help="only files whose path contains this")
-    parser.add_argument("--limit", type=int, default=10**6, metavar="N", help="try N mutants, and then stop")
     parser.add_argument(
         "--again", action="store_true", help="try those that survived once more, with new tests"
     )
@@ -147,34 +217,26 @@ def main() -> int:
     paths = [path for part in CORE for path in sorted((ROOT / "src/aitoearn_openai").glob(part))]
     mutants = [mutant for path in paths if options.file in str(path) for mutant in mutants_of(path)]
     if options.list:
-        print(*(mutant.key.rpartition("#")[0] for mutant in mutants), sep="\n")
+        print(*(mutant.shown for mutant in mutants), sep="\n")
         return 0
 
-    results: dict[str, bool] = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
-    for name in ("src", "tests", "docs", "examples", "cassettes"):
-        shutil.rmtree(COPY / name, ignore_errors=True)
-        shutil.copytree(ROOT / name, COPY / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for page in [*ROOT.glob("*.md"), ROOT / "pyproject.toml"]:
-        shutil.copy(page, COPY)
-    started = time.monotonic()
-    if not survives(Mutant(paths[0], 1, "as it is", paths[0].read_text("utf-8")), 600):
-        print("The tests fail without any mutation.")
-        return 2
-    timeout = 60 + 3 * (time.monotonic() - started)
-    todo = [each for each in mutants if results.get(each.key) is (True if options.again else None)][
-        : options.limit
-    ]
-    for number, mutant in enumerate(todo, 1):
-        results[mutant.key] = survives(mutant, timeout)
-        RESULTS.write_text(json.dumps(results, indent=1, ensure_ascii=False))
-        word = "SURVIVES" if results[mutant.key] else "noticed"
-        print(f"{number}/{len(todo)} {word}: {mutant.key.rpartition('#')[0]}", flush=True)
-    known = [mutant.key for mutant in mutants if mutant.key in results]
-    survivors = [key.rpartition("#")[0] for key in known if results[key]]
-    print(
-        f"\n{len(survivors)} of {len(known)} mutants survive; {len(mutants) - len(known)} have not been tried."
-    )
-    print(*survivors, sep="\n")
+    copies = [COPIES / "first", COPIES / "second"]
+    for copy in copies:
+        copy_repository(copy)
+    lines = RESULTS.read_text("utf-8").splitlines() if RESULTS.exists() else []
+    results: dict[str, bool] = dict(map(json.loads, lines))
+    todo = [each for each in mutants if results.get(each.key) is (True if options.again else None)]
+    reached = Reached(copies[0])
+    print(f"{len(todo)} of {len(mutants)} mutants to try", flush=True)
+    for number, copy in enumerate(copies):
+        if not os.fork():
+            work(todo[number :: len(copies)], reached, copy)
+            os._exit(0)
+    for _ in copies:
+        os.wait()
+    results = dict(map(json.loads, RESULTS.read_text("utf-8").splitlines()))
+    survivors = [mutant.shown for mutant in mutants if results.get(mutant.key)]
+    print(f"\n{len(survivors)} of {len(mutants)} mutants survive:", *survivors, sep="\n")
     return 1 if survivors else 0
 
 
