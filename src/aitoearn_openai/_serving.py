@@ -47,6 +47,7 @@ def make_server(app: Any) -> uvicorn.Server:
             ws="none",
             lifespan="on",
             log_config=None,
+            access_log=False,
             proxy_headers=False,
             server_header=False,
             timeout_keep_alive=KEEP_ALIVE,

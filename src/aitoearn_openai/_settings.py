@@ -6,7 +6,7 @@ import codecs
 import os
 import re
 from collections.abc import Iterable
-from functools import wraps
+from functools import lru_cache, wraps
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlsplit, urlunsplit
@@ -85,6 +85,7 @@ def normalize_base_url(url: str) -> str:
     return urlunsplit((parts.scheme, parts.netloc, path, "", ""))
 
 
+@lru_cache(maxsize=64)
 def is_loopback(url: str) -> bool:
     """Whether an address is one of this machine itself."""
     try:
