@@ -593,6 +593,17 @@ def test_a_service_that_was_away_for_a_while_costs_no_answer(
 
 
 @pytest.mark.usefixtures("sandboxed")
+def test_what_has_no_price_is_not_said_to_cost_nothing(source: Path, target: Path) -> None:
+    """Neither before the run nor after it."""
+    write(source, question("a", model="llama-5-local"))
+    told = run("batch", str(source), "--dry-run")
+    done = run("batch", str(source), str(target))
+
+    assert told.stdout.splitlines()[1] == "1 token in; without a price in the list: 1 request"
+    assert re.search(r"1 token in, \d+ out; the cost of 1 answer is not known, ", done.stdout)
+
+
+@pytest.mark.usefixtures("sandboxed")
 def test_a_dry_run_counts_and_estimates_and_changes_nothing(source: Path, target: Path) -> None:
     """It needs no key; images and unknown models are not made up."""
     image = {"role": "user", "content": [{"type": "text", "text": "12345678"}, {"type": "image_url"}]}

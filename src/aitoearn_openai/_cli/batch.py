@@ -165,7 +165,9 @@ def _estimate(files: Files, models: dict[str, ChatModel], answer_tokens: int) ->
     console.print(
         f"{count(files.total, 'request')}, {files.answered:,} answered, {left:,} to ask", soft_wrap=True
     )
-    estimate = f"about {credits_text(credits, 4)} by the list, for {count(tokens, 'token')} in"
+    estimate = f"{count(tokens, 'token')} in"
+    if credits or not unpriced:
+        estimate = f"about {credits_text(credits, 4)} by the list, for {estimate}"
     if unpriced:
         estimate += f"; without a price in the list: {count(unpriced, 'request')}"
     if oversize:
@@ -204,7 +206,7 @@ class _Job:
         self._reasons: Counter[str] = Counter()
         self._may_help = False
         """Whether a failed request may succeed when it is asked again."""
-        self._tokens_in, self._tokens_out = 0, 0
+        self._tokens_in = self._tokens_out = self._unpriced = 0
         self._credits: dict[str | None, Decimal] = {}
         self._started, self._reported = time.monotonic(), float("-inf")
         self._interrupted = False
@@ -292,6 +294,8 @@ class _Job:
             # A sum of numbers such as 9E+999999 would be an exception, or a million digits to show.
             if model and cost is not None and cost.adjusted() < DIGITS:
                 _add(self._credits, model, cost)
+            else:
+                self._unpriced += 1
 
     def _note(self, error: Any) -> None:
         """Count a failure with those of the same reason."""
@@ -305,8 +309,12 @@ class _Job:
         return f"{self._answered:,} of {self._files.total:,} answered, {self._failed:,} failed"
 
     def _bill(self) -> str:
-        tokens = f"{count(self._tokens_in, 'token')} in, {self._tokens_out:,} out"
-        return f"{tokens}, about {credits_text(self._credits)} by the list"
+        bill = f"{count(self._tokens_in, 'token')} in, {self._tokens_out:,} out"
+        if self._credits or not self._unpriced:
+            bill += f", about {credits_text(self._credits)} by the list"
+        if self._unpriced:
+            bill += f"; the cost of {count(self._unpriced, 'answer')} is not known"
+        return bill
 
     def _show_progress(self, bar: Progress, row: TaskID) -> None:
         done = self._answered + self._failed
