@@ -108,6 +108,8 @@ def side_by_side(site: sandbox.Sandbox) -> Iterator[Table]:
         for options in (["--direct"], []):
             command = ["run", *options, "--", LLM, "-m", "fail-12001", "Hi"]
             done = run(["-m", "aitoearn_openai", *command], **settings)
+            if done.returncode == 127:
+                sys.exit(done.stderr)
             text = Text(
                 f"$ aitoearn-openai {' '.join(['run', *options, '--'])} \\\n    llm -m fail-12001 Hi\n",
                 "bold",
@@ -130,5 +132,5 @@ def draw(name: str, title: str, width: int, shown: Iterator[RenderableType]) -> 
 
 with sandbox.serve() as site:
     draw("failures", "the same program, run against the sandbox", 100, comparison(site))
-    draw("models", "aitoearn-openai, with its sandbox", 100, command(site, 100, "models"))
+    draw("models", "aitoearn-openai, with its sandbox", 106, command(site, 106, "models"))
     draw("run", "aitoearn-openai, with its sandbox", 112, side_by_side(site))

@@ -37,7 +37,7 @@ def test_the_list_fits_80_columns() -> None:
 
 
 @pytest.mark.usefixtures("sandboxed")
-@pytest.mark.parametrize(("columns", "label"), [("100", False), ("130", True)])
+@pytest.mark.parametrize(("columns", "label"), [("110", False), ("130", True)])
 def test_a_wide_terminal_has_a_line_for_each_model(columns: str, label: bool) -> None:
     """Without empty lines; with the label where there is room for it."""
     shown = run("models", COLUMNS=columns).stdout
@@ -45,6 +45,7 @@ def test_a_wide_terminal_has_a_line_for_each_model(columns: str, label: bool) ->
 
     assert len(lines) == 2 + len(names()) + 1
     assert ("DeepSeek V4" in shown) is label
+    assert "seedance" in shown
     assert [line.split()[-3:] for line in lines if line.startswith("gpt-5.2 ")] == [["20%", "19%", "Sale"]]
 
 
@@ -138,15 +139,18 @@ def test_an_order_by_price_shows_the_price(width: str) -> None:
 NARROW = """\
 gpt-5.2
   GPT-5.2, openai, Sale
+  balance seedance
   text image → text
   0.16 in, 20% off
   1.3 out, 19% off
 gpt-5.2-mini
   GPT-5.2 Mini, openai
+  balance seedance
   text image → text
   0.5 a call, 38% off
 gpt-image-2
   GPT Image 2, openai
+  balance seedance
   text image → image
   6 a call
 in, out: credits per 1,000 tokens of text

@@ -32,7 +32,7 @@ from ..batch import (
 from . import failures, options
 from .batch_files import BadFile, Files, opened
 from .models import fetch
-from .screen import DIGITS, console, count, credits_text, errors, escape, whole
+from .screen import DIGITS, count, credits_text, errors, escape, show, whole
 
 _RETRIES = 5
 """More than the SDK's two: nobody watches a long job, and a service that was away for a while comes back."""
@@ -162,9 +162,7 @@ def _estimate(files: Files, models: dict[str, ChatModel], answer_tokens: int) ->
             limit = model.pricing.max_input_tokens if model.pricing else None
             oversize += limit is not None and asked > limit
     left = files.total - files.answered
-    console.print(
-        f"{count(files.total, 'request')}, {files.answered:,} answered, {left:,} to ask", soft_wrap=True
-    )
+    show(f"{count(files.total, 'request')}, {files.answered:,} answered, {left:,} to ask")
     estimate = f"{count(tokens, 'token')} in"
     if credits or not unpriced:
         estimate = f"about {credits_text(credits, 4)} by the list, for {estimate}"
@@ -173,7 +171,7 @@ def _estimate(files: Files, models: dict[str, ChatModel], answer_tokens: int) ->
     if oversize:
         estimate += f"; over the last limit of the list, and maybe refused: {count(oversize, 'request')}"
     rule = f"Assumed: {BYTES_PER_TOKEN} bytes of text a token, and up to {count(answer_tokens, 'token')} an answer."
-    console.print(f"{escape(estimate)}\n[dim]{rule}[/]", soft_wrap=True)
+    show(f"{escape(estimate)}\n[dim]{rule}[/]")
 
 
 def _refuse_unpriced(files: Files, models: dict[str, ChatModel]) -> None:
@@ -238,7 +236,7 @@ class _Job:
             summary += " The same command asks the rest."
         elif code:
             summary += " Asking again will not help: change the requests that failed."
-        console.print(summary, markup=False, soft_wrap=True)
+        show(summary, markup=False)
         return code
 
     async def _ask(self, concurrency: int, rpm: int | None) -> None:

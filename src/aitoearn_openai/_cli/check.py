@@ -28,7 +28,7 @@ from .._settings import (
 from ..batch import causes
 from . import failures, options
 from .models import fetch
-from .screen import console, escape, table
+from .screen import console, escape, show, table
 
 _SECONDS = 30.0
 _OTHER_SITE = {"cn": "ai", "ai": "cn"}
@@ -74,15 +74,15 @@ def check(
                 failures.USAGE,
             )
         _good("model", f"{found.id} is in the list")
-    console.print("\nAll is well. Next: aitoearn-openai chat '你好'", soft_wrap=not console.is_terminal)
+    show("\nAll is well. Next: aitoearn-openai chat '你好'")
 
 
 def _good(what: str, text: str) -> None:
-    console.print(f"[green]ok[/]  {what:7} {escape(text)}", soft_wrap=not console.is_terminal)
+    show(f"[green]ok[/]  {what:7} {escape(text)}")
 
 
 def _bad(what: str, text: str, next_step: str, code: int) -> NoReturn:
-    console.print(f"[red]no[/]  {what:7} {escape(text)}", soft_wrap=not console.is_terminal)
+    show(f"[red]no[/]  {what:7} {escape(text)}")
     failures.fail(next_step, code)
 
 
@@ -128,7 +128,7 @@ def _find_misspelt() -> None:
             advice = f"Rename it to {meant[0]}."
             _bad("setting", f"{name} is not read; is {meant[0]} meant?", advice, failures.USAGE)
         if upper.startswith(ENV_PREFIX):
-            console.print(f"[yellow]??[/]  setting {escape(name)} is not read by this package")
+            show(f"[yellow]??[/]  setting {escape(name)} is not read by this package")
 
 
 def _masked(key: str) -> str:

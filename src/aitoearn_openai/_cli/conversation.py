@@ -18,6 +18,7 @@ from .screen import (
     errors,
     escape,
     print_json,
+    show,
     stdout_is_elsewhere,
     whole,
     without_controls,
@@ -122,7 +123,7 @@ class Conversation:
     def _footer(self, usage: Any, started: float, finish: str | None, has_text: bool) -> None:
         """Say what is to be known of an answer, and what it took."""
         if note := self._note(finish, has_text):
-            errors.print(f"[yellow]{note}[/]", soft_wrap=True)
+            show(f"[yellow]{note}[/]", errors)
         parts = []
         if usage:
             tokens_in, tokens_out = (
@@ -138,7 +139,7 @@ class Conversation:
                 self._credits[scope] = self._credits.get(scope, Decimal(0)) + cost
                 parts.append(f"about {credits_text({None: cost})} by the list")
         parts.append(f"{time.monotonic() - started:.1f} s")
-        errors.print(f"[dim]{escape(self._model.id)}: {', '.join(parts)}[/]", soft_wrap=True)
+        show(f"[dim]{escape(self._model.id)}: {', '.join(parts)}[/]", errors)
 
     def _note(self, finish: str | None, has_text: bool) -> str:
         if finish == "content_filter":
@@ -234,7 +235,7 @@ class Conversation:
             total += f", about {credits_text(self._credits)} by the list"
         if unpriced := self._answers - self._priced:
             total += f"; the cost of {count(unpriced, 'answer')} is not known"
-        errors.print(f"[dim]{count(self._answers, 'answer')}: {escape(total)}[/]", soft_wrap=True)
+        show(f"[dim]{count(self._answers, 'answer')}: {escape(total)}[/]", errors)
 
 
 def takes(model: ChatModel, kind: str) -> bool:

@@ -12,7 +12,7 @@ from rich.markup import escape
 from .. import OpenAI, Settings, sandbox
 from .._models import Pricing
 from .._settings import ENV_PREFIX, SITES
-from .screen import console, table
+from .screen import console, show, table
 
 
 def demo() -> None:
@@ -33,7 +33,7 @@ def demo() -> None:
 
 
 def _heading(text: str) -> None:
-    console.print(f"[bold]{escape(text)}[/]", soft_wrap=True)
+    show(f"[bold]{escape(text)}[/]")
 
 
 def _show_settings(settings: Settings) -> None:

@@ -16,7 +16,7 @@ import typer
 
 from .._settings import SITES, site_hint
 from ..batch import causes, reason
-from .screen import errors, without_controls
+from .screen import errors, show, without_controls
 
 NO_MATCH = 1
 USAGE = 2
@@ -79,7 +79,7 @@ def _origin(error: openai.APIError) -> str:
 
 def say(text: str) -> None:
     """A line on stderr, without what could steer the terminal, which gets it wrapped at words."""
-    errors.print(without_controls(text), markup=False, soft_wrap=not errors.is_terminal)
+    show(without_controls(text), errors, markup=False)
 
 
 def fail(message: str, code: int) -> NoReturn:

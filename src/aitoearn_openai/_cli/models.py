@@ -17,7 +17,7 @@ from rich.table import Table
 from .. import ChatModel, OpenAI, Settings
 from .._models import ImageModel, ImageSizePrice, ListedModel, PriceTier, Pricing, find
 from . import failures, options
-from .screen import console, count, escape, number, print_json, table, without_controls
+from .screen import console, count, escape, number, print_json, show, table, without_controls
 
 _NARROW = 60
 
@@ -146,7 +146,7 @@ def _show_all(chosen: list[ChatModel], costs: list[Decimal] | None) -> None:
     if console.width < _NARROW:
         _show_list(chosen, costs)
         return
-    wide = (_lines(chosen, costs, with_label) for with_label in (True, False))
+    wide = (_lines(chosen, costs, names) for names in (["label", "channel"], ["channel"]))
     unlimited = console.options.update(width=1000)
     fitting = (each for each in wide if console.measure(each, options=unlimited).maximum <= console.width)
     console.print(next(fitting, None) or _blocks(chosen, costs))
@@ -166,6 +166,7 @@ def _show_list(chosen: list[ChatModel], costs: list[Decimal] | None) -> None:
         takes, gives = " ".join(model.input_modalities), " ".join(model.output_modalities)
         lines = [
             escape(", ".join(filter(None, [model.label, model.owned_by, *model.tags]))),
+            f"balance {escape(model.credits_scope)}" if model.credits_scope else "",
             escape(f"{takes} → {gives}" if gives else takes),
             *(f"{price} {unit}{', ' * bool(off)}{off}" for (price, _, off), unit in prices if price),
             f"a call: {_cost(cost)}" if cost is not None and cost.is_finite() else "",
@@ -180,21 +181,22 @@ def _cost(cost: Decimal) -> str:
     return number(cost) if cost.is_finite() else ""
 
 
-def _lines(chosen: list[ChatModel], costs: list[Decimal] | None, with_label: bool) -> Table:
+def _lines(chosen: list[ChatModel], costs: list[Decimal] | None, names: list[str]) -> Table:
     """A line for each model, with the prices lined up at the decimal point."""
-    labels = ["label"] if with_label else []
     call = ["a call"] if costs else []
-    shown = table("model", *labels, "channel", "takes → gives", "in", "out", *call, "discount", "tags")
+    if any(model.credits_scope for model in chosen):
+        names = [*names, "balance"]
+    shown = table("model", *names, "takes → gives", "in", "out", *call, "discount", "tags")
     shown.show_edge, shown.padding = False, (0, 0, 0, 0)
     prices = [[cell.partition("\n") for cell in _price_cells(model.pricing)] for model in chosen]
     sides = (_aligned([cells[side][0] for cells in prices]) for side in (0, 1))
     calls = _aligned([_cost(cost) for cost in costs]) if costs else [""] * len(chosen)
     for model, cells, before, after, cost in zip(chosen, prices, *sides, calls, strict=True):
         takes, gives = " ".join(model.input_modalities), " ".join(model.output_modalities)
+        known = {"label": model.label, "channel": model.owned_by, "balance": model.credits_scope}
         shown.add_row(
             f"[bold]{escape(model.id)}[/]",
-            *([escape(model.label or "")] if with_label else []),
-            escape(model.owned_by),
+            *(escape(known[name] or "") for name in names),
             escape(f"{takes} → {gives}" if gives else takes),
             before,
             after,
@@ -261,7 +263,7 @@ def _discount(price: Decimal, before: Decimal | None, gap: str) -> str:
 
 
 def _show(model: ChatModel, prompt_tokens: int, completion_tokens: int) -> None:
-    console.print(f"[bold]{escape(model.id)}[/]", soft_wrap=True)
+    show(f"[bold]{escape(model.id)}[/]")
     _show_texts(
         ("label", model.label),
         ("channel", model.owned_by),
@@ -284,13 +286,13 @@ def _show(model: ChatModel, prompt_tokens: int, completion_tokens: int) -> None:
     if limit is not None and prompt_tokens > limit:
         price += f"; that is over the last limit in the list, {limit:,} in, and may be refused"
     call = f"A call of {count(prompt_tokens, 'token')} in and {completion_tokens:,} out"
-    console.print(f"{call} {price}.", soft_wrap=not console.is_terminal)
+    show(f"{call} {price}.")
 
 
 def _show_texts(*texts: tuple[str, str | None]) -> None:
     for what, text in texts:
         if text:
-            console.print(f"  [dim]{what:8}[/] {escape(text)}", soft_wrap=not console.is_terminal)
+            show(f"  [dim]{what:8}[/] {escape(text)}")
 
 
 def _show_tiers(pricing: Pricing) -> None:
@@ -385,7 +387,7 @@ def _show_image_models(chosen: Iterable[dict[str, ImageModel]]) -> None:
 
 def _show_image_model(entries: dict[str, ImageModel]) -> None:
     model = next(iter(entries.values()))
-    console.print(f"[bold]{escape(model.id)}[/]", soft_wrap=True)
+    show(f"[bold]{escape(model.id)}[/]")
     _show_texts(
         ("label", model.label),
         ("balance", model.credits_scope),

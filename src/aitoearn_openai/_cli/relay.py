@@ -11,7 +11,7 @@ import typer
 
 from .. import relay
 from . import failures, options
-from .screen import console, escape
+from .screen import escape, show
 
 _PORT = 8379
 
@@ -50,9 +50,9 @@ def serve_relay(
             with contextlib.suppress(KeyboardInterrupt):
                 for line in (
                     f"The relay to [bold]{escape(settings.base_url)}[/] is at [bold]{here.base_url}[/]. Ctrl-C stops it.",
-                    f"As their API key, programs give [bold]{escape(shown)}[/].",
+                    f"As their API key, programs give [bold]{escape(shown)}[/]",
                 ):
-                    console.print(line, soft_wrap=True)
+                    show(line)
                 threading.Event().wait()
     except ValueError as error:
         failures.fail(f"{error}, with --token-env", failures.USAGE)

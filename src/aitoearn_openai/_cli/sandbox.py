@@ -14,7 +14,7 @@ from rich.markup import escape
 from .. import sandbox
 from .._settings import SITES, Settings
 from . import failures
-from .screen import console
+from .screen import show
 
 _PORT = urlsplit(SITES["sandbox"]).port or 0
 
@@ -34,7 +34,7 @@ def _key(variable: str | None) -> str | None:
 def _show_failures(wanted: bool) -> None:
     if wanted:
         for name, meaning in sandbox.FAILURES.items():
-            console.print(f"[bold]{name:20}[/] {escape(meaning)}", soft_wrap=not console.is_terminal)
+            show(f"[bold]{name:20}[/] {escape(meaning)}")
         raise typer.Exit
 
 
@@ -81,7 +81,7 @@ def serve_sandbox(
                 f"Use it with [bold]{_variables(site)}[/].",
                 "Ctrl-C stops it. `aitoearn-openai sandbox --failures` lists names that fail.",
             ):
-                console.print(line, soft_wrap=True)
+                show(line)
             threading.Event().wait()
     except OSError as error:
         failures.fail(failures.port_message(error), failures.USAGE)

@@ -19,6 +19,11 @@ DIGITS = 15
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
+def show(text: str, to: Console = console, **options: Any) -> None:
+    """Print text with markup: wrapped at words on a terminal, and elsewhere in whole lines."""
+    to.print(text, soft_wrap=not to.is_terminal, **options)
+
+
 def without_controls(text: str) -> str:
     """The text without what could steer a terminal; line ends and tabs stay."""
     return _CONTROL.sub("", text)
