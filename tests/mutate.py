@@ -164,6 +164,7 @@ class Selection:
 def survives(mutant: Mutant, tests: list[str], copy: Path, timeout: float) -> bool:
     """Whether the tests pass on it; a mutant that hangs has been noticed."""
     path = copy / mutant.path.relative_to(ROOT)
+    original = path.read_text("utf-8")
     path.write_text(mutant.source, "utf-8")
     files = [file for file in TESTS if not tests or any(each.startswith(file) for each in tests)]
     child = os.fork()
@@ -187,7 +188,7 @@ def survives(mutant: Mutant, tests: list[str], copy: Path, timeout: float) -> bo
     else:
         os.killpg(child, 9)
         _, status = os.waitpid(child, 0)
-    path.write_text(mutant.path.read_text("utf-8"), "utf-8")
+    path.write_text(original, "utf-8")
     return status == 0
 
 

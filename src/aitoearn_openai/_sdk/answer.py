@@ -1,4 +1,4 @@
-"""The parsed answer: a last look before the caller gets it, now or whenever a raw response is parsed."""
+"""The parsed answer: checked before the caller gets it, now or whenever a raw response is parsed."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ _CHOICE = dict, openai.BaseModel
 _PROCESSED, _INVALID = "processed", "invalid"
 
 
-class Look:
-    """What is known of one answer, and the `post_parser` that looks at it."""
+class AnswerCheck:
+    """The check of one answer: a `post_parser`, which the SDK calls with whatever it has parsed."""
 
     def __init__(self, client: Any, arguments: dict[str, Any]) -> None:
         self._client, self._response = client, arguments["response"]
@@ -43,26 +43,26 @@ class Look:
     def __call__(self, parsed: Any) -> Any:
         self._done = True
         if isinstance(parsed, (openai.Stream, openai.AsyncStream)):
-            self._look_at_stream(parsed)
+            self._check_stream(parsed)
         else:
-            self._look_at_answer(parsed, self.to or self._cast_to)
+            self._check_answer(parsed, self.to or self._cast_to)
         return parsed if isinstance(self._then, openai.NotGiven) else self._then(parsed)
 
     def finish(self, parsed: Any) -> Any:
-        """What `_process_response` gives; a raw response goes on to look at what it parses."""
+        """What `_process_response` gives; a raw response checks what it parses later."""
         if self._done or parsed is self._response or not hasattr(parsed, "http_response"):
-            return self.had(parsed)
+            return self.require_checked(parsed)
         parsed.__class__ = _checked_class(parsed.__class__)
-        parsed._look = self
+        parsed._check = self
         return parsed
 
-    def had(self, parsed: Any) -> Any:
-        """What was parsed, if there was a look at it."""
+    def require_checked(self, parsed: Any) -> Any:
+        """What was parsed, if it was checked."""
         if not self._done and parsed is not self._response:
             raise openai.OpenAIError(unsupported("FinalRequestOptions.post_parser"))
         return parsed
 
-    def _look_at_stream(self, stream: Any) -> None:
+    def _check_stream(self, stream: Any) -> None:
         response, content_type = self._response, self._response.headers.get("Content-Type", "")
         is_json = self._was_read and "json" in content_type and decode_json(response.content) is not NOT_JSON
         if "html" in content_type or is_json:
@@ -73,7 +73,7 @@ class Look:
         chunk_type = next(iter(get_args(self._stream_class)), self._cast_to)
         decoder.bind(self._client, response, is_chat=_has_choices(chunk_type))
 
-    def _look_at_answer(self, parsed: Any, cast_to: Any) -> None:
+    def _check_answer(self, parsed: Any, cast_to: Any) -> None:
         client, response = self._client, self._response
         may_report = not self._was_read and isinstance(parsed, (dict, openai.BaseModel))
         if may_report and (error := status_error(client, response, decode_json(response.content))):
@@ -119,18 +119,18 @@ def _has_choices(cast_to: Any) -> bool:
 
 @cache
 def _checked_class(response_class: Any) -> Any:
-    """A class of raw responses whose `parse` looks at what comes out."""
+    """A class of raw responses that check what they parse."""
     sdk_parse = response_class.parse
 
     def parse(self: Any, **arguments: Any) -> Any:
-        with self._look.errors():
-            self._look.to = arguments.get("to")
-            return self._look.had(sdk_parse(self, **arguments))
+        with self._check.errors():
+            self._check.to = arguments.get("to")
+            return self._check.require_checked(sdk_parse(self, **arguments))
 
     async def parse_async(self: Any, **arguments: Any) -> Any:
-        with self._look.errors():
-            self._look.to = arguments.get("to")
-            return self._look.had(await sdk_parse(self, **arguments))
+        with self._check.errors():
+            self._check.to = arguments.get("to")
+            return self._check.require_checked(await sdk_parse(self, **arguments))
 
     checked_parse = wraps(sdk_parse)(parse_async if iscoroutinefunction(sdk_parse) else parse)
     return type(response_class.__name__, (response_class,), {"parse": checked_parse})

@@ -10,7 +10,7 @@ import openai
 
 from .._errors import failure_in
 from .._hints import next_step
-from .answer import FastModels, Look
+from .answer import AnswerCheck, FastModels
 from .private import unsupported
 from .response import auth_class, family_of
 from .stream import Decoder
@@ -65,9 +65,9 @@ class SyncClient(_ClientMixin, openai.OpenAI):
     """The SDK's client, which sees the service's failures."""
 
     def _process_response(self, **arguments: Any) -> Any:
-        look = Look(self, arguments)
-        with look.errors():
-            return look.finish(super()._process_response(**_taken(arguments)))
+        check = AnswerCheck(self, arguments)
+        with check.errors():
+            return check.finish(super()._process_response(**_taken(arguments)))
 
 
 class AsyncClient(_ClientMixin, openai.AsyncOpenAI):
@@ -87,9 +87,9 @@ class AsyncClient(_ClientMixin, openai.AsyncOpenAI):
             raise openai.APIConnectionError(request=request) from error
 
     async def _process_response(self, **arguments: Any) -> Any:
-        look = Look(self, arguments)
-        with look.errors():
-            return look.finish(await super()._process_response(**_taken(arguments)))
+        check = AnswerCheck(self, arguments)
+        with check.errors():
+            return check.finish(await super()._process_response(**_taken(arguments)))
 
 
 def _taken(arguments: dict[str, Any]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The events of a stream: each is looked at once, when it is complete and before the SDK makes a chunk of it.
+"""The events of a stream: each is checked once, when it is complete and before the SDK makes a chunk of it.
 
 What is well formed passes. A failure is raised in the server's words, after the chunks before it. In a chat, keep-alives
 are passed over, and a frame without choices becomes a chunk whose `choices` is `[]`.
@@ -35,7 +35,7 @@ class _Event(ServerSentEvent):
 
 
 class Decoder(SSEDecoder):
-    """The SDK's decoder, with a look at each event."""
+    """The SDK's decoder, which checks each event."""
 
     _client: Any = None
     _response: Any = None
@@ -91,10 +91,10 @@ class Decoder(SSEDecoder):
     def decode(self, line: str) -> ServerSentEvent | None:
         event = _decode(self, line)
         if event is not None:
-            return self._look_at_event(event)
-        return self._look_at_line(line) if line[:1] in _JSON_OR_BOM else None
+            return self._check_event(event)
+        return self._check_line(line) if line[:1] in _JSON_OR_BOM else None
 
-    def _look_at_line(self, line: str) -> ServerSentEvent | None:
+    def _check_line(self, line: str) -> ServerSentEvent | None:
         """A line that is no field: a byte order mark before the first one, or an envelope in place of an event."""
         if line.startswith(_BOM) and self._empty:
             return self.decode(line.removeprefix(_BOM))
@@ -102,7 +102,7 @@ class Decoder(SSEDecoder):
             raise error
         return None
 
-    def _look_at_event(self, event: Any) -> ServerSentEvent | None:
+    def _check_event(self, event: Any) -> ServerSentEvent | None:
         text = event.data
         if (not text or text.isspace()) and event.event != "error":
             return None  # By the standard such an event is not dispatched.
