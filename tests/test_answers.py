@@ -56,6 +56,12 @@ def raw(ask: Callable[[Any], Any], **parse: Any) -> Callable[[Any], Any]:
         {"success": False, "message": "upstream broke"},
         {"base_resp": {"status_code": 1, "status_msg": "upstream broke"}},
         {"detail": "upstream broke"},
+        {"id": "1", "choices": [], "success": False, "message": "upstream broke"},
+        {"id": "1", "choices": [], "base_resp": {"status_code": 1, "status_msg": "upstream broke"}},
+        {"id": "1", "choices": [], "detail": "upstream broke"},
+        {"choices": [], "code": 12301, "message": "upstream broke"},
+        {"id": "1", "choices": None, "code": 12301, "message": "upstream broke"},
+        {"code": 401, "msg": "upstream broke"},
         {"id": "1", "object": "chat.completion", "warning": "upstream broke"},
         ["upstream broke"],
     ],
@@ -101,6 +107,58 @@ def test_a_failure_inside_a_choice_is_retried_where_that_is_worth_it(
     )
 
     assert answer.choices[0].message.content == "hi"
+
+
+@pytest.mark.parametrize("kind", ["completion", "stream"])
+@pytest.mark.parametrize("finish_reason", ["error", "stop"])
+@pytest.mark.parametrize("error", ["provider died", {"code": "server_error", "message": "provider died"}])
+def test_an_error_beside_choices_is_raised(
+    asker: Asker, server: ScriptedServer, error: Any, finish_reason: str, kind: str
+) -> None:
+    """In the words of the error, whatever the choice says; gateways send both when a model fails on its way."""
+    choice = {
+        "index": 0,
+        "finish_reason": finish_reason,
+        "message": {"content": "h"},
+        "delta": {"content": "h"},
+    }
+    body = {**ANSWER, "choices": [choice], "error": error}
+    event = Reply(f"data: {json.dumps(body)}\n\n", content_type="text/event-stream")
+    reply, wanted = {"completion": (Reply(body), complete), "stream": (event, stream)}[kind]
+    with pytest.raises(openai.APIError, match="provider died"):
+        ask(asker, server, wanted("m"), reply)
+
+
+@pytest.mark.parametrize("error", [{}, {"code": None, "message": None}])
+def test_an_error_in_a_choice_that_says_nothing_is_no_failure(
+    asker: Asker, server: ScriptedServer, error: Any
+) -> None:
+    """Some servers have one in each choice."""
+    choice = {**ANSWER["choices"][0], "error": error}  # type: ignore[index, dict-item]
+
+    assert (
+        ask(asker, server, complete("m"), Reply({**ANSWER, "choices": [choice]})).choices[0].message.content
+        == "hi"
+    )
+
+
+@pytest.mark.parametrize("wrap", [lambda ask: ask, raw])
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"error": "upstream broke"},
+        {"detail": "upstream broke"},
+        {"success": False, "message": "upstream broke"},
+        {"created": 1, "data": [], "error": "upstream broke"},
+        {"created": 1, "data": None, "message": "upstream broke"},
+    ],
+)
+def test_no_pictures_are_no_answer(
+    asker: Asker, server: ScriptedServer, body: Any, wrap: Callable[[Any], Any]
+) -> None:
+    """The server's words are raised in their place."""
+    with pytest.raises(openai.APIError, match="upstream broke"):
+        ask(asker, server, wrap(lambda client: client.images.generate(model="m", prompt="cat")), Reply(body))
 
 
 @pytest.mark.parametrize("kind", ["completion", "stream"])

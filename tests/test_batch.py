@@ -15,8 +15,8 @@ import openai
 import pytest
 from typing_extensions import Self
 
-from aitoearn_openai import AsyncOpenAI, batch, sandbox
-from aitoearn_openai.batch import Request, Result, run
+from aitoearn_openai import AsyncOpenAI, ChatModel, batch, sandbox
+from aitoearn_openai.batch import Budget, Request, Result, in_groups, run
 from conftest import MESSAGES, Reply, ScriptedServer
 
 LINE: dict[str, Any] = {
@@ -569,3 +569,41 @@ def test_credits_are_above_0(server: ScriptedServer, limit: Any) -> None:
 
     assert isinstance(error, ValueError)
     assert "max_credits must be above 0" in str(error)
+
+
+def test_waiting_for_credits_is_no_burst_afterwards(site: sandbox.Sandbox) -> None:
+    """What the budget held back starts at the pace of `rpm`."""
+    starts: list[float] = []
+
+    class Slow(Budget):
+        async def reserve(self, request: Request) -> None:
+            await asyncio.sleep(0.5 if len(starts) == 1 else 0)
+
+        def count(self, result: Result) -> None:
+            pass
+
+    async def note(_: Any) -> None:
+        starts.append(asyncio.get_running_loop().time())
+
+    async def main() -> None:
+        http_client = openai.DefaultAsyncHttpxClient(event_hooks={"request": [note]})
+        requests = [Request(f"r-{n}", {"model": "glm-5.2", "messages": MESSAGES}) for n in range(4)]
+        async with AsyncOpenAI.from_settings(site.settings, http_client=http_client) as client:
+            groups = in_groups(client, requests, concurrency=4, rpm=600, budget=Slow(1, {}))
+            async for _ in groups:
+                pass
+
+    asyncio.run(main())
+
+    assert all(later - earlier > 0.05 for earlier, later in itertools.pairwise(starts))
+
+
+@pytest.mark.parametrize("limit", [-5, "many"])
+def test_a_limit_that_is_none_leaves_the_estimate(limit: Any) -> None:
+    """The service refuses such a request; it does not make the model one without a price."""
+    model = ChatModel.model_validate(
+        {"name": "m", "pricing": {"tiers": [{"input": {"text": 1}, "output": {"text": 1}}]}}
+    )
+    body = {"model": "m", "messages": [{"content": "Hi"}], "max_tokens": limit}
+
+    assert Request("a", body).estimate(model, 500) is not None

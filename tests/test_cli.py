@@ -530,3 +530,38 @@ def test_a_reader_that_has_seen_enough_ends_the_command_quietly() -> None:
         _, errors = process.communicate(timeout=60)
 
     assert (process.returncode, errors) == (1, b"")
+
+
+@pytest.mark.parametrize(
+    ("key", "reply", "words"),
+    [
+        ("k", Reply({"code": 404, "message": "Cannot GET /x"}), "The address asked was http"),
+        ("self", Reply({"code": 404, "message": "Cannot GET /x"}), "A self-hosted AiToEarn server has"),
+        ("balances", Reply({"data": {}, "code": 12001, "message": "no"}), "one of two balances, 'general'"),
+        ("names", Reply({"data": {}, "code": 12300, "message": "no"}), "lists the names."),
+    ],
+)
+def test_a_key_that_is_an_everyday_word_spoils_no_hint(
+    server: ScriptedServer, key: str, reply: Reply, words: str
+) -> None:
+    """Whichever sentence of this package it stands in."""
+    server.answer(reply)
+    failed = run("models", AITOEARN_BASE_URL=server.origin, AITOEARN_API_KEY=key)
+
+    assert words in failed.stderr
+    assert "*****" not in failed.stderr
+
+
+def test_a_key_that_is_cut_off_in_a_quote_is_masked_too(server: ScriptedServer) -> None:
+    """A message quotes only the first words of a server."""
+    server.answer(Reply({"detail": "x" * 255 + f" key {KEY} is not known"}))
+    failed = run("models", AITOEARN_BASE_URL=server.origin, AITOEARN_API_KEY=KEY)
+
+    assert "xxx key **********" in failed.stderr
+    assert KEY[:6] not in failed.stderr
+
+
+@pytest.mark.usefixtures("sandboxed")
+def test_an_option_sets_a_bad_address_of_a_variable_aside() -> None:
+    """Nothing is asked there."""
+    assert run("models", "--site", "sandbox", AITOEARN_BASE_URL="nonsense").returncode in (0, 4)

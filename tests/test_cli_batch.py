@@ -970,3 +970,34 @@ def test_a_line_that_is_no_object_is_refused(source: Path, target: Path) -> None
 
     assert refused.returncode == 2
     assert "line 2: a request must be an object" in refused.stderr
+
+
+@pytest.mark.usefixtures("sandboxed")
+def test_a_name_that_is_not_in_the_list_is_told_before_anything_is_sent(source: Path) -> None:
+    """With the closest."""
+    told = run("batch", str(write(source, question("a", model="glm-5"))), "--dry-run")
+
+    assert told.stdout.splitlines()[-1].startswith("glm-5 is not in the list: 1 request. The closest name")
+
+
+@pytest.mark.usefixtures("sandboxed")
+@pytest.mark.parametrize(
+    ("model", "options", "words"),
+    [
+        ("fail-12001", [], "When there are credits, the same command asks the rest."),
+        ("fail-401", [], "With the right key the same command asks the rest."),
+        (
+            "glm-5.2",
+            ["--max-credits", "0.01"],
+            "With a higher --max-credits the same command asks the rest.",
+        ),
+        ("fail-html", [], "The same command asks the rest."),
+    ],
+)
+def test_the_summary_says_when_the_same_command_helps(
+    source: Path, target: Path, model: str, options: list[str], words: str
+) -> None:
+    """It depends on what ended the run."""
+    done = run("batch", str(write(source, question("a", model=model))), str(target), *options)
+
+    assert done.stdout.rstrip().endswith(words)

@@ -18,6 +18,8 @@ from conftest import Reply, ScriptedServer
 from test_cli import KEY, run, sandboxed  # noqa: F401 - a fixture
 
 LIST = Reply({"data": [{"name": "glm-5.2"}], "code": 0})
+INVALID = Reply({"data": {}, "code": 400, "message": "Bad request"})
+"""What a body without messages gets."""
 REFUSED = Reply({"data": {}, "code": 401, "message": "Unauthorized"})
 
 
@@ -89,7 +91,7 @@ def test_a_refused_key_is_the_first_thing_that_is_wrong() -> None:
 
 def test_options_come_before_variables_and_show_as_options(server: ScriptedServer) -> None:
     """A site that is given sets the address aside that a variable has."""
-    server.answer(LIST)
+    server.answer(*[LIST, LIST, INVALID] * 2)
     given = run("check", "--base-url", server.origin, AITOEARN_API_KEY=KEY, COLUMNS="200")
     keyless = run(
         "check", "--site", "sandbox", "--base-url", server.origin, AITOEARN_BASE_URL="http://127.0.0.1:1"
@@ -110,12 +112,12 @@ def test_without_a_key_the_way_is_still_looked_at(server: ScriptedServer) -> Non
 
     assert checked.returncode == 3
     assert steps(checked.stdout)[-2:] == [["ok", "HTTP"], ["no", "key"]]
-    assert "There is no AiToEarn key. Create one" in checked.stderr
+    assert f"There is no key for {server.origin}: set AITOEARN_API_KEY" in checked.stderr
 
 
 def test_a_server_that_wants_a_key_for_the_list_gets_it(server: ScriptedServer) -> None:
     """Anybody's list is refused there, which says nothing against the key."""
-    server.answer(REFUSED, LIST)
+    server.answer(REFUSED, LIST, INVALID)
     checked = run("check", AITOEARN_BASE_URL=server.origin, AITOEARN_API_KEY=KEY)
 
     assert checked.returncode == 0
@@ -196,7 +198,7 @@ def test_a_model_that_is_not_offered_is_told(model: str, told: str) -> None:
 @pytest.mark.parametrize("scheme", ["http://", ""])
 def test_a_proxy_is_told_as_it_finds_the_host(server: ScriptedServer, variable: str, scheme: str) -> None:
     """The name of the service is then not looked up here."""
-    server.answer(LIST)
+    server.answer(LIST, LIST, INVALID)
     proxy = {variable: scheme + server.origin.removeprefix("http://")}
     checked = run("check", "--base-url", "http://nowhere.invalid", AITOEARN_API_KEY=KEY, **proxy)
 
@@ -271,7 +273,9 @@ def https(tmp_path: Path) -> Iterator[tuple[str, Path]]:
             self.end_headers()
             self.wfile.write(LIST.encoded())
 
-        do_POST = do_GET
+        def do_POST(self) -> None:
+            self.send_response(400)
+            self.end_headers()
 
         def log_message(self, *_: Any) -> None:
             pass
@@ -305,9 +309,6 @@ def test_a_certificate_is_told_with_its_end(https: tuple[str, Path]) -> None:
     assert re.search(r"^no  TLS .*CERTIFICATE_VERIFY_FAILED", unknown.stdout, re.MULTILINE)
 
 
-INVALID = Reply({"data": {}, "code": 400, "message": "Bad request"})
-
-
 @pytest.mark.parametrize(
     ("reply", "code", "words"),
     [
@@ -321,6 +322,10 @@ INVALID = Reply({"data": {}, "code": 400, "message": "Bad request"})
         (Reply("<h1>Not Found</h1>", status=404, content_type="text/html"), 5, "no  chat"),
         (Reply({"data": {}, "code": 401, "message": "Unauthorized"}), 3, "no  chat"),
         (Reply("<p>", content_type="text/html"), 5, "no  chat"),
+        (Reply("no", status=405, content_type="text/plain"), 5, "no  chat"),
+        (Reply({"data": {}, "code": 12008, "message": "Account is banned"}), 5, "no  chat"),
+        (Reply({"data": {}, "code": 12001, "message": "Insufficient credits"}), 5, "no  chat"),
+        (Reply({"code": 0, "message": "ok", "data": {}}), 5, "no  chat"),
     ],
 )
 def test_chat_completions_are_looked_for_without_cost(

@@ -388,3 +388,36 @@ def test_zsh_and_sh_have_the_words_of_bash() -> None:
     }
 
     assert len(set(printed.values())) == 1
+
+
+@pytest.mark.usefixtures("sandboxed")
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_a_program_without_standard_streams_has_a_relay(closed: str, tmp_path: Path) -> None:
+    """As what a service manager starts."""
+    seen = tmp_path / "seen"
+    program = f"import urllib.request, os; url = os.environ['OPENAI_BASE_URL'] + '/models'; open({str(seen)!r}, 'w').write(str(urllib.request.urlopen(url).status))"
+    started = shlex.join([*COMMAND, "run", "--", sys.executable, "-c", program])
+    environment = {**os.environ, "AITOEARN_SITE": "sandbox"}
+    assert (
+        subprocess.run(
+            ["sh", "-c", f"{started} {closed}"], env=environment, check=False, timeout=60
+        ).returncode
+        == 0
+    )
+    assert seen.read_text() == "200"
+
+
+def test_a_variable_of_any_name_that_holds_the_key_does_not_go_on() -> None:
+    """The program is not to have it."""
+    show = "import json, os; print(json.dumps(dict(os.environ)))"
+    ran = run("run", "--", sys.executable, "-c", show, AITOEARN_API_KEY=KEY, MY_KEY=f"Bearer {KEY}")
+
+    assert ran.returncode == 0
+    assert KEY not in ran.stdout
+
+
+def test_no_program_is_named() -> None:
+    """It is one line, as for one that is not there."""
+    ran = run("run", "--direct", "--", "", AITOEARN_API_KEY=KEY)
+
+    assert (ran.returncode, ran.stderr.count("\n")) == (127, 1)

@@ -365,6 +365,11 @@ WRITES = {"text": "1", "cacheWrite5m": "2", "cacheWrite1h": "4"}
             "0.19838",
         ),
         ([SHORT], told(1000, 0, prompt_cache_hit_tokens=9, prompt_tokens_details={"cached_tokens": 8}), None),
+        # As Moonshot and Anthropic do.
+        ([SHORT], told(1000, 0, cached_tokens=1000), "0.02"),
+        ([SHORT], told(1000, 0, cache_read_input_tokens=1000), "0.02"),
+        ([{"input": WRITES}], told(1000, 0, cache_creation_input_tokens=500), None),
+        ([SHORT], told(1000, 0, prompt_cache_hit_tokens=800, prompt_cache_miss_tokens=100), None),
         # More cached than prompt tokens, and other counts that contradict each other.
         ([SHORT], told(10, 0, prompt_cache_hit_tokens=1000), None),
         ([SHORT], told(10, 0, prompt_tokens_details={"cached_tokens": 1000}), None),
@@ -394,7 +399,12 @@ WRITES = {"text": "1", "cacheWrite5m": "2", "cacheWrite1h": "4"}
         ([{"input": {"text": 1, "cacheRead": "?"}}], told(1000, 0, prompt_cache_hit_tokens=1), None),
         ([{"input": {"text": 1, "cacheRead": "?"}}], told(1000, 0), "1"),
         ([{"input": {"text": -1}}], told(1000, 0), None),
-        ([5, {"input": {"text": 1}}], told(1000, 0), "1"),
+        ([{"input": {"text": 1, "cacheRead": -1}}], told(1000, 0, prompt_cache_hit_tokens=500), None),
+        ([{"input": {"text": 1}, "output": {"text": 1, "image": "?"}}], told(0, 1000), None),
+        # Of a tier that cannot be read, nobody knows which calls it prices.
+        ([5, {"input": {"text": 1}}], told(1000, 0), None),
+        ([{"maxInputTokens": 1000, **SHORT}, None], told(5000, 0), None),
+        ([{"maxInputTokens": True, **SHORT}, LONG], told(150, 0), None),
     ],
 )
 def test_credits_are_right_or_none(tiers: list[Any], tokens: CompletionUsage, credits: str | None) -> None:
@@ -482,7 +492,7 @@ def test_a_model_that_draws_is_found_by_name_or_label(
     assert ask("the painter").id == "painter"
     raw = ask_list(asker, server, lambda c: getattr(c.models, name).with_raw_response.retrieve("painter"))
     assert raw.parse().id == "painter"
-    with pytest.raises(openai.NotFoundError, match=r"The closest are painter\."):
+    with pytest.raises(openai.NotFoundError, match=r"The closest name is painter\."):
         ask("painters")
     with pytest.raises(openai.NotFoundError, match=r"`client\.models\.image_\w+\.list\(\)` has their names"):
         ask("qqq")
@@ -608,3 +618,41 @@ def test_a_404_of_another_kind_gets_no_hint_about_the_address(asker: Asker, serv
     with pytest.raises(openai.NotFoundError) as caught:
         ask_list(asker, server, complete("m"))
     assert "address" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("pricing", "sizes", "credits"),
+    [
+        ([{"size": "1x1", "price": 1}, {"size": "2x2", "price": 1}], ["1x1", "2x2"], 1),
+        ([{"size": "1x1", "price": 1}, "odd"], ["1x1"], None),
+        ([{"size": "1x1", "price": 1}], ["1x1", "2x2"], None),
+        ([{"price": 1}], ["1x1", "2x2"], 1),
+    ],
+)
+def test_without_a_size_all_sizes_must_have_one_price(pricing: Any, sizes: Any, credits: int | None) -> None:
+    """One that cannot be read has none."""
+    drawer = ImageModel.model_validate({"name": "m", "sizes": sizes, "pricing": pricing})
+
+    assert drawer.credits() == credits
+
+
+def test_an_endpoint_that_the_service_lacks_is_named(asker: Asker, server: ScriptedServer) -> None:
+    """The base URL is right there."""
+    server.answer(Reply({"data": {}, "code": 404, "message": "Cannot POST /api/ai/embeddings"}))
+    with pytest.raises(openai.NotFoundError, match=r"AiToEarn has no /embeddings: it has chat completions, "):
+        asker.run(
+            lambda client: client.embeddings.create(model="m", input="x"),
+            base_url=server.base_url,
+            api_key="k",
+        )
+
+
+def test_a_filtered_list_does_not_replace_what_is_known(server: ScriptedServer) -> None:
+    """A hint names models of the whole list."""
+    unknown = Reply({"data": {}, "code": 12300, "message": "Model not found"})
+    server.answer(Reply({"data": [{"name": "glm-5.2"}]}), Reply({"data": []}), unknown)
+    with OpenAI(base_url=server.base_url, api_key="k") as client:
+        client.models.list()
+        client.models.list(extra_query={"channel": "x"})
+        with pytest.raises(openai.NotFoundError, match=r"closest name is glm-5\.2"):
+            client.chat.completions.create(model="glm-5", messages=MESSAGES)

@@ -214,3 +214,15 @@ def test_a_cancelled_call_gives_its_connection_back(asker: Asker, site: Sandbox)
 
     for ask in (complete("slow-first-byte"), stream("slow-first-byte")):
         asyncio.run(cancel(ask))
+
+
+@pytest.mark.skipif(not AIOHTTP, reason="aiohttp's client for httpx is not installed")
+@pytest.mark.parametrize(("variable", "proxy"), [("ALL_PROXY", "socks://h:1"), ("HTTPS_PROXY", "ftp://h:1")])
+def test_a_proxy_that_aiohttp_cannot_use_is_named_too(
+    monkeypatch: pytest.MonkeyPatch, variable: str, proxy: str
+) -> None:
+    """As for the other backend."""
+    monkeypatch.setenv("AITOEARN_HTTP_BACKEND", "aiohttp")
+    monkeypatch.setenv(variable, proxy)
+    with pytest.raises(openai.OpenAIError, match=variable):
+        AsyncOpenAI(api_key="k")

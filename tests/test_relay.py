@@ -99,7 +99,9 @@ def test_the_models_have_the_form_of_openai(here: relay.Relay, site: sandbox.San
     assert len(models.data) == 11
     assert {model.object for model in models} == {"model"}
     assert one.to_dict() == {"id": "glm-5.2", "object": "model", "created": 0, "owned_by": "zhipu"}
-    with pytest.raises(openai.NotFoundError, match=r"no model 'glm-5'\. The closest are glm-5\.2") as failed:
+    with pytest.raises(
+        openai.NotFoundError, match=r"no model 'glm-5'\. The closest names? (is|are) glm-5\.2"
+    ) as failed:
         ask(here, lambda client: client.models.retrieve("glm-5"))
     assert failed.value.code == "model_not_found"
     with pytest.raises(openai.NotFoundError, match=r"no model 'some/body'\."):
@@ -504,6 +506,11 @@ def test_only_the_token_opens_the_relay(server: ScriptedServer, before: relay.Re
         ({"Host": ""}, 403),
         ({"Origin": "https://evil.example"}, 403),
         ({"Origin": "http://localhost.evil.example"}, 403),
+        ({"Origin": "HTTPS://EVIL.example"}, 403),
+        ({"Host": "127.0.0.1/../../user?"}, 403),
+        ({"Host": "127.0.0.1#x"}, 403),
+        ({"Host": "evil@127.0.0.1"}, 403),
+        ({"Host": "localhost:abc"}, 403),
         ({"Host": "localhost:1234"}, 200),
         ({"Host": "[::1]:1234"}, 200),
         ({"Origin": "http://localhost:3000"}, 200),
@@ -781,3 +788,78 @@ def test_two_hundred_streams_at_once_each_get_their_own(site: sandbox.Sandbox) -
         while len(list(descriptors.iterdir())) > open_before + 5 and time.monotonic() < until:
             time.sleep(0.05)
         assert len(list(descriptors.iterdir())) <= open_before + 5
+
+
+def test_a_page_of_no_origin_needs_the_token_for_the_list(here: relay.Relay) -> None:
+    """A frame in a web page is such."""
+    assert send(here.base_url, "/v1/models", Origin="null")[0].status == 401
+    assert send(here.base_url, "/v1/models", token=here.api_key, Origin="null")[0].status == 200
+
+
+@pytest.mark.parametrize("path", ["//chat/completions", "/v1//chat/completions", "//v1/chat/completions/"])
+def test_doubled_slashes_do_not_matter(here: relay.Relay, path: str) -> None:
+    """A base URL that ends in one makes them."""
+    assert (
+        send(here.base_url, path, {"model": "glm-5.2", "messages": MESSAGES}, here.api_key)[0].status == 200
+    )
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        Reply("x" * 290 + KEY + " tail", status=401, content_type="text/plain"),
+        Reply({"error": {"code": KEY, "message": "no"}}),
+        Reply({"error": {"reason": "x" * 270 + KEY}}),
+        Reply(f'data: {{"error": {{"message": "{KEY} refused"}}}}\n\n', content_type=SSE),
+        Reply(f"event: error\ndata: {'x' * 290}{KEY}\n\n", content_type=SSE),
+        Reply(COMPLETION.body, headers={"x-request-id": KEY}),
+    ],
+)
+@pytest.mark.parametrize("path", [CHAT, "/v1/images/generations"])
+def test_no_part_of_the_key_reaches_the_program(
+    server: ScriptedServer, before: relay.Relay, reply: Reply, path: str
+) -> None:
+    """Wherever the service repeats it, also where its words are cut."""
+    server.answer(reply)
+    body = {**BODY, "stream": reply.content_type == SSE}
+    response, content = send(before.base_url, path, body, before.api_key)
+
+    assert KEY[:8] not in content.decode() + str(response.headers)
+
+
+def test_a_header_that_is_no_ascii_spoils_no_answer(server: ScriptedServer, before: relay.Relay) -> None:
+    """It does not go on; the answer was paid for."""
+    server.answer(Reply(COMPLETION.body, headers={"x-request-id": "请求".encode().decode("latin-1")}))
+
+    assert send(before.base_url, CHAT, BODY, before.api_key)[0].status == 200
+
+
+def test_a_server_without_words_still_says_how_long_to_wait(
+    server: ScriptedServer, before: relay.Relay
+) -> None:
+    """As the pages of proxies do; the address is right then."""
+    headers = {"Retry-After": "7", "X-Request-Id": "r1"}
+    server.answer(Reply("<html>slow</html>", status=429, content_type="text/html", headers=headers))
+    response, content = send(before.base_url, CHAT, BODY, before.api_key)
+
+    assert (response.status, response.headers["Retry-After"], response.headers["X-Request-Id"]) == (
+        429,
+        "7",
+        "r1",
+    )
+    assert "base URL" not in content.decode()
+
+
+def test_cookies_of_the_service_are_not_kept(server: ScriptedServer, before: relay.Relay) -> None:
+    """They would join the programs into one session."""
+    server.answer(Reply(COMPLETION.body, headers={"Set-Cookie": "sess=1; Path=/"}), COMPLETION)
+    for _ in range(2):
+        assert send(before.base_url, CHAT, BODY, before.api_key)[0].status == 200
+
+    assert not any("cookie" in request.headers for request in server.requests)
+
+
+def test_a_token_that_no_header_can_carry_is_refused(site: sandbox.Sandbox) -> None:
+    """Every request would be."""
+    with pytest.raises(ValueError, match="not ASCII"), relay.serve(settings=site.settings, token="tök"):
+        pass

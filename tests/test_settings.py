@@ -330,3 +330,9 @@ def test_no_secret_shows_in_settings_or_their_errors() -> None:
     with pytest.raises(ValidationError) as caught:
         Settings(api_key=SecretStr("hid den"), base_url="https://u:hid@den.example")
     assert "hid" not in str(caught.value)
+
+
+def test_a_misspelt_field_is_refused() -> None:
+    """The default in its place would send a key to another site."""
+    with pytest.raises(TypeError, match=r"Settings has no 'sit': it has site, base_url, api_key"):
+        Settings(sit="ai", api_key="k")  # type: ignore[call-arg]

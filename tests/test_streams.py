@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import socket
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import openai
 import pytest
@@ -23,6 +25,65 @@ def test_chunks_arrive_as_the_plain_sdk_gives_them(asker: Asker, server: Scripte
 
     assert ours == Asker(asker.is_async, openai).run(stream("m"), **where)
     assert (len(ours), ours[0].cost, ours[0].choices[0].delta.reasoning_content) == (2, "0.1", "r")
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        {"statusCode": 500, "message": "upstream died"},
+        {"statusCode": 502, "message": "upstream died", "error": "Bad Gateway"},
+        {"status": "Error", "message": "upstream died"},
+        {"message": "upstream died"},
+        {"errors": ["upstream died"]},
+        {"error_code": 18, "error_msg": "upstream died"},
+        {"id": "1", "code": 12301, "message": "upstream died", "choices": None},
+        {"id": "1", "code": "InternalError", "message": "upstream died"},
+        {"choices": [{"index": 0, "delta": {}, "error": {"code": 502, "detail": "upstream died"}}]},
+    ],
+)
+def test_a_frame_that_reports_a_failure_is_raised_in_its_words(
+    asker: Asker, server: ScriptedServer, frame: Any
+) -> None:
+    """In whatever shape the server has for it, after the chunks before it."""
+    server.answer(
+        Reply(f"{CHUNK}data: {json.dumps(frame)}\n\ndata: [DONE]\n\n", content_type="text/event-stream")
+    )
+    with pytest.raises(openai.APIError, match="upstream died"):
+        asker.run(stream("m"), base_url=server.base_url, api_key="k", max_retries=0)
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        'event: keep_alive\ndata: "ok"',
+        "event: Ping\ndata: 7",
+        'data: {"type": "ping"}',
+        'data: {"code": 200, "message": "success"}',
+        'data: {"error": {"code": null, "message": null}, "choices": []}',
+    ],
+)
+def test_what_keeps_a_stream_alive_is_no_failure(asker: Asker, server: ScriptedServer, frame: str) -> None:
+    """By the names, and with the signs of success, that gateways use."""
+    server.answer(Reply(f"{CHUNK}{frame}\n\n{CHUNK}data: [DONE]\n\n", content_type="text/event-stream"))
+    chunks = asker.run(stream("m"), base_url=server.base_url, api_key="k", max_retries=0)
+
+    assert [chunk.choices[0].delta.content for chunk in chunks if chunk.choices] == ["hi", "hi"]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        '{\n "code": 12001,\n "data": {},\n "message": "no credits left"\n}',
+        ' {"code": 12001, "data": {}, "message": "no credits left"}',
+        '[{"error": {"message": "no credits left"}}]',
+        "no credits left",
+    ],
+)
+def test_what_comes_in_the_place_of_events_is_told(asker: Asker, server: ScriptedServer, body: str) -> None:
+    """Its words are the reason that there is no event."""
+    server.answer(Reply(body, content_type="text/event-stream"))
+    with pytest.raises(openai.APIError, match="no credits left"):
+        asker.run(stream("m"), base_url=server.base_url, api_key="k", max_retries=0)
 
 
 def test_fields_beyond_openais_reach_the_caller(asker: Asker, site: Sandbox) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 import openai
 import pytest
+from pydantic import SecretStr
 
 from aitoearn_openai import OpenAI, Settings
 from aitoearn_openai.sandbox import Sandbox
@@ -198,3 +199,34 @@ def test_the_key_does_not_show_in_the_clients_arguments() -> None:
 
     assert client.api_key == "hidden"
     assert "hidden" not in repr(vars(client))
+
+
+@pytest.mark.parametrize(
+    ("headers", "travels"),
+    [({"X-Title": "a"}, False), ({"Api-Key": "k"}, True), ({"Authorization": "x"}, True)],
+)
+def test_a_header_that_may_be_a_key_takes_its_address_along(
+    asker: Asker, monkeypatch: pytest.MonkeyPatch, headers: dict[str, str], travels: bool
+) -> None:
+    """Any other header leaves the address to the settings of the other side."""
+    monkeypatch.setenv("AITOEARN_API_KEY", "key")
+    monkeypatch.setenv("AITOEARN_BASE_URL", "http://here.example")
+    data = pickle.dumps(asker.client(default_headers=headers))
+    monkeypatch.setenv("AITOEARN_BASE_URL", "http://there.example")
+    arrived = pickle.loads(data)
+
+    assert arrived.base_url.host == ("here.example" if travels else "there.example")
+    assert arrived.default_headers.items() >= headers.items()
+
+
+def test_a_copy_of_settings_travels_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With what was changed in it; a key that was taken out does not come back."""
+    made = Settings(site="cn", api_key="of-cn", max_retries=1)
+    at_ai = {"site": "ai", "base_url": "https://aitoearn.ai/api/ai", "api_key": SecretStr("of-ai")}
+    moved, bare = made.model_copy(update=at_ai), made.model_copy(update={"api_key": None, "max_retries": 9})
+    monkeypatch.setenv("AITOEARN_API_KEY", "of-there")
+
+    assert there_and_back(moved) == moved
+    assert there_and_back(bare) == bare
+    assert OpenAI.from_settings(there_and_back(moved)).api_key == "of-ai"
+    assert there_and_back(Settings.model_construct(site="cn")).site == "cn"

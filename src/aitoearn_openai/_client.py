@@ -46,7 +46,8 @@ if TYPE_CHECKING:
 
 
 _FROM_SETTINGS = ("api_key", "base_url", "timeout", "max_retries")
-_CREDENTIALS = ("api_key", "admin_api_key", "workload_identity", "default_headers")
+_CREDENTIALS = ("api_key", "admin_api_key", "workload_identity")
+_SECRET_HEADER = re.compile("auth|cookie|key|secret|token", re.IGNORECASE)
 _SENDABLE = re.compile(r"([\t -~]*[!-~])?")
 """What a header can carry after `Bearer `."""
 
@@ -194,10 +195,9 @@ class _ClientMixin:
         options = {name: value for name, value in self._given.items() if name.startswith("_")}
         options |= self.copy()._given | {"http_client": None, "base_url": str(self.base_url)}
         open_now = {name for name, value in self._left_open.items() if value == getattr(self, name)}
-        if "base_url" in open_now and any(
-            options.get(name) and name not in open_now for name in _CREDENTIALS
-        ):
-            open_now.remove("base_url")
+        is_given = any(options.get(name) and name not in open_now for name in _CREDENTIALS)
+        if is_given or any(map(_SECRET_HEADER.search, options.get("default_headers") or ())):
+            open_now.discard("base_url")
         kept = {
             name: value
             for name, value in options.items()

@@ -40,15 +40,18 @@ CODES = {
 }
 """The codes that are known (AiToEarn backend 2.5). Others from 400 to 599 are HTTP statuses too; any other means 400."""
 
-_ANSWER_FIELDS = {"choices", "object", "id"}
 _UPSTREAM_FAILED = 502
 QUOTE = 300
 """The most characters of a server's words in a message."""
 
 NOT_JSON: Any = object()
 
-# By the names that gateways use.
-_KEEP_ALIVES = {"ping", "heartbeat", "keepalive", "keep-alive"}
+# What other servers use for the same.
+_WORDS = ("message", "msg", "error_msg", "status_msg", "detail")
+_SUCCESSES = {"0", "200", "ok", "success"}
+_FAILURES = {"error", "fail", "failed", "failure"}
+_KEEP_ALIVES = {"ping", "heartbeat", "keepalive"}
+
 _WAIT = re.compile(r"after (\d+) seconds?|在\s*(\d+)\s*秒后重试")
 _NO_MESSAGE = "The service gave no message."
 
@@ -83,27 +86,26 @@ def decode_json(text: str | bytes) -> Any:
 def failure_in(body: Any) -> Failure | None:
     """The failure that a decoded body reports with HTTP 200, or None.
 
-    It is the service's envelope, an error in OpenAI's format, or a choice that failed.
+    It is the service's envelope, an error in OpenAI's format, also beside choices, or a choice that failed.
     """
     if not isinstance(body, dict):
         return None
-    if choices := body.get("choices"):
+    is_chat, choices, error = "choices" in body, body.get("choices"), body.get("error")
+    is_answer = not is_chat and ("object" in body or "id" in body) and body.get("object") != "error"
+    if says_something(error) and not is_answer and (is_chat or isinstance(error, dict)):
+        error = error if isinstance(error, dict) else words_of(body) or error
+        return _openai_failure(error, status=_UPSTREAM_FAILED if is_chat else 400)
+    if choices:
         return _failed_choice(choices)
-    is_answer = not _ANSWER_FIELDS.isdisjoint(body) and body.get("object") != "error"
-    error = body.get("error")
-    if isinstance(error, dict) and any(error.values()) and ("choices" in body or not is_answer):
-        code = _number(error.get("code"))
-        message = error.get("message") or json.dumps(error, ensure_ascii=False)[:QUOTE]
-        return Failure(code, _status(code), str(message), enveloped=False)
     if is_answer and "data" not in body:
         return None
     code = body.get("code")
     if "type" in body and not isinstance(code, int) and body.get("object") != "error":
         return None  # Events of other endpoints have a type, and codes in words.
     code = _number(code)
-    if code in (None, 0):
+    if code in (None, 0) or ("data" not in body and str(code).casefold() in _SUCCESSES):
         return None
-    message, status = _text(body.get("message")), _status(code)
+    message, status = words_of(body) or _NO_MESSAGE, _status(code)
     wait = _WAIT.search(message) if status == 429 else None
     return Failure(
         code,
@@ -115,45 +117,75 @@ def failure_in(body: Any) -> Failure | None:
     )
 
 
+def _openai_failure(error: Any, *, status: int) -> Failure:
+    """The failure of an `error` as OpenAI has it, or of one that is a text."""
+    code = _number(error.get("code")) if isinstance(error, dict) else None
+    known = isinstance(code, int) and (code in CODES or 400 <= code <= 599)
+    message = words_of(error) or json.dumps(error, ensure_ascii=False)[:QUOTE]
+    return Failure(code, _status(code) if known else status, message, enveloped=False)
+
+
 def _failed_choice(choices: Any) -> Failure | None:
     """Gateways report a model that failed as the `error` of a choice; without a code that is an upstream failure."""
     for choice in choices if isinstance(choices, list) else ():
-        if isinstance(choice, dict) and (choice.get("error") or choice.get("finish_reason") == "error"):
+        if isinstance(choice, dict):
             error = choice.get("error")
-            code = _number(error.get("code")) if isinstance(error, dict) else None
-            message = error.get("message") if isinstance(error, dict) else error
-            known = isinstance(code, int) and (code in CODES or 400 <= code <= 599)
-            return Failure(
-                code, _status(code) if known else _UPSTREAM_FAILED, _text(message), enveloped=False
-            )
+            if says_something(error):
+                return _openai_failure(error, status=_UPSTREAM_FAILED)
+            if choice.get("finish_reason") == "error":
+                return broken(_NO_MESSAGE)
     return None
 
 
+def says_something(error: Any) -> bool:
+    """Whether an `error` tells of one: some servers have `null` or an object of nulls in each answer."""
+    return any(error.values()) if isinstance(error, dict) else bool(error)
+
+
+def words_of(body: Any) -> str | None:
+    """The reason that a body or an `error` gives, under the names that servers use."""
+    if not isinstance(body, dict):
+        return body if isinstance(body, str) and body else None
+    words = next(filter(None, (body.get(name) for name in _WORDS)), None) or words_of(body.get("base_resp"))
+    return None if words is None else str(words)
+
+
 def failure_in_event(name: str | None, text: str, data: Any, *, is_chat: bool) -> Failure | None:
-    """The failure that an event of a stream reports, or None; `data` is what its `text` decodes to."""
+    """The failure that an event of a stream reports, or None; `data` is what its `text` decodes to.
+
+    A chunk of a chat has `choices` afterwards, and no `error` that says nothing.
+    """
+    name = (name or "").casefold()
     if not isinstance(data, dict):
-        if is_chat and (data is None or name in _KEEP_ALIVES):
+        if is_chat and (data is None or re.sub("[-_]", "", name) in _KEEP_ALIVES):
             return None
         if data is NOT_JSON or name == "error":
             return broken(text or "The server sent an error event without a message.")
         return _no_chunk(text) if is_chat else None
-    error, choices = data.get("error"), data.get("choices")
-    if error and not is_chat:
-        return None  # The SDK knows the failures of other endpoints.
+    if not is_chat:
+        # The SDK knows the failures of other endpoints.
+        failure = None if data.get("error") else failure_in(data)
+        is_failure = name == "error" and not data.get("error") and "type" not in data
+        return failure or (broken(words_of(data) or text[:QUOTE]) if is_failure else None)
+    choices = data.setdefault("choices", None)
+    if data.get("error") and not says_something(data["error"]):
+        data["error"] = None  # The SDK would raise.
     if failure := failure_in(data):
         return failure
-    if not is_chat and ("type" in data or name != "error"):
-        return None
-    if error or name == "error" or (not choices and _is_refusal(data)):
-        words = error or data
-        message = words.get("message") if isinstance(words, dict) else words
-        return broken(message if message and isinstance(message, str) else text[:QUOTE])
+    if name.endswith(("error", "exception", "failed")) or (not choices and is_refusal(data)):
+        return broken(words_of(data) or text[:QUOTE])
     return None if not choices or are_objects(choices) else _no_chunk(text)
 
 
 def broken(message: str) -> Failure:
     """A stream that breaks off, or brings what is none."""
     return Failure(None, _UPSTREAM_FAILED, message, enveloped=False)
+
+
+def no_event_message(text: str) -> str:
+    """What to say of a stream that ended before its first event; `text` is what came in the place of events."""
+    quote = " ".join(text[:QUOTE].split())
+    return f"The stream ended before its first event{f': {quote}' if quote[:1] not in ('', '<') else '.'}"
 
 
 def _no_chunk(text: str) -> Failure:
@@ -165,22 +197,22 @@ def are_objects(value: object) -> bool:
     return isinstance(value, list) and all(isinstance(each, dict) for each in value)
 
 
-def _is_refusal(body: dict[str, Any]) -> bool:
-    """Whether a body without choices reports a failure in one of the shapes that other servers use."""
+def is_refusal(body: dict[str, Any]) -> bool:
+    """Whether a body without an answer reports a failure in one of the shapes that other servers use."""
     base = body.get("base_resp")
     return bool(
-        body.get("error")
-        or body.get("detail")
-        or body.get("object") == "error"
-        or body.get("type") == "error"
-        or body.get("status") in ("error", "failed")
+        says_something(body.get("error"))
+        or any(body.get(name) for name in ("errors", "error_code", "error_msg", "detail"))
+        or "error" in (body.get("object"), body.get("type"))
         or body.get("success") is False
+        or any(_is_bad_status(body.get(name)) for name in ("status", "statusCode"))
         or (isinstance(base, dict) and base.get("status_code"))
+        or {name for name, value in body.items() if value} == {"message"}
     )
 
 
-def _text(message: Any) -> str:
-    return str(message or _NO_MESSAGE)
+def _is_bad_status(value: Any) -> bool:
+    return value >= 400 if isinstance(value, int) else str(value).casefold() in _FAILURES
 
 
 def _seconds(digits: str) -> int:

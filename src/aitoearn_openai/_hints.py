@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ._errors import Failure
-from ._settings import site_hint
+from ._settings import API_PATH, site_hint
 
 if TYPE_CHECKING:
     from ._models import ListedModel
@@ -22,7 +22,8 @@ LISTS = {
 """The paths of the model lists, and the calls that ask for them."""
 
 _LIST_FOR = {"/images/generations": "/models/image/generation", "/images/edits": "/models/image/edit"}
-_NO_PATH = re.compile(r"\bCannot [A-Z]+ /")
+_ENDPOINTS = {"/chat/completions", *_LIST_FOR, *LISTS}
+_NO_PATH = re.compile(r"\bCannot ([A-Z]+) /")
 
 
 def origin(url: Any) -> str:
@@ -49,12 +50,18 @@ def next_step(
             f"{origin(url)}{url.path} redirects to {response.headers.get('Location')}. The key is not sent there; if that is "
             "the service, use its address as the base URL."
         )
-    if response.status_code == 404 and _NO_PATH.search(message):
+    no_path = _NO_PATH.search(message) if response.status_code == 404 else None
+    if no_path and no_path[1] == response.request.method:
+        before, found, endpoint = url.path.partition(API_PATH)
+        if found and not before and endpoint not in _ENDPOINTS:
+            return f"AiToEarn has no {endpoint}: it has chat completions, images and the model lists."
         return (
             f"The address asked was {origin(url)}{url.path}: AiToEarn's base URL ends in /api/ai. "
             "A self-hosted AiToEarn server has the model list there, but no chat completions and no images."
         )
-    lacks_credits = failure and failure.enveloped and failure.status == 402 and code != 12009
+    lacks_credits = (
+        failure and failure.status == 402 and (code == 12001 or (failure.enveloped and code != 12009))
+    )
     if code != 12300 and not lacks_credits:
         return ""
     path = next((path for end, path in _LIST_FOR.items() if url.path.endswith(end)), "/models/chat")
@@ -75,10 +82,15 @@ def unknown_model_hint(offered: Iterable[ListedModel], wanted: str, listing: str
 
     found = find(offered, wanted)
     if isinstance(found, list):
-        return f"The closest names are {', '.join(found)}." if found else f"`{listing}` lists the names."
+        return closest(found) or f"`{listing}` lists the names."
     if found.id == wanted:
         return f"The model list had {wanted}, but models may vanish: `{listing}` lists the names."
     return f"Its name is {found.id}: that is what `model=` takes."
+
+
+def closest(names: Sequence[str]) -> str:
+    """A sentence with the names that are close to a wrong one."""
+    return f"The closest {'name is' if len(names) == 1 else 'names are'} {', '.join(names)}." if names else ""
 
 
 def scope_hint(offered: Iterable[ListedModel], wanted: str, listing: str) -> str:
@@ -91,6 +103,6 @@ def scope_hint(offered: Iterable[ListedModel], wanted: str, listing: str) -> str
             f"{found.id} is paid from the balance {found.credits_scope!r}; credits of another do not count."
         )
     return (
-        "Credits are of two balances, 'general' and 'seedance'; "
+        "Credits belong to one of two balances, 'general' and 'seedance'; "
         f"`credits_scope` in `{listing}` says which one pays for a model."
     )

@@ -45,7 +45,7 @@ class _Lenient(openai.BaseModel):
             made._unreadable = frozenset(
                 name
                 for name, field in cls.model_fields.items()
-                if getattr(made, name) is None and value.get(field.alias or name, value.get(name)) is not None
+                if _is_less(getattr(made, name), value.get(field.alias or name, value.get(name)))
             )
         return made
 
@@ -65,6 +65,13 @@ class _Lenient(openai.BaseModel):
             with suppress(ValidationError):
                 readable += handler([element])
         return readable
+
+
+def _is_less(made: Any, listed: Any) -> bool:
+    """Whether what the list has could not be read, or not all of its elements."""
+    if isinstance(made, list):
+        return len(made) < (len(listed) if isinstance(listed, list) else listed is not None)
+    return made is None and listed is not None
 
 
 class Prices(_Lenient):
@@ -107,6 +114,8 @@ class PriceTier(_Lenient):
     @field_validator("max_input_tokens", mode="before")
     @classmethod
     def _thousands(cls, value: Any) -> Any:
+        if isinstance(value, bool):
+            return str(value)  # Python would take it for 1 or 0.
         match = re.fullmatch(r"\s*(\d{1,9})\s*[kK]\s*", value) if isinstance(value, str) else None
         return int(match[1]) * 1000 if match else value
 
@@ -136,6 +145,8 @@ class Pricing(_Lenient):
 
     def tier(self, input_tokens: int) -> PriceTier | None:
         """The tier that a call of so many input tokens falls in; None where the list does not tell."""
+        if "tiers" in self._unreadable:
+            return None
         for tier in self.tiers:
             if "max_input_tokens" in tier._unreadable:
                 return None
@@ -242,6 +253,10 @@ class ImageModel(ListedModel):
         prices = {
             each.price for each in self.prices if size is None or _folded(each.size or "") == _folded(size)
         }
+        priced = {each.size for each in self.prices}
+        is_partial = "prices" in self._unreadable or not (None in priced or priced.issuperset(self.sizes))
+        if size is None and is_partial:
+            return None
         price = prices.pop() if len(prices) == 1 else None
         return None if price is None or price < 0 or n < 0 else n * price
 
@@ -310,15 +325,30 @@ class ChatModel(ListedModel):
         read, written = _field(usage, "prompt_tokens_details"), _field(usage, "completion_tokens_details")
         try:
             tokens_in, tokens_out = _count(usage.prompt_tokens), _count(usage.completion_tokens)
-            # OpenAI and DeepSeek count what was read from the cache in different places.
-            hits = [_field(read, "cached_tokens"), _field(usage, "prompt_cache_hit_tokens")]
+            # OpenAI, DeepSeek, Moonshot and Anthropic count what was read from the cache in different places.
+            hits = [
+                _field(read, "cached_tokens"),
+                *(
+                    _field(usage, name)
+                    for name in ("prompt_cache_hit_tokens", "cached_tokens", "cache_read_input_tokens")
+                ),
+            ]
             (cached,) = {_count(hit or 0) for hit in hits} - {0} or {0}
+            missed = _field(usage, "prompt_cache_miss_tokens")
+            if missed is not None and cached + _count(missed) != tokens_in:
+                return None
             tier = self.pricing.tier(tokens_in)
             if tier is None:
                 return None
             prices = tier.input
             parts: list[tuple[int, Any]] = [(cached, prices.of("cache_read", "text"))]
-            if stored := _count(_field(read, "cache_write_tokens") or 0):
+            writes = [
+                _field(read, "cache_write_tokens"),
+                _field(read, "cache_creation_tokens"),
+                _field(usage, "cache_creation_input_tokens"),
+            ]
+            (stored,) = {_count(write or 0) for write in writes} - {0} or {0}
+            if stored:
                 (write_price,) = {prices.of("cache_write_5m", "text"), prices.of("cache_write_1h", "text")}
                 parts.append((stored, write_price))
             for kind in ("image", "audio", "video"):
@@ -326,17 +356,21 @@ class ChatModel(ListedModel):
             parts.append((_count(tokens_in - sum(tokens for tokens, _ in parts)), prices.text))
             for kind in ("image", "audio", "video"):
                 tokens = _field(written, f"{kind}_tokens")
-                if tokens is None and answered and tokens_out and tier.output.of(kind) is not None:
+                is_priced = tier.output.of(kind) is not None or kind in tier.output._unreadable
+                if tokens is None and answered and tokens_out and is_priced:
                     return None
                 tokens = _count(tokens or 0)
                 parts.append((tokens, tier.output.of(kind)))
                 tokens_out = _count(tokens_out - tokens)
             parts.append((tokens_out, tier.output.text))
-            total: Decimal = sum((tokens * price for tokens, price in parts if tokens), Decimal(0)) / 1000
+            used = [(tokens, price) for tokens, price in parts if tokens]
+            total: Decimal = sum((tokens * price for tokens, price in used), Decimal(0)) / 1000
+            if any(price < 0 for _, price in used):
+                return None
         except (ArithmeticError, AttributeError, TypeError, ValueError):
             # No count, counts that contradict each other, a missing price, or one such as 1E+999999.
             return None
-        return total if total >= 0 else None
+        return total
 
 
 def _field(details: Any, name: str) -> Any:

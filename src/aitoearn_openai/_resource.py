@@ -12,7 +12,7 @@ from openai.resources import models as sdk
 from pydantic import PrivateAttr, ValidationError, field_validator
 
 from . import _models
-from ._hints import API_KEY_HEADER, LISTS
+from ._hints import API_KEY_HEADER, LISTS, closest
 from ._models import ChatModel, ImageModel, ListedModel
 from ._sdk import FILL_IN_KEY, unexpected
 
@@ -82,12 +82,10 @@ class _Page(openai.BaseModel, Generic[_Model]):
         found = _models.find(self.data, wanted)
         if isinstance(found, ListedModel):
             return found
-        closest = (
-            f"The closest are {', '.join(found)}." if found else f"`{LISTS[self.list_path]}` has their names."
-        )
+        next_step = closest(found) or f"`{LISTS[self.list_path]}` has their names."
         self._response.status_code = 404
         raise openai.NotFoundError(
-            f"None of the {len(self.data)} models is named {wanted!r}. {closest}",
+            f"None of the {len(self.data)} models is named {wanted!r}. {next_step}",
             response=self._response,
             body=None,
         )

@@ -32,11 +32,16 @@ def listen(host: str, port: int) -> socket.socket:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
         listener = socket.create_server((host, port), family=family, backlog=2048)
     except OSError as error:
-        reason = "it is in use" if error.errno == errno.EADDRINUSE else os.strerror(error.errno or 0)
+        reason = "it is in use" if error.errno == errno.EADDRINUSE else _reason(error)
         raise OSError(error.errno, f"cannot listen on port {port} of {host}: {reason}") from error
     # Its connections inherit this; asyncio does not set it on them, and each answer would wait 40 ms for an ACK.
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return listener
+
+
+def _reason(error: OSError) -> str:
+    known = (error.errno or 0) > 0  # A name that is none has a number of another kind.
+    return os.strerror(error.errno or 0) if known else error.strerror or str(error)
 
 
 def make_server(app: Any) -> uvicorn.Server:

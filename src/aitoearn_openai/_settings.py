@@ -5,7 +5,7 @@ from __future__ import annotations
 import codecs
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import lru_cache, wraps
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any, Literal
@@ -19,6 +19,9 @@ from pydantic_settings import (
     PydanticBaseSettingsSource,
     SettingsConfigDict,
 )
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 ENV_PREFIX = "AITOEARN_"
 SITES = {
@@ -107,6 +110,8 @@ def site_hint(origin: str) -> str:
 def missing_key(settings: Settings) -> str:
     """What to do without a key."""
     origin = settings.base_url.removesuffix(API_PATH)
+    if origin not in SITES.values():
+        return f"There is no key for {origin}: set AITOEARN_API_KEY, or unset AITOEARN_BASE_URL if that is not wanted."
     return (
         f"There is no AiToEarn key. Create one at {origin} (Settings, then API Key) and set AITOEARN_API_KEY; "
         f"for the other site, set AITOEARN_SITE too ({', '.join(SITES)}). "
@@ -248,6 +253,9 @@ class Settings(BaseSettings):
             if isinstance(values.get("api_key"), str):
                 values["api_key"] = SecretStr(values["api_key"])  # Tracebacks show this frame.
             in_code = {name: value for name, value in values.items() if not name.startswith("_")}
+            fields = type(self).model_fields
+            if unknown := [name for name in in_code if name not in fields]:
+                raise TypeError(f"Settings has no {unknown[0]!r}: it has {', '.join(fields)}")
             # Read below: pydantic-settings itself would let out an error that holds the content of the file.
             if values.get("_env_file") is not None:
                 values["_env_files"] = values.pop("_env_file")
@@ -255,12 +263,18 @@ class Settings(BaseSettings):
             # Beside the fields, so that settings with equal fields stay equal.
             vars(self)["_in_code"] = in_code
 
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """A copy with other values, which count as given in code; pydantic checks none of them."""
+        copied = super().model_copy(update=update, deep=deep)
+        vars(copied)["_in_code"] = {**vars(self).get("_in_code", {}), **(update or {})}
+        return copied
+
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle what was given in code; a key takes its address along.
 
         What came from variables or a file does not travel: the other side reads its own.
         """
-        values = dict(vars(self)["_in_code"])
+        values = dict(vars(self).get("_in_code", {}))
         if values.get("api_key"):
             values["base_url"] = self.base_url
         return _unpickle, (type(self), values)
@@ -298,6 +312,14 @@ class Settings(BaseSettings):
         return init_settings, env_settings, *sources
 
 
+_EXPECTED: Any = {
+    "site": "write 'cn', 'ai' or 'sandbox'",
+    "timeout": "write a finite number of seconds, greater than 0",
+    "max_retries": "write an integer, 0 or more",
+    "http_backend": "write 'httpx' or 'aiohttp'",
+}
+"""What to say of a bad value, where the library's words are for programmers."""
+
 _UNWANTED: Any = {name: field.default for name, field in Settings.model_fields.items()}
 
 
@@ -318,8 +340,8 @@ def load(only: Iterable[str] = Settings.model_fields) -> Settings:
         return Settings(**{name: value for name, value in _UNWANTED.items() if name not in only})
     except ValidationError as error:
         message = "; ".join(
-            f"{ENV_PREFIX}{str(item['loc'][0]).upper()}: {item['msg'].removeprefix('Value error, ')}"
-            for item in error.errors(include_url=False, include_context=False, include_input=False)
+            f"{ENV_PREFIX}{str(name).upper()}: {_EXPECTED.get(name) or text.removeprefix('Value error, ')}"
+            for name, text in ((item["loc"][0], item["msg"]) for item in error.errors(include_url=False))
         )
     # Raised out here, so that the traceback does not carry the library's error and with it the value.
     raise openai.OpenAIError(message)

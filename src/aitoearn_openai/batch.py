@@ -27,6 +27,8 @@ import openai
 from openai.types import CompletionUsage
 from openai.types.chat import ChatCompletion
 
+from ._errors import is_refusal, words_of
+
 if TYPE_CHECKING:
     from ._models import ChatModel
 
@@ -115,7 +117,7 @@ class Request:
             answer_tokens: How many tokens each answer has, if the request does not limit it to fewer.
         """
         limits = [self.body.get(limit) for limit in ("max_completion_tokens", "max_tokens")]
-        answer = min([answer_tokens, *(limit for limit in limits if isinstance(limit, int))])
+        answer = min([answer_tokens, *(limit for limit in limits if isinstance(limit, int) and limit >= 0)])
         answers = self.body.get("n")
         answer *= answers if isinstance(answers, int) else 1
         return model.credits(prompt_tokens=self.prompt_tokens, completion_tokens=answer) if model else None
@@ -360,13 +362,13 @@ async def in_groups(
         async with aclosing(_each(requests)) as source:
             async for request in source:
                 await slots.acquire()
+                if budget:
+                    await budget.reserve(request)
                 if rpm:
                     due = max(due, now())
                     await asyncio.sleep(due - now())
                     # A timer that is a little late is made up for, a pause is not: that would be a burst.
                     due = max(due, now() - 6 / rpm) + 60 / rpm
-                if budget:
-                    await budget.reserve(request)
                 start(_ask(client, request, budget))
 
     feeder = start(feed())
@@ -430,6 +432,8 @@ class _Answer(openai.BaseModel):
         """What the SDK calls in the place of the constructor, for the response that goes with the data."""
         if isinstance(data, dict) and data.get("choices") == []:
             message = "The service gave an answer without choices"
+            if is_refusal(data) and (words := words_of(data)):
+                message += f": {words}"
             raise openai.APIResponseValidationError(response, data, message=message)
         return cls.construct(**data) if isinstance(data, dict) else data
 

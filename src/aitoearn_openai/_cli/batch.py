@@ -19,6 +19,7 @@ import typer
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
 from .. import AsyncOpenAI, ChatModel, Settings
+from .._hints import closest
 from .._models import find
 from ..batch import (
     ANSWER_TOKENS,
@@ -151,8 +152,10 @@ def _allow_files(concurrency: int) -> None:
 def _estimate(files: Files, models: dict[str, ChatModel], answer_tokens: int) -> None:
     credits: dict[str | None, Decimal] = {}
     tokens, unpriced, oversize = 0, 0, 0
+    unknown: Counter[str] = Counter()
     for request in files.pending():
         model = models.get(request.body["model"])
+        unknown[request.body["model"]] += model is None
         asked = request.prompt_tokens
         tokens += asked
         cost = request.estimate(model, answer_tokens)
@@ -172,6 +175,11 @@ def _estimate(files: Files, models: dict[str, ChatModel], answer_tokens: int) ->
         estimate += f"; over the last limit of the list, and maybe refused: {count(oversize, 'request')}"
     rule = f"Assumed: {BYTES_PER_TOKEN} bytes of text a token, and up to {count(answer_tokens, 'token')} an answer."
     show(f"{escape(estimate)}\n[dim]{rule}[/]")
+    for name, number in unknown.items():
+        if number:
+            found = find(models.values(), name)
+            near = closest([found.id] if isinstance(found, ChatModel) else found)
+            show(escape(f"{name} is not in the list: {count(number, 'request')}. {near}".rstrip()))
 
 
 def _refuse_unpriced(files: Files, models: dict[str, ChatModel]) -> None:
@@ -211,7 +219,7 @@ class _Job:
 
     async def run(self, concurrency: int, rpm: int | None) -> int:
         """Ask what is not answered yet; the exit code, which is 0 if all is answered then."""
-        code = 0
+        code, when = 0, "The"
         try:
             await self._ask(concurrency, rpm)
         except asyncio.CancelledError:  # Ctrl-C, twice.
@@ -219,8 +227,12 @@ class _Job:
         except MaxCreditsReached as reached:
             failures.say(f"aitoearn-openai: {reached}")
             code = failures.NO_MATCH
+            if self._answered == self._files.answered:
+                when = "With a higher --max-credits the"
         except openai.OpenAIError as error:
             code = failures.report(error)
+            status = getattr(error, "status_code", 0)
+            when = {401: "With the right key the", 402: "When there are credits, the"}.get(status, when)
         if self._interrupted:
             code = failures.INTERRUPTED
         elif self._failed and not code:
@@ -233,7 +245,7 @@ class _Job:
         seconds = time.monotonic() - self._started
         summary = f"{self._files.target.name}: {self._counts()}. This run: {self._bill()}, {seconds:,.1f} s."
         if code and (code != failures.NO_MATCH or self._may_help or not self._failed):
-            summary += " The same command asks the rest."
+            summary += f" {when} same command asks the rest."
         elif code:
             summary += " Asking again will not help: change the requests that failed."
         show(summary, markup=False)
@@ -298,7 +310,7 @@ class _Job:
     def _note(self, error: Any) -> None:
         """Count a failure with those of the same reason."""
         status = getattr(error, "status_code", 500)
-        self._may_help |= status >= 500 or status in _TRANSIENT
+        self._may_help |= status not in range(400, 500) or status in _TRANSIENT
         reason = _REQUEST_ID.sub("", " ".join(failures.explain(error)[:2]).rstrip())
         if reason in self._reasons or len(self._reasons) < _MOST_REASONS:
             self._reasons[reason] += 1

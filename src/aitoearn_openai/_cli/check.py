@@ -13,6 +13,7 @@ from urllib.request import getproxies, proxy_bypass
 
 import openai
 import typer
+from openai.types.chat import ChatCompletion
 
 from .. import ChatModel, OpenAI, Settings
 from .._models import find
@@ -32,6 +33,7 @@ from .screen import console, escape, show, table
 
 _SECONDS = 30.0
 _OTHER_SITE = {"cn": "ai", "ai": "cn"}
+_REFUSES_AN_EMPTY_BODY = (400, 404, 422)
 _CLOSE = 0.82
 """How alike a misspelt variable is to the one that is meant: AITOEARN_URL is, OPENAI_API_KEY is not."""
 _SHORT = 16
@@ -56,6 +58,10 @@ def check(
     settings = options.resolve(site, base_url)
     _show_settings(settings, {"site": site, "base_url": base_url})
     _find_misspelt()
+    try:
+        make_pool(is_async=True, backend=settings.http_backend, use_proxies=False)
+    except openai.OpenAIError as error:
+        _bad("setting", str(error), f"Or unset {ENV_PREFIX}HTTP_BACKEND.", failures.USAGE)
     _find_host(settings)
     offered = _reach(settings)
     if not settings.api_key:
@@ -222,15 +228,15 @@ def _find_chat(settings: Settings, both_sites: bool) -> None:
     """Whether chat completions are there: a body without a model and messages is refused, and costs nothing."""
     try:
         with OpenAI.from_settings(settings, max_retries=0, timeout=settings.timeout or _SECONDS) as client:
-            client.post("/chat/completions", body={}, cast_to=openai.BaseModel)
+            client.post("/chat/completions", body={}, cast_to=ChatCompletion)
     except openai.AuthenticationError as error:
         _bad("chat", failures.explain(error)[0], _where_it_belongs(settings, both_sites), failures.KEY)
     except openai.APIError as error:
         text, advice, code = failures.explain(error)
         status = getattr(error, "status_code", 500)
-        if status == 404 and error.code != "12300":
+        if status in (404, 405, 410, 501) and error.code != "12300":
             _bad("chat", text, f"Give {ENV_PREFIX}BASE_URL a server that has chat completions.", code)
-        if status >= 500 or isinstance(error, openai.APIResponseValidationError):
+        if status not in _REFUSES_AN_EMPTY_BODY:
             if advice == failures.LOOK:
                 advice = "Look at the address; if it is right, try again later."
             _bad("chat", text, advice, code)

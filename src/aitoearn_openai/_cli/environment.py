@@ -25,9 +25,14 @@ ADDRESS_VARIABLES = (
     "OPENAI_API_URL",
     "OPENAI_ENDPOINT",
     "OPENAI_HOST",  # goose, which adds v1/chat/completions
-    "OPENAI_PROXY_URL",  # LobeChat
+    "OPENAI_PROXY_URL",
+    "OPENAI_REVERSE_PROXY",  # LibreChat
 )
 """Where programs look for the address. Left out: OPENAI_API_HOST, which is no address to promptfoo, but a name."""
+
+
+_SHORT = 8
+"""A key of fewer characters may stand in a variable by chance."""
 
 
 class Shell(str, Enum):
@@ -72,18 +77,23 @@ def run(
     try:
         if direct:
             _execute(command, environment | _direct(settings))
-        environment |= _unproxied(environment)
+        environment = _without_key(environment, settings) | _unproxied(environment)
         if sys.platform == "win32":  # pragma: no cover - there, a parent is all that a program can have
             with relay.serve(settings=settings) as here:
                 _execute(command, environment | _variables(here.base_url, here.api_key))
         from ..relay import _detached
 
-        here = _detached.start(settings, environment)
+        try:
+            here = _detached.start(settings, environment)
+        except OSError as error:
+            failures.fail(f"the relay cannot start: {error.strerror}", 126)
         _execute(command, environment | _variables(here.base_url, here.api_key))
     except OSError as error:
         # The codes that shells use for a command that is not there, and for one that cannot be run.
         code, question = (127, "; is it installed?") if isinstance(error, FileNotFoundError) else (126, "")
         failures.fail(f"cannot run {command[0]!r}: {error.strerror}{question}", code)
+    except ValueError:
+        failures.fail(f"cannot run {command[0]!r}: it is no name of a program", 127)
 
 
 def env(
@@ -114,8 +124,15 @@ def _execute(command: list[str], environment: dict[str, str]) -> None:
     """Become that program, or on Windows its parent."""
     if sys.platform == "win32":  # pragma: no cover - there, `exec` leaves the shell without its child
         raise SystemExit(subprocess.call(command, env=environment))
-    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # Python ignores it, and the program would inherit that.
+    for ignored in (signal.SIGPIPE, signal.SIGXFSZ):  # By Python, and the program would inherit that.
+        signal.signal(ignored, signal.SIG_DFL)
     os.execvpe(command[0], command, environment)
+
+
+def _without_key(environment: Mapping[str, str], settings: Settings) -> dict[str, str]:
+    """The environment without variables of any name that hold the key."""
+    key = settings.api_key.get_secret_value() if settings.api_key else ""
+    return {name: value for name, value in environment.items() if len(key) < _SHORT or key not in value}
 
 
 def _variables(address: str, key: str) -> dict[str, str]:

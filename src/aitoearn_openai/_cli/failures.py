@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 import openai
 import typer
 
-from .._settings import SITES, site_hint
+from .._settings import SITES
 from ..batch import causes, reason
 from .screen import errors, show, without_controls
 
@@ -40,11 +40,15 @@ _UsageError: Any = typer.BadParameter.__mro__[1]
 _OURS = (
     r"Error code: \d+ - | \(AiToEarn code |, request id |The service gave no message\."
     r"| answered with | where [\w ]+ was due|\. Check the base URL: AiToEarn's ends in /api/ai\."
-    r"|The stream ended before its first event\.|The stream broke: it is not UTF-8 text\."
+    r"|The stream ended before its first event(?:: |\.)|The stream broke: it is not UTF-8 text\."
     r"|The server sent an error event without a message\.|The stream sent something else than a chunk: "
     r"|The service gave an answer without choices"
 )
 """What the messages of this package have around the words of a server."""
+
+_MASK = "**********"
+_FEW = 3
+"""So many first characters of a key tell nothing."""
 
 secrets: set[str] = set()
 """What must not be shown where a server repeats it."""
@@ -59,17 +63,19 @@ def debug(wanted: bool) -> None:
 
 
 def masked(words: str) -> str:
-    """What a server said, as it may be shown."""
+    """What a server said, as it may be shown; a message may be cut within a key."""
     for secret in secrets:
-        words = words.replace(secret, "**********")
+        words = words.replace(secret, _MASK)
+        begun = next((n for n in range(len(secret) - 1, _FEW, -1) if words.endswith(secret[:n])), 0)
+        words = words[: len(words) - begun] + _MASK * bool(begun)
     return words
 
 
 def message(error: openai.APIError) -> str:
     """The message of an error; a key is masked in the words of the server alone, as it may be an everyday word."""
-    hint = re.escape(site_hint(_origin(error)))
-    parts = re.split(f"({_OURS}|{hint})", str(error))
-    return "".join(part if place % 2 else masked(part) for place, part in enumerate(parts))
+    hint = getattr(error, "_hint", "")
+    parts = re.split(f"({_OURS})", str(error).removesuffix(hint))
+    return "".join(part if place % 2 else masked(part) for place, part in enumerate(parts)) + hint
 
 
 def _origin(error: openai.APIError) -> str:
@@ -101,6 +107,7 @@ def explain(error: openai.OpenAIError) -> tuple[str, str, int]:
             next_step = _FILES
     elif isinstance(error, openai.APIError):
         text, next_step, code = message(error), *_advice(error)
+        text = text.replace("`credits_scope` in `client.", "the column balance of `client.")
         text = text.replace("`client.models.list()`", "`aitoearn-openai models`")
         if next_step in text:
             next_step = ""
@@ -127,6 +134,8 @@ def _advice(error: openai.APIError) -> tuple[str, int]:
     if isinstance(error, openai.APIResponseValidationError):
         return LOOK, SERVICE
     status = getattr(error, "status_code", 500)
+    if status == 404 and error.code != "12300":
+        return "Look at the address: AiToEarn's ends in /api/ai.", SERVICE
     usual = "Change the request as it says." if status < 500 else "Try again later, or another model."
     return _NEXT.get(status, usual), SERVICE
 
@@ -161,7 +170,8 @@ def one_line_errors() -> Iterator[None]:
             print(end="", flush=True)  # Does nothing where there is no stdout, as after `>&-`.
     except _UsageError as error:
         path = error.ctx.command_path if error.ctx else "aitoearn-openai"
-        fail(f"{sentence(error.format_message())} `{path} --help` shows how to use it.", USAGE)
+        message = error.format_message().replace("Value error, ", "")
+        fail(f"{sentence(message)} `{path} --help` shows how to use it.", USAGE)
     except openai.OpenAIError as error:
         raise SystemExit(report(error)) from None
     except UnicodeError as error:

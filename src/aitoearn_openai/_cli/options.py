@@ -77,7 +77,8 @@ def resolve(site: str | None, base_url: str | None) -> Settings:
     variable = f"{ENV_PREFIX}SITE"
     if (name := os.environ.get(variable, "").strip()) and name.lower() not in SITES:
         raise openai.OpenAIError(f"{variable}: {name!r} is not one of {', '.join(SITES)}.")
-    settings = load()  # names the variable of each bad value
+    # Names the variable of each bad value; any option wins over the variable's address.
+    settings = load(only=Settings.model_fields.keys() - ({"base_url"} if given else set()))
     if given:
         settings = Settings(**given)  # type: ignore[arg-type]
     if settings.api_key and settings.api_key.get_secret_value() != SANDBOX_KEY:

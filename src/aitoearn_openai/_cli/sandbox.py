@@ -78,7 +78,7 @@ def serve_sandbox(
         ):
             for line in (
                 f"The sandbox is at [bold]{site.base_url}[/]. {escape(behind)}",
-                f"Use it with [bold]{_variables(site)}[/].",
+                f"Use it with [bold]{_variables(site)}[/]",
                 "Ctrl-C stops it. `aitoearn-openai sandbox --failures` lists names that fail.",
             ):
                 show(line)

@@ -9,17 +9,18 @@ from inspect import iscoroutinefunction
 from typing import Any, get_args
 
 import openai
+from openai.types import ImagesResponse
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
 from pydantic import ValidationError
 
-from .._errors import NOT_JSON, decode_json
+from .._errors import NOT_JSON, decode_json, is_refusal
 from .errors import connection_error, status_error, unexpected
 from .private import unsupported
 from .response import READ, SEEN, STEP, family_of
 from .stream import Decoder
 
 _PARSING_ERRORS = ValueError, RecursionError, LookupError, AssertionError, openai.APIResponseValidationError
-_CHOICE = dict, openai.BaseModel
+_OBJECT = dict, openai.BaseModel
 _PROCESSED, _INVALID = "processed", "invalid"
 
 
@@ -82,11 +83,14 @@ class AnswerCheck:
             return
         if not isinstance(parsed, openai.BaseModel):
             raise self._error("JSON" if isinstance(parsed, str) else cast_to.__name__)
-        if path := getattr(cast_to, "list_path", None):
+        path = getattr(cast_to, "list_path", None)
+        if path and not response.url.query:
             client._known_models[path] = parsed.data  # type: ignore[attr-defined]
-        if _has_choices(cast_to):
-            choices = getattr(parsed, "choices", None)
-            if not isinstance(choices, list) or not all(isinstance(each, _CHOICE) for each in choices):
+        field = "data" if cast_to is ImagesResponse else "choices"
+        if field in cast_to.model_fields:
+            made = getattr(parsed, field, None)
+            good = isinstance(made, list) and all(isinstance(each, _OBJECT) for each in made)
+            if not good or (not made and is_refusal(decode_json(response.content))):
                 raise self._error(cast_to.__name__)
 
     def _error(self, expected: str) -> openai.APIError:

@@ -55,6 +55,7 @@ class _ClientMixin(FastModels, _Base):
         if hint := next_step(response, failure, f"{err_msg} {body}", self._known_models):
             err_msg = f"{err_msg.removesuffix('.')}. {hint}"
         error = super()._make_status_error(err_msg, body=body, response=response)
+        error._hint = hint  # type: ignore[attr-defined]  # The one part of the message that is no server's.
         if failure and failure.enveloped:
             error.code = str(failure.code)  # Declared as text, but before 3.x left as it came.
             error.request_id = error.request_id or failure.request_id

@@ -34,15 +34,14 @@ def make_pool(*, is_async: bool, backend: str = "httpx", use_proxies: bool = Tru
     """
     environment = (os.environ.get(name) for name in ("SSL_CERT_FILE", "SSL_CERT_DIR", "SSLKEYLOGFILE"))
     options = {"verify": _tls_context(*environment), "trust_env": use_proxies}
-    if is_async and backend == "aiohttp":
-        try:
-            return openai.DefaultAioHttpClient(**options)
-        except RuntimeError:
-            raise openai.OpenAIError(
-                "AITOEARN_HTTP_BACKEND=aiohttp needs more than is installed: pip install 'aitoearn-openai[aiohttp]'."
-            ) from None
     try:
+        if is_async and backend == "aiohttp":
+            return openai.DefaultAioHttpClient(**options)
         return _AsyncPool(**options) if is_async else _Pool(**options)
+    except RuntimeError:
+        raise openai.OpenAIError(
+            "AITOEARN_HTTP_BACKEND=aiohttp needs more than is installed: pip install 'aitoearn-openai[aiohttp]'."
+        ) from None
     except (ImportError, ValueError, family_of(_Pool).InvalidURL):  # All else is ready made: it is a proxy.
         raise openai.OpenAIError(_proxy_problem()) from None
 

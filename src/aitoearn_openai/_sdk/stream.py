@@ -14,7 +14,7 @@ import openai
 from openai.types.chat import ChatCompletionChunk
 from pydantic_core import from_json
 
-from .._errors import decode_json, failure_in_event
+from .._errors import NOT_JSON, decode_json, failure_in_event, no_event_message
 from .errors import connection_error, status_error
 from .private import ServerSentEvent, SSEDecoder, unsupported
 from .response import family_of
@@ -22,6 +22,8 @@ from .response import family_of
 _decode = SSEDecoder.decode
 _BOM = "\ufeff"
 _JSON_OR_BOM = {"{", _BOM}
+_FIELDS = {"", "data", "event", "id", "retry"}
+_MOST_LINES = 100
 _CHUNK_FIELDS = (ChatCompletionChunk.model_fields.keys() | {"cost"}) - {"choices"}
 
 
@@ -42,6 +44,11 @@ class Decoder(SSEDecoder):
     _is_chat = False
     _empty = True
     _ended = False
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._other_lines: list[str] = []
+        """What came in the place of events."""
 
     def bind(self, client: Any, response: Any, *, is_chat: bool) -> None:
         """Say whose stream it is, and whether its events are chunks of a chat; before the first event."""
@@ -83,7 +90,9 @@ class Decoder(SSEDecoder):
 
     def _raise_if_empty(self) -> None:
         if self._empty:
-            raise self._error("The stream ended before its first event.")
+            text = "\n".join(self._other_lines)
+            failure = status_error(self._client, self._response, decode_json(text))
+            raise failure or self._error(no_event_message(text), text or None)
 
     def _error(self, message: str, body: object = None) -> openai.APIError:
         return openai.APIError(message, request=self._response.request, body=body)
@@ -92,6 +101,8 @@ class Decoder(SSEDecoder):
         event = _decode(self, line)
         if event is not None:
             return self._check_event(event)
+        if self._empty and line.partition(":")[0] not in _FIELDS and len(self._other_lines) < _MOST_LINES:
+            self._other_lines.append(line)
         return self._check_line(line) if line[:1] in _JSON_OR_BOM else None
 
     def _check_line(self, line: str) -> ServerSentEvent | None:
@@ -121,6 +132,7 @@ class Decoder(SSEDecoder):
             type(choices) is list
             and len(choices) == 1
             and type(choices[0]) is dict
+            and "error" not in data
             and "error" not in choices[0]
             and choices[0].get("finish_reason") != "error"
             and event.event != "error"
@@ -138,10 +150,10 @@ class Decoder(SSEDecoder):
     def _is_chunk(self, name: str | None, text: str, data: Any) -> bool:
         """Whether unusual data is to become a chunk; a failure is raised."""
         if failure := failure_in_event(name, text, data, is_chat=self._is_chat):
-            error = isinstance(data, dict) and data.get("error")
+            error = data.get("error") if isinstance(data, dict) else text
             if not error and (status := status_error(self._client, self._response, data)):
                 raise status
-            raise self._error(failure.message, error or (data if isinstance(data, dict) else text))
+            raise self._error(failure.message, error if isinstance(error, dict) or data is NOT_JSON else data)
         if not self._is_chat:
             return True
         if not isinstance(data, dict):

@@ -16,6 +16,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from .._hints import closest
 from .._models import ChatModel, find
 from .._serving import for_client
 from .._settings import Settings, is_loopback
@@ -24,6 +25,7 @@ from ._service import Answer, Failed, Service, error_response, json_response
 MAX_BODY = 50 * 1024 * 1024
 """The bytes that a request may have: the service takes no more."""
 
+_HOST = re.compile(r"(\[[0-9a-f:]+\]|[\w.-]+)(:\d{1,5})?", re.IGNORECASE)
 _ENDPOINTS = ("/chat/completions", "/images/generations", "/images/edits")
 
 
@@ -56,11 +58,11 @@ def app(settings: Settings, token: str, *, local: bool = True) -> ASGIApp:
         found = find(await for_client(request.receive, service.models(request.headers)), name)
         if isinstance(found, ChatModel):
             return json_response(_entry(found))
-        closest = f" The closest are {', '.join(found)}." if found else ""
-        raise Failed(404, f"AiToEarn has no model {name!r}.{closest}", "model_not_found")
+        message = f"AiToEarn has no model {name!r}. {closest(found)}".rstrip()
+        raise Failed(404, message, "model_not_found")
 
     async def forward(request: Request) -> Answer:
-        return Answer(service, request.url.path, request.headers, await _body(request))
+        return Answer(service, request.scope["path"], request.headers, await _body(request))
 
     routes = Starlette(
         lifespan=lifespan,
@@ -79,9 +81,12 @@ def app(settings: Settings, token: str, *, local: bool = True) -> ASGIApp:
 
     async def guarded(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
-            path = re.sub(r"^(/v1)+(?=/|$)|/+$", "", scope["path"])
-            public = local and path == "/models" and scope["method"] == "GET"
-            if refused := _refused(Headers(scope=scope), None if public else token, local=local):
+            path = re.sub(r"^(/v1)+(?=/|$)|/+$", "", re.sub("/+", "/", scope["path"]))
+            headers = Headers(scope=scope)
+            # A page of no origin, such as one in a frame, is none of this machine's either.
+            is_page = headers.get("origin", "") == "null"
+            public = local and path == "/models" and scope["method"] == "GET" and not is_page
+            if refused := _refused(headers, None if public else token, local=local):
                 return await error_response(*refused)(scope, receive, send)
             scope = {**scope, "path": path}
         return await routes(scope, receive, send)
@@ -91,14 +96,14 @@ def app(settings: Settings, token: str, *, local: bool = True) -> ASGIApp:
 
 def _refused(headers: Headers, token: str | None, *, local: bool) -> tuple[int, str] | None:
     """Why a request is not answered, if it is not, with the status that says so."""
-    origin = headers.get("origin", "")
-    if local and not is_loopback(f"http://{headers.get('host', '')}"):
+    host, origin = headers.get("host", ""), headers.get("origin", "")
+    if local and not (_HOST.fullmatch(host) and is_loopback(f"http://{host}")):
         return 403, "This relay answers only at the address that it shows: 127.0.0.1 or localhost."
-    if local and origin.startswith("http") and not is_loopback(origin):
+    if local and origin.lower().startswith("http") and not is_loopback(origin):
         return 403, f"This relay does not answer web pages, such as those of {origin}."
     scheme, _, given = headers.get("authorization", "").partition(" ")
     if token is None or (
-        scheme.lower() == "bearer" and secrets.compare_digest(given.strip().encode(), token.encode())
+        scheme.lower() == "bearer" and secrets.compare_digest(given.strip().encode(), token.strip().encode())
     ):
         return None
     return 401, "The key that the program sends is not the token of this relay."
@@ -118,10 +123,9 @@ async def _body(request: Request) -> bytes:
 
 
 async def _on_no_route(request: Request, error: Any) -> Response:
-    message = (
-        f"AiToEarn has no {request.method} {request.url.path or '/'}; it has POST {', '.join(_ENDPOINTS)}."
-    )
-    if request.url.path.startswith("/responses"):
+    path = request.scope["path"]
+    message = f"AiToEarn has no {request.method} {path or '/'}; it has POST {', '.join(_ENDPOINTS)}."
+    if path.startswith("/responses"):
         message = "AiToEarn has no Responses API: set the program to use chat completions."
     return error_response(error.status_code, message, "unknown_url")
 

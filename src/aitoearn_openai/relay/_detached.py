@@ -27,6 +27,7 @@ sys.path[:] = sys.argv[5:]
 from aitoearn_openai.relay._detached import main
 main(*map(int, sys.argv[1:5]))
 """
+_STDERR = 2
 _FIRST_DESCRIPTOR = 64
 """Shell scripts use lower numbers for files of their own."""
 
@@ -40,8 +41,11 @@ def start(settings: Settings, environment: Mapping[str, str]) -> Relay:
         settings: Where AiToEarn is, and the key.
         environment: The relay's environment.
     """
+    # Where a standard stream is closed, a pipe would get its number, and not reach the relay.
+    while os.open(os.devnull, os.O_RDWR) <= _STDERR:
+        pass
     token = new_token()
-    given = settings.model_dump(mode="json", include={"base_url", "timeout", "http_backend"})
+    given = settings.model_dump(mode="json", include={"site", "base_url", "timeout", "http_backend"})
     given["api_key"] = settings.api_key.get_secret_value() if settings.api_key else ""
     alive, held = os.pipe()
     fcntl.fcntl(held, fcntl.F_DUPFD, _FIRST_DESCRIPTOR)  # Unlike `held`, the copy is inherited.

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import codecs
 import re
+from collections.abc import Callable
 
-from .._errors import QUOTE, Failure, broken, decode_json, failure_in_event
+from .._errors import QUOTE, Failure, broken, decode_json, failure_in_event, says_something
 
 _LINE_END = re.compile(rb"\r\n|\n|\r")
 _EVENT_END = re.compile(rb"(?:\r\n|\n|\r(?!\n))(?:\r\n|\n|\r)")
@@ -18,8 +19,9 @@ class Events:
     failure: Failure | None = None
     """The failure that ends the stream, once it is there."""
 
-    def __init__(self, *, is_chat: bool) -> None:
+    def __init__(self, *, is_chat: bool, hide_key: Callable[[bytes], bytes] = bytes) -> None:
         self._is_chat = is_chat
+        self._hide_key = hide_key
         self._rest = bytearray()
         self._empty = True
 
@@ -48,7 +50,7 @@ class Events:
         return b"" if self.failure else rest
 
     def _failure_in(self, event: bytes) -> Failure | None:
-        name, data = _parse(event)
+        name, data = _parse(self._hide_key(event))
         try:
             text = data.decode()[:QUOTE]
         except UnicodeDecodeError:
@@ -58,7 +60,9 @@ class Events:
         if not text.strip() and name != "error":
             return None
         body = decode_json(data)
-        failure = failure_in_event(name, text, body, is_chat=self._is_chat)
+        # An error is told in this way where the stream is no chat, too.
+        is_error = isinstance(body, dict) and says_something(body.get("error"))
+        failure = failure_in_event(name, text, body, is_chat=self._is_chat or is_error)
         self._empty &= self._is_chat and not (
             isinstance(body, dict) and isinstance(body.get("choices"), list)
         )

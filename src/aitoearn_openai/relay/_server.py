@@ -53,7 +53,7 @@ def serve(
     Raises:
         openai.OpenAIError: there is no key, or a setting has a bad value.
         OSError: if the port cannot be had; the message names it.
-        ValueError: other machines could reach it, and there is no token.
+        ValueError: other machines could reach it, and there is no token; or no header can carry the token.
 
     Example:
         >>> import openai
@@ -71,6 +71,8 @@ def serve(
     if not (local or token):
         raise ValueError(f"a relay at {host} can be reached by other machines: give it a token")
     token = token or new_token()
+    if not (token.isascii() and token.isprintable()):
+        raise ValueError("no header can carry this token, which is not ASCII: give it another one")
     with listen(host, port) as listener:
         here = Relay(f"http://{name}:{listener.getsockname()[1]}/v1", token)
         with in_thread(app(settings, token, local=local), listener, "aitoearn-relay"):

@@ -7,7 +7,8 @@ import contextlib
 import json
 import re
 from collections.abc import AsyncIterator, Iterator
-from typing import Any
+from http.cookiejar import DefaultCookiePolicy
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import openai
@@ -26,6 +27,10 @@ from ._events import Events
 
 _SENT_ON = {b"accept", b"accept-language", b"content-type", b"user-agent", b"x-request-id"}
 _SENT_BACK = re.compile(r"retry-after(-ms)?|x-request-id|x-should-retry|x-ratelimit-.*")
+_PASSES = {408, 429, 500, 502, 503, 504}
+"""Statuses with which a server has no words because it is busy or away, at whatever address."""
+_MASK = "**********"
+_Words = TypeVar("_Words", str, bytes)
 _BLANK = codecs.BOM_UTF8 + b" \t\r\n"
 
 
@@ -99,6 +104,8 @@ class Service:
                     use_proxies=not self._settings.is_local_sandbox,
                 )
                 self._pool.timeout = self._settings.timeout or self._pool.timeout
+                # Those of one program would go on with the requests of another.
+                self._pool.cookies.jar.set_policy(DefaultCookiePolicy(allowed_domains=[]))
             request = self._pool.build_request(
                 method,
                 self._settings.base_url + path,
@@ -119,11 +126,14 @@ class Service:
             yield
         except openai.OpenAIError as error:  # A setting with which there can be no connection.
             raise Failed(500, str(error)) from None
-        except family_of(openai.DefaultAsyncHttpxClient).RequestError as error:
+        except Exception as error:
+            is_known = isinstance(error, family_of(openai.DefaultAsyncHttpxClient).RequestError)
+            if not is_known and not type(error).__module__.startswith("aiohttp."):
+                raise
             kind = type(error).__name__
             status = 504 if "Timeout" in kind else 502
             message = f"The connection to {self._origin} failed: {str(error) or kind}."
-            raise Failed(status, message) from None
+            raise Failed(status, self.hide_key(message)) from None
 
     def checked(self, answer: Any, content: bytes) -> Any:
         """The decoded body of an answer that reports no failure.
@@ -135,7 +145,9 @@ class Service:
         failure = failure_in(body)
         if answer.is_success and not failure:
             return body
-        headers = sent_back(answer)
+        content = self.hide_key(content)
+        failure = failure_in(decode_json(content))
+        headers = self.sent_back(answer)
         status = answer.status_code if 400 <= answer.status_code < 600 else 502
         if failure:
             status = failure.status if answer.is_success else status
@@ -151,33 +163,48 @@ class Service:
 
     def words(self, failure: Failure, status: int) -> tuple[str, object]:
         """The message and the code of a failure as the program may see them: without the key."""
-        message = str(failure) if failure.enveloped else failure.message
-        if self._key not in ("", SANDBOX_KEY):
-            message = message.replace(self._key, "**********")
+        message = self.hide_key(str(failure) if failure.enveloped else failure.message)
         if status == 401:
             message = f"{message.removesuffix('.')}. {site_hint(self._origin)}"
         return message, failure.code
 
     def unexpected(self, answer: Any, content: bytes, due: str, status: int = 502) -> Failed:
         """The error for something that AiToEarn does not answer."""
-        kind, quote = answer.headers.get("content-type", "no content type"), _quote(content)
+        kind, quote = answer.headers.get("content-type", "no content type"), _quote(self.hide_key(content))
         what = f"a redirect to {answer.headers['location']}" if answer.has_redirect_location else repr(kind)
         message = (
             f"{self._origin}{answer.url.path} answered HTTP {answer.status_code} with {what} where {due} was due"
-            f"{f': {quote}' if quote else ''}. Check the base URL: AiToEarn's ends in /api/ai."
+            f"{f': {quote}' if quote else ''}."
         )
-        return Failed(status, *self.words(Failure(None, status, message, enveloped=False), status))
+        if answer.status_code not in _PASSES:
+            message += " Check the base URL: AiToEarn's ends in /api/ai."
+        failure = Failure(None, status, message, enveloped=False)
+        return Failed(status, *self.words(failure, status), self.sent_back(answer))
+
+    def hide_key(self, words: _Words) -> _Words:
+        """What a server says, without the key, before it is cut."""
+        if self._key in ("", SANDBOX_KEY):
+            return words
+        if isinstance(words, str):
+            return words.replace(self._key, _MASK)
+        return words.replace(self._key.encode(), _MASK.encode())
+
+    def sent_back(self, answer: Any) -> dict[str, str]:
+        """The headers of an answer that programs look at."""
+        return {
+            name: value
+            for name, value in answer.headers.items()
+            if _SENT_BACK.fullmatch(name)
+            and value.isascii()
+            and value.isprintable()
+            and self.hide_key(value) == value
+        }
 
 
 def _quote(content: bytes) -> str:
     """The first words of a server; nothing of a page."""
-    text = " ".join(content[:QUOTE].decode(errors="replace").split())
+    text = " ".join(content[:QUOTE].decode("utf-8-sig", errors="replace").split())
     return "" if text.startswith("<") else text
-
-
-def sent_back(answer: Any) -> dict[str, str]:
-    """The headers of an answer that programs look at."""
-    return {name: value for name, value in answer.headers.items() if _SENT_BACK.fullmatch(name)}
 
 
 class Answer:
@@ -215,7 +242,9 @@ class Answer:
                 raise self._service.unexpected(answer, content, "an event stream")
             if not (isinstance(body, dict) and are_objects(body.get(field))):
                 raise self._service.unexpected(answer, content, f"JSON with {field!r}")
-            response = Response(content, answer.status_code, sent_back(answer), "application/json")
+            response = Response(
+                content, answer.status_code, self._service.sent_back(answer), "application/json"
+            )
             await response(scope, receive, send)
 
     def _is_stream(self, answer: Any, start: bytes) -> bool:
@@ -226,10 +255,10 @@ class Answer:
         return self._wants_stream or (announced and not self._is_json)
 
     async def _send_stream(self, send: Send, answer: Any, piece: bytes, pieces: AsyncIterator[bytes]) -> None:
-        headers = {"content-type": "text/event-stream; charset=utf-8", **sent_back(answer)}
+        headers = {"content-type": "text/event-stream; charset=utf-8", **self._service.sent_back(answer)}
         encoded = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
         await send({"type": "http.response.start", "status": answer.status_code, "headers": encoded})
-        events = Events(is_chat=self._is_chat)
+        events = Events(is_chat=self._is_chat, hide_key=self._service.hide_key)
         piece = piece.removeprefix(codecs.BOM_UTF8)  # The SDK takes it for a part of the first line.
         try:
             with self._service.reached():
