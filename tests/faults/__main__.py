@@ -125,7 +125,7 @@ def _summary(rows: list[Row], results: dict[Run, Result]) -> dict[str, tuple[int
         ),
         "rows that left a connection behind": count(lambda run, result: result.left_open > 0),
         "rows after which the next good request failed": count(lambda run, result: bool(result.recovered)),
-        "rows in which the other of the two did better": count(worse),
+        "rows that the other one handled better": count(worse),
     }
 
 

@@ -968,6 +968,17 @@ def refusals() -> Iterable[Row]:
         "an error with a reason": {"error": {"code": 1, "reason": "model is away"}},
         "a type of error": {"type": "error", "message": "model is away"},
         "a status of failed": {"status": "failed", "reason": "model is away"},
+        "a status of Error": {"status": "Error", "message": "model is away"},
+        "a statusCode": {"statusCode": 502, "message": "model is away", "error": "Bad Gateway"},
+        "errors": {"errors": ["model is away"]},
+        "error_code": {"error_code": 18, "error_msg": "model is away"},
+        "a message alone": {"message": "model is away"},
+        "detail beside no choices": {"id": "c-1", "choices": [], "detail": "model is away"},
+        "an error beside a choice": {
+            "id": "c-1",
+            "choices": [{"index": 0, "message": {"content": ""}, "delta": {}, "finish_reason": "error"}],
+            "error": {"code": "gone", "message": "model is away"},
+        },
         "detail": {"detail": "model is away"},
         "a list for detail": {"detail": [{"loc": ["body"], "msg": "model is away", "type": "t"}]},
     }.items():
