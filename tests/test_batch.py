@@ -607,3 +607,18 @@ def test_a_limit_that_is_none_leaves_the_estimate(limit: Any) -> None:
     body = {"model": "m", "messages": [{"content": "Hi"}], "max_tokens": limit}
 
     assert Request("a", body).estimate(model, 500) is not None
+
+
+def test_an_answer_without_choices_says_why(server: ScriptedServer) -> None:
+    """In the server's words, where it has any."""
+    server.answer(Reply({"choices": [], "success": False, "message": "model is away"}))
+
+    async def main() -> list[Result]:
+        async with AsyncOpenAI(base_url=server.base_url, api_key="k", max_retries=0) as client:
+            return [
+                result async for result in run(client, [Request("a", {"model": "m", "messages": MESSAGES})])
+            ]
+
+    (result,) = asyncio.run(main())
+
+    assert str(result.error) == "The service gave an answer without choices: model is away"

@@ -337,3 +337,23 @@ def test_chat_completions_are_looked_for_without_cost(
 
     assert (checked.returncode, server.requests[-1].body) == (code, b"{}")
     assert words in checked.stdout
+
+
+WITHOUT_AIOHTTP = """
+import openai
+from aitoearn_openai.__main__ import main
+class Missing:
+    def __init__(self, **_):
+        raise RuntimeError("install the extra")
+openai.DefaultAioHttpClient = Missing
+main()
+"""
+
+
+@pytest.mark.usefixtures("sandboxed")
+def test_a_backend_that_is_not_installed_is_found() -> None:
+    """Before anything is asked, as every async client would fail."""
+    checked = run("check", command=[sys.executable, "-c", WITHOUT_AIOHTTP], AITOEARN_HTTP_BACKEND="aiohttp")
+
+    assert checked.returncode == 2
+    assert "no  setting AITOEARN_HTTP_BACKEND=aiohttp needs more than is installed" in checked.stdout

@@ -421,3 +421,15 @@ def test_no_program_is_named() -> None:
     ran = run("run", "--direct", "--", "", AITOEARN_API_KEY=KEY)
 
     assert (ran.returncode, ran.stderr.count("\n")) == (127, 1)
+
+
+def test_a_relay_that_cannot_start_is_told() -> None:
+    """And not as a fault of the program."""
+    started = shlex.join([*COMMAND, "run", "--", "true"])
+    environment = {**os.environ, "AITOEARN_API_KEY": KEY}
+    ran = subprocess.run(
+        ["sh", "-c", f"ulimit -n 60; {started}"], env=environment, capture_output=True, text=True, check=False
+    )
+
+    assert (ran.returncode, ran.stderr.count("\n")) == (126, 1)
+    assert "the relay cannot start: " in ran.stderr

@@ -27,7 +27,6 @@ sys.path[:] = sys.argv[5:]
 from aitoearn_openai.relay._detached import main
 main(*map(int, sys.argv[1:5]))
 """
-_STDERR = 2
 _FIRST_DESCRIPTOR = 64
 """Shell scripts use lower numbers for files of their own."""
 
@@ -42,8 +41,8 @@ def start(settings: Settings, environment: Mapping[str, str]) -> Relay:
         environment: The relay's environment.
     """
     # Where a standard stream is closed, a pipe would get its number, and not reach the relay.
-    while os.open(os.devnull, os.O_RDWR) <= _STDERR:
-        pass
+    for _ in range(3):
+        os.open(os.devnull, os.O_RDWR)
     token = new_token()
     given = settings.model_dump(mode="json", include={"site", "base_url", "timeout", "http_backend"})
     given["api_key"] = settings.api_key.get_secret_value() if settings.api_key else ""
