@@ -24,7 +24,7 @@ faults: .venv/installed  ## Print what a misbehaving server does to the plain SD
 mutate: .venv/installed  ## Take out each statement of the core in turn, and print those that no test misses.
 	@$(BIN)/python tests/mutate.py
 
-bench:  ## Measure speed against the plain SDK and its peers, in some nine minutes; writes benchmarks/RESULTS.md.
+bench:  ## Measure speed against the plain SDK and its peers, in some ten minutes; writes benchmarks/RESULTS.md.
 	@$(PYTHON) -m benchmarks
 
 record: .venv/installed  ## Record the cassettes anew: against the sandbox, or as cassettes/README.md says.

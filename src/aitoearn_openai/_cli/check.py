@@ -51,7 +51,7 @@ def check(
     base_url: options.BaseUrl = None,
     debug: options.Debug = False,
 ) -> None:
-    """Look into the settings, the way to the service and the key. Costs no credits.
+    """Test the settings, the way to the service and the key. Costs no credits.
 
     The exit code is 0 only when all is well: 2 is a wrong setting, 3 the key, 4 the network, 5 the service.
     """

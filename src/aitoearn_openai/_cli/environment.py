@@ -97,13 +97,13 @@ def run(
 
 
 def env(
-    shell: Annotated[Shell | None, typer.Option(help="Whose words; by default those of your shell.")] = None,
+    shell: Annotated[Shell | None, typer.Option(help="The shell to write for; by default yours.")] = None,
     reveal: Annotated[bool, typer.Option("--reveal", help="Print the key even to a terminal.")] = False,
     site: options.Site = None,
     base_url: options.BaseUrl = None,
     debug: options.Debug = False,
 ) -> None:
-    """Print the lines that set a shell up as `run --direct` sets up a program. They hold the key."""
+    """Print commands for a shell, so that its programs ask AiToEarn directly. They hold your key."""
     settings = options.resolve_with_key(site, base_url)
     shell = shell or _own_shell()
     if sys.stdout.isatty() and not reveal:
@@ -115,7 +115,7 @@ def env(
     for line in _lines(shell, _direct(settings)):
         print(line)
     failures.say(
-        "aitoearn-openai: programs started so ask the service directly: they have your key, and do not see failures "
+        "aitoearn-openai: programs started this way ask the service directly: they have your key, and do not see failures "
         "that come with HTTP 200. `aitoearn-openai run -- PROGRAM` keeps the key and shows them."
     )
 

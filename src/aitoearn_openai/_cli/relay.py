@@ -37,7 +37,7 @@ def serve_relay(
     base_url: options.BaseUrl = None,
     debug: options.Debug = False,
 ) -> None:
-    """Serve OpenAI's face of AiToEarn until Ctrl-C.
+    """Serve OpenAI's protocol on this machine, and forward to AiToEarn, until Ctrl-C.
 
     For programs that are configured by hand: they get the address and the token that it prints.
     The key stays here.

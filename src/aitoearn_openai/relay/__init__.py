@@ -1,4 +1,4 @@
-"""A relay for programs that know OpenAI alone: it shows them OpenAI's face of AiToEarn.
+"""A relay for programs that know OpenAI alone: it serves OpenAI's protocol here, and forwards to AiToEarn.
 
 It answers `/v1/models`, `/v1/chat/completions`, `/v1/images/generations` and `/v1/images/edits` on this machine. It
 adds the key, and gives a failure that AiToEarn reports with HTTP 200 the status that programs look at.
