@@ -48,7 +48,8 @@ def test_a_program_sees_the_failures_of_the_service() -> None:
         run("run", *options, "--", sys.executable, "-c", program) for options in ([], ["--direct"])
     )
 
-    assert "402 - Insufficient credits (AiToEarn code 12001, request id" in ran.stderr
+    assert "Error code: 402 - " in ran.stderr
+    assert "Insufficient credits (AiToEarn code 12001, request id" in ran.stderr
     assert "Insufficient credits" not in direct.stderr
 
 

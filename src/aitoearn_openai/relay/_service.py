@@ -17,7 +17,7 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from .._errors import QUOTE, Failure, are_objects, decode_json, failure_in
+from .._errors import QUOTE, Failure, are_objects, decode_json, failure_in, is_refusal
 from .._hints import API_KEY_HEADER
 from .._models import ChatModel, named
 from .._sdk import family_of, make_pool
@@ -240,7 +240,8 @@ class Answer:
             field = "choices" if self._is_chat else "data"
             if self._wants_stream:
                 raise self._service.unexpected(answer, content, "an event stream")
-            if not (isinstance(body, dict) and are_objects(body.get(field))):
+            is_answer = isinstance(body, dict) and are_objects(body.get(field))
+            if not is_answer or (not body[field] and is_refusal(body)):
                 raise self._service.unexpected(answer, content, f"JSON with {field!r}")
             response = Response(
                 content, answer.status_code, self._service.sent_back(answer), "application/json"
