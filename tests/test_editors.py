@@ -65,8 +65,8 @@ def test_a_model_in_the_place_of_its_name_says_what_to_pass(
     asker: Asker, server: ScriptedServer, ask: Callable[[Any], Any]
 ) -> None:
     """Before anything is sent."""
-    if asker.is_async and openai.__version__.startswith("1."):
-        pytest.skip("the async client of openai 1.x does not ask the object")
+    if asker.is_async and openai.__version__ < "3":
+        pytest.skip("before openai 3.x the async client does not ask the object")
     with pytest.raises(TypeError, match=r"name of a model: pass `\.id`, which is 'glm-5\.2' here"):
         asker.run(ask(ChatModel(name="glm-5.2")), base_url=server.base_url, api_key="k")
 
