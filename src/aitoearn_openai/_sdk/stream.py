@@ -132,8 +132,8 @@ class Decoder(SSEDecoder):
             type(choices) is list
             and len(choices) == 1
             and type(choices[0]) is dict
-            and "error" not in data
-            and "error" not in choices[0]
+            and not data.get("error")
+            and not choices[0].get("error")
             and choices[0].get("finish_reason") != "error"
             and event.event != "error"
         )
