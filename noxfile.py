@@ -51,14 +51,14 @@ os.environ["PATH"] = os.pathsep.join([*_found, os.environ["PATH"]])
 def tests(session: nox.Session, openai: str) -> None:
     """Run the tests on one version of the SDK."""
     session.install("--editable", ".[dev]", "openai" if openai == "newest" else f"openai=={openai}")
-    _run_pytest(session, f"tests-{openai}", "openai", "-n", "4", "--dist", "loadgroup")
+    _run_pytest(session, f"tests-{openai}", "openai", "-n", "4", "--dist", "loadfile")
 
 
 @nox.session(python=PYTHONS)
 def pythons(session: nox.Session) -> None:
     """Run the tests on one version of Python, with the newest SDK."""
     session.install("--editable", ".[dev]")
-    _run_pytest(session, f"pythons-{session.python}", "openai", "-n", "4", "--dist", "loadgroup")
+    _run_pytest(session, f"pythons-{session.python}", "openai", "-n", "4", "--dist", "loadfile")
 
 
 @nox.session(default=False)
@@ -67,7 +67,7 @@ def canary(session: nox.Session) -> None:
     session.install("--editable", ".[dev]")
     session.install("--upgrade", "--pre", "openai")
     session.run("python", "-c", "import openai; print('openai', openai.__version__)")
-    session.run("pytest", "-n", "4", "--dist", "loadgroup", *session.posargs)
+    session.run("pytest", "-n", "4", "--dist", "loadfile", *session.posargs)
 
 
 @nox.session

@@ -28,7 +28,6 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 def pytest_configure(config: pytest.Config) -> None:
     """Let openai 1.x leave a connection behind: it closes no stream that an error ends, and aiohttp says so."""
-    config.addinivalue_line("markers", "xdist_group(name): what one worker runs, where there are several")
     if openai.__version__.startswith("1."):
         config.addinivalue_line("filterwarnings", "ignore:Unclosed connection:ResourceWarning")
 
@@ -38,12 +37,10 @@ SLOW = ("test_cli", "test_documents", "test_examples", "test_fuzz", "test_load",
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the modules of `SLOW`, and keep the tests of a module together, but for those that start programs."""
+    """Mark the modules of `SLOW`."""
     for item in items:
         if item.path.stem.startswith(SLOW):
             item.add_marker(pytest.mark.slow)
-        if not item.path.stem.startswith("test_cli"):
-            item.add_marker(pytest.mark.xdist_group(str(item.path)))
 
 
 MESSAGES: Any = [{"role": "user", "content": "你好"}]
