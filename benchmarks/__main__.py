@@ -283,7 +283,7 @@ class Bench:
                     for name in asked * (1 if size > 1_000 and kind == "chunks" else 3):
                         seen[name].append(workers[name].ask("grown", kind=kind, size=size))
                     self.keep(f"{kind}-{size}", seen)
-                    asked = [name for name in asked if name in PAIR or (seen[name][0] or 1) < 0.2]
+                    asked = [name for name in asked if name in PAIR or (seen[name][0] or 1) < 0.1]
 
     def prepare(self, kind: str, size: int) -> None:
         """Have the server make the answer, so that the first who asks for it does not wait for that."""
