@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+import sys
 import zlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -24,6 +25,10 @@ ANSWER = {
     "model": "m",
     "choices": [{"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": "hi"}}],
 }
+
+
+AS_DICT: Any = dict[str, object] if sys.version_info >= (3, 11) else object
+"""On Python 3.10 the SDK itself cannot parse into the first."""
 
 
 def ask(asker: Asker, server: ScriptedServer, wanted: Any, *replies: Reply, **arguments: Any) -> Any:
@@ -248,7 +253,7 @@ def test_a_raw_response_parses_into_whatever_the_caller_says(asker: Asker, serve
     assert isinstance(ask(asker, server, wanted, models), response_class)
     page = Reply("upstream says hello", content_type="text/plain")
     assert ask(asker, server, raw(complete("m"), to=str), page) == "upstream says hello"
-    assert ask(asker, server, raw(complete("m"), to=dict[str, object]), Reply(ANSWER)) == ANSWER
+    assert ask(asker, server, raw(complete("m"), to=AS_DICT), Reply(ANSWER)) == ANSWER
 
 
 def test_a_failure_is_found_in_each_answer_to_an_upload_too(asker: Asker, server: ScriptedServer) -> None:
@@ -286,7 +291,7 @@ def test_a_type_of_the_callers_own_is_made_as_ever(asker: Asker, server: Scripte
     assert (type(answer), answer.cost) == (Mine, "1")
 
 
-@pytest.mark.parametrize("cast_to", [object, dict[str, object], ChatCompletion])
+@pytest.mark.parametrize("cast_to", [object, AS_DICT, ChatCompletion])
 def test_a_failure_in_an_unread_response_is_raised_whatever_it_is_parsed_into(
     asker: Asker, server: ScriptedServer, cast_to: Any
 ) -> None:

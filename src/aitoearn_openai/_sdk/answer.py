@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache, wraps
 from inspect import iscoroutinefunction
-from typing import Any, get_args, get_origin
+from typing import Any, get_args
 
 import openai
 from openai.types import ImagesResponse
@@ -79,8 +79,7 @@ class AnswerCheck:
         may_report = not self._was_read and isinstance(parsed, (dict, openai.BaseModel))
         if may_report and (error := status_error(client, response, decode_json(response.content))):
             raise error
-        # Python 3.10 takes `dict[str, object]` for a class.
-        if get_origin(cast_to) or not (isinstance(cast_to, type) and issubclass(cast_to, openai.BaseModel)):
+        if not (isinstance(cast_to, type) and issubclass(cast_to, openai.BaseModel)):
             return
         if not isinstance(parsed, openai.BaseModel):
             raise self._error("JSON" if isinstance(parsed, str) else cast_to.__name__)
