@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import inspect
 import re
 import subprocess
 import sys
@@ -11,8 +12,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-import openai
 import pytest
+from openai._utils import _transform
 
 from aitoearn_openai import ChatModel, Settings, _settings
 from aitoearn_openai.sandbox import Sandbox
@@ -65,8 +66,9 @@ def test_a_model_in_the_place_of_its_name_says_what_to_pass(
     asker: Asker, server: ScriptedServer, ask: Callable[[Any], Any]
 ) -> None:
     """Before anything is sent."""
-    if asker.is_async and openai.__version__ < "3":
-        pytest.skip("before openai 3.x the async client does not ask the object")
+    asks = "__api_exclude__" in inspect.getsource(_transform._async_transform_recursive)
+    if asker.is_async and not asks:
+        pytest.skip("the async client of this SDK does not ask the object, and sends a request")
     with pytest.raises(TypeError, match=r"name of a model: pass `\.id`, which is 'glm-5\.2' here"):
         asker.run(ask(ChatModel(name="glm-5.2")), base_url=server.base_url, api_key="k")
 
