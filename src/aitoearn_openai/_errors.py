@@ -120,9 +120,8 @@ def failure_in(body: Any) -> Failure | None:
 def _openai_failure(error: Any, *, status: int) -> Failure:
     """The failure of an `error` as OpenAI has it, or of one that is a text."""
     code = _number(error.get("code")) if isinstance(error, dict) else None
-    known = isinstance(code, int) and (code in CODES or 400 <= code <= 599)
     message = words_of(error) or json.dumps(error, ensure_ascii=False)[:QUOTE]
-    return Failure(code, _status(code) if known else status, message, enveloped=False)
+    return Failure(code, _status(code, otherwise=status), message, enveloped=False)
 
 
 def _failed_choice(choices: Any) -> Failure | None:
@@ -226,7 +225,7 @@ def _number(code: Any) -> Any:
         return code
 
 
-def _status(code: Any) -> int:
+def _status(code: Any, otherwise: int = 400) -> int:
     if isinstance(code, int) and 400 <= code <= 599:
         return code
-    return CODES[code].status if isinstance(code, int) and code in CODES else 400
+    return CODES[code].status if isinstance(code, int) and code in CODES else otherwise

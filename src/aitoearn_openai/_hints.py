@@ -52,8 +52,8 @@ def next_step(
         )
     no_path = _NO_PATH.search(message) if response.status_code == 404 else None
     if no_path and no_path[1] == response.request.method:
-        before, found, endpoint = url.path.partition(API_PATH)
-        if found and not before and endpoint not in _ENDPOINTS:
+        endpoint = url.path.removeprefix(API_PATH)
+        if endpoint not in (url.path, *_ENDPOINTS):
             return f"AiToEarn has no {endpoint}: it has chat completions, images and the model lists."
         return (
             f"The address asked was {origin(url)}{url.path}: AiToEarn's base URL ends in /api/ai. "
