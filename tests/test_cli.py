@@ -20,6 +20,7 @@ from typing_extensions import Self
 
 import aitoearn_openai
 from aitoearn_openai import OpenAI, sandbox
+from aitoearn_openai._errors import QUOTE
 from conftest import MESSAGES, Reply, ScriptedServer
 
 COMMAND = [sys.executable, "-m", "aitoearn_openai"]
@@ -554,7 +555,11 @@ def test_a_key_that_is_an_everyday_word_spoils_no_hint(
 
 def test_a_key_that_is_cut_off_in_a_quote_is_masked_too(server: ScriptedServer) -> None:
     """A message quotes only the first words of a server."""
-    server.answer(Reply({"detail": "x" * 255 + f" key {KEY} is not known"}))
+    beginning = '{"detail": "'
+    filling = "x" * (
+        QUOTE - len(beginning) - len(" key ") - len(KEY) + 3
+    )  # All but three characters of the key fit.
+    server.answer(Reply({"detail": f"{filling} key {KEY} is not known"}))
     failed = run("models", AITOEARN_BASE_URL=server.origin, AITOEARN_API_KEY=KEY)
 
     assert "xxx key **********" in failed.stderr
