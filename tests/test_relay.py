@@ -863,3 +863,14 @@ def test_a_token_that_no_header_can_carry_is_refused(site: sandbox.Sandbox) -> N
     """Every request would be."""
     with pytest.raises(ValueError, match="not ASCII"), relay.serve(settings=site.settings, token="tök"):
         pass
+
+
+@pytest.mark.parametrize("key", ["e", "code", "message"])
+def test_a_key_that_is_an_everyday_word_hides_no_failure(server: ScriptedServer, key: str) -> None:
+    """Servers of one's own have such keys."""
+    server.answer(Reply({"data": {}, "code": 12001, "message": "Insufficient credits", "requestId": "r-1"}))
+    with relay.serve(settings=Settings(base_url=server.origin, api_key=key)) as here:
+        status, error = error_of(send(here.base_url, CHAT, BODY, here.api_key))
+
+    assert (status, error["code"]) == (402, "12001")
+    assert error["message"] == "Insufficient credits (AiToEarn code 12001, request id r-1)"
