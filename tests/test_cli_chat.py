@@ -6,6 +6,7 @@ import json
 import re
 import shlex
 import subprocess
+import time
 from pathlib import Path
 from typing import Any
 
@@ -455,6 +456,9 @@ def test_ctrl_c_stops_an_answer_and_not_the_conversation(scripted: ScriptedServe
         terminal.type("Hi\r")
         terminal.wait_for("\x1b[?2004l")
         terminal.wait_for_signals()
+        deadline = time.monotonic() + 60
+        while len(scripted.requests) < 2 and time.monotonic() < deadline:
+            time.sleep(0.01)  # Until the question has its silent answer.
         terminal.wait_for(READY, press="\x03")
         terminal.type("half a line\x03")
         terminal.wait_for(READY)
