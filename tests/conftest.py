@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.util import find_spec
-from threading import Thread
+from threading import Lock, Thread
 from typing import Any
 
 import openai
@@ -157,6 +157,7 @@ class ScriptedServer:
     replies: list[Reply] = field(default_factory=list)
     requests: list[Request] = field(default_factory=list)
     origin: str = ""
+    turn: Lock = field(default_factory=Lock)
 
     @property
     def base_url(self) -> str:
@@ -167,7 +168,8 @@ class ScriptedServer:
         self.replies = list(replies)
 
     def next_reply(self) -> Reply:
-        return self.replies.pop(0) if len(self.replies) > 1 else self.replies[0]
+        with self.turn:  # Each connection has a thread of its own.
+            return self.replies.pop(0) if len(self.replies) > 1 else self.replies[0]
 
 
 @pytest.fixture

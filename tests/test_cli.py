@@ -497,6 +497,17 @@ def test_an_output_that_cannot_be_written_is_one_line_errors(arguments: str) -> 
     assert failed.stderr == "aitoearn-openai: the output cannot be written: No space left on device\n"
 
 
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs a file that is always full")
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_errors_that_cannot_be_written_leave_the_exit_code(unbuffered: str) -> None:
+    """Python would make it 120 for what it could not flush."""
+    environment = {**os.environ, "PYTHONUNBUFFERED": unbuffered}
+    with open("/dev/full", "w") as full:
+        failed = subprocess.run([*COMMAND, "no-such-command"], stderr=full, env=environment, check=False)
+
+    assert failed.returncode == 2
+
+
 @pytest.mark.skipif(os.name == "nt", reason="needs a shell that can close an output")
 @pytest.mark.parametrize("arguments", ["--version", "models"])
 @pytest.mark.usefixtures("sandboxed")

@@ -639,8 +639,12 @@ def test_a_dry_run_of_priced_models_gives_a_sum(source: Path, target: Path) -> N
 
 
 @pytest.mark.usefixtures("sandboxed")
-def test_a_reader_of_the_progress_that_goes_away_ends_it_quietly(source: Path, target: Path) -> None:
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_reader_of_the_progress_that_goes_away_ends_it_quietly(
+    source: Path, target: Path, monkeypatch: pytest.MonkeyPatch, unbuffered: str
+) -> None:
     """As other commands end then."""
+    monkeypatch.setenv("PYTHONUNBUFFERED", unbuffered)
     write(source, question("a"))
     with started(str(source), str(target)) as process:
         assert process.stderr
@@ -661,7 +665,7 @@ class Gate:
     def next_reply(self) -> Reply:
         if self.server.requests[-1].method == "GET":
             return MODELS
-        if self.replies:
+        with contextlib.suppress(IndexError):
             return self.replies.pop(0)
         self.open.wait(60)
         return Reply({"choices": [{}]})

@@ -89,8 +89,9 @@ def say(text: str) -> None:
 
 
 def fail(message: str, code: int) -> NoReturn:
-    """End the command."""
-    say(f"aitoearn-openai: {message}")
+    """End the command, with its exit code also where nobody can be told."""
+    with contextlib.suppress(OSError):
+        say(f"aitoearn-openai: {message}")
     raise SystemExit(code)
 
 
@@ -150,24 +151,26 @@ def _traceback(error: openai.OpenAIError) -> str:
 
 def report(error: openai.OpenAIError) -> int:
     """Show an error, with its traceback if that is wanted; the exit code for it."""
-    if _debugging:
-        print(without_controls(_traceback(error)), file=sys.stderr)
     text, next_step, code = explain(error)
-    say(f"aitoearn-openai: {text} {next_step}".rstrip())
+    with contextlib.suppress(OSError):
+        if _debugging:
+            print(without_controls(_traceback(error)), file=sys.stderr)
+        say(f"aitoearn-openai: {text} {next_step}".rstrip())
     return code
 
 
 @contextlib.contextmanager
 def one_line_errors() -> Iterator[None]:
     """End the process with a line and an exit code where something fails."""
-    for stream in filter(None, (sys.stdout, sys.stderr)):
+    streams: list[Any] = [stream for stream in (sys.stdout, sys.stderr) if stream]  # None, as after `>&-`.
+    for stream in streams:
         # A console that lacks a character shows a substitute for it.
         stream.reconfigure(errors="replace")
     try:
         try:
             yield
         finally:
-            print(end="", flush=True)  # Does nothing where there is no stdout, as after `>&-`.
+            print(end="", flush=True)
     except _UsageError as error:
         path = error.ctx.command_path if error.ctx else "aitoearn-openai"
         message = error.format_message().replace("Value error, ", "")
@@ -186,8 +189,12 @@ def one_line_errors() -> Iterator[None]:
     except OSError as error:
         if error.errno not in (errno.EPIPE, errno.ENOSPC):
             raise
-        # Python would complain once more when it flushes stdout at the end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         if error.errno == errno.EPIPE:  # Whoever reads has seen enough.
             raise SystemExit(NO_MATCH) from None
         fail(f"the output cannot be written: {error.strerror}", NO_MATCH)
+    finally:
+        for stream in streams:
+            try:
+                stream.flush()
+            except OSError:  # It would fail once more when Python ends, with an exit code of its own.
+                os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
