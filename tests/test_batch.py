@@ -345,7 +345,7 @@ def test_a_source_is_closed_however_a_run_ends(site: sandbox.Sandbox, kind: str,
             None,
         ),
         (Reply("<html>", content_type="text/html"), None, ("invalid_response", "answered with 'text/html'")),
-        (Reply('{"id": "x"}'), None, ("invalid_response", "where ChatCompletion was due")),
+        (Reply('{"id": "x"}'), None, ("invalid_response", "where ChatCompletion was expected")),
         (Reply('{"choices": []}'), None, ("invalid_response", "an answer without choices")),
     ],
 )
@@ -441,7 +441,7 @@ def nested() -> Any:
         (lambda: Request("a", {"messages": MESSAGES}), "body.model must be a text"),
         (lambda: Request("a", {"model": "m"}), "body.messages must be a list of at least one"),
         (lambda: request(messages=[]), "body.messages must be a list of at least one"),
-        (lambda: request(stream=True), "body.stream must go"),
+        (lambda: request(stream=True), "remove body.stream"),
         (lambda: request(top_p=float("nan")), "cannot be sent as JSON"),
         (lambda: request(user="\ud83d"), "cannot be sent as JSON"),
         (lambda: request(user=object()), "cannot be sent as JSON"),
@@ -513,7 +513,7 @@ def test_a_run_starts_nothing_that_would_carry_it_past_its_credits(
 
     assert sorted(answered) == ["0", "1", "2", "3"]
     assert isinstance(error, batch.MaxCreditsReached)
-    assert "'4', is estimated at 0.1 credits. After the 0.2 of this run" in str(error)
+    assert "'4', is estimated at 0.1 credits. With the 0.2 used so far" in str(error)
     assert len(server.requests) == 1 + 4
 
 

@@ -311,7 +311,7 @@ def test_the_shell_completes_the_names_of_models(words: str) -> None:
             "chat Hi -m glm-5.2",
             {"AITOEARN_API_KEY": KEY},
             3,
-            ".*Unauthorized.*`aitoearn-openai check` looks into it.",
+            ".*Unauthorized.*Run `aitoearn-openai check` to find the cause.",
         ),
         (
             "models --base-url http://127.0.0.1:1",
@@ -373,14 +373,14 @@ def test_a_key_that_is_an_everyday_word_spoils_no_sentence(server: ScriptedServe
     assert refused.stderr == (
         "aitoearn-openai: Error code: 401 - <**********> (AiToEarn code 401, request id 7). The key was sent to "
         f"{server.origin}, and a key belongs to the one site that it was created on. "
-        "`aitoearn-openai check` looks into it.\n"
+        "Run `aitoearn-openai check` to find the cause.\n"
     )
     assert "Traceback (most recent call last)" in debugged.stderr
     assert "_make_status_error" in debugged.stderr
     assert f"<{key}>" not in debugged.stderr
     assert re.fullmatch(
-        r"aitoearn-openai: http://.* answered with '.*\*{10}' where JSON was due\. "
-        r"Check the base URL: AiToEarn's ends in /api/ai\. `aitoearn-openai check` looks into it\.\n",
+        r"aitoearn-openai: http://.* answered with '.*\*{10}' where JSON was expected\. "
+        r"Check the base URL: AiToEarn's ends in /api/ai\. Run `aitoearn-openai check` to find the cause\.\n",
         page.stderr,
     )
 

@@ -140,19 +140,19 @@ def test_a_prompt_may_have_a_name(source: Path, target: Path) -> None:
     ("lines", "told"),
     [
         ([question("a"), "{"], "in.jsonl, line 2: is not JSON: Expecting property name .*, column 2"),
-        (["{who} are you?"], "in.jsonl, line 1: is not JSON: .*; a prompt that begins so goes into JSON"),
+        (["{who} are you?"], "in.jsonl, line 1: is not JSON: .*; if it is a prompt, write it as"),
         ([question("a"), "Hello"], "in.jsonl, line 2: is not JSON: .*"),
         (["[" * 100_000], "in.jsonl, line 1: is nested too deeply"),
         (["Hello"], "in.jsonl, line 1: it needs a model; name one with --model or AITOEARN_MODEL"),
-        ([question("a"), "", question("b", stream=True)], "in.jsonl, line 3: body.stream must go: .*"),
+        ([question("a"), "", question("b", stream=True)], "in.jsonl, line 3: remove body.stream: .*"),
         (
             [question("a"), question("b"), question("a")],
-            "in.jsonl, line 3: custom_id 'a' is that of line 1 too.*",
+            "in.jsonl, line 3: custom_id 'a' is already used in line 1.*",
         ),
         ([{**question("a"), "url": "/v1/embeddings"}], 'in.jsonl, line 1: url must be "/v1/chat/comp.*'),
         ([{"prompt": " "}], "in.jsonl, line 1: prompt must be a text that is not empty"),
         ([{"prompt": "Hi", "custom_id": ""}], "in.jsonl, line 1: custom_id must be a text .*"),
-        ([{"prompt": "Hi", "seed": 1}], "in.jsonl, line 1: 'seed' has no place beside a prompt; .*"),
+        ([{"prompt": "Hi", "seed": 1}], "in.jsonl, line 1: 'seed' cannot be combined with prompt; .*"),
     ],
 )
 def test_a_bad_line_is_told_before_anything_is_asked(
@@ -243,7 +243,7 @@ def test_the_reasons_of_all_failures_are_counted(
     reasons = [line for line in done.stderr.splitlines() if " failed: " in line]
 
     assert done.returncode == 1
-    assert done.stdout.endswith("The same command asks the rest.\n")
+    assert done.stdout.endswith("The same command sends the rest.\n")
     assert reasons[0] == (
         "aitoearn-openai: 3 requests failed: Error code: 404 - no (AiToEarn code 12300). "
         "`aitoearn-openai models` lists the names."
@@ -305,7 +305,7 @@ def test_an_output_is_a_file(scripted: ScriptedServer, source: Path) -> None:
 
     assert (missing.returncode, pipe.returncode, looked.returncode) == (2, 2, 0)
     assert re.fullmatch(r"aitoearn-openai: .*OUT.jsonl.*only --dry-run does without\. `.*\n", missing.stderr)
-    assert pipe.stderr.startswith("aitoearn-openai: the results need a file")
+    assert pipe.stderr.startswith("aitoearn-openai: name a file for the results")
     assert looked.stdout.startswith("1 request, 0 answered, 1 to ask\n")
     assert asked(scripted) == []
 
@@ -936,8 +936,8 @@ def test_a_batch_stops_before_it_costs_too_much_and_goes_on_the_next_time(source
 
     assert first.returncode == 1
     assert "out.jsonl: 2 of 3 answered, 0 failed." in first.stdout
-    assert "The same command asks the rest." in first.stdout
-    assert "'c', is estimated at 0.2251 credits. After the 0.0" in first.stderr
+    assert "The same command sends the rest." in first.stdout
+    assert "'c', is estimated at 0.2251 credits. With the 0.0" in first.stderr
     assert (second.returncode, len(read(target))) == (0, 3)
     assert "3 of 3 answered" in second.stdout
 
@@ -988,14 +988,14 @@ def test_a_name_that_is_not_in_the_list_is_told_before_anything_is_sent(source: 
 @pytest.mark.parametrize(
     ("model", "options", "words"),
     [
-        ("fail-12001", [], "When there are credits, the same command asks the rest."),
-        ("fail-401", [], "With the right key the same command asks the rest."),
+        ("fail-12001", [], "When there are credits, the same command sends the rest."),
+        ("fail-401", [], "With the right key the same command sends the rest."),
         (
             "glm-5.2",
             ["--max-credits", "0.01"],
-            "With a higher --max-credits the same command asks the rest.",
+            "With a higher --max-credits the same command sends the rest.",
         ),
-        ("fail-html", [], "The same command asks the rest."),
+        ("fail-html", [], "The same command sends the rest."),
     ],
 )
 def test_the_summary_says_when_the_same_command_helps(

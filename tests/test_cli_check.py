@@ -63,7 +63,9 @@ def test_a_misspelt_variable_is_found(tmp_path: Path, wrong: str, right: str, is
     checked = run("check", **variables)
 
     assert checked.returncode == 2
-    assert re.search(rf"^no  setting {wrong} is not read; is {right} meant\?$", checked.stdout, re.MULTILINE)
+    assert re.search(
+        rf"^no  setting {wrong} is not a setting; do you mean {right}\?$", checked.stdout, re.MULTILINE
+    )
     assert checked.stderr == f"aitoearn-openai: Rename it to {right}.\n"
 
 
@@ -173,7 +175,7 @@ BANNED = Reply({"code": 12003, "message": "Account is disabled", "data": {}})
 def test_the_advice_is_that_of_the_other_commands(
     server: ScriptedServer, replies: list[Reply], what: str, advice: str
 ) -> None:
-    """Only in the place of "check looks into it" there is something better."""
+    """Only instead of "Run check to find the cause" there is something better."""
     server.answer(*replies)
     checked = run("check", AITOEARN_BASE_URL=server.origin, AITOEARN_API_KEY=KEY)
 
@@ -356,4 +358,4 @@ def test_a_backend_that_is_not_installed_is_found() -> None:
     checked = run("check", command=[sys.executable, "-c", WITHOUT_AIOHTTP], AITOEARN_HTTP_BACKEND="aiohttp")
 
     assert checked.returncode == 2
-    assert "no  setting AITOEARN_HTTP_BACKEND=aiohttp needs more than is installed" in checked.stdout
+    assert "no  setting AITOEARN_HTTP_BACKEND=aiohttp needs a package that is missing" in checked.stdout

@@ -120,7 +120,7 @@ def test_filters_ignore_case_and_know_what_exists() -> None:
     ):
         refused = run("models", option, "openia")
         assert (refused.returncode, refused.stdout) == (2, "")
-        assert f"Invalid value for {option}: 'openia' is none of {words}. `" in refused.stderr
+        assert f"Invalid value for {option}: 'openia' is not one of {words}. `" in refused.stderr
 
 
 @pytest.mark.parametrize("width", ["40", "80", "200"])
@@ -173,7 +173,7 @@ def test_a_search_without_a_match_says_so() -> None:
     for more in ([], ["--names"]):
         found = run("models", "--search", "nothing like it", *more)
         assert (found.returncode, found.stdout) == (1, "")
-        assert found.stderr == "aitoearn-openai: none of the 11 models is like that; try fewer filters\n"
+        assert found.stderr == "aitoearn-openai: none of the 11 models matches; try fewer filters\n"
     assert json.loads(run("models", "--search", "nothing like it", "--json").stdout) == []
 
 

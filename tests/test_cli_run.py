@@ -318,7 +318,7 @@ def test_a_shell_takes_over_what_env_prints() -> None:
     )
 
     assert shell.stderr.count("\n") == 1
-    assert "`aitoearn-openai run -- PROGRAM` keeps the key and shows them." in shell.stderr
+    assert "`aitoearn-openai run -- PROGRAM` hides the key from them and shows such failures." in shell.stderr
     shown = json.loads(shell.stdout)
     assert shown.pop("OPENAI_API_KEY") == ODD_KEY
     assert shown.pop("OPENAI_BASE_URL") == shown["OPENAI_API_BASE"] == "https://aitoearn.ai/api/ai"

@@ -157,11 +157,11 @@ def test_a_page_in_the_place_of_json_names_the_base_url(site: Sandbox, kind: str
 @pytest.mark.parametrize(
     ("body", "content_type", "due"),
     [
-        *((body, "application/json", "ChatCompletion was due") for body in ("null", "[]", "7", "{}")),
-        ('{"data": {"choices": []}, "code": 0}', "application/json", "ChatCompletion was due"),
-        ('{"choices": [{"ind', "application/json", "valid JSON was due"),
-        ("upstream timed out", "application/jsonl", "JSON was due"),
-        ("upstream timed out", "application/json-seq", "JSON was due"),
+        *((body, "application/json", "ChatCompletion was expected") for body in ("null", "[]", "7", "{}")),
+        ('{"data": {"choices": []}, "code": 0}', "application/json", "ChatCompletion was expected"),
+        ('{"choices": [{"ind', "application/json", "valid JSON was expected"),
+        ("upstream timed out", "application/jsonl", "JSON was expected"),
+        ("upstream timed out", "application/json-seq", "JSON was expected"),
     ],
 )
 def test_a_body_of_another_shape_says_what_was_due(

@@ -57,7 +57,7 @@ def complaints_of(run: Run, result: Result, plain: Result) -> Iterator[str]:
     """What is wrong with what our client made of a row, beside what the plain SDK did."""
     row, error = run.row, result.error
     if result.verdict not in (["value", "error"] if row.truth == "either" else [row.truth]):
-        yield f"{result.verdict} where {row.truth} was due: {result.told}"
+        yield f"{result.verdict} where {row.truth} was expected: {result.told}"
     due, is_whole = row.due(run.mode), error is None or row.truth == "error"
     if result.said != due if is_whole else not due.startswith(result.said):
         yield f"the caller read {result.said!r:.80}, and not {due!r:.80}"

@@ -252,7 +252,7 @@ class OpenAI(_ClientMixin, SyncClient):
 
     @cached_property
     def models(self) -> Models:
-        """The chat models that the service offers."""
+        """The models that the service offers: for chat, and for `images.generate` and `images.edit`."""
         from ._resource import Models
 
         return Models(self)
@@ -299,7 +299,7 @@ class AsyncOpenAI(_ClientMixin, AsyncClient):
 
     @cached_property
     def models(self) -> AsyncModels:
-        """The chat models that the service offers."""
+        """The models that the service offers: for chat, and for `images.generate` and `images.edit`."""
         from ._resource import AsyncModels
 
         return AsyncModels(self)

@@ -115,7 +115,7 @@ def missing_key(settings: Settings) -> str:
     return (
         f"There is no AiToEarn key. Create one at {origin} (Settings, then API Key) and set AITOEARN_API_KEY; "
         f"for the other site, set AITOEARN_SITE too ({', '.join(SITES)}). "
-        "OPENAI_API_KEY is not used on purpose: it belongs to another service. "
+        "OPENAI_API_KEY is never used: it belongs to another service. "
         "To try things out without a key, set AITOEARN_SITE=sandbox and run `aitoearn-openai sandbox`."
     )
 

@@ -76,7 +76,7 @@ class Request:
         messages = self.body.get("messages")
         is_list = isinstance(messages, list) and bool(messages)
         _check(is_list, "body.messages must be a list of at least one message")
-        _check(not self.body.get("stream"), "body.stream must go: results are whole answers")
+        _check(not self.body.get("stream"), "remove body.stream: results are whole answers")
         try:
             self._digest()
         except (TypeError, ValueError, RecursionError) as error:
@@ -260,8 +260,8 @@ class Budget:
         while self._used + self._reserved + estimate > self._most:
             if not self._reserved:
                 raise MaxCreditsReached(
-                    f"The next request, {request.custom_id!r}, is estimated at {float(estimate):.4g} credits. After the "
-                    f"{float(self._used):.4g} of this run, that would be more than the {self._most:f} that it may cost."
+                    f"The next request, {request.custom_id!r}, is estimated at {float(estimate):.4g} credits. With the "
+                    f"{float(self._used):.4g} used so far, that would be more than this run's limit of {self._most:f}."
                 )
             self._has_changed.clear()
             await self._has_changed.wait()
@@ -438,7 +438,7 @@ class _Answer(openai.BaseModel):
         return cls.construct(**data) if isinstance(data, dict) else data
 
 
-_Answer.__name__ = ChatCompletion.__name__  # Errors name what was due.
+_Answer.__name__ = ChatCompletion.__name__  # Errors name what was expected.
 
 
 async def _ask(client: openai.AsyncOpenAI, request: Request, budget: Budget | None) -> Result:

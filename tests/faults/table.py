@@ -459,17 +459,17 @@ def headers() -> Iterable[Row]:
         truth="value",
     )
     yield Row(
-        "a stream announced and sent where a completion was due",
+        "a stream announced and sent where a completion was expected",
         always(reply(EVENTS, content_type=SSE)),
         modes=("completion", "raw", "unread"),
     )
     yield Row(
-        "a whole completion where a stream was due",
+        "a whole completion where a stream was expected",
         always(reply(COMPLETION)),
         modes=STREAM,
     )
     yield Row(
-        "a whole completion where a stream was due, announced as a stream",
+        "a whole completion where a stream was expected, announced as a stream",
         always(reply(COMPLETION, content_type=SSE)),
         modes=STREAM,
     )

@@ -63,7 +63,7 @@ def batch(
         typer.Argument(
             metavar="OUT.jsonl",
             dir_okay=False,
-            help="Gets the results; what it answers is not asked again. --dry-run does without it.",
+            help="The file for the results. What it already answers is not sent again. Not needed with --dry-run.",
         ),
     ] = None,
     model: options.Model = None,
@@ -72,12 +72,12 @@ def batch(
     ] = CONCURRENCY,
     rpm: Annotated[int | None, typer.Option(min=1, help="The most requests that start in a minute.")] = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Only look, count, and estimate the credits; needs no key.")
+        bool, typer.Option("--dry-run", help="Send no prompts: count, and estimate credits; needs no key.")
     ] = False,
     answer_tokens: Annotated[
         int,
         typer.Option(
-            min=0, help="For estimates: the tokens of an answer, if its request has no lower limit."
+            min=0, help="For estimates: the tokens of an answer, unless its request sets a lower limit."
         ),
     ] = ANSWER_TOKENS,
     max_credits: Annotated[
@@ -93,7 +93,7 @@ def batch(
     """Answer a file of requests, many at once.
 
     Each result is on disk when it is counted. After Ctrl-C, a crash or a power
-    cut the same command goes on where it stopped, and also asks what failed.
+    cut, run the same command again: it continues, and retries what failed.
     It stops when credits run out or the key is refused, and before --max-credits.
     Credits are estimates by the prices of the model list.
     """
@@ -192,7 +192,7 @@ def _refuse_unpriced(files: Files, models: dict[str, ChatModel]) -> None:
     if unpriced:
         failures.fail(
             f"--max-credits needs prices, and the list has none for {', '.join(unpriced)}; "
-            "leave it out, or take other models",
+            "leave the option out, or use other models",
             failures.USAGE,
         )
 
@@ -245,7 +245,7 @@ class _Job:
         seconds = time.monotonic() - self._started
         summary = f"{self._files.target.name}: {self._counts()}. This run: {self._bill()}, {seconds:,.1f} s."
         if code and (code != failures.NO_MATCH or self._may_help or not self._failed):
-            summary += f" {when} same command asks the rest."
+            summary += f" {when} same command sends the rest."
         elif code:
             summary += " Asking again will not help: change the requests that failed."
         show(summary, markup=False)

@@ -49,7 +49,7 @@ def opened(
         OSError: a file cannot be read or written.
     """
     if target == STDIN:
-        raise BadFile("the results need a file: it also is the record of what is answered")
+        raise BadFile("name a file for the results instead of -: it is also the record of what is answered")
     target = target and target.resolve()
     for path in filter(None, (source, target)):
         if path.exists() and not path.is_file():
@@ -187,7 +187,7 @@ class Files:
         except RecursionError:
             raise self._bad(number, "is nested too deeply") from None
         except json.JSONDecodeError as error:
-            hint = "; a prompt that begins so goes into JSON" if number == 1 else ""
+            hint = '; if it is a prompt, write it as {"prompt": "..."}' if number == 1 else ""
             raise self._bad(number, f"is not JSON: {error.msg}, column {error.colno}{hint}") from None
         except UnicodeDecodeError:
             raise self._bad(number, "is not UTF-8 text") from None
@@ -200,7 +200,7 @@ class Files:
             return Request.from_dict(line)
         if "prompt" in line:
             if more := line.keys() - {"prompt", "custom_id"}:
-                raise ValueError(f"{min(more)!r} has no place beside a prompt; write messages instead")
+                raise ValueError(f"{min(more)!r} cannot be combined with prompt; use messages instead")
             prompt = line.pop("prompt")
             if not isinstance(prompt, str) or not prompt.strip():
                 raise ValueError("prompt must be a text that is not empty")
@@ -222,7 +222,7 @@ class Files:
             self._known.execute("INSERT INTO request (line, place, custom_id, id) VALUES (?, ?, ?, ?)", row)
         except sqlite3.IntegrityError:
             (first,) = self._one("SELECT line FROM request WHERE custom_id = ?", request.custom_id)
-            reason = f"custom_id {request.custom_id!r} is that of line {first} too; give each its own"
+            reason = f"custom_id {request.custom_id!r} is already used in line {first}; give each its own"
             raise self._bad(number, reason) from None
 
     def _kept(self) -> Iterator[bytes]:

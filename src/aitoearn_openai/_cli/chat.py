@@ -122,7 +122,7 @@ def _image(path: Path) -> dict[str, Any]:
     kind = mimetypes.guess_type(path.name)[0] or ""
     if not kind.startswith("image/"):
         raise typer.BadParameter(
-            f"{path.name!r} has no ending of an image file, such as .png.", param_hint="--image"
+            f"{path.name!r} has no image file extension, such as .png.", param_hint="--image"
         )
     data = base64.b64encode(path.read_bytes()).decode()
     return {"type": "image_url", "image_url": {"url": f"data:{kind};base64,{data}"}}

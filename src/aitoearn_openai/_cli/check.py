@@ -51,9 +51,9 @@ def check(
     base_url: options.BaseUrl = None,
     debug: options.Debug = False,
 ) -> None:
-    """Test the settings, the way to the service and the key. Costs no credits.
+    """Test the settings, the network and the key. Costs no credits.
 
-    The exit code is 0 only when all is well: 2 is a wrong setting, 3 the key, 4 the network, 5 the service.
+    The exit code is 0 if all is well, 2 for a wrong setting, 3 for the key, 4 for the network, 5 for the service.
     """
     settings = options.resolve(site, base_url)
     _show_settings(settings, {"site": site, "base_url": base_url})
@@ -132,7 +132,7 @@ def _find_misspelt() -> None:
         meant = difflib.get_close_matches(upper, known, n=1, cutoff=_CLOSE)
         if meant and meant[0] not in names:
             advice = f"Rename it to {meant[0]}."
-            _bad("setting", f"{name} is not read; is {meant[0]} meant?", advice, failures.USAGE)
+            _bad("setting", f"{name} is not a setting; do you mean {meant[0]}?", advice, failures.USAGE)
         if upper.startswith(ENV_PREFIX):
             show(f"[yellow]??[/]  setting {escape(name)} is not read by this package")
 

@@ -69,7 +69,7 @@ def run(
 ) -> None:
     """Run a program made for OpenAI against AiToEarn.
 
-    It asks a relay on this machine, which adds the key and gives failures the form that the program knows.
+    The program asks a relay on this machine, which adds the key and turns failures into errors that the program knows.
     No OPENAI_ or AITOEARN_ variable of yours reaches the program.
     """
     settings = options.resolve_with_key(site, base_url)
@@ -93,7 +93,7 @@ def run(
         code, question = (127, "; is it installed?") if isinstance(error, FileNotFoundError) else (126, "")
         failures.fail(f"cannot run {command[0]!r}: {error.strerror}{question}", code)
     except ValueError:
-        failures.fail(f"cannot run {command[0]!r}: it is no name of a program", 127)
+        failures.fail(f"cannot run {command[0]!r}: it is not the name of a program", 127)
 
 
 def env(
@@ -103,7 +103,7 @@ def env(
     base_url: options.BaseUrl = None,
     debug: options.Debug = False,
 ) -> None:
-    """Print commands for a shell, so that its programs ask AiToEarn directly. They hold your key."""
+    """Print shell commands that make programs use AiToEarn directly. The commands hold your key."""
     settings = options.resolve_with_key(site, base_url)
     shell = shell or _own_shell()
     if sys.stdout.isatty() and not reveal:
@@ -116,7 +116,7 @@ def env(
         print(line)
     failures.say(
         "aitoearn-openai: programs started this way ask the service directly: they have your key, and do not see failures "
-        "that come with HTTP 200. `aitoearn-openai run -- PROGRAM` keeps the key and shows them."
+        "that come with HTTP 200. `aitoearn-openai run -- PROGRAM` hides the key from them and shows such failures."
     )
 
 

@@ -25,7 +25,7 @@ NETWORK = 4
 SERVICE = 5
 INTERRUPTED = 130
 
-LOOK = "`aitoearn-openai check` looks into it."
+LOOK = "Run `aitoearn-openai check` to find the cause."
 _FILES = "Lower --concurrency, or raise the limit on open files with `ulimit -n`."
 _START = "Is the sandbox running? `aitoearn-openai sandbox` starts it."
 _NEXT = {
@@ -39,7 +39,7 @@ _UsageError: Any = typer.BadParameter.__mro__[1]
 
 _OURS = (
     r"Error code: \d+ - | \(AiToEarn code |, request id |The service gave no message\."
-    r"| answered with | where [\w ]+ was due|\. Check the base URL: AiToEarn's ends in /api/ai\."
+    r"| answered with | where [\w ]+ was expected|\. Check the base URL: AiToEarn's ends in /api/ai\."
     r"|The stream ended before its first event(?:: |\.)|The stream broke: it is not UTF-8 text\."
     r"|The server sent an error event without a message\.|The stream sent something else than a chunk: "
     r"|The service gave an answer without choices"
@@ -180,7 +180,7 @@ def one_line_errors() -> Iterator[None]:
     except UnicodeError as error:
         # Python takes bytes that are no text for half characters, which nobody can send.
         fail(
-            f"an argument, a variable or the input is no text ({error}): "
+            f"an argument, a variable or the input is not valid text ({error}): "
             "write it in UTF-8, in a locale such as LC_ALL=C.UTF-8",
             USAGE,
         )

@@ -45,9 +45,9 @@ def models(
     ] = None,
     channel: Annotated[str | None, typer.Option(help="Only models of this channel, such as openai.")] = None,
     search: Annotated[str | None, typer.Option(help="Only models with this in a name or a text.")] = None,
-    sort: Annotated[Sort | None, typer.Option(help="price: the cheapest first, by the sizes below.")] = None,
-    prompt_tokens: Annotated[int, typer.Option(min=0, help="The input of a call to price.")] = 1000,
-    completion_tokens: Annotated[int, typer.Option(min=0, help="The output of a call to price.")] = 500,
+    sort: Annotated[Sort | None, typer.Option(help="price: cheapest first, for the example call.")] = None,
+    prompt_tokens: Annotated[int, typer.Option(min=0, help="Input tokens of the example call.")] = 1000,
+    completion_tokens: Annotated[int, typer.Option(min=0, help="Output tokens of the example call.")] = 500,
     names: Annotated[bool, typer.Option("--names", help="Print bare names, for scripts.")] = False,
     images: Annotated[
         bool, typer.Option("--images", help="The models of images.generate and images.edit instead.")
@@ -96,7 +96,7 @@ def models(
             call = f"{count(prompt_tokens, 'token')} in and {completion_tokens:,} out"
             console.print(f"a call: credits for {call}", style="dim")
     if not chosen:
-        failures.fail(f"none of the {len(offered)} models is like that; try fewer filters", failures.NO_MATCH)
+        failures.fail(f"none of the {len(offered)} models matches; try fewer filters", failures.NO_MATCH)
 
 
 def fetch(settings: Settings, **arguments: Any) -> list[ChatModel]:
@@ -134,7 +134,7 @@ def _with(
     wanted = value.strip().casefold()
     known = {each for model in offered for each in of(model) if each}
     if wanted not in {each.casefold() for each in known}:
-        raise typer.BadParameter(f"{value!r} is none of {', '.join(sorted(known))}.", param_hint=option)
+        raise typer.BadParameter(f"{value!r} is not one of {', '.join(sorted(known))}.", param_hint=option)
     return [model for model in chosen if wanted in [each.casefold() for each in of(model)]]
 
 
@@ -357,7 +357,7 @@ def _images(
     elif chosen:
         _show_image_models(chosen.values())
     if not chosen:
-        failures.fail(f"none of the {len(offered)} models is like that; try fewer filters", failures.NO_MATCH)
+        failures.fail(f"none of the {len(offered)} models matches; try fewer filters", failures.NO_MATCH)
 
 
 def _cheapest(entries: dict[str, ImageModel]) -> Decimal:

@@ -45,7 +45,7 @@ Model = Annotated[
         "--model",
         "-m",
         autocompletion=model_names,
-        help=f"A name or label, in the place of {ENV_PREFIX}MODEL.",
+        help=f"A name or label, instead of {ENV_PREFIX}MODEL.",
     ),
 ]
 Site = Annotated[
@@ -54,7 +54,7 @@ Site = Annotated[
         metavar="|".join(SITES),
         callback=_known_site,
         autocompletion=lambda: list(SITES),
-        help=f"The site, in the place of {ENV_PREFIX}SITE.",
+        help=f"The site, instead of {ENV_PREFIX}SITE.",
     ),
 ]
 BaseUrl = Annotated[
@@ -62,7 +62,7 @@ BaseUrl = Annotated[
     typer.Option(
         metavar="URL",
         callback=_normalized_url,
-        help=f"The address of a server, in the place of {ENV_PREFIX}BASE_URL.",
+        help=f"The address of a server, instead of {ENV_PREFIX}BASE_URL.",
     ),
 ]
 Debug = Annotated[

@@ -39,8 +39,8 @@ def serve_relay(
 ) -> None:
     """Serve OpenAI's protocol on this machine, and forward to AiToEarn, until Ctrl-C.
 
-    For programs that are configured by hand: they get the address and the token that it prints.
-    The key stays here.
+    For programs that are configured by hand: give them the address and the token that it prints.
+    Your key stays in the relay.
     """
     settings = options.resolve_with_key(site, base_url)
     token = os.environ[token_env] if token_env else None
@@ -50,7 +50,7 @@ def serve_relay(
             with contextlib.suppress(KeyboardInterrupt):
                 for line in (
                     f"The relay to [bold]{escape(settings.base_url)}[/] is at [bold]{here.base_url}[/]. Ctrl-C stops it.",
-                    f"As their API key, programs give [bold]{escape(shown)}[/]",
+                    f"Give programs this API key: [bold]{escape(shown)}[/]",
                 ):
                     show(line)
                 threading.Event().wait()

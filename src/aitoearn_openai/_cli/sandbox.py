@@ -64,7 +64,7 @@ def serve_sandbox(
         ),
     ] = False,
 ) -> None:
-    """Serve a local stand-in of AiToEarn until Ctrl-C.
+    """Serve a local stand-in for AiToEarn until Ctrl-C.
 
     It imitates the protocol of the service; no model answers,
     unless --upstream names an engine that does, such as http://localhost:11434/v1.

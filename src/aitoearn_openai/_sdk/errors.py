@@ -39,6 +39,6 @@ def unexpected(response: Any, expected: str, body: object = None) -> openai.APIR
     return openai.APIResponseValidationError(
         response,
         body=body,
-        message=f"{origin(response.url)}{response.url.path} answered with {content_type!r} where {expected} was due"
+        message=f"{origin(response.url)}{response.url.path} answered with {content_type!r} where {expected} was expected"
         f"{f': {quote}' if quote else ''}. Check the base URL: AiToEarn's ends in /api/ai.",
     )

@@ -40,7 +40,7 @@ def make_pool(*, is_async: bool, backend: str = "httpx", use_proxies: bool = Tru
         return _AsyncPool(**options) if is_async else _Pool(**options)
     except RuntimeError:
         raise openai.OpenAIError(
-            "AITOEARN_HTTP_BACKEND=aiohttp needs more than is installed: pip install 'aitoearn-openai[aiohttp]'."
+            "AITOEARN_HTTP_BACKEND=aiohttp needs a package that is missing: pip install 'aitoearn-openai[aiohttp]'."
         ) from None
     except (ImportError, ValueError, family_of(_Pool).InvalidURL):  # All else is ready made: it is a proxy.
         raise openai.OpenAIError(_proxy_problem()) from None

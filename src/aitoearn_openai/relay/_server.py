@@ -72,7 +72,7 @@ def serve(
         raise ValueError(f"a relay at {host} can be reached by other machines: give it a token")
     token = token or new_token()
     if not (token.isascii() and token.isprintable()):
-        raise ValueError("no header can carry this token, which is not ASCII: give it another one")
+        raise ValueError("a header cannot carry this token: use printable ASCII characters only")
     with listen(host, port) as listener:
         here = Relay(f"http://{name}:{listener.getsockname()[1]}/v1", token)
         with in_thread(app(settings, token, local=local), listener, "aitoearn-relay"):

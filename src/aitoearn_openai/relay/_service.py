@@ -175,7 +175,7 @@ class Service:
         kind, quote = answer.headers.get("content-type", "no content type"), _quote(self.hide_key(content))
         what = f"a redirect to {answer.headers['location']}" if answer.has_redirect_location else repr(kind)
         message = (
-            f"{self._origin}{answer.url.path} answered HTTP {answer.status_code} with {what} where {due} was due"
+            f"{self._origin}{answer.url.path} answered HTTP {answer.status_code} with {what} where {due} was expected"
             f"{f': {quote}' if quote else ''}."
         )
         if answer.status_code not in _PASSES:

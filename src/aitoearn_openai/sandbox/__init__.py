@@ -1,4 +1,4 @@
-"""A local stand-in of AiToEarn: it imitates the protocol of the service, and no model answers.
+"""A local stand-in for AiToEarn: it imitates the protocol of the service, and no model answers.
 
 With it one tries the package without a key or credits, and tests one's own handling of failures: the
 names in `FAILURES` fail on purpose, as a `model=` or (those of a plain code or page) as a key.

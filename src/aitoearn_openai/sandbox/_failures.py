@@ -40,7 +40,7 @@ def _meaning(key: str) -> str:
 FAILURES: dict[str, str] = {
     **{f"fail-{key}": _meaning(key) for key in _MESSAGES},
     "fail-html": "answers an HTML page with status 200",
-    "fail-once-502": "answers code 502 at first and succeeds when it is asked again; any code may stand there",
+    "fail-once-502": "answers code 502 at first, and succeeds on the second try; works with any other code too",
     **STREAM_FAILURES,
     SLOW: f"waits {SLOW_SECONDS:g} seconds before the first byte",
 }
