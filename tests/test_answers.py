@@ -156,6 +156,9 @@ def test_an_error_in_a_choice_that_says_nothing_is_no_failure(
         {"success": False, "message": "upstream broke"},
         {"created": 1, "data": [], "error": "upstream broke"},
         {"created": 1, "data": None, "message": "upstream broke"},
+        {"created": 1, "data": [], "note": "upstream broke"},
+        {"created": 1, "data": [{}], "note": "upstream broke"},
+        {"created": 1, "data": [{"url": None, "error": {"message": "upstream broke"}}]},
     ],
 )
 def test_no_pictures_are_no_answer(
@@ -164,6 +167,60 @@ def test_no_pictures_are_no_answer(
     """The server's words are raised in their place."""
     with pytest.raises(openai.APIError, match="upstream broke"):
         ask(asker, server, wrap(lambda client: client.images.generate(model="m", prompt="cat")), Reply(body))
+
+
+def test_some_pictures_are_an_answer(asker: Asker, server: ScriptedServer) -> None:
+    """Beside one that failed, and where the server says that all is well."""
+    made = [{"url": None, "error": {"message": "blocked"}}, {"b64_json": "aGk="}]
+    body = Reply({"created": 1, "data": made, "code": 200, "message": "success"})
+    answer = ask(asker, server, lambda client: client.images.generate(model="m", prompt="cat"), body)
+
+    assert answer.data[1].b64_json == "aGk="
+
+
+@pytest.mark.parametrize(
+    "body", [{}, {"success": False, "message": "upstream broke"}, {"detail": "upstream broke"}]
+)
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        lambda client: client.embeddings.create(model="m", input="hi"),
+        lambda client: client.embeddings.create(model="m", input="hi", encoding_format="float"),
+        lambda client: client.moderations.create(input="hi"),
+        lambda client: client.responses.create(model="m", input="hi"),
+        lambda client: client.audio.transcriptions.create(model="m", file=("a.mp3", b"mp3")),
+        lambda client: client.files.list(),
+    ],
+)
+def test_an_object_without_any_field_of_its_type_is_no_answer(
+    asker: Asker, server: ScriptedServer, wanted: Any, body: Any
+) -> None:
+    """At the endpoints too that the service lacks and others have."""
+    with pytest.raises(openai.APIError, match="upstream broke" if body else "was expected"):
+        ask(asker, server, wanted, Reply(body))
+
+
+@pytest.mark.parametrize("choice", [{}, {"index": 0, "message": None, "finish_reason": "stop"}])
+def test_a_choice_without_a_message_is_no_answer(asker: Asker, server: ScriptedServer, choice: Any) -> None:
+    """The plain SDK gives a `message` that is None."""
+    with pytest.raises(openai.APIResponseValidationError, match="where ChatCompletion was expected"):
+        ask(asker, server, complete("m"), Reply({**ANSWER, "choices": [choice]}))
+
+
+@pytest.mark.parametrize("reason", ["error", "network_error", "insufficient_system_resource"])
+def test_a_finish_reason_of_a_failure_is_one(asker: Asker, server: ScriptedServer, reason: str) -> None:
+    """As gateways, Zhipu and DeepSeek have it; in one piece and streamed."""
+    choice = {"index": 0, "finish_reason": reason, "message": {"content": "h"}, "delta": {"content": "h"}}
+    body = {**ANSWER, "choices": [choice]}
+    with pytest.raises(openai.InternalServerError):
+        ask(asker, server, complete("m"), Reply(body))
+    with pytest.raises(openai.APIError):
+        ask(
+            asker,
+            server,
+            stream("m"),
+            Reply(f"data: {json.dumps(body)}\n\n", content_type="text/event-stream"),
+        )
 
 
 @pytest.mark.parametrize("kind", ["completion", "stream"])
@@ -260,7 +317,8 @@ def test_a_failure_is_found_in_each_answer_to_an_upload_too(asker: Asker, server
     """The files of an upload are not in memory, so the request cannot be looked into."""
     failed = Reply({"data": {}, "code": 12301, "message": "m"}, content_type="text/plain")
     edit = lambda client: client.images.edit(model="m", prompt="a cat", image=("a.png", b"png"))
-    ask(asker, server, edit, failed, Reply({"created": 1, "data": []}), max_retries=1)
+    drawn = Reply({"created": 1, "data": [{"url": "https://example.com/a.png"}]})
+    ask(asker, server, edit, failed, drawn, max_retries=1)
 
     assert len(server.requests) == 2
 

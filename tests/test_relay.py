@@ -173,7 +173,12 @@ def test_the_paths_are_found_with_and_without_v1(here: relay.Relay, prefix: str)
             "AiToEarn has no Responses API: set the program to use chat completions.",
         ),
         ("GET", "/responses/r-1", 404, "AiToEarn has no Responses API"),
-        ("POST", "/v1/embeddings", 404, "AiToEarn has no POST /embeddings; it has POST /chat/completions"),
+        (
+            "POST",
+            "/v1/embeddings",
+            404,
+            "AiToEarn has no POST /embeddings; it has GET /models and POST /chat/completions",
+        ),
         ("GET", "/v1/chat/completions", 405, "AiToEarn has no GET /chat/completions"),
         ("GET", "/", 404, "AiToEarn has no GET /"),
         ("GET", "/v1", 404, "AiToEarn has no GET"),
@@ -478,7 +483,56 @@ def test_compressed_answers_are_read(server: ScriptedServer, before: relay.Relay
     assert server.requests[0].headers["accept-encoding"] == "identity"
 
 
+@pytest.mark.parametrize(
+    "rest",
+    [
+        '{\n "code": 12001,\n "data": {},\n "message": "upstream died"\n}\n',
+        ' {"code": 12001, "data": {}, "message": "upstream died"}',
+        "upstream died",
+        'error: {"message": "upstream died"}\n\n',
+    ],
+)
+def test_what_ends_a_stream_in_place_of_events_is_its_last_event(
+    server: ScriptedServer, before: relay.Relay, rest: str
+) -> None:
+    """With or without chunks before it."""
+    chunk = 'data: {"id":"1","choices":[{"index":0,"delta":{"content":"hi"}}]}\n\n'
+    for start in ("", chunk):
+        server.answer(Reply(start + rest, content_type="text/event-stream"))
+        with pytest.raises(openai.APIError, match="upstream died"):
+            ask(before, stream("m"))
+
+
+@pytest.mark.parametrize("rest", ["trace: 7\n\n{chunk}", "data: [DONE]\n\nupstream died", " \n\n: bye\n\n"])
+def test_lines_that_mean_nothing_end_no_stream(
+    server: ScriptedServer, before: relay.Relay, rest: str
+) -> None:
+    """Before another event, after the end, and blank ones."""
+    chunk = 'data: {"id":"1","choices":[{"index":0,"delta":{"content":"hi"}}]}\n\n'
+    server.answer(Reply(chunk + rest.replace("{chunk}", chunk), content_type="text/event-stream"))
+
+    assert ask(before, stream("m"))[0].choices[0].delta.content == "hi"
+
+
 # --- who may ask, and what goes on
+
+
+@pytest.mark.parametrize("token", ["", " ", "\r\n"])
+def test_a_relay_that_others_reach_needs_a_token_that_is_not_blank(site: sandbox.Sandbox, token: str) -> None:
+    """Or `Authorization: Bearer` alone would open it."""
+    with (
+        pytest.raises(ValueError, match="give it a token"),
+        relay.serve(settings=site.settings, host="0.0.0.0", token=token),
+    ):
+        pass
+    with pytest.raises(ValueError, match="needs a token"):
+        relay.app(site.settings, token)
+
+
+def test_a_token_may_have_the_line_end_of_its_file(site: sandbox.Sandbox) -> None:
+    """A variable that a Windows file has set ends in one."""
+    with relay.serve(settings=site.settings, token="a-token\r\n") as here:
+        assert ask(here, complete("glm-5.2")).choices
 
 
 def test_only_the_token_opens_the_relay(server: ScriptedServer, before: relay.Relay) -> None:
@@ -488,7 +542,8 @@ def test_only_the_token_opens_the_relay(server: ScriptedServer, before: relay.Re
         headers = {"Authorization": f"Bearer {token}".encode().decode("latin-1")} if token else {}
         status, error = error_of(send(before.base_url, CHAT, BODY, **headers))
         assert (status, error["type"]) == (401, "invalid_request_error")
-        assert "not the token of this relay" in error["message"]
+        told = "sends a key that is not the token of this relay" if token else "sends no key"
+        assert told in error["message"]
     assert error_of(send(before.base_url, CHAT, BODY, Authorization=f"Basic {before.api_key}"))[0] == 401
     assert server.requests == []
     assert send(before.base_url, CHAT, BODY, before.api_key)[0].status == 200

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import io
 import logging
 import pickle
@@ -17,7 +18,7 @@ from pydantic import SecretStr, ValidationError
 from rich.pretty import pretty_repr
 
 import aitoearn_openai
-from aitoearn_openai import Settings, sandbox
+from aitoearn_openai import AsyncOpenAI, OpenAI, Settings, sandbox
 from aitoearn_openai.sandbox import FAILURES, Sandbox
 from conftest import (
     MESSAGES,
@@ -237,3 +238,30 @@ def test_every_failure_of_the_sandbox_is_silent_about_the_key(asker: Asker, logg
                 asker.run(stream(name), base_url=site.base_url, api_key=site.api_key, max_retries=0)
             assert f"Bearer {site.api_key}" not in shown(caught.value)
         assert f"Bearer {site.api_key}" not in logged.getvalue()
+
+
+@pytest.mark.skipif(
+    "data_residency" not in inspect.signature(openai.OpenAI).parameters, reason="an older SDK"
+)
+@pytest.mark.parametrize("client_class", [OpenAI, AsyncOpenAI])
+def test_a_key_of_settings_does_not_go_to_a_host_of_openais(
+    monkeypatch: pytest.MonkeyPatch, client_class: Any
+) -> None:
+    """`data_residency` chooses one; a key that was given with it is the caller's affair."""
+    monkeypatch.setenv("AITOEARN_API_KEY", CANARY)
+    filled = client_class()
+    for make in (
+        lambda: client_class(data_residency="eu"),
+        lambda: client_class.from_settings(Settings(site="ai", api_key=CANARY), data_residency="eu"),
+        lambda: filled.with_options(data_residency="eu"),
+        lambda: filled.with_options(timeout=3).copy(data_residency="eu"),
+    ):
+        with pytest.raises(
+            openai.OpenAIError, match=r"leave it out, or give OpenAI's api_key too\."
+        ) as refused:
+            make()
+        assert CANARY not in str(refused.value)
+    given = client_class(api_key="sk-openai", data_residency="eu")
+    moved = filled.with_options(api_key="sk-openai", data_residency="eu")
+    assert "openai.com" in given.base_url.host
+    assert (moved.api_key, moved.base_url) == ("sk-openai", given.base_url)

@@ -86,6 +86,67 @@ def test_what_comes_in_the_place_of_events_is_told(asker: Asker, server: Scripte
         asker.run(stream("m"), base_url=server.base_url, api_key="k", max_retries=0)
 
 
+@pytest.mark.parametrize(
+    "rest",
+    [
+        '{\n "code": 12001,\n "data": {},\n "message": "upstream died"\n}',
+        ' {"code": 12001, "data": {}, "message": "upstream died"}',
+        '{"detail": "upstream died"}\n\n',
+        "upstream died",
+        'error: {"message": "upstream died"}\n\n',
+        'Data: {"error": {"message": "upstream died"}}\n\n',
+    ],
+)
+def test_what_ends_a_stream_in_place_of_events_is_told(
+    asker: Asker, server: ScriptedServer, rest: str
+) -> None:
+    """After the chunks before it: half an answer is no whole one."""
+    server.answer(Reply(f"{CHUNK}{rest}", content_type="text/event-stream"))
+    with pytest.raises(openai.APIError, match="upstream died"):
+        asker.run(stream("m"), base_url=server.base_url, api_key="k", max_retries=0)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        f"{CHUNK}trace: 7\n{CHUNK}data: [DONE]\n\nupstream died",
+        f"trace: 7\n{CHUNK}odd\n\n{CHUNK}",
+        f"{CHUNK} \n\n{CHUNK}: bye\n\nretry\n\n \n",
+    ],
+)
+def test_lines_that_mean_nothing_end_no_stream(asker: Asker, server: ScriptedServer, body: str) -> None:
+    """Before another event, after the end, and blank ones."""
+    server.answer(Reply(body, content_type="text/event-stream"))
+
+    assert len(asker.run(stream("m"), base_url=server.base_url, api_key="k", max_retries=0)) == 2
+
+
+def test_a_page_in_place_of_the_rest_is_not_quoted(asker: Asker, server: ScriptedServer) -> None:
+    """HTML tells nobody anything."""
+    server.answer(Reply(f"{CHUNK}<html>502 Bad Gateway</html>\n", content_type="text/event-stream"))
+    with pytest.raises(openai.APIError, match=r"^The stream broke off\.$"):
+        asker.run(stream("m"), base_url=server.base_url, api_key="k", max_retries=0)
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [{"detail": "upstream died"}, {"error": "upstream died"}, {"success": False, "msg": "upstream died"}],
+)
+def test_a_stream_that_is_no_chat_breaks_with_words_too(
+    asker: Asker, server: ScriptedServer, frame: Any
+) -> None:
+    """Where the event has no type, which all events of these endpoints have."""
+    server.answer(Reply(f"data: {json.dumps(frame)}\n\n", content_type="text/event-stream"))
+    draw = lambda client: client.images.generate(model="m", prompt="cat", stream=True)
+
+    async def read(client: Any) -> Any:
+        return [event async for event in await draw(client)]
+
+    wanted = read if asker.is_async else (lambda client: list(draw(client)))
+    with pytest.raises(openai.APIError, match="upstream died"):
+        asker.run(wanted, base_url=server.base_url, api_key="k", max_retries=0)
+
+
 def test_fields_beyond_openais_reach_the_caller(asker: Asker, site: Sandbox) -> None:
     """`cost` and `reasoning_content`, in one piece and streamed."""
     arguments = {"base_url": site.base_url, "api_key": site.api_key}

@@ -226,6 +226,8 @@ def test_a_copy_of_settings_travels_as_it_is(monkeypatch: pytest.MonkeyPatch) ->
     moved, bare = made.model_copy(update=at_ai), made.model_copy(update={"api_key": None, "max_retries": 9})
     monkeypatch.setenv("AITOEARN_API_KEY", "of-there")
 
+    assert "ak_plain" not in repr(made.model_copy(update={"api_key": "ak_plain"}))
+    assert OpenAI.from_settings(made.model_copy(update={"api_key": "ak_plain"})).api_key == "ak_plain"
     assert there_and_back(moved) == moved
     assert there_and_back(bare) == bare
     assert OpenAI.from_settings(there_and_back(moved)).api_key == "of-ai"

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from functools import cached_property, wraps
+from functools import cached_property, partial, wraps
 from typing import TYPE_CHECKING, Any
 
 import openai
 
-from ._sdk import AsyncClient, SyncClient, drop_openai_settings, make_pool
+from ._sdk.clients import AsyncClient, SyncClient, drop_openai_settings
+from ._sdk.pools import make_pool
 from ._settings import Settings, load, missing_key
 
 if TYPE_CHECKING:
@@ -71,6 +72,14 @@ def _hide_key(arguments: dict[str, Any]) -> None:
             )
 
 
+def _refuse_openais_host(options: dict[str, Any]) -> None:
+    if options.get("data_residency") is not None:
+        raise openai.OpenAIError(
+            "data_residency chooses a host of OpenAI, and a key from AITOEARN_* settings is not sent there: leave it out, "
+            "or give OpenAI's api_key too."
+        )
+
+
 def _construct(client: Any, construct: Callable[..., None], arguments: dict[str, Any]) -> None:
     """Construct a client as the SDK does, with settings in place of what the caller left open.
 
@@ -103,6 +112,7 @@ def _construct(client: Any, construct: Callable[..., None], arguments: dict[str,
     if not settings and any(wanted.values()):  # A copy of a client gives every argument.
         settings = load(only=[name for name, is_wanted in wanted.items() if is_wanted])
     if key_is_open:
+        _refuse_openais_host(given)
         if not settings.api_key and is_open("admin_api_key") and given.get("_enforce_credentials", True):
             # What the SDK has to say of the other arguments comes first, such as of a misspelt one.
             construct(**{**arguments, "api_key": "missing"})
@@ -141,6 +151,8 @@ def _copying(sdk_copy: Any) -> Any:
 
     @wraps(sdk_copy)
     def copy(self: Any, **overrides: Any) -> Any:
+        if "api_key" in self._left_open and not overrides.get("api_key"):
+            _refuse_openais_host(overrides)
         copied = sdk_copy(self, **overrides)
         given = {
             name
@@ -156,10 +168,6 @@ def _copying(sdk_copy: Any) -> Any:
         return copied
 
     return copy
-
-
-def _unpickle(client_class: Any, options: dict[str, Any]) -> Any:
-    return client_class(**options)
 
 
 class _ClientMixin:
@@ -203,7 +211,7 @@ class _ClientMixin:
             for name, value in options.items()
             if name not in open_now and (value is not None or name == "timeout")
         }
-        return _unpickle, (type(self), kept | {"_settings": self._settings})
+        return partial(self.__class__, **kept, _settings=self._settings), ()
 
     def __copy__(self: Any) -> Any:
         return self.copy()

@@ -50,9 +50,12 @@ NOT_JSON: Any = object()
 _WORDS = ("message", "msg", "error_msg", "status_msg", "detail")
 _SUCCESSES = {"0", "200", "ok", "success"}
 _FAILURES = {"error", "fail", "failed", "failure"}
+FAILED = "error", "network_error", "insufficient_system_resource"
+"""A `finish_reason` of a model that failed: gateways, Zhipu and DeepSeek have them."""
 _KEEP_ALIVES = {"ping", "heartbeat", "keepalive"}
 
-_WAIT = re.compile(r"after (\d+) seconds?|在\s*(\d+)\s*秒后重试")
+# Of a number, nine digits are enough: Python refuses to read thousands.
+_WAIT = re.compile(r"after (\d{1,9})\d* seconds?|在\s*(\d{1,9})\d*\s*秒后重试")
 _NO_MESSAGE = "The service gave no message."
 
 
@@ -103,7 +106,7 @@ def failure_in(body: Any) -> Failure | None:
     if "type" in body and not isinstance(code, int) and body.get("object") != "error":
         return None  # Events of other endpoints have a type, and codes in words.
     code = _number(code)
-    if code in (None, 0) or ("data" not in body and str(code).casefold() in _SUCCESSES):
+    if code in (None, 0) or (body.get("data", True) and str(code).casefold() in _SUCCESSES):
         return None
     message, status = words_of(body) or _NO_MESSAGE, _status(code)
     wait = _WAIT.search(message) if status == 429 else None
@@ -112,7 +115,7 @@ def failure_in(body: Any) -> Failure | None:
         status,
         message,
         request_id=str(body["requestId"]) if body.get("requestId") else None,
-        retry_after=_seconds(wait[1] or wait[2]) if wait else None,
+        retry_after=int(wait[1] or wait[2]) if wait else None,
         enveloped="data" in body or body.get("object") != "error",
     )
 
@@ -131,7 +134,7 @@ def _failed_choice(choices: Any) -> Failure | None:
             error = choice.get("error")
             if says_something(error):
                 return _openai_failure(error, status=_UPSTREAM_FAILED)
-            if choice.get("finish_reason") == "error":
+            if choice.get("finish_reason") in FAILED:
                 return broken(_NO_MESSAGE)
     return None
 
@@ -162,10 +165,12 @@ def failure_in_event(name: str | None, text: str, data: Any, *, is_chat: bool) -
             return broken(text or "The server sent an error event without a message.")
         return _no_chunk(text) if is_chat else None
     if not is_chat:
-        # The SDK knows the failures of other endpoints.
-        failure = None if data.get("error") else failure_in(data)
-        is_failure = name == "error" and not data.get("error") and "type" not in data
-        return failure or (broken(words_of(data) or text[:QUOTE]) if is_failure else None)
+        error = data.get("error")
+        if error and not isinstance(error, str):
+            return None  # The SDK raises it.
+        is_failure = "type" not in data and (name == "error" or ("object" not in data and is_refusal(data)))
+        words = error or words_of(data) or text[:QUOTE]
+        return failure_in(data) or (broken(words) if error or is_failure else None)
     choices = data.setdefault("choices", None)
     if data.get("error") and not says_something(data["error"]):
         data["error"] = None  # The SDK would raise.
@@ -181,10 +186,11 @@ def broken(message: str) -> Failure:
     return Failure(None, _UPSTREAM_FAILED, message, enveloped=False)
 
 
-def no_event_message(text: str) -> str:
-    """What to say of a stream that ended before its first event; `text` is what came in the place of events."""
+def end_message(text: str, *, is_empty: bool) -> str:
+    """What to say of a stream that ended before its first event, or with `text` in place of an event."""
     quote = " ".join(text[:QUOTE].split())
-    return f"The stream ended before its first event{f': {quote}' if quote[:1] not in ('', '<') else '.'}"
+    message = "The stream ended before its first event" if is_empty else "The stream broke off"
+    return f"{message}{f': {quote}' if quote[:1] not in ('', '<') else '.'}"
 
 
 def _no_chunk(text: str) -> Failure:
@@ -194,6 +200,20 @@ def _no_chunk(text: str) -> Failure:
 def are_objects(value: object) -> bool:
     """Whether this is a list of objects, as the choices of a completion are."""
     return isinstance(value, list) and all(isinstance(each, dict) for each in value)
+
+
+def holds_answer(field: str, made: object) -> bool:
+    """Whether the `choices` of a completion are answers, or some of the `data` of an image request are images."""
+    if not isinstance(made, list):
+        return False
+
+    def has(each: Any, *names: str) -> bool:
+        fields = each if isinstance(each, dict) else getattr(each, "__dict__", {})
+        return any(fields.get(name) is not None for name in names)
+
+    if field == "data":
+        return any(has(each, "url", "b64_json") for each in made)
+    return all(has(each, "message", "text") for each in made)
 
 
 def is_refusal(body: dict[str, Any]) -> bool:
@@ -212,10 +232,6 @@ def is_refusal(body: dict[str, Any]) -> bool:
 
 def _is_bad_status(value: Any) -> bool:
     return value >= 400 if isinstance(value, int) else str(value).casefold() in _FAILURES
-
-
-def _seconds(digits: str) -> int:
-    return int(digits) if len(digits) < 10 else 10**9  # Python refuses to read thousands of digits.
 
 
 def _number(code: Any) -> Any:

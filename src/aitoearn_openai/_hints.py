@@ -46,8 +46,9 @@ def next_step(
     if response.status_code == 401:
         return site_hint(origin(url))
     if response.is_redirect and API_KEY_HEADER in response.request.headers:
+        target = response.headers.get("Location", "").partition("?")[0]  # What follows may repeat a key.
         return (
-            f"{origin(url)}{url.path} redirects to {response.headers.get('Location')}. The key is not sent there; if that is "
+            f"{origin(url)}{url.path} redirects to {target}. The key is not sent there; if that is "
             "the service, use its address as the base URL."
         )
     no_path = _NO_PATH.search(message) if response.status_code == 404 else None

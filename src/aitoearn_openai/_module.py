@@ -11,7 +11,7 @@ from typing import Any
 import openai
 
 from ._client import OpenAI
-from ._sdk import LazyProxy
+from ._sdk.private import LazyProxy
 
 _PACKAGE = __name__.rpartition(".")[0]
 _SETTINGS = (

@@ -14,7 +14,8 @@ from pydantic import PrivateAttr, ValidationError, field_validator
 from . import _models
 from ._hints import API_KEY_HEADER, LISTS, closest
 from ._models import ChatModel, ImageModel, ListedModel
-from ._sdk import FILL_IN_KEY, unexpected
+from ._sdk.errors import unexpected
+from ._sdk.response import FILL_IN_KEY
 
 if TYPE_CHECKING:
     from ._sdk.private import (

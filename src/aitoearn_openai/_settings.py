@@ -6,7 +6,7 @@ import codecs
 import os
 import re
 from collections.abc import Iterable, Mapping
-from functools import lru_cache, wraps
+from functools import lru_cache, partial, wraps
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlsplit, urlunsplit
@@ -265,6 +265,8 @@ class Settings(BaseSettings):
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
         """A copy with other values, which count as given in code; pydantic checks none of them."""
+        if update and isinstance(key := update.get("api_key"), str):
+            update = {**update, "api_key": SecretStr(key)}
         copied = super().model_copy(update=update, deep=deep)
         vars(copied)["_in_code"] = {**vars(self).get("_in_code", {}), **(update or {})}
         return copied
@@ -277,7 +279,7 @@ class Settings(BaseSettings):
         values = dict(vars(self).get("_in_code", {}))
         if values.get("api_key"):
             values["base_url"] = self.base_url
-        return _unpickle, (type(self), values)
+        return partial(type(self), **values), ()
 
     @property
     def is_local_sandbox(self) -> bool:
@@ -321,10 +323,6 @@ _EXPECTED: Any = {
 """What to say of a bad value, where the library's words are for programmers."""
 
 _UNWANTED: Any = {name: field.default for name, field in Settings.model_fields.items()}
-
-
-def _unpickle(settings_class: Any, values: dict[str, Any]) -> Any:
-    return settings_class(**values)
 
 
 def load(only: Iterable[str] = Settings.model_fields) -> Settings:

@@ -45,7 +45,7 @@ def test_a_call_with_strict_validation_sends_and_returns_the_same(twins: Twins, 
 
 def test_an_answer_that_breaks_the_schema_fails_under_strict_validation_alone(twins: Twins) -> None:
     """With the SDK's own exception, and the body in it."""
-    odd = Reply({**COMPLETION, "choices": [{"index": "x"}]})
+    odd = Reply({**COMPLETION, "choices": [{"index": "x", "message": {}}]})
 
     assert isinstance(twins.same(complete("m"), odd).result, ChatCompletion)
     strict = twins.same(complete("m"), odd, _strict_response_validation=True).result

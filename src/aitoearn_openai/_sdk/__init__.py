@@ -6,7 +6,7 @@
 | `_process_response` | what the SDK does with an accepted response: `clients.py` |
 | `FinalRequestOptions.post_parser` | sees each parsed answer, also one that is parsed later: `answer.py` |
 | `_process_response_data` | turns decoded JSON into its type: `answer.py` does it faster |
-| `_make_sse_decoder`, `SSEDecoder`, `ServerSentEvent` | the decoder of a stream: `stream.py` |
+| `_make_sse_decoder`, `SSEDecoder` | the decoder of a stream: `stream.py` |
 | `_make_status_error` | where each service words its errors: `clients.py` |
 | `_custom_headers` | what the SDK took from `OPENAI_CUSTOM_HEADERS`: `clients.py` |
 | `RAW_RESPONSE_HEADER` | marks requests whose body the caller wants unread: `response.py` |
@@ -17,22 +17,3 @@
 Checked on openai 1.109.1, 2.54.0, 3.0.0 and 3.57.0. `private.py` finds them all at import. A name that is still
 there but no longer called is noticed in use: each step leaves a mark on the response, and the next step asks for it.
 """
-
-from __future__ import annotations
-
-from .clients import AsyncClient, SyncClient, drop_openai_settings
-from .errors import unexpected
-from .pools import make_pool
-from .private import LazyProxy
-from .response import FILL_IN_KEY, family_of
-
-__all__ = [
-    "FILL_IN_KEY",
-    "AsyncClient",
-    "LazyProxy",
-    "SyncClient",
-    "drop_openai_settings",
-    "family_of",
-    "make_pool",
-    "unexpected",
-]

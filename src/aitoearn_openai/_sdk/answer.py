@@ -13,14 +13,13 @@ from openai.types import ImagesResponse
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
 from pydantic import ValidationError
 
-from .._errors import NOT_JSON, decode_json, is_refusal
+from .._errors import NOT_JSON, decode_json, holds_answer, is_refusal
 from .errors import connection_error, status_error, unexpected
 from .private import unsupported
 from .response import READ, SEEN, STEP, family_of
 from .stream import Decoder
 
 _PARSING_ERRORS = ValueError, RecursionError, LookupError, AssertionError, openai.APIResponseValidationError
-_OBJECT = dict, openai.BaseModel
 _PROCESSED, _INVALID = "processed", "invalid"
 
 
@@ -72,7 +71,7 @@ class AnswerCheck:
         if decoder is None:
             raise openai.OpenAIError(unsupported("_make_sse_decoder"))
         chunk_type = next(iter(get_args(self._stream_class)), self._cast_to)
-        decoder.bind(self._client, response, is_chat=_has_choices(chunk_type))
+        decoder.bind(self._client, response, is_chat="choices" in getattr(chunk_type, "model_fields", ()))
 
     def _check_answer(self, parsed: Any, cast_to: Any) -> None:
         client, response = self._client, self._response
@@ -89,9 +88,12 @@ class AnswerCheck:
         field = "data" if cast_to is ImagesResponse else "choices"
         if field in cast_to.model_fields:
             made = getattr(parsed, field, None)
-            good = isinstance(made, list) and all(isinstance(each, _OBJECT) for each in made)
-            if not good or (not made and is_refusal(decode_json(response.content))):
-                raise self._error(cast_to.__name__)
+            is_answer = holds_answer(field, made) and (made or not is_refusal(decode_json(response.content)))
+        else:
+            required = _required_fields(cast_to)
+            is_answer = not required or not required.isdisjoint(parsed.model_fields_set)
+        if not is_answer:
+            raise self._error(cast_to.__name__)
 
     def _error(self, expected: str) -> openai.APIError:
         """The failure that the body reports, or else that it is not what was expected."""
@@ -117,8 +119,12 @@ class AnswerCheck:
             raise
 
 
-def _has_choices(cast_to: Any) -> bool:
-    return "choices" in getattr(cast_to, "model_fields", ())
+@cache
+def _required_fields(cast_to: type[openai.BaseModel]) -> set[str]:
+    """What an answer of the SDK's type has; an error in another format may have an `object` too."""
+    if not cast_to.__module__.startswith("openai."):
+        return set()
+    return {name for name, field in cast_to.model_fields.items() if field.is_required()} - {"object"}
 
 
 @cache

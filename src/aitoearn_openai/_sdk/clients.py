@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import wraps
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import openai
 
@@ -15,19 +15,11 @@ from .private import unsupported
 from .response import auth_class, family_of
 from .stream import Decoder
 
-if TYPE_CHECKING:
-    from openai._base_client import BaseClient
-
-    _Base = BaseClient[Any, Any]
-else:
-    _Base = object
-
-
 _PROBE = "X-Probe"
 
 
-class _ClientMixin(FastModels, _Base):
-    _given_http_client: Any = None
+class _ClientMixin(FastModels):
+    _given_http_client: Any
     """The `http_client` that the caller gave."""
 
     _known_models: dict[str, Any]
@@ -40,10 +32,10 @@ class _ClientMixin(FastModels, _Base):
 
     @property
     def custom_auth(self) -> Any:
-        return self._auth(super().custom_auth)
+        return self._auth(super().custom_auth)  # type: ignore[misc]
 
     def _custom_auth(self, security: Any) -> Any:  # The sync client since 2.x; the async one may follow.
-        return self._auth(super()._custom_auth(security))
+        return self._auth(super()._custom_auth(security))  # type: ignore[misc]
 
     def _make_sse_decoder(self) -> Any:
         return Decoder()
@@ -54,12 +46,12 @@ class _ClientMixin(FastModels, _Base):
             err_msg = f"Error code: {response.status_code} - {failure}"
         if hint := next_step(response, failure, f"{err_msg} {body}", self._known_models):
             err_msg = f"{err_msg.removesuffix('.')}. {hint}"
-        error = super()._make_status_error(err_msg, body=body, response=response)
-        error._hint = hint  # type: ignore[attr-defined]  # The one part of the message that is no server's.
+        error: Any = super()._make_status_error(err_msg, body=body, response=response)  # type: ignore[misc]
+        error._hint = hint  # The one part of the message that is no server's.
         if failure and failure.enveloped:
             error.code = str(failure.code)  # Declared as text, but before 3.x left as it came.
             error.request_id = error.request_id or failure.request_id
-        return error
+        return error  # type: ignore[no-any-return]
 
 
 class SyncClient(_ClientMixin, openai.OpenAI):

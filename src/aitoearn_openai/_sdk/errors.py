@@ -24,10 +24,7 @@ def status_error(client: Any, response: Any, body: Any) -> openai.APIStatusError
     if not failure:
         return None
     set_status(response, failure)
-    error: openai.APIStatusError = client._make_status_error(
-        f"Error code: {failure.status} - {failure.message}", body=body, response=response
-    )
-    return error
+    return client._make_status_error("", body=body, response=response)  # type: ignore[no-any-return]
 
 
 def unexpected(response: Any, expected: str, body: object = None) -> openai.APIResponseValidationError:

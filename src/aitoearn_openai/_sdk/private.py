@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import openai
@@ -27,16 +26,8 @@ def unsupported(gone: str) -> str:
     )
 
 
-def _find(module: str, name: str) -> Any:
-    try:
-        return getattr(import_module(f"openai.{module}"), name)
-    except (ImportError, AttributeError):
-        raise ImportError(unsupported(f"{name} in openai.{module}")) from None
-
-
 if TYPE_CHECKING:
     from openai._base_client import AsyncPaginator as AsyncPaginator
-    from openai._constants import RAW_RESPONSE_HEADER as RAW_RESPONSE_HEADER
     from openai._legacy_response import (
         async_to_raw_response_wrapper as async_to_raw_response_wrapper,
         to_raw_response_wrapper as to_raw_response_wrapper,
@@ -45,14 +36,15 @@ if TYPE_CHECKING:
         async_to_streamed_response_wrapper as async_to_streamed_response_wrapper,
         to_streamed_response_wrapper as to_streamed_response_wrapper,
     )
-    from openai._streaming import ServerSentEvent as ServerSentEvent, SSEDecoder as SSEDecoder
     from openai._types import RequestOptions as RequestOptions
+
+try:
+    from openai._constants import RAW_RESPONSE_HEADER as RAW_RESPONSE_HEADER
+    from openai._models import FinalRequestOptions
+    from openai._streaming import SSEDecoder as SSEDecoder
     from openai._utils import LazyProxy as LazyProxy
-else:
-    RAW_RESPONSE_HEADER = _find("_constants", "RAW_RESPONSE_HEADER")
-    ServerSentEvent = _find("_streaming", "ServerSentEvent")
-    SSEDecoder = _find("_streaming", "SSEDecoder")
-    LazyProxy = _find("_utils", "LazyProxy")
+except ImportError as error:
+    raise ImportError(unsupported(str(error).split("'")[1])) from None
 
 
 def _check_hooks() -> None:
@@ -63,12 +55,10 @@ def _check_hooks() -> None:
         if not hasattr(owner, name):
             raise ImportError(unsupported(f"{owner.__name__}.{name}"))
     for client in clients:
-        if "_process_response" not in client.request.__code__.co_names:
-            raise ImportError(unsupported(f"{client.__name__}._process_response"))
         constructors = [vars(each)["__init__"] for each in client.__mro__ if "__init__" in vars(each)]
         if not any("_custom_headers" in each.__code__.co_names for each in constructors[:-1]):
             raise ImportError(unsupported(f"{client.__name__}._custom_headers"))
-    if "post_parser" not in _find("_models", "FinalRequestOptions").model_fields:
+    if "post_parser" not in FinalRequestOptions.model_fields:
         raise ImportError(unsupported("FinalRequestOptions.post_parser"))
 
 

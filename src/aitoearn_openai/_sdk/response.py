@@ -9,7 +9,7 @@ from __future__ import annotations
 import codecs
 import sys
 from collections.abc import AsyncGenerator, Generator
-from contextlib import suppress
+from contextlib import aclosing, closing, suppress
 from email.utils import parsedate_to_datetime
 from functools import cache
 from typing import Any
@@ -26,7 +26,7 @@ STEP = "_aitoearn_openai"
 SEEN, READ = "seen", "read"
 
 # A body without any of these names reports no failure, and need not be decoded to find that out.
-_TELLING_NAMES = b'"code"', b'"error"'
+_TELLING = b'"code"', b'error"', b'"insufficient_system_resource"'
 
 
 def family_of(client_class: type) -> Any:
@@ -38,51 +38,40 @@ def family_of(client_class: type) -> Any:
 @cache
 def auth_class(client_class: type) -> Any:
     """`_Auth` as a subclass of the `Auth` that goes with an HTTP client."""
-    family = family_of(client_class)
-    return type("AiToEarnAuth", (_Auth, family.Auth), {"family": family})
+    return type("AiToEarnAuth", (_Auth, family_of(client_class).Auth), {})
 
 
 class _Auth:
     """Looks at the response of the `Auth` that httpx would have used."""
 
-    family: Any
-
     def __init__(self, inner: Any) -> None:
         self._inner = inner
 
     def _inner_for(self, request: Any) -> Any:
+        family = family_of(type(self))
         if self._inner is None and request.url.userinfo:
-            return self.family.BasicAuth(request.url.username, request.url.password)
-        return self._inner or self.family.Auth()
+            return family.BasicAuth(request.url.username, request.url.password)
+        return self._inner or family.Auth()
 
     def sync_auth_flow(self, request: Any) -> Generator[Any, Any, None]:
         _fill_in_key(request)
-        flow = self._inner_for(request).sync_auth_flow(request)
-        try:
+        with closing(self._inner_for(request).sync_auth_flow(request)) as flow, suppress(StopIteration):
             request = next(flow)
             while True:
                 response = yield request
                 request = flow.send(response)
-        except StopIteration:
-            pass
-        finally:
-            flow.close()
         if _is_to_be_read(response):
             response.read()
             _set_status_of_failure(response)
 
     async def async_auth_flow(self, request: Any) -> AsyncGenerator[Any, Any]:
         _fill_in_key(request)
-        flow = self._inner_for(request).async_auth_flow(request)
-        try:
-            request = await flow.__anext__()
-            while True:
-                response = yield request
-                request = await flow.asend(response)
-        except StopAsyncIteration:
-            pass
-        finally:
-            await flow.aclose()
+        async with aclosing(self._inner_for(request).async_auth_flow(request)) as flow:
+            with suppress(StopAsyncIteration):
+                request = await anext(flow)
+                while True:
+                    response = yield request
+                    request = await flow.asend(response)
         if _is_to_be_read(response):
             await response.aread()
             _set_status_of_failure(response)
@@ -128,7 +117,7 @@ def _set_status_of_failure(response: Any) -> None:
         _make_decodable(response)
         return
     content = response.content
-    if any(name in content for name in _TELLING_NAMES) and (failure := failure_in(decode_json(content))):
+    if any(name in content for name in _TELLING) and (failure := failure_in(decode_json(content))):
         _make_decodable(response)
         set_status(response, failure)
         if failure.retry_after is not None:
@@ -148,13 +137,8 @@ def _make_decodable(response: Any) -> None:
             response.encoding = "utf-8-sig"
     try:
         _ = response.text
-    except (
-        AssertionError,
-        LookupError,
-        TypeError,
-        ValueError,
-    ):  # The charset is none, or not that of the text.
-        response.encoding = "utf-8"
+    except (AssertionError, LookupError, TypeError, ValueError):
+        response.encoding = "utf-8"  # The charset is none, or not that of the text.
     if "GMT" in response.headers.get("Retry-After", ""):
         try:
             parsedate_to_datetime(response.headers["Retry-After"])

@@ -14,26 +14,16 @@ import openai
 from openai.types.chat import ChatCompletionChunk
 from pydantic_core import from_json
 
-from .._errors import NOT_JSON, decode_json, failure_in_event, no_event_message
+from .._errors import FAILED, NOT_JSON, decode_json, end_message, failure_in_event
 from .errors import connection_error, status_error
-from .private import ServerSentEvent, SSEDecoder, unsupported
+from .private import SSEDecoder, unsupported
 from .response import family_of
 
 _decode = SSEDecoder.decode
 _BOM = "\ufeff"
-_JSON_OR_BOM = {"{", _BOM}
 _FIELDS = {"", "data", "event", "id", "retry"}
 _MOST_LINES = 100
 _CHUNK_FIELDS = (ChatCompletionChunk.model_fields.keys() | {"cost"}) - {"choices"}
-
-
-class _Event(ServerSentEvent):
-    """An event that was decoded already."""
-
-    value: Any
-
-    def json(self) -> Any:
-        return self.value
 
 
 class Decoder(SSEDecoder):
@@ -44,26 +34,23 @@ class Decoder(SSEDecoder):
     _is_chat = False
     _empty = True
     _ended = False
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._other_lines: list[str] = []
-        """What came in the place of events."""
+    _other_lines: tuple[str, ...] = ()
+    """What came in place of events since the last one."""
 
     def bind(self, client: Any, response: Any, *, is_chat: bool) -> None:
         """Say whose stream it is, and whether its events are chunks of a chat; before the first event."""
         self._client, self._response, self._is_chat = client, response, is_chat
 
-    def iter_bytes(self, iterator: Iterator[bytes]) -> Iterator[ServerSentEvent]:
+    def iter_bytes(self, iterator: Iterator[bytes]) -> Iterator[Any]:
         with self._errors():
             yield from super().iter_bytes(self._with_end(iterator))
-        self._raise_if_empty()
+        self._raise_if_broken()
 
-    async def aiter_bytes(self, iterator: AsyncIterator[bytes]) -> AsyncIterator[ServerSentEvent]:
+    async def aiter_bytes(self, iterator: AsyncIterator[bytes]) -> AsyncIterator[Any]:
         with self._errors():
             async for event in super().aiter_bytes(self._with_async_end(iterator)):
                 yield event
-        self._raise_if_empty()
+        self._raise_if_broken()
 
     def _with_end(self, iterator: Iterator[bytes]) -> Iterator[bytes]:
         """An event that no blank line ends is not dispatched, but a failure in it is raised."""
@@ -88,41 +75,44 @@ class Decoder(SSEDecoder):
         except family_of(type(self._response)).RequestError as error:
             raise connection_error(error) from error  # As the SDK does since 3.x.
 
-    def _raise_if_empty(self) -> None:
-        if self._empty:
+    def _raise_if_broken(self) -> None:
+        """At the end, without `[DONE]` or with nothing before it."""
+        if self._empty or self._other_lines:
             text = "\n".join(self._other_lines)
             failure = status_error(self._client, self._response, decode_json(text))
-            raise failure or self._error(no_event_message(text), text or None)
+            raise failure or self._error(end_message(text, is_empty=self._empty), text or None)
 
     def _error(self, message: str, body: object = None) -> openai.APIError:
         return openai.APIError(message, request=self._response.request, body=body)
 
-    def decode(self, line: str) -> ServerSentEvent | None:
+    def decode(self, line: str) -> Any:
         event = _decode(self, line)
         if event is not None:
             return self._check_event(event)
-        if self._empty and line.partition(":")[0] not in _FIELDS and len(self._other_lines) < _MOST_LINES:
-            self._other_lines.append(line)
-        return self._check_line(line) if line[:1] in _JSON_OR_BOM else None
+        return None if line[:5] == "data:" else self._check_line(line)
 
-    def _check_line(self, line: str) -> ServerSentEvent | None:
-        """A line that is no field: a byte order mark before the first one, or an envelope in place of an event."""
+    def _check_line(self, line: str) -> Any:
+        """A line without data: a byte order mark before the first one, or something in place of an event."""
         if line.startswith(_BOM) and self._empty:
             return self.decode(line.removeprefix(_BOM))
+        if line.isspace() or line.partition(":")[0] in _FIELDS:
+            return None
         if error := status_error(self._client, self._response, decode_json(line)):
             raise error
+        if len(self._other_lines) < _MOST_LINES:
+            self._other_lines += (line,)
         return None
 
-    def _check_event(self, event: Any) -> ServerSentEvent | None:
+    def _check_event(self, event: Any) -> Any:
         text = event.data
         if (not text or text.isspace()) and event.event != "error":
             return None  # By the standard such an event is not dispatched.
         if text.startswith("[DONE]"):
-            if self._is_chat:
-                self._raise_if_empty()
-            self._empty = False
+            if self._is_chat and self._empty:
+                self._raise_if_broken()
+            self._empty, self._other_lines = False, ()
             self.decode = lambda line: None  # type: ignore[method-assign]  # openai 1.x reads on.
-            return event  # type: ignore[no-any-return]
+            return event
         try:
             data = from_json(text)  # What `json.loads` gives, in a third of the time; it reads a little less.
         except ValueError:
@@ -134,7 +124,7 @@ class Decoder(SSEDecoder):
             and type(choices[0]) is dict
             and not data.get("error")
             and not choices[0].get("error")
-            and choices[0].get("finish_reason") != "error"
+            and choices[0].get("finish_reason") not in FAILED
             and event.event != "error"
         )
         if not is_plain and not self._is_chunk(event.event, text, data):
@@ -143,9 +133,10 @@ class Decoder(SSEDecoder):
             return None
         if isinstance(choices, list) or not self._is_chat:
             self._empty = False
-        event.__class__ = _Event  # A second object for each event would take longer.
-        event.value = data
-        return event  # type: ignore[no-any-return]
+            if self._other_lines:
+                self._other_lines = ()
+        event.json = lambda: data  # It need not be decoded again.
+        return event
 
     def _is_chunk(self, name: str | None, text: str, data: Any) -> bool:
         """Whether unusual data is to become a chunk; a failure is raised."""

@@ -38,10 +38,16 @@ def app(settings: Settings, token: str, *, local: bool = True) -> ASGIApp:
         local: Answer only requests to this machine by its own name, which keeps web pages out, and show the model
             list without a token. Otherwise nothing is answered without the token.
 
+    Raises:
+        ValueError: the token is empty.
+
     Example:
         >>> import uvicorn
         >>> uvicorn.run(app(Settings(), "a long secret"))  # doctest: +SKIP
     """
+    token = token.strip()
+    if not token:
+        raise ValueError("the relay needs a token that is not empty")
     service = Service(settings)
 
     @contextlib.asynccontextmanager
@@ -103,10 +109,11 @@ def _refused(headers: Headers, token: str | None, *, local: bool) -> tuple[int, 
         return 403, f"This relay does not answer web pages, such as those of {origin}."
     scheme, _, given = headers.get("authorization", "").partition(" ")
     if token is None or (
-        scheme.lower() == "bearer" and secrets.compare_digest(given.strip().encode(), token.strip().encode())
+        scheme.lower() == "bearer" and secrets.compare_digest(given.strip().encode(), token.encode())
     ):
         return None
-    return 401, "The key that the program sends is not the token of this relay."
+    sent = "no key" if not given.strip() else "a key that is not the token of this relay"
+    return 401, f"The program sends {sent}: its API key must be the token that the relay shows."
 
 
 def _entry(model: ChatModel) -> dict[str, Any]:
@@ -124,7 +131,7 @@ async def _body(request: Request) -> bytes:
 
 async def _on_no_route(request: Request, error: Any) -> Response:
     path = request.scope["path"]
-    message = f"AiToEarn has no {request.method} {path or '/'}; it has POST {', '.join(_ENDPOINTS)}."
+    message = f"AiToEarn has no {request.method} {path or '/'}; it has GET /models and POST {', '.join(_ENDPOINTS)}."
     if path.startswith("/responses"):
         message = "AiToEarn has no Responses API: set the program to use chat completions."
     return error_response(error.status_code, message, "unknown_url")

@@ -14,6 +14,7 @@ from collections.abc import Mapping
 
 import uvicorn
 
+from .._limits import allow_files
 from .._serving import listen, make_server, until_stopped
 from .._settings import Settings
 from ._app import app
@@ -87,6 +88,7 @@ def main(listener: int, to_read: int, alive: int, program: int) -> None:
     with open(to_read) as pipe:
         text = pipe.read()
     if text:  # Otherwise whoever started this has ended.
+        allow_files()
         given = json.loads(text)
         server = make_server(app(Settings(**given["settings"]), given["token"]))
         asyncio.run(_serve(server, socket.socket(fileno=listener), alive, program))

@@ -6,11 +6,21 @@ import codecs
 import re
 from collections.abc import Callable
 
-from .._errors import QUOTE, Failure, broken, decode_json, failure_in_event, says_something
+from .._errors import (
+    QUOTE,
+    Failure,
+    broken,
+    decode_json,
+    end_message,
+    failure_in,
+    failure_in_event,
+    says_something,
+)
 
 _LINE_END = re.compile(rb"\r\n|\n|\r")
 _EVENT_END = re.compile(rb"(?:\r\n|\n|\r(?!\n))(?:\r\n|\n|\r)")
-_EMPTY = "The stream ended before its first event."
+_FIELDS = {b"", b"data", b"event", b"id", b"retry"}
+_MOST_BYTES = 8192
 
 
 class Events:
@@ -23,7 +33,9 @@ class Events:
         self._is_chat = is_chat
         self._hide_key = hide_key
         self._rest = bytearray()
-        self._empty = True
+        self._empty, self._done = True, False
+        self._other = b""
+        """What came in place of events since the last one."""
 
     def feed(self, piece: bytes) -> bytes:
         """The bytes to pass on now: whole events only, as nobody can use a part of one."""
@@ -45,18 +57,25 @@ class Events:
         """The bytes that no blank line ended."""
         rest = bytes(self._rest)
         self.failure = self._failure_in(rest)
-        if self._empty and not self.failure:
-            self.failure = broken(_EMPTY)
+        if not self.failure and not self._done and (self._empty or self._other):
+            self.failure = self._broken()
         return b"" if self.failure else rest
 
     def _failure_in(self, event: bytes) -> Failure | None:
-        name, data = _parse(self._hide_key(event))
+        if self._done:
+            return None
+        name, data, other = _parse(self._hide_key(event))
+        if other:
+            self._other = (self._other + other)[:_MOST_BYTES]
+            if failure := failure_in(decode_json(other)):
+                return failure
         try:
             text = data.decode()[:QUOTE]
         except UnicodeDecodeError:
             return broken("The stream broke: it is not UTF-8 text.")
         if data.startswith(b"[DONE]"):
-            return broken(_EMPTY) if self._empty else None
+            self._done = True
+            return self._broken() if self._empty else None
         if not text.strip() and name != "error":
             return None
         body = decode_json(data)
@@ -66,18 +85,24 @@ class Events:
         self._empty &= self._is_chat and not (
             isinstance(body, dict) and isinstance(body.get("choices"), list)
         )
+        if not self._empty:
+            self._other = b""
         return failure
 
+    def _broken(self) -> Failure:
+        text = self._other.decode(errors="replace")
+        return failure_in(decode_json(text)) or broken(end_message(text, is_empty=self._empty))
 
-def _parse(event: bytes) -> tuple[str, bytes]:
-    """The name and the data of an event; a JSON object that stands there without `data:` counts as data."""
-    name, lines = "", []
+
+def _parse(event: bytes) -> tuple[str, bytes, bytes]:
+    """The name and the data of an event, and what stands in place of one."""
+    name, lines, other = "", [], []
     for line in _LINE_END.split(event.removeprefix(codecs.BOM_UTF8)):
         field, _, value = line.partition(b":")
         if field == b"event":
             name = value.strip().decode(errors="replace")
         elif field == b"data":
             lines.append(value.removeprefix(b" "))
-        elif line.startswith(b"{"):
-            lines.append(line)
-    return name, b"\n".join(lines)
+        elif line.strip() and field not in _FIELDS:
+            other.append(line + b"\n")
+    return name, b"\n".join(lines), b"".join(other)

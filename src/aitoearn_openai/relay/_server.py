@@ -66,10 +66,11 @@ def serve(
     settings = settings or load()
     if not settings.api_key:
         raise openai.OpenAIError(missing_key(settings))
+    host, token = host.strip("[]"), (token or "").strip()
     name = f"[{host}]" if ":" in host else host
     local = is_loopback(f"http://{name}")
     if not (local or token):
-        raise ValueError(f"a relay at {host} can be reached by other machines: give it a token")
+        raise ValueError(f"a relay at {host!r} can be reached by other machines: give it a token")
     token = token or new_token()
     if not (token.isascii() and token.isprintable()):
         raise ValueError("a header cannot carry this token: use printable ASCII characters only")

@@ -17,12 +17,14 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from .._errors import QUOTE, Failure, are_objects, decode_json, failure_in, is_refusal
+from .._errors import QUOTE, Failure, decode_json, failure_in, holds_answer, is_refusal
 from .._hints import API_KEY_HEADER
 from .._models import ChatModel, named
-from .._sdk import family_of, make_pool
+from .._sdk.pools import make_pool
+from .._sdk.response import family_of
 from .._serving import for_client
 from .._settings import Settings, site_hint
+from ..batch import causes
 from ._events import Events
 
 _SENT_ON = {b"accept", b"accept-language", b"content-type", b"user-agent", b"x-request-id"}
@@ -134,7 +136,9 @@ class Service:
                 raise
             kind = type(error).__name__
             status = 504 if "Timeout" in kind else 502
-            message = f"The connection to {self._origin} failed: {str(error) or kind}."
+            systems = [str(each) for each in causes(error) if isinstance(each, OSError) and each.errno]
+            why = ": ".join(dict.fromkeys([str(error) or kind, *systems[:1]]))
+            message = f"The connection to {self._origin} failed: {why}."
             raise Failed(status, self.hide_key(message)) from None
 
     def checked(self, answer: Any, content: bytes) -> Any:
@@ -242,7 +246,7 @@ class Answer:
             field = "choices" if self._is_chat else "data"
             if self._wants_stream:
                 raise self._service.unexpected(answer, content, "an event stream")
-            is_answer = isinstance(body, dict) and are_objects(body.get(field))
+            is_answer = isinstance(body, dict) and holds_answer(field, body.get(field))
             if not is_answer or (not body[field] and is_refusal(body)):
                 raise self._service.unexpected(answer, content, f"JSON with {field!r}")
             response = Response(
