@@ -78,8 +78,8 @@ class Gate:
                     self.arrived.notify_all()
                 await self.open.wait()
                 writer.write(
-                    b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 16\r\n\r\n"
-                    b'{"choices":[{}]}'
+                    b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 28\r\n\r\n"
+                    b'{"choices":[{"message":{}}]}'
                 )
         writer.close()
 
@@ -153,7 +153,7 @@ def test_as_many_requests_as_wanted_are_under_way_and_no_more() -> None:
             assert len(gate.bodies) == 5
             assert next(taken) <= 6
             gate.open.set()
-            assert (await first).body == {"choices": [{}]}
+            assert (await first).body == {"choices": [{"message": {}}]}
             await results.aclose()
             assert next(taken) <= 20
 
@@ -233,6 +233,7 @@ def test_a_rate_is_kept(site: sandbox.Sandbox) -> None:
     asyncio.run(look())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pause", ["of the source", "of the program"])
 def test_a_pause_is_not_made_up_for_by_a_burst(site: sandbox.Sandbox, pause: str) -> None:
     """Neither after nothing was asked for a while, nor after the event loop stood still."""
@@ -245,19 +246,19 @@ def test_a_pause_is_not_made_up_for_by_a_burst(site: sandbox.Sandbox, pause: str
             starts.append(now())
 
         async def come() -> AsyncIterator[Request]:
-            for number, each in enumerate(requests(5)):
+            for number, each in enumerate(requests(4)):
                 if number == 1 and pause == "of the source":
-                    await asyncio.sleep(1.2)
+                    await asyncio.sleep(3)
                 yield each
 
         http_client = openai.DefaultAsyncHttpxClient(event_hooks={"request": [note]})
         async with AsyncOpenAI(base_url=site.base_url, api_key="sandbox", http_client=http_client) as client:
-            async for _ in run(client, come(), rpm=150):
+            async for _ in run(client, come(), rpm=60):
                 if len(starts) == 1 and pause == "of the program":
-                    time.sleep(1.2)  # noqa: ASYNC251 - on purpose
+                    time.sleep(3)  # noqa: ASYNC251 - on purpose
         gaps = [after - before for before, after in itertools.pairwise(starts)]
-        assert gaps[0] > 1
-        assert min(gaps) > 0.3  # of 0.4 seconds
+        assert gaps[0] > 2.5
+        assert min(gaps) > 0.75  # of 1 second
 
     asyncio.run(look())
 
@@ -481,7 +482,7 @@ PRICES = Reply(
 
 def used(tokens: Any) -> Reply:
     choice = {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": "Hi"}}
-    usage = {"prompt_tokens": 1, "completion_tokens": tokens, "total_tokens": 1}
+    usage = {"prompt_tokens": 1, "completion_tokens": tokens}
     return Reply({"choices": [choice], "usage": usage, "cost": "0"})
 
 
@@ -571,13 +572,42 @@ def test_credits_are_above_0(server: ScriptedServer, limit: Any) -> None:
     assert "max_credits must be above 0" in str(error)
 
 
+@pytest.mark.parametrize("details", [{}, {"completion_tokens_details": {"image_tokens": 100}}])
+@pytest.mark.parametrize("tokens", [100, 0])
+def test_a_model_that_may_draw_stays_within_its_credits(
+    server: ScriptedServer, details: dict[str, Any], tokens: int
+) -> None:
+    """It is taken for one that draws each time, and an answer whose price is open for one that drew."""
+    tier = {"input": {"text": 0}, "output": {"text": 1, "image": 10}}
+    choice = {"message": {"content": "Hi"}}
+    usage = {"prompt_tokens": 0, "completion_tokens": tokens, **(details if tokens else {})}
+    server.answer(
+        Reply({"code": 0, "data": [{"name": "m", "pricing": {"tiers": [tier]}}]}),
+        Reply({"choices": [choice], "usage": usage}),
+    )
+    answered, error = spend(server, *map(priced, range(5)), concurrency=1, max_credits=2.5)
+
+    assert answered == ["0", "1"]
+    assert "is estimated at 1 credits" in str(error)
+
+
+def test_what_the_total_counts_beyond_the_answer_is_counted(server: ScriptedServer) -> None:
+    """Some servers leave reasoning out of the tokens of the answer."""
+    choice = {"message": {"content": "Hi"}}
+    usage = {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 202}
+    server.answer(PRICES, Reply({"choices": [choice], "usage": usage}))
+
+    assert spend(server, *map(priced, range(9)), concurrency=1, max_credits=0.45)[0] == ["0", "1"]
+
+
+@pytest.mark.slow
 def test_waiting_for_credits_is_no_burst_afterwards(site: sandbox.Sandbox) -> None:
     """What the budget held back starts at the pace of `rpm`."""
     starts: list[float] = []
 
     class Slow(Budget):
         async def reserve(self, request: Request) -> None:
-            await asyncio.sleep(0.5 if len(starts) == 1 else 0)
+            await asyncio.sleep(1.2 if len(starts) == 1 else 0)
 
         def count(self, result: Result) -> None:
             pass
@@ -589,13 +619,13 @@ def test_waiting_for_credits_is_no_burst_afterwards(site: sandbox.Sandbox) -> No
         http_client = openai.DefaultAsyncHttpxClient(event_hooks={"request": [note]})
         requests = [Request(f"r-{n}", {"model": "glm-5.2", "messages": MESSAGES}) for n in range(4)]
         async with AsyncOpenAI.from_settings(site.settings, http_client=http_client) as client:
-            groups = in_groups(client, requests, concurrency=4, rpm=600, budget=Slow(1, {}))
+            groups = in_groups(client, requests, concurrency=4, rpm=120, budget=Slow(1, {}))
             async for _ in groups:
                 pass
 
     asyncio.run(main())
 
-    assert all(later - earlier > 0.05 for earlier, later in itertools.pairwise(starts))
+    assert all(later - earlier > 0.25 for earlier, later in itertools.pairwise(starts))
 
 
 @pytest.mark.parametrize("limit", [-5, "many"])

@@ -197,7 +197,10 @@ def test_an_output_that_cannot_be_is_refused(
 
 def test_what_is_answered_is_not_asked_again(scripted: ScriptedServer, source: Path, target: Path) -> None:
     """The same command does the rest, also of a file that has grown; what failed is told, and asked again."""
-    good, bad = Reply({"choices": [{}], "n": 1}), Reply({"code": 12300, "message": "no", "data": {}})
+    good, bad = (
+        Reply({"choices": [{"message": {}}], "n": 1}),
+        Reply({"code": 12300, "message": "no", "data": {}}),
+    )
     scripted.answer(good, bad, good)
     command = [
         "batch",
@@ -280,7 +283,7 @@ def test_an_input_without_requests_is_an_error(
 
 def test_requests_come_through_a_pipe(scripted: ScriptedServer, target: Path) -> None:
     """As - says; the same requests through a pipe again are not asked again."""
-    scripted.answer(Reply({"choices": [{}]}))
+    scripted.answer(Reply({"choices": [{"message": {}}]}))
     first = run("batch", "-", str(target), "-m", "m", stdin="你好\nHi\n")
     again = run("batch", "-", str(target), "-m", "m", stdin="你好\nHi\nthree\n")
     bad = run("batch", "-", str(target), "-m", "m", stdin="Hi\n{\n".replace("Hi", "{}"))
@@ -314,7 +317,7 @@ def test_what_every_line_would_repeat_may_be_left_out(
     scripted: ScriptedServer, source: Path, target: Path
 ) -> None:
     """Method, address, name and model; what is given is sent unchanged."""
-    scripted.answer(Reply({"choices": [{}]}))
+    scripted.answer(Reply({"choices": [{"message": {}}]}))
     messages = [{"role": "user", "content": "Hi"}]
     write(
         source,
@@ -341,7 +344,7 @@ def test_answers_to_something_else_are_never_taken_for_these(
     scripted: ScriptedServer, source: Path, target: Path
 ) -> None:
     """A prompt that changed, or another model, needs another output."""
-    scripted.answer(Reply({"choices": [{}]}))
+    scripted.answer(Reply({"choices": [{"message": {}}]}))
     command = ["batch", str(write(source, "one", "two")), str(target), "-m"]
     run(*command, "m")
     before = target.read_bytes()
@@ -360,9 +363,9 @@ def test_answers_to_something_else_are_never_taken_for_these(
 
 def test_results_of_other_requests_stay(scripted: ScriptedServer, source: Path, target: Path) -> None:
     """Several inputs may share an output, as long as their names differ."""
-    scripted.answer(Reply({"choices": [{}]}))
+    scripted.answer(Reply({"choices": [{"message": {}}]}))
     run("batch", str(write(source, question("a"))), str(target))
-    scripted.answer(Reply({"choices": [{}]}))
+    scripted.answer(Reply({"choices": [{"message": {}}]}))
     done = run("batch", str(write(source, question("b"))), str(target))
 
     assert "1 of 1 answered" in done.stdout
@@ -384,13 +387,13 @@ def test_what_a_power_cut_leaves_is_mended(
     scripted: ScriptedServer, source: Path, target: Path, cut: Any, kept: int
 ) -> None:
     """A line that was cut off is asked again; one that only lacks its end is kept; zeros go."""
-    scripted.answer(Reply({"choices": [{}], "padding": "x" * 300}))
+    scripted.answer(Reply({"choices": [{"message": {}}], "padding": "x" * 300}))
     command = ["batch", str(write(source, "one", "two", "three")), str(target), "-m", "m"]
     run(*command)
     target.write_bytes(cut(target.read_bytes()))
     target.chmod(0o640)
     scripted.requests.clear()
-    scripted.answer(Reply({"choices": [{}]}))
+    scripted.answer(Reply({"choices": [{"message": {}}]}))
     again = run(*command)
 
     assert again.returncode == 0
@@ -458,7 +461,7 @@ def test_a_key_that_is_an_everyday_word_changes_no_name(
     requests = [question(f"test-{key}-1"), question(f"check {key}")]
     failed = run("batch", str(write(source, *requests)), str(target), "--concurrency", "1")
     refused, page = read(target).values()
-    scripted.answer(Reply({"choices": [{}]}))
+    scripted.answer(Reply({"choices": [{"message": {}}]}))
     again = run("batch", str(source), str(target))
 
     assert failed.returncode == 1
@@ -563,12 +566,12 @@ def test_odd_answers_are_counted_as_far_as_they_tell(
 ) -> None:
     """By the list, whatever they say of `cost`; half a character does not break the file."""
     answers = (
-        {"choices": [{}], "cost": "0", "usage": {"prompt_tokens": 3, "completion_tokens": 4}},
-        {"choices": [{}], "cost": "much", "usage": {"prompt_tokens": "3"}},
-        {"choices": [{}], "cost": "Infinity", "usage": 5},
+        {"choices": [{"message": {}}], "cost": "0", "usage": {"prompt_tokens": 3, "completion_tokens": 4}},
+        {"choices": [{"message": {}}], "cost": "much", "usage": {"prompt_tokens": "3"}},
+        {"choices": [{"message": {}}], "cost": "Infinity", "usage": 5},
         {"choices": [{"message": {"content": "\ud83d…"}}], "cost": 2.5},
-        {"choices": [{}], "cost": "9E+999999", "usage": {"prompt_tokens": 10**4000}},
-        {"choices": [{}], "cost": "9E+999999"},
+        {"choices": [{"message": {}}], "cost": "9E+999999", "usage": {"prompt_tokens": 10**4000}},
+        {"choices": [{"message": {}}], "cost": "9E+999999"},
     )
     scripted.answer(*(Reply(json.dumps(answer)) for answer in answers))
     command = ["batch", str(write(source, *"abcdef")), str(target), "-m", "m", "--concurrency", "1"]
@@ -587,7 +590,7 @@ def test_a_service_that_was_away_for_a_while_costs_no_answer(
     """A long job tries more often than the SDK does, unless a setting says how often."""
     monkeypatch.delenv("AITOEARN_MAX_RETRIES")
     busy = Reply({"error": {"message": "busy"}}, status=503, headers={"Retry-After-Ms": "1"})
-    scripted.answer(*[busy] * 5, Reply({"choices": [{}]}))
+    scripted.answer(*[busy] * 5, Reply({"choices": [{"message": {}}]}))
 
     assert run("batch", str(write(source, "Hi")), str(target), "-m", "m").returncode == 0
 
@@ -668,7 +671,7 @@ class Gate:
         with contextlib.suppress(IndexError):
             return self.replies.pop(0)
         self.open.wait(60)
-        return Reply({"choices": [{}]})
+        return Reply({"choices": [{"message": {}}]})
 
     def wait_for(self, count: int) -> None:
         deadline = time.monotonic() + 60
@@ -712,7 +715,7 @@ def test_ctrl_c_waits_for_what_is_paid_and_asks_nothing_more(
 
 def test_ctrl_c_twice_waits_for_nothing(scripted: ScriptedServer, source: Path, target: Path) -> None:
     """What was finished is kept."""
-    gate = Gate(scripted, Reply({"choices": [{}]}))
+    gate = Gate(scripted, Reply({"choices": [{"message": {}}]}))
     write(source, *map(str, range(20)))
     with started(str(source), str(target), "-m", "m", "--concurrency", "3") as process:
         gate.wait_for(4)
@@ -731,7 +734,7 @@ def test_ctrl_c_twice_waits_for_nothing(scripted: ScriptedServer, source: Path, 
 
 def test_two_runs_on_one_output_are_refused(scripted: ScriptedServer, source: Path, target: Path) -> None:
     """While the first is there; if it was killed, its lock went with it."""
-    gate = Gate(scripted, Reply({"choices": [{}]}))
+    gate = Gate(scripted, Reply({"choices": [{"message": {}}]}))
     write(source, "one", "two")
     link = target.with_name("link.jsonl")
     link.symlink_to(target)
@@ -771,7 +774,9 @@ def test_a_full_disk_loses_nothing(source: Path, target: Path) -> None:
     write(source, question("a"), question("b"))
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     with opened(source, target, None) as files:
-        first, second = (Result(request, {"choices": [{}]}).to_dict() for request in files.pending())
+        first, second = (
+            Result(request, {"choices": [{"message": {}}]}).to_dict() for request in files.pending()
+        )
         files.keep([first])
         resource.setrlimit(resource.RLIMIT_FSIZE, (target.stat().st_size + 20, limits[1]))
         try:

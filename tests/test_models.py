@@ -370,6 +370,13 @@ WRITES = {"text": "1", "cacheWrite5m": "2", "cacheWrite1h": "4"}
         ([SHORT], told(1000, 0, cache_read_input_tokens=1000), "0.02"),
         ([{"input": WRITES}], told(1000, 0, cache_creation_input_tokens=500), None),
         ([SHORT], told(1000, 0, prompt_cache_hit_tokens=800, prompt_cache_miss_tokens=100), None),
+        # A total that the two counts do not make, as where reasoning or what was cached is left out of them.
+        ([SHORT], told(1000, 0, total_tokens=1000), "0.2"),
+        ([SHORT], told(1000, 0, total_tokens=0), "0.2"),
+        ([SHORT], told(10, 5, total_tokens=1015), None),
+        ([SHORT], told(10, 5, total_tokens=1015, completion_tokens_details={"reasoning_tokens": 1000}), None),
+        ([SHORT], told(10, 5, completion_tokens_details={"reasoning_tokens": 1000}), None),
+        ([SHORT], told(1000, 0, cache_read_input_tokens=900, total_tokens=1900), None),
         # More cached than prompt tokens, and other counts that contradict each other.
         ([SHORT], told(10, 0, prompt_cache_hit_tokens=1000), None),
         ([SHORT], told(10, 0, prompt_tokens_details={"cached_tokens": 1000}), None),

@@ -325,6 +325,13 @@ class ChatModel(ListedModel):
         read, written = _field(usage, "prompt_tokens_details"), _field(usage, "completion_tokens_details")
         try:
             tokens_in, tokens_out = _count(usage.prompt_tokens), _count(usage.completion_tokens)
+            # Some servers leave reasoning tokens, or cached ones, out of the two counts but not out of the total.
+            total_tokens = _field(usage, "total_tokens") or tokens_in + tokens_out
+            if (
+                total_tokens != tokens_in + tokens_out
+                or (_field(written, "reasoning_tokens") or 0) > tokens_out
+            ):
+                return None
             # OpenAI, DeepSeek, Moonshot and Anthropic count what was read from the cache in different places.
             hits = [
                 _field(read, "cached_tokens"),

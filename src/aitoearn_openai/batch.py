@@ -119,8 +119,8 @@ class Request:
         limits = [self.body.get(limit) for limit in ("max_completion_tokens", "max_tokens")]
         answer = min([answer_tokens, *(limit for limit in limits if isinstance(limit, int) and limit >= 0)])
         answers = self.body.get("n")
-        answer *= answers if isinstance(answers, int) else 1
-        return model.credits(prompt_tokens=self.prompt_tokens, completion_tokens=answer) if model else None
+        answer *= answers if isinstance(answers, int) and answers > 0 else 1
+        return _dearest(model, self.prompt_tokens, answer) if model else None
 
     @property
     def prompt_tokens(self) -> int:
@@ -223,6 +223,22 @@ def reason(error: openai.APIError) -> str:
     return ": ".join(dict.fromkeys([str(error.__cause__ or error), *systems[:1]]))
 
 
+def _dearest(model: ChatModel, prompt_tokens: int, completion_tokens: int) -> Decimal | None:
+    """The price of a call whose output is all text or all of another kind, whichever costs most; None without a price."""
+    names = [f"{kind}_tokens" for kind in ("text", "image", "audio", "video")]
+    costs = []
+    for name in names:
+        details = dict.fromkeys(names, 0) | {name: completion_tokens}
+        usage = CompletionUsage.construct(
+            prompt_tokens=prompt_tokens,
+            completion_tokens=completion_tokens,
+            completion_tokens_details=details,
+        )
+        costs.append(model.credits(usage))
+    known = [cost for cost in costs if cost is not None]
+    return max(known) if costs[0] is not None else None
+
+
 class MaxCreditsReached(openai.OpenAIError):
     """The next request would carry the estimate past the most credits that a run may cost."""
 
@@ -249,6 +265,14 @@ class Budget:
             raise ValueError(f"max_credits needs prices, and the list has none for the model {name!r}")
         return estimate
 
+    def _at_most(self, result: Result) -> Decimal | None:
+        """The most that an answer may have cost, by the counts of its `usage`; None without them."""
+        counts = [getattr(result.usage, f"{kind}_tokens", 0) for kind in ("prompt", "completion", "total")]
+        if any(type(count) is not int for count in counts):
+            return None
+        asked, answered, total = counts
+        return _dearest(self._models[result.request.body["model"]], asked, max(answered, total - asked))
+
     async def reserve(self, request: Request) -> None:
         """Wait until the request can start: those under way may turn out to cost less than estimated.
 
@@ -268,14 +292,15 @@ class Budget:
         self._reserved += estimate
 
     def count(self, result: Result) -> None:
-        """Count what a request used, in the place of its estimate.
+        """Count what a request used instead of its estimate.
 
-        The estimate stays where that is not known, as for an answer that did not arrive in time.
+        Where the list leaves the price open, that is the most it may be. Without any counts, as for an answer that
+        did not arrive in time, the estimate stays.
         """
         estimate = used = self._estimate(result.request)
         if result.usage is not None:
             credits = self._models[result.request.body["model"]].credits(result.usage)
-            used = estimate if credits is None else credits
+            used = credits or self._at_most(result) or estimate
         elif isinstance(result.error, openai.APIStatusError):
             used = Decimal(0)
         self._reserved -= estimate
