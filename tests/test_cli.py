@@ -317,7 +317,7 @@ def test_the_shell_completes_the_names_of_models(words: str) -> None:
             "models --base-url http://127.0.0.1:1",
             {},
             4,
-            "the connection to http://127.0.0.1:1 failed: .*refused. `.*",
+            "the connection to http://127.0.0.1:1 failed: .*refused. Run `.*",
         ),
         (
             "chat Hi -m fail-12001",
@@ -509,11 +509,14 @@ def test_errors_that_cannot_be_written_leave_the_exit_code(unbuffered: str) -> N
 
 
 @pytest.mark.skipif(os.name == "nt", reason="needs a shell that can close an output")
-@pytest.mark.parametrize("arguments", ["--version", "models"])
+@pytest.mark.parametrize(
+    "arguments",
+    ["--version", "models", "models --json", "models glm-5.2 --json"],
+)
 @pytest.mark.usefixtures("sandboxed")
 def test_a_command_without_an_output_does_its_work(arguments: str) -> None:
     """As a service manager may start it."""
-    command = " ".join(map(shlex.quote, [*COMMAND, arguments]))
+    command = " ".join(map(shlex.quote, [*COMMAND, *arguments.split()]))
     done = subprocess.run(["sh", "-c", f"{command} >&-"], stderr=subprocess.PIPE, text=True, check=False)
 
     assert (done.returncode, done.stderr) == (0, "")

@@ -75,12 +75,17 @@ def test_a_relay_that_cannot_be_is_told_in_one_line(site: sandbox.Sandbox) -> No
         (
             ["--host", "no.such.host.invalid", "--token-env", "MY_TOKEN"],
             2,
-            "cannot listen on port 8379 of no.such.host.invalid",
+            "cannot listen on port 8379 of no.such.host.invalid: Name or service not known; choose another with --host",
+        ),
+        (
+            ["--host", "0.0.0.0", "--token-env", "BLANK"],
+            2,
+            "the variable 'BLANK' is not set, or empty; it must hold the token",
         ),
         (["--token-env", "NO_SUCH"], 2, "the variable 'NO_SUCH' is not set"),
         (["--site", "cn"], 3, "There is no AiToEarn key."),
     ):
-        failed = run("relay", *arguments, AITOEARN_API_KEY="", MY_TOKEN=TOKEN)
+        failed = run("relay", *arguments, AITOEARN_API_KEY="", MY_TOKEN=TOKEN, BLANK=" ")
         assert (failed.returncode, failed.stderr.count("\n")) == (code, 1)
         assert told in failed.stderr
 

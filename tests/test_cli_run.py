@@ -303,6 +303,38 @@ def test_a_program_that_cannot_run_is_told_with_the_shells_codes(tmp_path: Path)
     assert run("run").returncode == 2
 
 
+@pytest.mark.usefixtures("sandboxed")
+def test_a_script_without_an_interpreter_runs_as_in_a_shell(tmp_path: Path) -> None:
+    """By its path, and found in PATH."""
+    script = tmp_path / "greet"
+    script.write_text('echo "hello $1"\n')
+    script.chmod(0o755)
+    found = f"{tmp_path}{os.pathsep}{os.environ['PATH']}"
+
+    assert run("run", "--", str(script), "a b").stdout == "hello a b\n"
+    assert run("run", "--", "greet", "you", PATH=found).stdout == "hello you\n"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs POSIX signals")
+def test_ctrl_c_shows_nothing_while_the_command_starts(tmp_path: Path) -> None:
+    """Whatever is being imported; where the caller ignores Ctrl-C, so does the command."""
+    slow = tmp_path / "typer.py"
+    slow.write_text("import sys, time\nprint('importing', flush=True)\nsys.stdin.read()\nsys.exit(7)\n")
+    for ignored, code in ((False, -signal.SIGINT), (True, 7)):
+        with subprocess.Popen(
+            [*(["sh", "-c", "trap '' INT; exec \"$@\"", "sh"] if ignored else []), *COMMAND, "models"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        ) as process:
+            assert process.stdout
+            assert process.stdout.readline() == b"importing\n"
+            process.send_signal(signal.SIGINT)
+            _, told = process.communicate(b"", timeout=30)
+        assert (process.returncode, told) == (code, b"")
+
+
 @pytest.mark.skipif(shutil.which("bash") is None, reason="bash is not installed")
 def test_a_shell_takes_over_what_env_prints() -> None:
     """Whatever is in the key, and without a variable whose name would be a command."""

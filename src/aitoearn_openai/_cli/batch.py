@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import re
 import signal
-import sys
 import time
 from collections import Counter
 from contextlib import aclosing
@@ -20,6 +19,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
 from .. import AsyncOpenAI, ChatModel, Settings
 from .._hints import closest
+from .._limits import allow_files
 from .._models import find
 from ..batch import (
     ANSWER_TOKENS,
@@ -130,23 +130,14 @@ def batch(
 
 
 def _allow_files(concurrency: int) -> None:
-    """Raise the limit on open files, which macOS sets to 256, to what so many connections need."""
-    if sys.platform == "win32":  # pragma: no cover - there is no such limit
-        return
-    import resource
-
     least = concurrency + _OTHER_FILES
-    wanted = 2 * least  # A host of two addresses may be tried at both.
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if hard in range(least):  # Without a limit it is below 0.
+    limit = allow_files(2 * least, least=least)  # A host of two addresses may be tried at both.
+    if limit is not None:
         failures.fail(
-            f"too many open files: --concurrency {concurrency} needs {least} of them, and the limit is {hard}. "
+            f"too many open files: --concurrency {concurrency} needs {least} of them, and the limit is {limit}. "
             "Lower --concurrency, or raise the limit with `ulimit -n`",
             failures.USAGE,
         )
-    if soft in range(wanted):
-        limit = min(hard, wanted) if hard >= 0 else wanted
-        resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
 
 
 def _estimate(files: Files, models: dict[str, ChatModel], answer_tokens: int) -> None:

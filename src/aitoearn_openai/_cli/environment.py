@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -106,7 +108,7 @@ def env(
     """Print shell commands that make programs use AiToEarn directly. The commands hold your key."""
     settings = options.resolve_with_key(site, base_url)
     shell = shell or _own_shell()
-    if sys.stdout.isatty() and not reveal:
+    if sys.stdout and sys.stdout.isatty() and not reveal:
         failures.fail(
             "these lines hold your key, so they are not shown on a terminal; "
             f"use {_EVALUATE.get(shell, _EVALUATE_POSIX)}, or add --reveal",
@@ -126,7 +128,13 @@ def _execute(command: list[str], environment: dict[str, str]) -> None:
         raise SystemExit(subprocess.call(command, env=environment))
     for ignored in (signal.SIGPIPE, signal.SIGXFSZ):  # By Python, and the program would inherit that.
         signal.signal(ignored, signal.SIG_DFL)
-    os.execvpe(command[0], command, environment)
+    try:
+        os.execvpe(command[0], command, environment)
+    except OSError as error:
+        script = shutil.which(command[0], path=environment.get("PATH", os.defpath))
+        if error.errno != errno.ENOEXEC or not script:
+            raise
+        os.execve("/bin/sh", ["/bin/sh", script, *command[1:]], environment)  # As shells run it.
 
 
 def _without_key(environment: Mapping[str, str], settings: Settings) -> dict[str, str]:

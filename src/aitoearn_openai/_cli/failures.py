@@ -53,6 +53,7 @@ _FEW = 3
 secrets: set[str] = set()
 """What must not be shown where a server repeats it."""
 
+_OUTPUT_IS_AWAY = errno.EPIPE, errno.ENOSPC
 _debugging = False
 
 
@@ -120,13 +121,15 @@ def sentence(text: str) -> str:
     return text if text.endswith((".", "?", "!", "。", "？", "！")) else f"{text}."
 
 
-def port_message(error: OSError) -> str:
-    """Why a port cannot be had, and what to do."""
-    if error.errno == errno.EACCES:
-        return (
-            f"{error.strerror}; ports below 1024 may need an administrator, choose a higher one with --port"
-        )
-    return f"{error.strerror}; choose another with --port"
+def fail_to_listen(error: OSError) -> NoReturn:
+    """End the command, as a server cannot have its port or its address."""
+    if error.errno in _OUTPUT_IS_AWAY:
+        raise error
+    advice = {
+        errno.EACCES: "ports below 1024 may need an administrator, choose a higher one with --port",
+        errno.EADDRINUSE: "choose another with --port",
+    }.get(error.errno or 0, "choose another with --host")
+    fail(f"{error.strerror}; {advice}", USAGE)
 
 
 def _advice(error: openai.APIError) -> tuple[str, int]:
@@ -187,7 +190,7 @@ def one_line_errors() -> Iterator[None]:
     except typer.Abort:
         raise SystemExit(INTERRUPTED) from None
     except OSError as error:
-        if error.errno not in (errno.EPIPE, errno.ENOSPC):
+        if error.errno not in _OUTPUT_IS_AWAY:
             raise
         if error.errno == errno.EPIPE:  # Whoever reads has seen enough.
             raise SystemExit(NO_MATCH) from None

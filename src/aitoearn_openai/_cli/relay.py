@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from .. import relay
+from .._limits import allow_files
 from . import failures, options
 from .screen import escape, show
 
@@ -17,8 +18,8 @@ _PORT = 8379
 
 
 def _token(variable: str | None) -> str | None:
-    if variable is not None and not os.environ.get(variable):
-        raise typer.BadParameter(f"the variable {variable!r} is not set; it must hold the token.")
+    if variable is not None and not os.environ.get(variable, "").strip():
+        raise typer.BadParameter(f"the variable {variable!r} is not set, or empty; it must hold the token.")
     return variable
 
 
@@ -44,6 +45,7 @@ def serve_relay(
     """
     settings = options.resolve_with_key(site, base_url)
     token = os.environ[token_env] if token_env else None
+    allow_files()
     try:
         with relay.serve(port, host=host, settings=settings, token=token) as here:
             shown = f"the value of {token_env}" if token_env else here.api_key
@@ -57,4 +59,4 @@ def serve_relay(
     except ValueError as error:
         failures.fail(f"{error}, with --token-env", failures.USAGE)
     except OSError as error:
-        failures.fail(failures.port_message(error), failures.USAGE)
+        failures.fail_to_listen(error)

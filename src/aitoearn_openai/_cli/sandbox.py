@@ -84,7 +84,7 @@ def serve_sandbox(
                 show(line)
             threading.Event().wait()
     except OSError as error:
-        failures.fail(failures.port_message(error), failures.USAGE)
+        failures.fail_to_listen(error)
 
 
 def _variables(site: sandbox.Sandbox) -> str:

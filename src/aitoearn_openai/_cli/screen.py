@@ -72,4 +72,8 @@ def stdout_is_elsewhere() -> bool:
 
 def print_json(value: Any) -> None:
     """JSON for another program: nothing of it depends on the console, nothing is lost where it is not UTF-8."""
-    print(json.dumps(value, ensure_ascii=sys.stdout.encoding.lower() != "utf-8", indent=2))
+    print(json.dumps(value, ensure_ascii=not _is_utf8(sys.stdout), indent=2))
+
+
+def _is_utf8(stream: Any) -> bool:
+    return stream is not None and stream.encoding.lower() == "utf-8"

@@ -10,7 +10,8 @@ import openai
 from starlette.responses import Response, StreamingResponse
 
 from .._models import named
-from .._sdk import family_of, make_pool
+from .._sdk.pools import make_pool
+from .._sdk.response import family_of
 from .._settings import is_loopback
 from ._failures import Refused
 from ._schema import dig
