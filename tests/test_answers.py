@@ -200,6 +200,26 @@ def test_an_object_without_any_field_of_its_type_is_no_answer(
         ask(asker, server, wanted, Reply(body))
 
 
+def test_a_failure_says_how_it_came(asker: Asker, server: ScriptedServer) -> None:
+    """In the response, for who looks at it; and in whole sentences."""
+    server.answer(Reply({"data": {}, "code": 401, "message": "Unauthorized"}))
+    with pytest.raises(openai.AuthenticationError) as failed:
+        asker.run(complete("m"), base_url=server.base_url, api_key="k", max_retries=0)
+    server.answer(Reply({"error": {"message": "No such key."}}, 401))
+    with pytest.raises(openai.AuthenticationError, match="No such key") as refused:
+        asker.run(complete("m"), base_url=server.base_url, api_key="k", max_retries=0)
+
+    assert failed.value.response.reason_phrase == "Reported with HTTP 200"
+    assert ".." not in str(refused.value)
+
+
+def test_an_empty_header_of_the_callers_stays_empty(asker: Asker, server: ScriptedServer) -> None:
+    """The key takes the place of one in the model lists alone."""
+    ask(asker, server, complete("m", extra_headers={"X-Api-Key": ""}), Reply(ANSWER))
+
+    assert server.requests[0].headers["x-api-key"] == ""
+
+
 @pytest.mark.parametrize("choice", [{}, {"index": 0, "message": None, "finish_reason": "stop"}])
 def test_a_choice_without_a_message_is_no_answer(asker: Asker, server: ScriptedServer, choice: Any) -> None:
     """The plain SDK gives a `message` that is None."""

@@ -106,6 +106,22 @@ def test_what_ends_a_stream_in_place_of_events_is_told(
         asker.run(stream("m"), base_url=server.base_url, api_key="k", max_retries=0)
 
 
+def test_an_error_event_is_one_whatever_it_carries(asker: Asker, server: ScriptedServer) -> None:
+    """Even something that could be a chunk."""
+    server.answer(Reply(f"{CHUNK}event: error\n{CHUNK}", content_type="text/event-stream"))
+    with pytest.raises(openai.APIError, match='"hi"'):
+        asker.run(stream("m"), base_url=server.base_url, api_key="k", max_retries=0)
+
+
+def test_of_very_much_in_place_of_events_a_part_is_kept(asker: Asker, server: ScriptedServer) -> None:
+    """Memory does not grow with it."""
+    server.answer(Reply("line\n" * 5000, content_type="text/event-stream"))
+    with pytest.raises(openai.APIError) as failed:
+        asker.run(stream("m"), base_url=server.base_url, api_key="k", max_retries=0)
+
+    assert len(str(failed.value.body)) < 1000
+
+
 @pytest.mark.parametrize(
     "body",
     [
