@@ -485,12 +485,12 @@ def test_a_console_that_lacks_characters_is_no_reason_to_fail() -> None:
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs a file that is always full")
-@pytest.mark.parametrize("arguments", ["--version", "models"])
+@pytest.mark.parametrize("arguments", ["--version", "models", "sandbox --port 0", "relay --port 0"])
 @pytest.mark.usefixtures("sandboxed")
 def test_an_output_that_cannot_be_written_is_one_line_errors(arguments: str) -> None:
     """A full disk, say."""
     with open("/dev/full", "w") as full:
-        command = [*COMMAND, arguments]
+        command = [*COMMAND, *arguments.split()]
         failed = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
 
     assert failed.returncode == 1

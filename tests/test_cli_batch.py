@@ -140,7 +140,7 @@ def test_a_prompt_may_have_a_name(source: Path, target: Path) -> None:
     ("lines", "told"),
     [
         ([question("a"), "{"], "in.jsonl, line 2: is not JSON: Expecting property name .*, column 2"),
-        (["{who} are you?"], "in.jsonl, line 1: is not JSON: .*; if it is a prompt, write it as"),
+        (["{who} are you?"], "in.jsonl, line 1: is not JSON: .*; if it is a prompt, write it as .*"),
         ([question("a"), "Hello"], "in.jsonl, line 2: is not JSON: .*"),
         (["[" * 100_000], "in.jsonl, line 1: is nested too deeply"),
         (["Hello"], "in.jsonl, line 1: it needs a model; name one with --model or AITOEARN_MODEL"),

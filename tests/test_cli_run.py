@@ -315,6 +315,9 @@ def test_a_script_without_an_interpreter_runs_as_in_a_shell(tmp_path: Path) -> N
     assert run("run", "--", "greet", "you", PATH=found).stdout == "hello you\n"
 
 
+IGNORING = ["sh", "-c", "trap '' INT; exec \"$@\"", "sh"]
+
+
 @pytest.mark.skipif(os.name == "nt", reason="needs POSIX signals")
 def test_ctrl_c_shows_nothing_while_the_command_starts(tmp_path: Path) -> None:
     """Whatever is being imported; where the caller ignores Ctrl-C, so does the command."""
@@ -322,7 +325,7 @@ def test_ctrl_c_shows_nothing_while_the_command_starts(tmp_path: Path) -> None:
     slow.write_text("import sys, time\nprint('importing', flush=True)\nsys.stdin.read()\nsys.exit(7)\n")
     for ignored, code in ((False, -signal.SIGINT), (True, 7)):
         with subprocess.Popen(
-            [*(["sh", "-c", "trap '' INT; exec \"$@\"", "sh"] if ignored else []), *COMMAND, "models"],
+            [*(IGNORING if ignored else []), *COMMAND, "models"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -333,6 +336,7 @@ def test_ctrl_c_shows_nothing_while_the_command_starts(tmp_path: Path) -> None:
             process.send_signal(signal.SIGINT)
             _, told = process.communicate(b"", timeout=30)
         assert (process.returncode, told) == (code, b"")
+    assert subprocess.run([*IGNORING, *COMMAND, "--version"], check=False).returncode == 0
 
 
 @pytest.mark.skipif(shutil.which("bash") is None, reason="bash is not installed")

@@ -146,7 +146,12 @@ def test_a_page_in_place_of_the_rest_is_not_quoted(asker: Asker, server: Scripte
 
 @pytest.mark.parametrize(
     "frame",
-    [{"detail": "upstream died"}, {"error": "upstream died"}, {"success": False, "msg": "upstream died"}],
+    [
+        {"detail": "upstream died"},
+        {"error": "upstream died"},
+        {"error": {"message": "upstream died"}},
+        {"success": False, "msg": "upstream died"},
+    ],
 )
 def test_a_stream_that_is_no_chat_breaks_with_words_too(
     asker: Asker, server: ScriptedServer, frame: Any

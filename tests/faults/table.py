@@ -932,6 +932,29 @@ def streams() -> Iterable[Row]:
                         said="你好",
                         words=words,
                     )
+    for name, (rest, words) in {
+        "text": (b"upstream timed out", "upstream timed out"),
+        "text in Chinese": ("上游超时".encode(), "上游超时"),
+        "an indented envelope": (
+            b'{\n  "code": 12001,\n  "message": "no credits"\n}',
+            "no credits (AiToEarn code 12001)",
+        ),
+        "an envelope after a space": (b' {"code": 12001, "message": "no credits"}', "no credits"),
+        "an object with a detail": (b'{"detail": "broke"}', "broke"),
+        "a field with another name": (b'error: {"message": "broke"}', "broke"),
+        "an HTML page": (b"<html><h1>502 Bad Gateway</h1></html>", ""),
+        "the beginning of a line": (b"dat", ""),
+    }.items():
+        for end_name, end in LINE_ENDS.items():
+            for how, after in {"and nothing after it": b"", "and blank lines": end * 2}.items():
+                rest_ended = rest.replace(b"\n", end) + after
+                yield Row(
+                    f"{name} in place of the rest of a stream, {how}, in {end_name}",
+                    events(CHUNKS[0].replace(b"\n", end), rest_ended[:5], rest_ended[5:] or b" "),
+                    modes=STREAM,
+                    said="你好",
+                    words=words,
+                )
     for named in (b"", b"event: error\n"):
         yield Row(
             f"a failure with a type of its own inside a stream, {'named' if named else 'without a name'}",
@@ -1031,6 +1054,8 @@ def refusals() -> Iterable[Row]:
             "error": {"code": 429, "message": "provider died"},
         },
         "a failure without words": {"index": 0, "finish_reason": "error"},
+        "a failure in Zhipu's word": {"index": 0, "finish_reason": "network_error"},
+        "a failure in DeepSeek's words": {"index": 0, "finish_reason": "insufficient_system_resource"},
     }.items():
         due = {
             "words": "provider died" if "error" in choice else "",

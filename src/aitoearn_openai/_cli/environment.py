@@ -134,7 +134,10 @@ def _execute(command: list[str], environment: dict[str, str]) -> None:
         script = shutil.which(command[0], path=environment.get("PATH", os.defpath))
         if error.errno != errno.ENOEXEC or not script:
             raise
-        os.execve("/bin/sh", ["/bin/sh", script, *command[1:]], environment)  # As shells run it.
+        # As shells run it.
+        os.execve(
+            "/bin/sh", ["/bin/sh", script, *command[1:]], environment
+        )  # pragma: no cover - coverage ends too
 
 
 def _without_key(environment: Mapping[str, str], settings: Settings) -> dict[str, str]:
