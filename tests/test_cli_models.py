@@ -227,6 +227,16 @@ def test_the_models_that_draw_fit_80_columns() -> None:
 
 
 @pytest.mark.usefixtures("sandboxed")
+def test_the_models_that_draw_have_lines_where_no_table_fits() -> None:
+    """Each as it is shown alone."""
+    shown = run("models", "--images", COLUMNS="40").stdout
+
+    assert shown.startswith("gpt-image-2\n  label    GPT Image 2\n")
+    assert " 0.8               1024x1024" in shown
+    assert max(map(cell_len, shown.splitlines())) <= 40
+
+
+@pytest.mark.usefixtures("sandboxed")
 def test_one_model_that_draws_is_shown_with_its_sizes() -> None:
     """By price, at 80 columns."""
     shown = run("models", "--images", "GPT image 2", COLUMNS="80").stdout

@@ -369,6 +369,10 @@ def _price(each: ImageSizePrice) -> Decimal:
 
 
 def _show_image_models(chosen: Iterable[dict[str, ImageModel]]) -> None:
+    if console.width < _NARROW:
+        for entries in chosen:
+            _show_image_model(entries)
+        return
     shown = table("model, label", "images.", "sizes", "credits an image", "balance", "tags")
     for entries in chosen:
         model = next(iter(entries.values()))
