@@ -200,6 +200,24 @@ def test_an_object_without_any_field_of_its_type_is_no_answer(
         ask(asker, server, wanted, Reply(body))
 
 
+def test_a_type_of_the_callers_own_has_what_it_has(asker: Asker, server: ScriptedServer) -> None:
+    """Its `choices` are its own affair."""
+
+    class Mine(openai.BaseModel):
+        choices: list[Any]
+
+    ask_mine = lambda client: client.post("/x", body={}, cast_to=Mine)
+    assert ask(asker, server, ask_mine, Reply({"choices": [{"name": "a"}]})).choices == [{"name": "a"}]
+
+
+@pytest.mark.parametrize(
+    "body", [{"object": "list", "has_more": False}, {"code": 200, "message": "success", "data": []}]
+)
+def test_an_empty_list_is_an_answer(asker: Asker, server: ScriptedServer, body: Any) -> None:
+    """Also where the server leaves it out."""
+    assert ask(asker, server, lambda client: client.files.list(), Reply(body)) is not None
+
+
 def test_a_failure_says_how_it_came(asker: Asker, server: ScriptedServer) -> None:
     """In the response, for who looks at it; and in whole sentences."""
     server.answer(Reply({"data": {}, "code": 401, "message": "Unauthorized"}))

@@ -591,6 +591,39 @@ def test_a_model_that_may_draw_stays_within_its_credits(
     assert "is estimated at 1 credits" in str(error)
 
 
+@pytest.mark.parametrize(
+    ("usage", "answered"),
+    [
+        # Counts that contradict each other, at the dearest price: 1.1, 1.1, 1.1 and 0.3 credits.
+        ({"prompt_tokens": 100, "cache_read_input_tokens": 1000, "total_tokens": 110}, 1),
+        ({"prompt_tokens": 100, "cache_creation_input_tokens": 1000, "total_tokens": 110}, 1),
+        ({"completion_tokens_details": {"reasoning_tokens": 1000}}, 1),
+        ({"prompt_tokens": 300, "total_tokens": 310}, 3),
+        # Above the first limit, the next of which cannot be read: the estimate of 0.1 stays.
+        ({"prompt_tokens": 10_000}, 9),
+    ],
+)
+def test_an_answer_whose_price_is_open_counts_as_the_most_it_may_be(
+    server: ScriptedServer, usage: dict[str, Any], answered: int
+) -> None:
+    """Never as less than it was estimated at."""
+    tiers = [
+        {
+            "maxInputTokens": 5000,
+            "input": {"text": 0, "cacheWrite5m": 1},
+            "output": {"text": 1, "image": "1E+999999"},
+        },
+        {"maxInputTokens": "many", "input": {"text": 0}, "output": {"text": 1}},
+    ]
+    counts = {"prompt_tokens": 1, "completion_tokens": 0, **usage}
+    server.answer(
+        Reply({"code": 0, "data": [{"name": "m", "pricing": {"tiers": tiers}}]}),
+        Reply({"choices": [{"message": {"content": "Hi"}}], "usage": counts}),
+    )
+
+    assert len(spend(server, *map(priced, range(9)), concurrency=1, max_credits=1)[0]) == answered
+
+
 def test_what_the_total_counts_beyond_the_answer_is_counted(server: ScriptedServer) -> None:
     """Some servers leave reasoning out of the tokens of the answer."""
     choice = {"message": {"content": "Hi"}}

@@ -313,6 +313,8 @@ def test_a_script_without_an_interpreter_runs_as_in_a_shell(tmp_path: Path) -> N
 
     assert run("run", "--", str(script), "a b").stdout == "hello a b\n"
     assert run("run", "--", "greet", "you", PATH=found).stdout == "hello you\n"
+    script.write_bytes(b"\x7fELF\0\0\necho wrong\n")
+    assert (run("run", "--", str(script)).returncode, run("run", "--", str(script)).stdout) == (126, "")
 
 
 IGNORING = ["sh", "-c", "trap '' INT; exec \"$@\"", "sh"]

@@ -489,6 +489,7 @@ def test_compressed_answers_are_read(server: ScriptedServer, before: relay.Relay
         '{\n "code": 12001,\n "data": {},\n "message": "upstream died"\n}\n',
         ' {"code": 12001, "data": {}, "message": "upstream died"}',
         "upstream died",
+        "upstream died\n\nevent: ping\ndata: {}\n\n",
         'error: {"message": "upstream died"}\n\n',
     ],
 )
@@ -503,7 +504,17 @@ def test_what_ends_a_stream_in_place_of_events_is_its_last_event(
             ask(before, stream("m"))
 
 
-@pytest.mark.parametrize("rest", ["trace: 7\n\n{chunk}", "data: [DONE]\n\nupstream died", " \n\n: bye\n\n"])
+@pytest.mark.parametrize(
+    "rest",
+    [
+        "trace: 7\n\n{chunk}",
+        "data: [DONE]\n\nupstream died",
+        " \n\n: bye\n\n",
+        "[DONE]\n\n",
+        "meta: {}\n\n\0\n\xa0\n",
+        'odd\ndata: {"usage": {}}\n\n',
+    ],
+)
 def test_lines_that_mean_nothing_end_no_stream(
     server: ScriptedServer, before: relay.Relay, rest: str
 ) -> None:

@@ -265,3 +265,9 @@ def test_a_key_of_settings_does_not_go_to_a_host_of_openais(
     moved = filled.with_options(api_key="sk-openai", data_residency="eu")
     assert "openai.com" in given.base_url.host
     assert (moved.api_key, moved.base_url) == ("sk-openai", given.base_url)
+    filled.api_key = "sk-openai"
+    assert filled.copy(data_residency="eu").base_url == given.base_url
+    with pytest.raises(ValueError, match="base_url"):
+        client_class(data_residency="eu", base_url="http://127.0.0.1")
+    monkeypatch.delenv("AITOEARN_API_KEY")
+    assert client_class(admin_api_key="sk-admin", data_residency="eu").base_url == given.base_url

@@ -94,7 +94,7 @@ def test_what_comes_in_the_place_of_events_is_told(asker: Asker, server: Scripte
         '{"detail": "upstream died"}\n\n',
         "upstream died",
         'error: {"message": "upstream died"}\n\n',
-        'Data: {"error": {"message": "upstream died"}}\n\n',
+        "meta: 1\nupstream died\n",
     ],
 )
 def test_what_ends_a_stream_in_place_of_events_is_told(
@@ -128,6 +128,11 @@ def test_of_very_much_in_place_of_events_a_part_is_kept(asker: Asker, server: Sc
         f"{CHUNK}trace: 7\n{CHUNK}data: [DONE]\n\nupstream died",
         f"trace: 7\n{CHUNK}odd\n\n{CHUNK}",
         f"{CHUNK} \n\n{CHUNK}: bye\n\nretry\n\n \n",
+        f"{CHUNK}{CHUNK}[DONE]\n\n",
+        f"{CHUNK}{CHUNK}Data: [DONE]\n\n",
+        f"{CHUNK}{CHUNK}meta: {{}}\n\nevent : done\n\n",
+        f'{CHUNK}data: {{"usage": {{}}}}\nodd\n\n',
+        f"{CHUNK}{CHUNK}\ufeff\n\0\n\u200b\n\xa0\n",
     ],
 )
 def test_lines_that_mean_nothing_end_no_stream(asker: Asker, server: ScriptedServer, body: str) -> None:
@@ -135,6 +140,15 @@ def test_lines_that_mean_nothing_end_no_stream(asker: Asker, server: ScriptedSer
     server.answer(Reply(body, content_type="text/event-stream"))
 
     assert len(asker.run(stream("m"), base_url=server.base_url, api_key="k", max_retries=0)) == 2
+
+
+def test_an_event_of_the_callers_own_endpoint_is_no_failure(asker: Asker, server: ScriptedServer) -> None:
+    """Only the SDK's types have names for what a failure looks like."""
+    server.answer(Reply('data: {"message": "hello"}\n\n', content_type="text/event-stream"))
+    stream_class = openai.AsyncStream[object] if asker.is_async else openai.Stream[object]
+    ask = lambda client: client.post("/x", body={}, cast_to=object, stream=True, stream_cls=stream_class)
+
+    assert asker.run(ask, base_url=server.base_url, api_key="k") == [{"message": "hello"}]
 
 
 def test_a_page_in_place_of_the_rest_is_not_quoted(asker: Asker, server: ScriptedServer) -> None:

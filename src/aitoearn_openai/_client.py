@@ -112,7 +112,6 @@ def _construct(client: Any, construct: Callable[..., None], arguments: dict[str,
     if not settings and any(wanted.values()):  # A copy of a client gives every argument.
         settings = load(only=[name for name, is_wanted in wanted.items() if is_wanted])
     if key_is_open:
-        _refuse_openais_host(given)
         if not settings.api_key and is_open("admin_api_key") and given.get("_enforce_credentials", True):
             # What the SDK has to say of the other arguments comes first, such as of a misspelt one.
             construct(**{**arguments, "api_key": "missing"})
@@ -143,6 +142,8 @@ def _construct(client: Any, construct: Callable[..., None], arguments: dict[str,
     # The SDK takes the timeout of an `http_client` that has one of its own, and so do we.
     if wanted["timeout"] and settings.timeout and client.timeout == openai.DEFAULT_TIMEOUT:
         client.timeout = settings.timeout
+    if key_is_open and settings.api_key:
+        _refuse_openais_host(given)
     client._left_open = {name: getattr(client, name) for name in _FROM_SETTINGS if wanted[name]}
 
 
@@ -151,9 +152,9 @@ def _copying(sdk_copy: Any) -> Any:
 
     @wraps(sdk_copy)
     def copy(self: Any, **overrides: Any) -> Any:
-        if "api_key" in self._left_open and not overrides.get("api_key"):
-            _refuse_openais_host(overrides)
         copied = sdk_copy(self, **overrides)
+        if copied.api_key and copied.api_key == self._left_open.get("api_key"):
+            _refuse_openais_host(overrides)
         given = {
             name
             for name, value in overrides.items()

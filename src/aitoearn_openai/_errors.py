@@ -56,6 +56,9 @@ _KEEP_ALIVES = {"ping", "heartbeat", "keepalive"}
 
 # Of a number, nine digits are enough: Python refuses to read thousands.
 _WAIT = re.compile(r"after (\d{1,9})\d* seconds?|在\s*(\d{1,9})\d*\s*秒后重试")
+_BLANK = " \t\xa0\0\u200b\ufeff"
+_FIELD = re.compile(r":|(data|event|id|retry)$|(?!error\b)[a-z][\w-]*\s*:", re.IGNORECASE)
+"""A comment, or a field; `error: ...` is none that a server has for nothing."""
 _NO_MESSAGE = "The service gave no message."
 
 
@@ -106,7 +109,8 @@ def failure_in(body: Any) -> Failure | None:
     if "type" in body and not isinstance(code, int) and body.get("object") != "error":
         return None  # Events of other endpoints have a type, and codes in words.
     code = _number(code)
-    if code in (None, 0) or (body.get("data", True) and str(code).casefold() in _SUCCESSES):
+    is_empty = "data" in body and body["data"] in (None, {})
+    if code in (None, 0) or (not is_empty and str(code).casefold() in _SUCCESSES):
         return None
     message, status = words_of(body) or _NO_MESSAGE, _status(code)
     wait = _WAIT.search(message) if status == 429 else None
@@ -152,10 +156,12 @@ def words_of(body: Any) -> str | None:
     return None if words is None else str(words)
 
 
-def failure_in_event(name: str | None, text: str, data: Any, *, is_chat: bool) -> Failure | None:
+def failure_in_event(
+    name: str | None, text: str, data: Any, *, is_chat: bool, is_typed: bool = True
+) -> Failure | None:
     """The failure that an event of a stream reports, or None; `data` is what its `text` decodes to.
 
-    A chunk of a chat has `choices` afterwards, and no `error` that says nothing.
+    `is_typed` says that events of another endpoint have a type, or are an `object`. A chunk of a chat has `choices` afterwards, and no `error` that says nothing.
     """
     name = (name or "").casefold()
     if not isinstance(data, dict):
@@ -168,7 +174,8 @@ def failure_in_event(name: str | None, text: str, data: Any, *, is_chat: bool) -
         error = data.get("error")
         if error and not isinstance(error, str):
             return None  # The SDK raises it.
-        is_failure = "type" not in data and (name == "error" or ("object" not in data and is_refusal(data)))
+        is_refused = is_typed and "object" not in data and is_refusal(data)
+        is_failure = "type" not in data and (name == "error" or is_refused)
         words = error or words_of(data) or text[:QUOTE]
         return failure_in(data) or (broken(words) if error or is_failure else None)
     choices = data.setdefault("choices", None)
@@ -184,6 +191,12 @@ def failure_in_event(name: str | None, text: str, data: Any, *, is_chat: bool) -
 def broken(message: str) -> Failure:
     """A stream that breaks off, or brings what is none."""
     return Failure(None, _UPSTREAM_FAILED, message, enveloped=False)
+
+
+def is_out_of_place(line: str) -> bool:
+    """Whether a line of a stream stands in place of an event: it is no field, also none of another name."""
+    line = line.strip(_BLANK)
+    return bool(line) and "[DONE]" not in line and not _FIELD.match(line)
 
 
 def end_message(text: str, *, is_empty: bool) -> str:

@@ -30,7 +30,7 @@ from openai.types.chat import ChatCompletion
 from ._errors import is_refusal, words_of
 
 if TYPE_CHECKING:
-    from ._models import ChatModel
+    from ._models import ChatModel, Prices
 
 __all__ = ["ANSWER_TOKENS", "CONCURRENCY", "MaxCreditsReached", "Request", "Result", "run"]
 
@@ -46,6 +46,8 @@ BYTES_PER_TOKEN = 4
 PATH = "/chat/completions"
 URL = f"/v1{PATH}"
 """What a line of a Batch API file says for the one endpoint that the service has."""
+
+_DIGITS = 20
 
 STOP = {401, 402, 403}
 """Statuses that speak of the account and not of the request: every other request would fail the same."""
@@ -120,7 +122,13 @@ class Request:
         answer = min([answer_tokens, *(limit for limit in limits if isinstance(limit, int) and limit >= 0)])
         answers = self.body.get("n")
         answer *= answers if isinstance(answers, int) and answers > 0 else 1
-        return _dearest(model, self.prompt_tokens, answer) if model else None
+        if model is None or model.pricing is None:
+            return None
+        cost = model.credits(prompt_tokens=self.prompt_tokens, completion_tokens=answer)
+        tier = None if model.pricing.price is not None else model.pricing.tier(self.prompt_tokens)
+        if not cost or not tier:
+            return cost
+        return cost + answer * (_dearest(tier.output) - (tier.output.text or 0)) / 1000
 
     @property
     def prompt_tokens(self) -> int:
@@ -223,20 +231,15 @@ def reason(error: openai.APIError) -> str:
     return ": ".join(dict.fromkeys([str(error.__cause__ or error), *systems[:1]]))
 
 
-def _dearest(model: ChatModel, prompt_tokens: int, completion_tokens: int) -> Decimal | None:
-    """The price of a call whose output is all text or all of another kind, whichever costs most; None without a price."""
-    names = [f"{kind}_tokens" for kind in ("text", "image", "audio", "video")]
-    costs = []
-    for name in names:
-        details = dict.fromkeys(names, 0) | {name: completion_tokens}
-        usage = CompletionUsage.construct(
-            prompt_tokens=prompt_tokens,
-            completion_tokens=completion_tokens,
-            completion_tokens_details=details,
-        )
-        costs.append(model.credits(usage))
-    known = [cost for cost in costs if cost is not None]
-    return max(known) if costs[0] is not None else None
+def _dearest(prices: Prices) -> Decimal:
+    known = [getattr(prices, kind) for kind in type(prices).model_fields]
+    # A price such as 1E+999999 is none, and a sum of it an exception.
+    return max((each for each in known if each is not None and each.adjusted() < _DIGITS), default=Decimal(0))
+
+
+def _whole(usage: Any, name: str) -> int:
+    count = getattr(usage, name, 0)
+    return count if type(count) is int and count > 0 else 0
 
 
 class MaxCreditsReached(openai.OpenAIError):
@@ -265,13 +268,19 @@ class Budget:
             raise ValueError(f"max_credits needs prices, and the list has none for the model {name!r}")
         return estimate
 
-    def _at_most(self, result: Result) -> Decimal | None:
-        """The most that an answer may have cost, by the counts of its `usage`; None without them."""
-        counts = [getattr(result.usage, f"{kind}_tokens", 0) for kind in ("prompt", "completion", "total")]
-        if any(type(count) is not int for count in counts):
-            return None
-        asked, answered, total = counts
-        return _dearest(self._models[result.request.body["model"]], asked, max(answered, total - asked))
+    def _at_most(self, result: Result, estimate: Decimal) -> Decimal:
+        """The most that an answer may have cost, where list and `usage` leave the price open."""
+        usage, model = result.usage, self._models[result.request.body["model"]]
+        asked = sum(
+            _whole(usage, f"{name}_tokens") for name in ("prompt", "cache_read_input", "cache_creation_input")
+        )
+        beyond = _whole(usage, "total_tokens") - _whole(usage, "prompt_tokens")
+        reasoning = _whole(getattr(usage, "completion_tokens_details", None), "reasoning_tokens")
+        answered = max(beyond, _whole(usage, "completion_tokens") + reasoning)
+        tier = model.pricing.tier(asked) if model.pricing else None
+        if tier is None:
+            return estimate
+        return max(estimate, (asked * _dearest(tier.input) + answered * _dearest(tier.output)) / 1000)
 
     async def reserve(self, request: Request) -> None:
         """Wait until the request can start: those under way may turn out to cost less than estimated.
@@ -300,7 +309,7 @@ class Budget:
         estimate = used = self._estimate(result.request)
         if result.usage is not None:
             credits = self._models[result.request.body["model"]].credits(result.usage)
-            used = credits or self._at_most(result) or estimate
+            used = credits or self._at_most(result, estimate)
         elif isinstance(result.error, openai.APIStatusError):
             used = Decimal(0)
         self._reserved -= estimate

@@ -132,12 +132,18 @@ def _execute(command: list[str], environment: dict[str, str]) -> None:
         os.execvpe(command[0], command, environment)
     except OSError as error:
         script = shutil.which(command[0], path=environment.get("PATH", os.defpath))
-        if error.errno != errno.ENOEXEC or not script:
+        if error.errno != errno.ENOEXEC or not script or not _is_text(script):
             raise
         # As shells run it.
         os.execve(
-            "/bin/sh", ["/bin/sh", script, *command[1:]], environment
+            "/bin/sh", ["/bin/sh", os.path.abspath(script), *command[1:]], environment
         )  # pragma: no cover - coverage ends too
+
+
+def _is_text(path: str) -> bool:
+    """As shells tell a script from a program for another machine: the first line has no NUL."""
+    with open(path, "rb") as file:
+        return b"\0" not in file.readline(256)
 
 
 def _without_key(environment: Mapping[str, str], settings: Settings) -> dict[str, str]:

@@ -53,7 +53,7 @@ _FEW = 3
 secrets: set[str] = set()
 """What must not be shown where a server repeats it."""
 
-_OUTPUT_IS_AWAY = errno.EPIPE, errno.ENOSPC
+_OUTPUT_IS_AWAY = errno.EPIPE, errno.ENOSPC, errno.EFBIG
 _debugging = False
 
 

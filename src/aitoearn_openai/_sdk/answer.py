@@ -71,7 +71,8 @@ class AnswerCheck:
         if decoder is None:
             raise openai.OpenAIError(unsupported("_make_sse_decoder"))
         chunk_type = next(iter(get_args(self._stream_class)), self._cast_to)
-        decoder.bind(self._client, response, is_chat="choices" in getattr(chunk_type, "model_fields", ()))
+        is_chat = "choices" in getattr(chunk_type, "model_fields", ())
+        decoder.bind(self._client, response, is_chat=is_chat, is_typed=_is_known(self._cast_to))
 
     def _check_answer(self, parsed: Any, cast_to: Any) -> None:
         client, response = self._client, self._response
@@ -85,14 +86,13 @@ class AnswerCheck:
         path = getattr(cast_to, "list_path", None)
         if path and not response.url.query:
             client._known_models[path] = parsed.data  # type: ignore[attr-defined]
-        field = "data" if cast_to is ImagesResponse else "choices"
+        field, fields = "data" if cast_to is ImagesResponse else "choices", _required_fields(cast_to)
+        made = getattr(parsed, field, None)
         if field in cast_to.model_fields:
-            made = getattr(parsed, field, None)
-            is_answer = holds_answer(field, made) and (made or not is_refusal(decode_json(response.content)))
+            is_answer, is_sure = holds_answer(field, made) if fields else isinstance(made, list), bool(made)
         else:
-            required = _required_fields(cast_to)
-            is_answer = not required or not required.isdisjoint(parsed.model_fields_set)
-        if not is_answer:
+            is_answer, is_sure = True, not fields or not fields.isdisjoint(parsed.model_fields_set)
+        if not is_answer or (not is_sure and _says_no(decode_json(response.content))):
             raise self._error(cast_to.__name__)
 
     def _error(self, expected: str) -> openai.APIError:
@@ -119,10 +119,19 @@ class AnswerCheck:
             raise
 
 
+def _says_no(body: dict[str, Any]) -> bool:
+    return not body or is_refusal(body)
+
+
+def _is_known(cast_to: Any) -> bool:
+    """Whether it is a type of the SDK's or of this package, and none of the caller's."""
+    return getattr(cast_to, "__module__", "").partition(".")[0] in ("openai", "aitoearn_openai")
+
+
 @cache
 def _required_fields(cast_to: type[openai.BaseModel]) -> set[str]:
     """What an answer of the SDK's type has; an error in another format may have an `object` too."""
-    if not cast_to.__module__.startswith("openai."):
+    if not _is_known(cast_to):
         return set()
     return {name for name, field in cast_to.model_fields.items() if field.is_required()} - {"object"}
 

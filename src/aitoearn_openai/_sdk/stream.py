@@ -14,16 +14,22 @@ import openai
 from openai.types.chat import ChatCompletionChunk
 from pydantic_core import from_json
 
-from .._errors import FAILED, NOT_JSON, decode_json, end_message, failure_in_event
+from .._errors import FAILED, NOT_JSON, decode_json, end_message, failure_in_event, is_out_of_place
 from .errors import connection_error, status_error
 from .private import SSEDecoder, unsupported
 from .response import family_of
 
 _decode = SSEDecoder.decode
 _BOM = "\ufeff"
-_FIELDS = {"", "data", "event", "id", "retry"}
 _MOST_LINES = 100
 _CHUNK_FIELDS = (ChatCompletionChunk.model_fields.keys() | {"cost"}) - {"choices"}
+
+
+def is_chunk(data: Any) -> bool:
+    """Whether the data of an event has something of a chunk of a chat; what keeps a stream alive has nothing."""
+    return isinstance(data, dict) and (
+        isinstance(data.get("choices"), list) or any(data.get(field) is not None for field in _CHUNK_FIELDS)
+    )
 
 
 class Decoder(SSEDecoder):
@@ -31,15 +37,16 @@ class Decoder(SSEDecoder):
 
     _client: Any = None
     _response: Any = None
-    _is_chat = False
+    _is_chat = _is_typed = False
     _empty = True
     _ended = False
     _other_lines: tuple[str, ...] = ()
     """What came in place of events since the last one."""
 
-    def bind(self, client: Any, response: Any, *, is_chat: bool) -> None:
-        """Say whose stream it is, and whether its events are chunks of a chat; before the first event."""
-        self._client, self._response, self._is_chat = client, response, is_chat
+    def bind(self, client: Any, response: Any, *, is_chat: bool, is_typed: bool) -> None:
+        """Say whose stream it is, and whether its events are chunks of a chat, or have a type; before the first."""
+        self._client, self._response = client, response
+        self._is_chat, self._is_typed = is_chat, is_typed
 
     def iter_bytes(self, iterator: Iterator[bytes]) -> Iterator[Any]:
         with self._errors():
@@ -95,7 +102,7 @@ class Decoder(SSEDecoder):
         """A line without data: a byte order mark before the first one, or something in place of an event."""
         if line.startswith(_BOM) and self._empty:
             return self.decode(line.removeprefix(_BOM))
-        if line.isspace() or line.partition(":")[0] in _FIELDS:
+        if not is_out_of_place(line):
             return None
         if error := status_error(self._client, self._response, decode_json(line)):
             raise error
@@ -133,23 +140,22 @@ class Decoder(SSEDecoder):
             return None
         if isinstance(choices, list) or not self._is_chat:
             self._empty = False
-            if self._other_lines:
-                self._other_lines = ()
+        if self._other_lines:
+            self._other_lines = ()
         event.json = lambda: data  # It need not be decoded again.
         return event
 
     def _is_chunk(self, name: str | None, text: str, data: Any) -> bool:
         """Whether unusual data is to become a chunk; a failure is raised."""
-        if failure := failure_in_event(name, text, data, is_chat=self._is_chat):
+        kind = {"is_chat": self._is_chat, "is_typed": self._is_typed}
+        if failure := failure_in_event(name, text, data, **kind):
             error = data.get("error") if isinstance(data, dict) else text
             if not error and (status := status_error(self._client, self._response, data)):
                 raise status
             raise self._error(failure.message, error if isinstance(error, dict) or data is NOT_JSON else data)
         if not self._is_chat:
             return True
-        if not isinstance(data, dict):
-            return False
-        choices = data.get("choices")
-        if not choices:
+        is_frame = is_chunk(data)
+        if is_frame and not data["choices"]:
             data["choices"] = []
-        return isinstance(choices, list) or any(data.get(field) is not None for field in _CHUNK_FIELDS)
+        return is_frame

@@ -14,12 +14,13 @@ from .._errors import (
     end_message,
     failure_in,
     failure_in_event,
+    is_out_of_place,
     says_something,
 )
+from .._sdk.stream import is_chunk
 
 _LINE_END = re.compile(rb"\r\n|\n|\r")
 _EVENT_END = re.compile(rb"(?:\r\n|\n|\r(?!\n))(?:\r\n|\n|\r)")
-_FIELDS = {b"", b"data", b"event", b"id", b"retry"}
 _MOST_BYTES = 8192
 
 
@@ -85,7 +86,7 @@ class Events:
         self._empty &= self._is_chat and not (
             isinstance(body, dict) and isinstance(body.get("choices"), list)
         )
-        if not self._empty:
+        if is_chunk(body) or not self._is_chat:
             self._other = b""
         return failure
 
@@ -103,6 +104,6 @@ def _parse(event: bytes) -> tuple[str, bytes, bytes]:
             name = value.strip().decode(errors="replace")
         elif field == b"data":
             lines.append(value.removeprefix(b" "))
-        elif line.strip() and field not in _FIELDS:
+        elif is_out_of_place(line.decode(errors="replace")):
             other.append(line + b"\n")
     return name, b"\n".join(lines), b"".join(other)
