@@ -129,6 +129,7 @@ def test_of_very_much_in_place_of_events_a_part_is_kept(asker: Asker, server: Sc
         f"trace: 7\n{CHUNK}odd\n\n{CHUNK}",
         f"{CHUNK} \n\n{CHUNK}: bye\n\nretry\n\n \n",
         f"{CHUNK}{CHUNK}[DONE]\n\n",
+        f"{CHUNK}{CHUNK}upstream died\n\ndata: [DONE]\n\n",
         f"{CHUNK}{CHUNK}Data: [DONE]\n\n",
         f"{CHUNK}{CHUNK}meta: {{}}\n\nevent : done\n\n",
         f'{CHUNK}data: {{"usage": {{}}}}\nodd\n\n',
