@@ -231,7 +231,10 @@ class Scripted:
                 self.rfile.readline()
                 return b"".join(chunks)
 
-        self.httpd = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        class Server(ThreadingHTTPServer):
+            request_queue_size = 128  # With the 5 of the library, some of many connections at once are reset.
+
+        self.httpd = Server(("127.0.0.1", 0), Handler)
         self.httpd.daemon_threads = True
         if self.tls:
             self.httpd.socket = self.tls.wrap_socket(

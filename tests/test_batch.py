@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import itertools
 import json
 import time
@@ -16,6 +17,7 @@ import pytest
 from typing_extensions import Self
 
 from aitoearn_openai import AsyncOpenAI, ChatModel, batch, sandbox
+from aitoearn_openai._sdk.response import family_of
 from aitoearn_openai.batch import Budget, Request, Result, in_groups, run
 from conftest import MESSAGES, Reply, ScriptedServer
 
@@ -685,3 +687,13 @@ def test_an_answer_without_choices_says_why(server: ScriptedServer) -> None:
     (result,) = asyncio.run(main())
 
     assert str(result.error) == "The service gave an answer without choices: model is away"
+
+
+def test_a_reason_without_words_is_the_systems_or_its_kind() -> None:
+    """The HTTP libraries have no words for a connection that is reset."""
+    family = family_of(openai.DefaultHttpxClient)
+    error = openai.APIConnectionError(request=family.Request("GET", "http://127.0.0.1"))
+    error.__cause__ = family.ReadError("")
+    assert batch.reason(error) == "ReadError"
+    error.__cause__.__cause__ = system = ConnectionResetError(errno.ECONNRESET, "Connection reset by peer")
+    assert batch.reason(error) == str(system)

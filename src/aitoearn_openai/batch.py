@@ -227,8 +227,9 @@ def causes(error: BaseException | None) -> Iterator[BaseException]:
 
 def reason(error: openai.APIError) -> str:
     """Why there is no answer: the words of the HTTP library, and what the system said, which it leaves out."""
-    systems = [str(cause) for cause in causes(error) if isinstance(cause, OSError) and cause.errno]
-    return ": ".join(dict.fromkeys([str(error.__cause__ or error), *systems[:1]]))
+    cause = error.__cause__ or error
+    systems = [str(each) for each in causes(error) if isinstance(each, OSError) and each.errno]
+    return ": ".join(filter(None, dict.fromkeys([str(cause), *systems[:1]]))) or type(cause).__name__
 
 
 def _dearest(prices: Prices) -> Decimal:
