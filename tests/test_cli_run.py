@@ -317,6 +317,45 @@ def test_a_script_without_an_interpreter_runs_as_in_a_shell(tmp_path: Path) -> N
     assert (run("run", "--", str(script)).returncode, run("run", "--", str(script)).stdout) == (126, "")
 
 
+MANY_STREAMS = """
+import asyncio, openai
+
+async def main():
+    async def ask(client):
+        messages = [{"role": "user", "content": "word " * 200}]
+        stream = await client.chat.completions.create(model="glm-5.2", messages=messages, stream=True)
+        return len([chunk async for chunk in stream])
+
+    async with openai.AsyncOpenAI(max_retries=0) as client:
+        print(len(await asyncio.gather(*(ask(client) for _ in range(100)))))
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.name == "nt", reason="needs a limit on open files")
+@pytest.mark.usefixtures("sandboxed")
+def test_a_low_limit_on_open_files_does_not_hold_for_the_relay() -> None:
+    """It has two for each stream; the program keeps the limit that it was given."""
+    command = ["sh", "-c", 'ulimit -S -n 128; exec "$@"', "sh", *COMMAND]
+    done = run("run", "--", sys.executable, "-c", MANY_STREAMS, command=command)
+
+    assert (done.stdout, done.stderr) == ("100\n", "")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs POSIX signals")
+def test_the_command_can_be_called_from_another_thread() -> None:
+    """Only the main one may say what a signal does."""
+    program = (
+        "import threading\nfrom aitoearn_openai.__main__ import main\nthreading.Thread(target=main).start()"
+    )
+    done = run("--version", command=[sys.executable, "-c", program])
+
+    assert done.stdout.startswith("aitoearn-openai ")
+    assert done.stderr == ""
+
+
 IGNORING = ["sh", "-c", "trap '' INT; exec \"$@\"", "sh"]
 
 

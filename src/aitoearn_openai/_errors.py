@@ -161,7 +161,8 @@ def failure_in_event(
 ) -> Failure | None:
     """The failure that an event of a stream reports, or None; `data` is what its `text` decodes to.
 
-    `is_typed` says that events of another endpoint have a type, or are an `object`. A chunk of a chat has `choices` afterwards, and no `error` that says nothing.
+    `is_typed` says that events of another endpoint have a type, or are an `object`. A chunk of a chat has `choices`
+    afterwards, and no `error` that says nothing.
     """
     name = (name or "").casefold()
     if not isinstance(data, dict):
