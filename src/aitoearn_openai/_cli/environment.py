@@ -134,11 +134,8 @@ def _execute(command: list[str], environment: dict[str, str]) -> None:
         script = shutil.which(command[0], path=environment.get("PATH", os.defpath))
         if error.errno != errno.ENOEXEC or not script or not _is_text(script):
             raise
-        script = os.path.abspath(script)
-        # As shells run it.
-        os.execve(
-            "/bin/sh", ["sh", script, *command[1:]], environment
-        )  # pragma: no cover - coverage ends too
+        # As shells run it. Coverage ends with this process.
+        os.execve("/bin/sh", ["sh", os.path.abspath(script), *command[1:]], environment)  # pragma: no cover
 
 
 def _is_text(path: str) -> bool:
