@@ -141,13 +141,15 @@ class Reached:
             check=True,
             stdout=subprocess.DEVNULL,
         )
-        self.data = coverage.CoverageData(str(copy / ".coverage"))
-        self.data.read()
+        data = coverage.CoverageData(str(copy / ".coverage"))
+        data.read()
+        # At once, as tests that measure coverage themselves would take the place of the file.
+        self._contexts = {path: data.contexts_by_lineno(path) for path in data.measured_files()}
 
     def by(self, mutant: Mutant) -> list[str]:
         """The tests that reach the mutated lines; none of a line that only an import reaches means all tests."""
         path = str(self._source / mutant.path.relative_to(ROOT / "src"))
-        contexts = self.data.contexts_by_lineno(path)
+        contexts = self._contexts[path]
         lines = range(mutant.line, mutant.last_line + 1)
         return sorted({each.partition("|")[0] for line in lines for each in contexts.get(line, ())} - {""})
 
