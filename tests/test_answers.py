@@ -245,14 +245,14 @@ def test_a_choice_without_a_message_is_no_answer(asker: Asker, server: ScriptedS
         ask(asker, server, complete("m"), Reply({**ANSWER, "choices": [choice]}))
 
 
-@pytest.mark.parametrize("reason", ["error", "network_error", "insufficient_system_resource"])
+@pytest.mark.parametrize("reason", ["error", "network_error", "insufficient_system_resource", "abort"])
 def test_a_finish_reason_of_a_failure_is_one(asker: Asker, server: ScriptedServer, reason: str) -> None:
-    """As gateways, Zhipu and DeepSeek have it; in one piece and streamed."""
+    """As gateways, Zhipu, DeepSeek and vLLM have it; in one piece and streamed."""
     choice = {"index": 0, "finish_reason": reason, "message": {"content": "h"}, "delta": {"content": "h"}}
     body = {**ANSWER, "choices": [choice]}
-    with pytest.raises(openai.InternalServerError):
+    with pytest.raises(openai.InternalServerError, match=f"The model failed: finish_reason '{reason}'"):
         ask(asker, server, complete("m"), Reply(body))
-    with pytest.raises(openai.APIError):
+    with pytest.raises(openai.APIError, match=f"The model failed: finish_reason '{reason}'"):
         ask(
             asker,
             server,
@@ -456,3 +456,58 @@ def _stream_slowly(
             connection.sendall(event)
             if not go_on.wait(5):
                 return
+
+
+PROVIDER_WORDS = {"message": "Provider returned error", "code": 429}
+
+
+@pytest.mark.parametrize(
+    ("body", "error", "words"),
+    [
+        ({"error": "too fast", "code": 429}, openai.RateLimitError, "too fast"),
+        (
+            {"error": PROVIDER_WORDS | {"metadata": {"raw": "glm is busy"}}},
+            openai.RateLimitError,
+            "Provider returned error: glm is busy",
+        ),
+        (
+            {"error": PROVIDER_WORDS | {"metadata": {"raw": '{"error": {"message": "glm is busy"}}'}}},
+            openai.RateLimitError,
+            "Provider returned error: glm is busy",
+        ),
+        (
+            {"error": PROVIDER_WORDS | {"metadata": {"raw": {"detail": "glm is busy"}}}},
+            openai.RateLimitError,
+            "Provider returned error: glm is busy",
+        ),
+        (
+            {"error": PROVIDER_WORDS | {"metadata": {"raw": []}}},
+            openai.RateLimitError,
+            "Provider returned error",
+        ),
+        ({"error": {"message": "no", "code": "rate_limit_exceeded"}}, openai.RateLimitError, "no"),
+        (
+            {"error": {"message": "no", "code": None, "type": "server_error"}},
+            openai.InternalServerError,
+            "no",
+        ),
+        ({"error": {"message": "no", "code": ["odd"], "type": {}}}, openai.BadRequestError, "no"),
+        ({"code": "invalid_api_key", "message": "no"}, openai.AuthenticationError, "no"),
+        (
+            {"choices": [{"finish_reason": "error", "native_finish_reason": "MALFORMED_FUNCTION_CALL"}]},
+            openai.InternalServerError,
+            "The model failed: finish_reason 'MALFORMED_FUNCTION_CALL'",
+        ),
+        (
+            {"choices": [{"finish_reason": "error", "error": {"code": 403, "message": "flagged"}}]},
+            openai.InternalServerError,
+            "flagged",
+        ),
+    ],
+)
+def test_the_words_and_codes_of_gateways_are_understood(
+    asker: Asker, server: ScriptedServer, body: Any, error: type[Exception], words: str
+) -> None:
+    """OpenRouter quotes the provider in `metadata`; OpenAI's own codes are words; a choice has the provider's status."""
+    with pytest.raises(error, match=f"Error code: \\d+ - {words}(?! *:)"):
+        ask(asker, server, complete("m"), Reply(body))

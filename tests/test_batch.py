@@ -697,3 +697,15 @@ def test_a_reason_without_words_is_the_systems_or_its_kind() -> None:
     assert batch.reason(error) == "ReadError"
     error.__cause__.__cause__ = system = ConnectionResetError(errno.ECONNRESET, "Connection reset by peer")
     assert batch.reason(error) == str(system)
+
+
+def test_a_failure_in_a_choice_is_one_of_the_request(server: ScriptedServer) -> None:
+    """Whatever its status: the account at the provider is the gateway's, and others may be answered."""
+    choice = {"finish_reason": "error", "error": {"code": 403, "message": "flagged by moderation"}}
+    good = {"message": {"role": "assistant", "content": "Hi"}}
+    server.answer(Reply({"choices": [choice]}), Reply({"choices": [good]}))
+    refused, answered = results_of(requests(2), server.base_url, concurrency=1)
+
+    assert refused.error is not None
+    assert "flagged by moderation" in str(refused.error)
+    assert answered.error is None

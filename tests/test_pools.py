@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import re
 import ssl
 import subprocess
 import sys
@@ -18,6 +19,7 @@ import pytest
 import trustme
 
 from aitoearn_openai import AsyncOpenAI, OpenAI, Settings
+from aitoearn_openai._sdk.response import family_of
 from aitoearn_openai.sandbox import Sandbox
 from conftest import AIOHTTP, Asker, Reply, Scripted, ScriptedServer, complete, list_models, stream
 
@@ -163,6 +165,20 @@ def test_a_proxy_that_cannot_be_used_is_named(
         Asker(is_async).client(api_key="k")
 
     assert "secret" not in f"{raised.value} {raised.value.__cause__} {raised.value.__context__}"
+
+
+@pytest.mark.parametrize("host", ["::1/128", "fd07:b51a:cc66:f0::/64", "[::1]"])
+def test_an_address_in_no_proxy_that_cannot_be_read_is_named(
+    monkeypatch: pytest.MonkeyPatch, host: str
+) -> None:
+    """Which the httpx of openai 1.x and 2.x does not know, and virtual machines set for their guests."""
+    monkeypatch.setenv("NO_PROXY", f"localhost,{host}")
+    monkeypatch.delenv("no_proxy", raising=False)
+    if family_of(openai.DefaultHttpxClient).__name__ == "httpx":
+        with pytest.raises(openai.OpenAIError, match=rf"NO_PROXY has '{re.escape(host)}'.*without brackets"):
+            Asker(is_async=False).client(api_key="k")
+    else:
+        Asker(is_async=False).client(api_key="k").close()  # httpx2 knows it.
 
 
 def test_a_sandbox_on_this_machine_is_not_asked_through_a_proxy(

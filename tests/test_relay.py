@@ -491,6 +491,9 @@ def test_compressed_answers_are_read(server: ScriptedServer, before: relay.Relay
         "upstream died",
         "upstream died\n\nevent: ping\ndata: {}\n\n",
         'error: {"message": "upstream died"}\n\n',
+        'error: {"message": "upstream died"}\n\ndata: [DONE]\n\n',
+        "id: 1\nerror: upstream died\n\ndata: [DONE]\n\n",
+        '{\n "error": {\n  "message": "upstream died"\n }\n}\n\ndata: [DONE]\n\n',
     ],
 )
 def test_what_ends_a_stream_in_place_of_events_is_its_last_event(

@@ -106,6 +106,23 @@ def test_what_ends_a_stream_in_place_of_events_is_told(
         asker.run(stream("m"), base_url=server.base_url, api_key="k", max_retries=0)
 
 
+@pytest.mark.parametrize(
+    "rest",
+    [
+        'error: {"code": 500, "message": "upstream died", "type": "server_error"}\n\n',
+        "error: upstream died\n\n",
+        '{\n "error": {\n  "message": "upstream died"\n }\n}\n\n',
+    ],
+)
+def test_a_failure_in_place_of_an_event_counts_before_the_end_mark_too(
+    asker: Asker, server: ScriptedServer, rest: str
+) -> None:
+    """As llama.cpp sends it; other words before `[DONE]` are passed over."""
+    server.answer(Reply(f"{CHUNK}{rest}data: [DONE]\n\n", content_type="text/event-stream"))
+    with pytest.raises(openai.APIError, match=r"(^|- )upstream died"):
+        asker.run(stream("m"), base_url=server.base_url, api_key="k", max_retries=0)
+
+
 def test_an_error_event_is_one_whatever_it_carries(asker: Asker, server: ScriptedServer) -> None:
     """Even something that could be a chunk."""
     server.answer(Reply(f"{CHUNK}event: error\n{CHUNK}", content_type="text/event-stream"))

@@ -202,21 +202,27 @@ def test_the_key_does_not_show_in_the_clients_arguments() -> None:
 
 
 @pytest.mark.parametrize(
-    ("headers", "travels"),
-    [({"X-Title": "a"}, False), ({"Api-Key": "k"}, True), ({"Authorization": "x"}, True)],
+    ("option", "value", "travels"),
+    [
+        ("default_headers", {"X-Title": "a"}, False),
+        ("default_headers", {"Api-Key": "k"}, True),
+        ("default_headers", {"Authorization": "x"}, True),
+        ("default_query", {"version": "1"}, False),
+        ("default_query", {"api_key": "k"}, True),
+    ],
 )
-def test_a_header_that_may_be_a_key_takes_its_address_along(
-    asker: Asker, monkeypatch: pytest.MonkeyPatch, headers: dict[str, str], travels: bool
+def test_what_may_be_a_key_takes_its_address_along(
+    asker: Asker, monkeypatch: pytest.MonkeyPatch, option: str, value: dict[str, str], travels: bool
 ) -> None:
-    """Any other header leaves the address to the settings of the other side."""
+    """Any other header or parameter leaves the address to the settings of the other side."""
     monkeypatch.setenv("AITOEARN_API_KEY", "key")
     monkeypatch.setenv("AITOEARN_BASE_URL", "http://here.example")
-    data = pickle.dumps(asker.client(default_headers=headers))
+    data = pickle.dumps(asker.client(**{option: value}))
     monkeypatch.setenv("AITOEARN_BASE_URL", "http://there.example")
     arrived = pickle.loads(data)
 
     assert arrived.base_url.host == ("here.example" if travels else "there.example")
-    assert arrived.default_headers.items() >= headers.items()
+    assert getattr(arrived, option).items() >= value.items()
 
 
 def test_a_copy_of_settings_travels_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:

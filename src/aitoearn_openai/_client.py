@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 
 _FROM_SETTINGS = ("api_key", "base_url", "timeout", "max_retries")
 _CREDENTIALS = ("api_key", "admin_api_key", "workload_identity")
-_SECRET_HEADER = re.compile("auth|cookie|key|secret|token", re.IGNORECASE)
+_SECRET_NAME = re.compile("auth|cookie|key|secret|token", re.IGNORECASE)
 _SENDABLE = re.compile(r"([\t -~]*[!-~])?")
 """What a header can carry after `Bearer `."""
 
@@ -60,16 +60,29 @@ class _Key(str):
         return "'**********'"
 
 
-def _hide_key(arguments: dict[str, Any]) -> None:
-    """Have the key among constructor arguments not show, and refuse one that could not be sent."""
-    key = arguments.get("api_key")
-    if isinstance(key, str):
-        arguments["api_key"] = _Key(key)
-        if not _SENDABLE.fullmatch(key):
-            raise openai.OpenAIError(
-                "api_key: a header cannot carry this key. It has a line end, another control character, a space at its "
-                "end, or a character beyond ASCII; copy it once more."
-            )
+def hide_key(arguments: dict[str, Any]) -> None:
+    """Have the key among constructor arguments not show."""
+    if isinstance(arguments.get("api_key"), str):
+        arguments["api_key"] = _Key(arguments["api_key"])
+
+
+class _ApiKey:
+    """`client.api_key`: it does not show, and one that could not be sent is refused, wherever it comes from."""
+
+    def __get__(self, client: Any, owner: object = None) -> Any:
+        if client is None:
+            raise AttributeError("api_key")  # As in the SDK, a client has it and its class does not.
+        return vars(client)["api_key"]
+
+    def __set__(self, client: Any, key: Any) -> None:
+        if isinstance(key, str):
+            key = _Key(key)
+            if not _SENDABLE.fullmatch(key):
+                raise openai.OpenAIError(
+                    "api_key: a header cannot carry this key. It has a line end, another control character, a space at its "
+                    "end, or a character beyond ASCII; copy it once more."
+                )
+        vars(client)["api_key"] = key
 
 
 def _refuse_openais_host(options: dict[str, Any]) -> None:
@@ -89,7 +102,7 @@ def _construct(client: Any, construct: Callable[..., None], arguments: dict[str,
     client._settings = settings = arguments.pop("_settings", None)
     for name in [name for name, value in arguments.items() if isinstance(value, openai.NotGiven)]:
         del arguments[name]
-    _hide_key(arguments)
+    hide_key(arguments)
     given = client._given = dict(arguments)
     client._known_models = {}
     client._given_http_client = given.get("http_client")
@@ -152,6 +165,7 @@ def _copying(sdk_copy: Any) -> Any:
 
     @wraps(sdk_copy)
     def copy(self: Any, **overrides: Any) -> Any:
+        hide_key(overrides)
         copied = sdk_copy(self, **overrides)
         if copied.api_key and copied.api_key == self._left_open.get("api_key"):
             _refuse_openais_host(overrides)
@@ -175,6 +189,7 @@ class _ClientMixin:
     """What both clients have beyond the SDK's."""
 
     if not TYPE_CHECKING:  # Each client declares it with the SDK's arguments.
+        api_key = _ApiKey()
 
         @classmethod
         def from_settings(cls, settings, **overrides):
@@ -184,7 +199,7 @@ class _ClientMixin:
                 >>> OpenAI.from_settings(Settings(site="ai", api_key="...")).base_url
                 URL('https://aitoearn.ai/api/ai/')
             """
-            _hide_key(overrides)
+            hide_key(overrides)
             return cls(_settings=settings, **overrides)
 
     def __reduce__(self: Any) -> tuple[Any, ...]:
@@ -205,7 +220,8 @@ class _ClientMixin:
         options |= self.copy()._given | {"http_client": None, "base_url": str(self.base_url)}
         open_now = {name for name, value in self._left_open.items() if value == getattr(self, name)}
         is_given = any(options.get(name) and name not in open_now for name in _CREDENTIALS)
-        if is_given or any(map(_SECRET_HEADER.search, options.get("default_headers") or ())):
+        names = [*(options.get("default_headers") or ()), *(options.get("default_query") or ())]
+        if is_given or any(map(_SECRET_NAME.search, names)):
             open_now.discard("base_url")
         kept = {
             name: value

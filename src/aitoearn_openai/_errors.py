@@ -44,14 +44,27 @@ _UPSTREAM_FAILED = 502
 QUOTE = 300
 """The most characters of a server's words in a message."""
 
+OF_ACCOUNT = {401, 402, 403}
+"""Statuses that speak of the account and not of the request: every other request would fail the same."""
+
 NOT_JSON: Any = object()
 
 # What other servers use for the same.
 _WORDS = ("message", "msg", "error_msg", "status_msg", "detail")
 _SUCCESSES = {"0", "200", "ok", "success"}
 _FAILURES = {"error", "fail", "failed", "failure"}
-FAILED = "error", "network_error", "insufficient_system_resource"
-"""A `finish_reason` of a model that failed: gateways, Zhipu and DeepSeek have them."""
+FAILED = "error", "network_error", "insufficient_system_resource", "abort"
+"""A `finish_reason` of a model that failed: gateways, Zhipu, DeepSeek and vLLM have them."""
+_NAMED = {
+    "authentication_error": 401,
+    "insufficient_quota": 429,
+    "invalid_api_key": 401,
+    "model_not_found": 404,
+    "rate_limit_error": 429,
+    "rate_limit_exceeded": 429,
+    "server_error": 500,
+}
+"""The codes and types of OpenAI's errors, for servers that send them with HTTP 200."""
 _KEEP_ALIVES = {"ping", "heartbeat", "keepalive"}
 
 # Of a number, nine digits are enough: Python refuses to read thousands.
@@ -112,7 +125,7 @@ def failure_in(body: Any) -> Failure | None:
     is_empty = "data" in body and body["data"] in (None, {})
     if code in (None, 0) or (not is_empty and str(code).casefold() in _SUCCESSES):
         return None
-    message, status = words_of(body) or _NO_MESSAGE, _status(code)
+    message, status = words_of(body) or words_of(error) or _NO_MESSAGE, _status(code)
     wait = _WAIT.search(message) if status == 429 else None
     return Failure(
         code,
@@ -126,20 +139,37 @@ def failure_in(body: Any) -> Failure | None:
 
 def _openai_failure(error: Any, *, status: int) -> Failure:
     """The failure of an `error` as OpenAI has it, or of one that is a text."""
-    code = _number(error.get("code")) if isinstance(error, dict) else None
+    fields = error if isinstance(error, dict) else {}
+    code = _number(fields.get("code"))
     message = words_of(error) or json.dumps(error, ensure_ascii=False)[:QUOTE]
-    return Failure(code, _status(code, otherwise=status), message, enveloped=False)
+    if cause := _provider_words(fields.get("metadata")):
+        message = f"{message}: {cause[:QUOTE]}"
+    return Failure(code, _status(code, _status(fields.get("type"), status)), message, enveloped=False)
+
+
+def _provider_words(metadata: Any) -> str | None:
+    """What OpenRouter quotes of the provider, beside a message that says only that the provider failed."""
+    raw = metadata.get("raw") if isinstance(metadata, dict) else None
+    body = decode_json(raw) if isinstance(raw, str) else raw
+    if not isinstance(body, dict):
+        return words_of(raw)
+    return words_of(body.get("error")) or words_of(body)
 
 
 def _failed_choice(choices: Any) -> Failure | None:
-    """Gateways report a model that failed as the `error` of a choice; without a code that is an upstream failure."""
+    """Gateways report a model that failed as the `error` of a choice; without a code that is an upstream failure.
+
+    So is one about an account or a key, as those are not the caller's: other requests would not fail the same.
+    """
     for choice in choices if isinstance(choices, list) else ():
         if isinstance(choice, dict):
             error = choice.get("error")
             if says_something(error):
-                return _openai_failure(error, status=_UPSTREAM_FAILED)
+                failure = _openai_failure(error, status=_UPSTREAM_FAILED)
+                return failure._replace(status=_UPSTREAM_FAILED) if failure.status in OF_ACCOUNT else failure
             if choice.get("finish_reason") in FAILED:
-                return broken(_NO_MESSAGE)
+                reason = choice.get("native_finish_reason") or choice["finish_reason"]
+                return broken(f"The model failed: finish_reason {reason!r}.")
     return None
 
 
@@ -200,6 +230,12 @@ def is_out_of_place(line: str) -> bool:
     return bool(line) and "[DONE]" not in line and not _FIELD.match(line)
 
 
+def error_field(line: str) -> str | None:
+    """What llama.cpp says in a field `error:`, which stands in place of an event."""
+    name, _, value = line.strip(_BLANK).partition(":")
+    return value.strip() or None if name.casefold() == "error" else None
+
+
 def end_message(text: str, *, is_empty: bool) -> str:
     """What to say of a stream that ended before its first event, or with `text` in place of an event."""
     quote = " ".join(text[:QUOTE].split())
@@ -258,4 +294,6 @@ def _number(code: Any) -> Any:
 def _status(code: Any, otherwise: int = 400) -> int:
     if isinstance(code, int) and 400 <= code <= 599:
         return code
-    return CODES[code].status if isinstance(code, int) and code in CODES else otherwise
+    if isinstance(code, int):
+        return CODES[code].status if code in CODES else otherwise
+    return _NAMED.get(code, otherwise) if isinstance(code, str) else otherwise

@@ -10,7 +10,7 @@ from typing import Any
 
 import openai
 
-from ._client import OpenAI
+from ._client import OpenAI, hide_key
 from ._sdk.private import LazyProxy
 
 _PACKAGE = __name__.rpartition(".")[0]
@@ -34,11 +34,18 @@ _latest: tuple[dict[str, Any], OpenAI] | None = None
 def client() -> OpenAI:
     """The client behind the module's resources, of the module's settings as they are now."""
     global _latest
-    module = vars(sys.modules[_PACKAGE])
-    given = {name: module[name] for name in _SETTINGS if module[name] is not _DEFAULTS[name]}
+    given = _given()
     if _latest is None or _latest[0] != given:
         _latest = given, OpenAI(**given)
     return _latest[1]
+
+
+def _given() -> dict[str, Any]:
+    """The module's settings that somebody assigned; apart, as tracebacks would show what the module has."""
+    module = vars(sys.modules[_PACKAGE])
+    given = {name: module[name] for name in _SETTINGS if module[name] is not _DEFAULTS[name]}
+    hide_key(given)
+    return given
 
 
 class _Default(int):

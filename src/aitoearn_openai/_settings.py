@@ -146,13 +146,12 @@ def _encoding_of(path: str) -> str:
     if not os.path.isfile(path):  # A pipe can be read only once.
         return "utf-8-sig"
     with open(path, "rb") as file:
-        start = file.read(4)
-    for mark, encoding in _BYTE_ORDER_MARKS:
-        if start.startswith(mark):
-            return encoding
-    if b"\0" in start:
-        raise UnicodeError("UTF-16 without a mark, which would be read as nonsense")
-    return "utf-8-sig"
+        content = file.read()
+    encoding = next((name for mark, name in _BYTE_ORDER_MARKS if content.startswith(mark)), None)
+    # A part in another encoding, such as PowerShell appends, would be read as nonsense, and its settings be lost.
+    if (ENV_PREFIX.encode() if encoding and encoding != "utf-8-sig" else b"\0") in content.upper():
+        raise UnicodeError("UTF-16 without a mark, or a part of it")
+    return encoding or "utf-8-sig"
 
 
 class Settings(BaseSettings):
@@ -302,7 +301,8 @@ class Settings(BaseSettings):
         files = given.pop("_env_files", None)
         named = os.environ.get(f"{ENV_PREFIX}ENV_FILE")
         if files is None and named and getattr(dotenv_settings, "env_file", None) is None:
-            if not os.path.isfile(os.path.expanduser(named)):
+            path = os.path.expanduser(named)
+            if not os.path.exists(path) or os.path.isdir(path):  # A named pipe is read too.
                 raise openai.OpenAIError(f"{ENV_PREFIX}ENV_FILE: there is no file {named!r}")
             files = named
         if files is None:

@@ -27,7 +27,7 @@ import openai
 from openai.types import CompletionUsage
 from openai.types.chat import ChatCompletion
 
-from ._errors import is_refusal, words_of
+from ._errors import OF_ACCOUNT, is_refusal, words_of
 
 if TYPE_CHECKING:
     from ._models import ChatModel, Prices
@@ -48,9 +48,6 @@ URL = f"/v1{PATH}"
 """What a line of a Batch API file says for the one endpoint that the service has."""
 
 _DIGITS = 20
-
-STOP = {401, 402, 403}
-"""Statuses that speak of the account and not of the request: every other request would fail the same."""
 
 
 @dataclass(frozen=True)
@@ -481,7 +478,7 @@ async def _ask(client: openai.AsyncOpenAI, request: Request, budget: Budget | No
         answer = await client.post(PATH, body=request.body, cast_to=_Answer)
         result = Result(request, answer.to_dict(), answer._request_id)
     except openai.APIError as error:
-        if getattr(error, "status_code", None) in STOP:
+        if getattr(error, "status_code", None) in OF_ACCOUNT:
             raise
         result = Result(request, request_id=getattr(error, "request_id", None), error=error)
     if budget:

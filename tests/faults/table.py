@@ -946,7 +946,10 @@ def streams() -> Iterable[Row]:
         "the beginning of a line": (b"dat", ""),
     }.items():
         for end_name, end in LINE_ENDS.items():
-            for how, after in {"and nothing after it": b"", "and blank lines": end * 2}.items():
+            ends = {"and nothing after it": b"", "and blank lines": end * 2}
+            if "field" in name or "indented" in name:
+                ends["and then [DONE]"] = end * 2 + b"data: [DONE]" + end * 2
+            for how, after in ends.items():
                 rest_ended = rest.replace(b"\n", end) + after
                 yield Row(
                     f"{name} in place of the rest of a stream, {how}, in {end_name}",
@@ -1056,6 +1059,8 @@ def refusals() -> Iterable[Row]:
         "a failure without words": {"index": 0, "finish_reason": "error"},
         "a failure in Zhipu's word": {"index": 0, "finish_reason": "network_error"},
         "a failure in DeepSeek's words": {"index": 0, "finish_reason": "insufficient_system_resource"},
+        "a failure in vLLM's word": {"index": 0, "finish_reason": "abort"},
+        "a failure at the provider's account": {"error": {"code": 401, "message": "provider died"}},
     }.items():
         due = {
             "words": "provider died" if "error" in choice else "",

@@ -40,7 +40,8 @@ _UsageError: Any = typer.BadParameter.__mro__[1]
 _OURS = (
     r"Error code: \d+ - | \(AiToEarn code |, request id |The service gave no message\."
     r"| answered with | where [\w ]+ was expected|\. Check the base URL: AiToEarn's ends in /api/ai\."
-    r"|The stream ended before its first event(?:: |\.)|The stream broke: it is not UTF-8 text\."
+    r"|The stream (?:ended before its first event|broke off)(?:: |\.)|The stream broke: it is not UTF-8 text\."
+    r"|The model failed: finish_reason "
     r"|The server sent an error event without a message\.|The stream sent something else than a chunk: "
     r"|The service gave an answer without choices"
 )

@@ -67,6 +67,11 @@ def _proxy_problem() -> str:
                     f"{spelling} names a proxy of the kind {scheme}://, which is not supported: write socks5:// or "
                     f"http://, as the proxy is, or unset {spelling}."
                 )
-    return (
-        "A proxy of the environment cannot be used: correct or unset ALL_PROXY, HTTPS_PROXY and HTTP_PROXY."
-    )
+    for spelling in ("no_proxy", "NO_PROXY"):
+        for host in os.environ.get(spelling, "").split(","):
+            if "://" not in host and ("[" in host or (":" in host and "/" in host)):
+                return (
+                    f"{spelling} has {host.strip()!r}, which httpx cannot read: write the address without brackets and "
+                    "without what follows the slash, or take it out."
+                )
+    return "A proxy of the environment cannot be used: correct or unset ALL_PROXY, HTTPS_PROXY, HTTP_PROXY and NO_PROXY."

@@ -26,7 +26,7 @@ STEP = "_aitoearn_openai"
 SEEN, READ = "seen", "read"
 
 # A body without any of these names reports no failure, and need not be decoded to find that out.
-_TELLING = b'"code"', b'error"', b'"insufficient_system_resource"'
+_TELLING = b'"code"', b'error"', b'"insufficient_system_resource"', b'"abort"'
 
 
 def family_of(client_class: type) -> Any:

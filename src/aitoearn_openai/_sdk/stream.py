@@ -14,7 +14,15 @@ import openai
 from openai.types.chat import ChatCompletionChunk
 from pydantic_core import from_json
 
-from .._errors import FAILED, NOT_JSON, decode_json, end_message, failure_in_event, is_out_of_place
+from .._errors import (
+    FAILED,
+    NOT_JSON,
+    decode_json,
+    end_message,
+    error_field,
+    failure_in_event,
+    is_out_of_place,
+)
 from .errors import connection_error, status_error
 from .private import SSEDecoder, unsupported
 from .response import family_of
@@ -82,12 +90,14 @@ class Decoder(SSEDecoder):
         except family_of(type(self._response)).RequestError as error:
             raise connection_error(error) from error  # As the SDK does since 3.x.
 
-    def _raise_if_broken(self) -> None:
-        """At the end, without `[DONE]` or with nothing before it."""
-        if self._empty or self._other_lines:
-            text = "\n".join(self._other_lines)
-            failure = status_error(self._client, self._response, decode_json(text))
-            raise failure or self._error(end_message(text, is_empty=self._empty), text or None)
+    def _raise_if_broken(self, *, is_done: bool = False) -> None:
+        """At the end: what comes before `[DONE]` may be words of any kind, unless they report a failure."""
+        text = "\n".join(self._other_lines)
+        if failure := status_error(self._client, self._response, decode_json(text)):
+            raise failure
+        is_empty = self._empty and (self._is_chat or not is_done)
+        if is_empty or (text and not is_done):
+            raise self._error(end_message(text, is_empty=self._empty), text or None)
 
     def _error(self, message: str, body: object = None) -> openai.APIError:
         return openai.APIError(message, request=self._response.request, body=body)
@@ -104,8 +114,12 @@ class Decoder(SSEDecoder):
             return self.decode(line.removeprefix(_BOM))
         if not is_out_of_place(line):
             return None
-        if error := status_error(self._client, self._response, decode_json(line)):
+        words = error_field(line)
+        body = {"error": decode_json(words)} if words else decode_json(line)
+        if error := status_error(self._client, self._response, body):
             raise error
+        if words:
+            raise self._error(words)
         if len(self._other_lines) < _MOST_LINES:
             self._other_lines += (line,)
         return None
@@ -115,8 +129,7 @@ class Decoder(SSEDecoder):
         if (not text or text.isspace()) and event.event != "error":
             return None  # By the standard such an event is not dispatched.
         if text.startswith("[DONE]"):
-            if self._is_chat and self._empty:
-                self._raise_if_broken()
+            self._raise_if_broken(is_done=True)
             self._empty, self._other_lines = False, ()
             self.decode = lambda line: None  # type: ignore[method-assign]  # openai 1.x reads on.
             return event

@@ -12,6 +12,7 @@ from .._errors import (
     broken,
     decode_json,
     end_message,
+    error_field,
     failure_in,
     failure_in_event,
     is_out_of_place,
@@ -70,13 +71,16 @@ class Events:
             self._other = (self._other + other)[:_MOST_BYTES]
             if failure := failure_in(decode_json(other)):
                 return failure
+            lines = other.decode(errors="replace").splitlines()
+            if words := next(filter(None, map(error_field, lines)), None):
+                return failure_in({"error": decode_json(words)}) or broken(words)
         try:
             text = data.decode()[:QUOTE]
         except UnicodeDecodeError:
             return broken("The stream broke: it is not UTF-8 text.")
         if data.startswith(b"[DONE]"):
             self._done = True
-            return self._broken() if self._empty else None
+            return self._broken() if self._empty else failure_in(decode_json(self._other))
         if not text.strip() and name != "error":
             return None
         body = decode_json(data)
