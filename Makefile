@@ -32,7 +32,7 @@ record: .venv/installed  ## Record the cassettes anew: against the sandbox, or a
 	@$(BIN)/python -m pytest --record-mode=once tests/test_cassettes.py
 
 .venv/cli: pyproject.toml
-	@echo "Installing what the demo needs into .venv: half a minute, at the first time only ..."
+	@echo "Installing what the demo needs into .venv: up to a minute, at the first time only ..."
 	@$(PYTHON) -m venv .venv
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check --editable '.[cli]'
 	@touch $@

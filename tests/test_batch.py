@@ -516,7 +516,7 @@ def test_a_run_starts_nothing_that_would_carry_it_past_its_credits(
 
     assert sorted(answered) == ["0", "1", "2", "3"]
     assert isinstance(error, batch.MaxCreditsReached)
-    assert "'4', is estimated at 0.1 credits. With the 0.2 used so far" in str(error)
+    assert "'4', is estimated at 0.1 credits. With the 0.2 counted so far" in str(error)
     assert len(server.requests) == 1 + 4
 
 

@@ -293,6 +293,14 @@ def test_the_shell_completes_the_names_of_models(words: str) -> None:
     assert complete(AITOEARN_SITE="mars") == []
 
 
+@pytest.mark.usefixtures("sandboxed")
+def test_the_shell_completes_the_names_of_models_that_draw() -> None:
+    """Where those are asked for."""
+    asked = {"_AITOEARN_OPENAI_COMPLETE": "complete_bash", "COMP_WORDS": "aitoearn-openai models --images s"}
+
+    assert run(COMP_CWORD="3", **asked).stdout.split() == ["seedream-5"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "environment", "code", "told"),
     [
@@ -550,8 +558,8 @@ def test_a_reader_that_has_seen_enough_ends_the_command_quietly() -> None:
 @pytest.mark.parametrize(
     ("key", "reply", "words"),
     [
-        ("k", Reply({"code": 404, "message": "Cannot GET /x"}), "The address asked was http"),
-        ("self", Reply({"code": 404, "message": "Cannot GET /x"}), "A self-hosted AiToEarn server has"),
+        ("k", Reply({"code": 404, "message": "Cannot POST /x"}), "The address asked was http"),
+        ("self", Reply({"code": 404, "message": "Cannot POST /x"}), "A self-hosted AiToEarn server has"),
         ("balances", Reply({"data": {}, "code": 12001, "message": "no"}), "one of two balances, 'general'"),
         ("names", Reply({"data": {}, "code": 12300, "message": "no"}), "lists the names."),
     ],
@@ -561,9 +569,10 @@ def test_a_key_that_is_an_everyday_word_spoils_no_hint(
 ) -> None:
     """Whichever sentence of this package it stands in."""
     server.answer(reply)
-    failed = run("models", AITOEARN_BASE_URL=server.origin, AITOEARN_API_KEY=key)
+    failed = run("chat", "-m", "m", "Hi", AITOEARN_BASE_URL=server.origin, AITOEARN_API_KEY=key)
 
     assert words in failed.stderr
+    assert "Look at the address" not in failed.stderr
     assert "*****" not in failed.stderr
 
 

@@ -249,7 +249,7 @@ def test_the_reasons_of_all_failures_are_counted(
     assert done.stdout.endswith("The same command sends the rest.\n")
     assert reasons[0] == (
         "aitoearn-openai: 3 requests failed: Error code: 404 - no (AiToEarn code 12300). "
-        "`aitoearn-openai models` lists the names."
+        "The model list had m, but models may vanish: `aitoearn-openai models` lists the names."
     )
     assert reasons[1].startswith(
         "aitoearn-openai: 2 requests failed: Error code: 502 - away 0 (AiToEarn code"
@@ -337,7 +337,10 @@ def test_what_every_line_would_repeat_may_be_left_out(
         {"messages": messages, "model": "m"},
     ]
     assert list(read(target)) == ["line-1", "mine", "line-3"]
-    assert half.stderr == "aitoearn-openai: standard input, line 1: body must be an object\n"
+    assert (
+        half.stderr
+        == "aitoearn-openai: standard input, line 1: messages beside method or url must be in body; or leave those two out\n"
+    )
 
 
 def test_answers_to_something_else_are_never_taken_for_these(
@@ -957,7 +960,7 @@ def test_a_limit_on_credits_needs_prices(source: Path, target: Path) -> None:
     assert (refused.returncode, zero.returncode) == (2, 2)
     assert "the list has none for bare-local" in refused.stderr
     assert "--max-credits: the number must be above 0" in zero.stderr
-    assert target.read_bytes() == b""
+    assert not target.exists()
 
 
 @pytest.mark.usefixtures("sandboxed")
@@ -1010,3 +1013,59 @@ def test_the_summary_says_when_the_same_command_helps(
     done = run("batch", str(write(source, question("a", model=model))), str(target), *options)
 
     assert done.stdout.rstrip().endswith(words)
+
+
+def keyed(server: ScriptedServer) -> dict[str, str]:
+    return {"AITOEARN_BASE_URL": server.origin, "AITOEARN_API_KEY": KEY, "AITOEARN_MAX_RETRIES": "0"}
+
+
+def test_what_to_do_next_is_said_by_the_list_that_is_known(
+    server: ScriptedServer, source: Path, target: Path
+) -> None:
+    """Without another request: which balance pays, and which name is close."""
+    listed = Reply({"data": [{"name": "m", "creditsScope": "seedance"}], "code": 0})
+    server.answer(listed, Reply({"code": 12001, "message": "no credits"}))
+    write(source, question("a", model="m"))
+    assert (
+        "m is paid from the balance 'seedance'"
+        in run("batch", str(source), str(target), **keyed(server)).stderr
+    )
+    server.answer(listed, Reply({"code": 12300, "message": "no such model"}))
+    write(source, question("a", model="mm"))
+    assert "The closest name is m." in run("batch", str(source), str(target), **keyed(server)).stderr
+
+
+def test_a_gateway_without_a_list_answers_a_batch(server: ScriptedServer, source: Path, target: Path) -> None:
+    """Only prices need the list."""
+    absent = Reply({"detail": "Not Found"}, 404)
+    server.answer(absent, Reply({"choices": [{"message": {"role": "assistant", "content": "Hi"}}]}))
+    write(source, question("a", model="m"))
+    answered = run("batch", str(source), str(target), **keyed(server))
+
+    assert (answered.returncode, said(read(target)["a"])) == (0, "Hi")
+    server.answer(absent)
+    for option in (["--dry-run"], ["--max-credits", "1"]):
+        assert run("batch", str(source), str(target), *option, **keyed(server)).returncode == 5
+
+
+def test_a_lock_that_somebody_removed_ends_no_run(
+    scripted: ScriptedServer, source: Path, target: Path
+) -> None:
+    """Everything is answered by then."""
+    write(source, question("a", model="m"))
+    with opened(source, target, None):
+        Path(f"{target.resolve()}.lock").unlink()
+    assert target.exists()
+
+
+def test_messages_beside_a_url_are_told_where_they_belong(
+    scripted: ScriptedServer, source: Path, target: Path
+) -> None:
+    """As half a line of the Batch API."""
+    scripted.answer(MODELS)
+    write(source, {"url": "/v1/chat/completions", "messages": [{"role": "user", "content": "Hi"}]})
+
+    assert (
+        "messages beside method or url must be in body"
+        in run("batch", str(source), str(target), "-m", "m").stderr
+    )

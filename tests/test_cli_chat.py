@@ -215,7 +215,7 @@ def test_json_is_the_full_completion() -> None:
     ("entries", "usage", "shown"),
     [
         ([ENTRY], {"prompt_tokens": 1000, "completion_tokens": 500, "total_tokens": 1500}, "1,000 tokens in, 500 out, about 2 credits by the list, "),
-        ([{"name": "m"}], {"prompt_tokens": 1, "completion_tokens": 2, "total_tokens": 3}, "1 token in, 2 out, "),
+        ([{"name": "m"}], {"prompt_tokens": 1, "completion_tokens": 2, "total_tokens": 3}, "1 token in, 2 out, of unknown cost, "),
         ([ENTRY], None, ""),
     ],
 )  # fmt: skip
@@ -280,6 +280,13 @@ def test_a_person_chooses_among_models() -> None:
         assert terminal.end() == 0
     assert "glm-5.2: " in terminal.shown
 
+    with Terminal(
+        "chat", "-m", "gemini", "Hi"
+    ) as terminal:  # It is offered what talks, and has that in its name.
+        assert re.findall(r"\d  (\S+)", terminal.wait_for("[1]: "))[0] == "gemini-3.1-pro-preview"
+        terminal.type("\n")
+        assert terminal.end() == 0
+
 
 @pytest.mark.usefixtures("sandboxed")
 def test_who_sends_an_image_chooses_among_models_that_take_one(tmp_path: Path) -> None:
@@ -289,6 +296,9 @@ def test_who_sends_an_image_chooses_among_models_that_take_one(tmp_path: Path) -
         assert re.findall(r"\d  (\S+)", terminal.wait_for("[1]: ")) == [
             "gemini-3.1-pro-preview", "gpt-5.2", "gpt-5.2-mini", "claude-sonnet-5", "llama-5-local", "bare-local"
         ]  # fmt: skip
+    with Terminal("chat", "-m", "glm", "--image", str(tmp_path / "cat.png"), "Hi") as terminal:
+        assert "gemini-3.1-pro-preview" in terminal.wait_for("[1]: ")
+    assert "glm-5.2" not in terminal.shown
 
 
 @pytest.mark.parametrize("keys", ["\x03", "\x04"], ids=["Ctrl-C", "Ctrl-D"])
@@ -336,7 +346,7 @@ def test_a_conversation_remembers_and_takes_several_lines() -> None:
     )
 
 
-@pytest.mark.parametrize("end", ["exit", "quit", "/exit", "/quit", "EXIT ", "quit()"])
+@pytest.mark.parametrize("end", ["exit", "quit", "/exit", "/quit", "EXIT ", "quit()", "\uff0fexit"])
 def test_the_words_that_end_a_conversation_are_no_questions(scripted: ScriptedServer, end: str) -> None:
     """They would cost; a conversation without an answer has no sum."""
     scripted.answer(models(ENTRY))
@@ -482,3 +492,36 @@ def test_ctrl_c_stops_a_single_answer_with_the_shells_code(scripted: ScriptedSer
         terminal.wait_for("The answer is")
         assert terminal.end(press="\x03") == 130
     assert "Traceback" not in terminal.shown
+
+
+def test_the_sum_has_answers_without_text_too(scripted: ScriptedServer) -> None:
+    """They were paid for; one that tells no usage leaves the sum open."""
+    usage = {"prompt_tokens": 1000, "completion_tokens": 500, "total_tokens": 1500}
+    empty = {"choices": [{"index": 0, "delta": {}, "finish_reason": "length"}], "usage": usage}
+    stopped = {"choices": [{"index": 0, "delta": {}, "finish_reason": "content_filter"}]}
+    scripted.answer(
+        models(ENTRY),
+        events(empty),
+        events(delta(content="Hi"), {"choices": [], "usage": usage}),
+        events(stopped),
+    )
+    with conversation("-m", "m") as terminal:
+        for question in ("one", "two", "three"):
+            terminal.wait_for(READY)
+            terminal.type(f"{question}\r")
+        terminal.wait_for(READY)
+        terminal.type("/exit\r")
+        assert terminal.end() == 0
+
+    assert "3 answers: 2,000 tokens in, 1,000 out, about 4 credits by the list" in terminal.shown
+    assert "1 answer is not known" in terminal.shown
+
+
+def test_a_gateway_without_a_list_answers_who_names_a_model(scripted: ScriptedServer) -> None:
+    """It speaks OpenAI's protocol, and has its own list elsewhere."""
+    scripted.answer(Reply({"detail": "Not Found"}, 404), events(delta(content="Hi")))
+    answered = run("chat", "-m", "m", "Hello")
+
+    assert (answered.returncode, answered.stdout) == (0, "Hi\n")
+    scripted.answer(Reply({"detail": "Not Found"}, 404))
+    assert run("chat", "Hello").returncode == 5

@@ -173,7 +173,7 @@ def test_a_search_without_a_match_says_so() -> None:
     for more in ([], ["--names"]):
         found = run("models", "--search", "nothing like it", *more)
         assert (found.returncode, found.stdout) == (1, "")
-        assert found.stderr == "aitoearn-openai: none of the 11 models matches; try fewer filters\n"
+        assert found.stderr == "aitoearn-openai: no model matches, of 11 models; try fewer filters\n"
     assert json.loads(run("models", "--search", "nothing like it", "--json").stdout) == []
 
 
@@ -286,3 +286,78 @@ def test_a_model_says_which_balance_pays_and_what_is_over_its_last_limit() -> No
 
     assert "balance  seedance" in shown
     assert "over the last limit in the list, 1,000,000 in, and may be refused" in shown
+
+
+LONG = {
+    "name": "gemini-3.1-flash-lite-image",
+    "label": "Gemini 3.1 Flash Lite",
+    "channel": "gemini",
+    "inputModalities": ["text", "image", "audio", "video"],
+    "outputModalities": ["text"],
+    "tags": ["限时优惠", "特价"],
+    "pricing": {"tiers": [{"maxInputTokens": 1000, "input": {"text": "0.0825"}, "output": {"text": "0.165"}},
+                          {"input": {"text": "0.315"}, "output": {"text": "2.3625"}}]},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("columns", ["60", "65", "70", "80", "100", "120"])
+@pytest.mark.parametrize("arguments", [[], ["--sort", "price"]])
+def test_no_width_cuts_a_price(server: ScriptedServer, columns: str, arguments: list[str]) -> None:
+    """Where no table has room for all of it, there are lines."""
+    server.answer(listed(LONG, {**LONG, "name": "short", "tags": ["Limited time"]}))
+    shown = run("models", *arguments, COLUMNS=columns, AITOEARN_BASE_URL=server.origin).stdout
+
+    assert max(map(cell_len, shown.splitlines())) <= int(columns)
+    for words in ("0.0825 - 0.315", "0.165 - 2.3625", "特价", "Limited", *(["0.165"] if arguments else [])):
+        assert words in shown
+
+
+def test_odd_prices_are_shown_as_far_as_they_make_sense(server: ScriptedServer) -> None:
+    """No discount of a price below 0, none of 0 %, and none of 100 % where something is to be paid."""
+    prices = {
+        "a": ("-1", "0"),
+        "b": ("-1", "5"),
+        "c": ("9.99", "10"),
+        "d": ("0.001", "1000"),
+        "e": ("0", "2"),
+    }
+    entries = [
+        {"name": name, "pricing": {"price": now, "originPrice": then}} for name, (now, then) in prices.items()
+    ]
+    huge = {"name": "huge", "pricing": {"tiers": [{"input": {"text": "1E+999999"}}]}}
+    image = {"name": "draws", "fixedImagePricing": [{"resolution": "1K", "price": "lots"}, {"price": "4.0"}]}
+    limit = {"name": "odd", "pricing": {"tiers": [{"maxInputTokens": "lots", "input": {"text": "1"}}]}}
+    server.answer(listed(*entries, huge, image, limit))
+    where = {"AITOEARN_BASE_URL": server.origin, "COLUMNS": "120"}
+    rows = {
+        line.split()[0]: line.split() for line in run("models", **where).stdout.splitlines() if line.strip()
+    }
+
+    assert {name: [cell for cell in rows[name] if "%" in cell] for name in prices} == {
+        "a": [], "b": [], "c": [], "d": ["99%"], "e": ["100%"]
+    }  # fmt: skip
+    assert "1E+999999" in rows["huge"]
+    assert run("models", "draws", **where).stdout.count("An image of") == 1
+    assert "An image of any size costs 4 credits." in run("models", "draws", **where).stdout
+    assert "limit unknown" in run("models", "odd", **where).stdout
+
+
+def test_a_list_that_says_nothing_of_what_is_asked_for_is_told(server: ScriptedServer) -> None:
+    """As that of a server of one's own; and so is an empty one."""
+    where = {"AITOEARN_BASE_URL": server.origin}
+    server.answer(listed({"name": "m"}))
+    for option in ("--input", "--output", "--channel"):
+        refused = run("models", option, "image", **where)
+        assert (refused.returncode, refused.stdout) == (2, "")
+        assert f"Invalid value for {option}: the list says nothing of that for any model." in refused.stderr
+    assert "no model matches, of 1 model; try fewer filters" in run("models", "--search", "x", **where).stderr
+    server.answer(listed())
+    assert "the list is empty" in run("models", **where).stderr
+
+
+@pytest.mark.usefixtures("sandboxed")
+def test_a_model_that_does_not_draw_is_looked_for_in_the_right_list() -> None:
+    """What lists the others is the same command."""
+    refused = run("models", "--images", "zzzz")
+
+    assert "no model is named 'zzzz'; `aitoearn-openai models --images` lists them" in refused.stderr

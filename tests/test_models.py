@@ -12,6 +12,7 @@ from openai.types import CompletionUsage, Model
 from pydantic import ValidationError
 
 from aitoearn_openai import ChatModel, ImageModel, OpenAI
+from aitoearn_openai._models import find
 from aitoearn_openai.sandbox import Sandbox
 from conftest import MESSAGES, Asker, Reply, ScriptedServer, complete, list_models
 
@@ -229,7 +230,7 @@ def test_a_model_that_does_not_exist_names_the_closest(asker: Asker, site: Sandb
 def test_a_name_like_no_other_says_where_the_names_are(asker: Asker, server: ScriptedServer) -> None:
     """Nothing is close to it, so nothing is suggested."""
     server.answer(envelope(GEMINI))
-    with pytest.raises(openai.NotFoundError, match=r"None of the 1 models .* `client.models.list\(\)`"):
+    with pytest.raises(openai.NotFoundError, match=r"No model is named .* `client.models.list\(\)`"):
         ask_list(asker, server, lambda client: client.models.retrieve("qqq"))
 
 
@@ -663,3 +664,54 @@ def test_a_filtered_list_does_not_replace_what_is_known(server: ScriptedServer) 
         client.models.list(extra_query={"channel": "x"})
         with pytest.raises(openai.NotFoundError, match=r"closest name is glm-5\.2"):
             client.chat.completions.create(model="glm-5", messages=MESSAGES)
+
+
+def test_the_closest_names_are_those_with_the_word_in_them() -> None:
+    """Before those that are spelt alike; and a name that is there to the letter is the one."""
+    names = ["gpt-5.2-mini", "gemini-3-pro-image", "gemini-3.1-pro-preview", "Plain", "plain"]
+    offered = [model(name=name) for name in names]
+
+    assert find(offered, "gemini") == ["gemini-3-pro-image", "gemini-3.1-pro-preview", "gpt-5.2-mini"]
+    assert find(offered, "image") == ["gemini-3-pro-image"]
+    assert [getattr(find(offered, name), "id", None) for name in names] == names
+    assert isinstance(find(offered, " "), list)
+
+
+@pytest.mark.parametrize("limit", [-1, 0, "-1", "0k"])
+def test_a_limit_that_cannot_be_one_leaves_the_price_open(limit: Any) -> None:
+    """Gateways mean "without a limit" by it: the next tier is then none for larger calls."""
+    tiers = [
+        {"maxInputTokens": limit, "input": {"text": "0.2"}, "output": {"text": "1.2"}},
+        {"input": {"text": "3"}, "output": {"text": "15"}},
+    ]
+
+    assert model(pricing={"tiers": tiers}).credits(prompt_tokens=1000, completion_tokens=500) is None
+
+
+def test_a_price_by_call_beside_one_by_token_leaves_the_price_open() -> None:
+    """A 0 for "none" would make every call free."""
+    tiers = [{"input": {"text": "1"}, "output": {"text": "2"}}]
+
+    assert model(pricing={"price": "0", "tiers": tiers}).credits(prompt_tokens=1) is None
+    assert model(pricing={"price": "0", "tiers": []}).credits(prompt_tokens=1) == 0
+
+
+def test_cached_tokens_that_may_be_of_a_dearer_kind_leave_the_price_open() -> None:
+    """500 of 1,000 from the cache, and 500 of audio: the same ones, or the others."""
+    tiers = [{"input": {"text": "0.2", "image": "0.2", "audio": "0.7", "cacheRead": "0.02"}, "output": {}}]
+    priced = model(pricing={"tiers": tiers})
+
+    def cost(**details: int) -> Any:
+        counts = {"prompt_tokens": 1000, "completion_tokens": 0, "total_tokens": 1000}
+        return priced.credits(CompletionUsage.model_validate({**counts, "prompt_tokens_details": details}))
+
+    assert cost(cached_tokens=500, audio_tokens=500) is None
+    assert cost(cached_tokens=500, image_tokens=500) == Decimal("0.11")
+    assert cost(audio_tokens=500) == Decimal("0.45")
+
+
+def test_an_image_of_a_price_beyond_all_sense_has_none() -> None:
+    """As a chat model has none then."""
+    made = ImageModel.model_validate({"name": "m", "pricing": [{"size": "1x1", "price": "1E+999999"}]})
+
+    assert made.credits(size="1x1", n=20) is None

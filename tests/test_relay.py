@@ -582,6 +582,7 @@ def test_only_the_token_opens_the_relay(server: ScriptedServer, before: relay.Re
         ({"Host": "localhost:abc"}, 403),
         ({"Host": "localhost:1234"}, 200),
         ({"Host": "[::1]:1234"}, 200),
+        ({"Sec-Fetch-Site": "cross-site"}, 200),
         ({"Origin": "http://localhost:3000"}, 200),
         ({"Origin": "app://obsidian.md"}, 200),
     ],
@@ -943,3 +944,46 @@ def test_a_key_that_is_an_everyday_word_hides_no_failure(server: ScriptedServer,
 
     assert (status, error["code"]) == (402, "12001")
     assert error["message"] == "Insufficient credits (AiToEarn code 12001, request id r-1)"
+
+
+def test_a_page_that_hides_its_origin_needs_the_token_for_the_list_too(here: relay.Relay) -> None:
+    """Browsers send none for a picture, but say whether the page is of another site."""
+    for site, status in (("cross-site", 401), ("same-site", 401), ("none", 200), ("same-origin", 200)):
+        assert send(here.base_url, "/v1/models", Sec_Fetch_Site=site)[0].status == status
+    assert send(here.base_url, "/v1/models", method="HEAD")[0].status == 200
+
+
+def test_an_error_in_chinese_is_readable_as_it_is(server: ScriptedServer, before: relay.Relay) -> None:
+    """By programs that show what came; half a character is no failure of the relay."""
+    server.answer(Reply({"code": 12001, "message": "积分不足\ud800"}))
+    _, content = send(before.base_url, CHAT, BODY, before.api_key)
+
+    assert "积分不足?".encode() in content
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1:80", "http://127.0.0.1", "", "a b"])
+def test_what_is_no_host_is_called_so(site: sandbox.Sandbox, host: str) -> None:
+    """And is no address that other machines could reach."""
+    with (
+        pytest.raises(ValueError, match="is no host name or IP address"),
+        relay.serve(settings=site.settings, host=host),
+    ):
+        pass
+
+
+def test_the_key_is_no_token(server: ScriptedServer) -> None:
+    """Programs would hold it."""
+    settings = Settings(base_url=server.base_url, api_key=KEY)
+    with pytest.raises(ValueError, match="must not be the key"), relay.serve(settings=settings, token=KEY):
+        pass
+
+
+def test_a_page_after_a_redirect_is_told_with_its_own_address(
+    server: ScriptedServer, other_server: ScriptedServer, before: relay.Relay
+) -> None:
+    """Not with that of the service."""
+    server.answer(Reply("", 307, {"Location": f"{other_server.origin}/elsewhere"}))
+    other_server.answer(Reply("<html>", content_type="text/html"))
+    _, content = send(before.base_url, CHAT, BODY, before.api_key)
+
+    assert f"{other_server.origin}/elsewhere answered" in content.decode()

@@ -301,7 +301,8 @@ def test_a_named_dotenv_file_that_is_missing_is_an_error(monkeypatch: pytest.Mon
 @pytest.mark.parametrize(
     ("name", "value", "allowed"),
     [
-        ("SITE", "us", "'cn', 'ai' or 'sandbox'"),
+        ("SITE", "us", "'us' is not one of cn, ai, sandbox"),
+        ("SITE", "ak_a_key_in_the_wrong_place", "write 'cn', 'ai' or 'sandbox'"),
         ("TIMEOUT", "-1", "greater than 0"),
         ("TIMEOUT", "inf", "finite"),
         ("MAX_RETRIES", "many", "integer"),

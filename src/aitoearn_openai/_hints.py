@@ -56,10 +56,10 @@ def next_step(
         endpoint = url.path.removeprefix(API_PATH)
         if endpoint not in (url.path, *_ENDPOINTS):
             return f"AiToEarn has no {endpoint}: it has chat completions, images and the model lists."
-        return (
-            f"The address asked was {origin(url)}{url.path}: AiToEarn's base URL ends in /api/ai. "
-            "A self-hosted AiToEarn server has the model list there, but no chat completions and no images."
-        )
+        asked = f"The address asked was {origin(url)}{url.path}: AiToEarn's base URL ends in /api/ai."
+        if no_path[1] == "GET":
+            return asked
+        return f"{asked} A self-hosted AiToEarn server has the model list there, but no chat completions and no images."
     lacks_credits = (
         failure and failure.status == 402 and (code == 12001 or (failure.enveloped and code != 12009))
     )

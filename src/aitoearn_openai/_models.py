@@ -107,7 +107,7 @@ class PriceTier(_Lenient):
         1000
     """
 
-    max_input_tokens: int | None = Field(default=None, alias="maxInputTokens")
+    max_input_tokens: int | None = Field(default=None, alias="maxInputTokens", gt=0)
     input: Prices = Prices()
     output: Prices = Prices()
 
@@ -258,7 +258,10 @@ class ImageModel(ListedModel):
         if size is None and is_partial:
             return None
         price = prices.pop() if len(prices) == 1 else None
-        return None if price is None or price < 0 or n < 0 else n * price
+        try:
+            return None if price is None or price < 0 or n < 0 else n * price
+        except ArithmeticError:  # A price such as 1E+999999.
+            return None
 
 
 class ChatModel(ListedModel):
@@ -314,7 +317,7 @@ class ChatModel(ListedModel):
         if self.pricing is None:
             return None
         if (flat := self.pricing.price) is not None or "price" in self.pricing._unreadable:
-            return flat if flat is not None and flat >= 0 else None
+            return flat if flat is not None and flat >= 0 and not self.pricing.tiers else None
         answered = usage is not None
         if usage is None:
             usage = CompletionUsage.construct(
@@ -359,7 +362,10 @@ class ChatModel(ListedModel):
                 (write_price,) = {prices.of("cache_write_5m", "text"), prices.of("cache_write_1h", "text")}
                 parts.append((stored, write_price))
             for kind in ("image", "audio", "video"):
-                parts.append((_count(_field(read, f"{kind}_tokens") or 0), prices.of(kind, "text")))
+                tokens, price = _count(_field(read, f"{kind}_tokens") or 0), prices.of(kind, "text")
+                if tokens and cached and price != prices.text:
+                    return None  # Which of them were read from the cache is not told.
+                parts.append((tokens, price))
             parts.append((_count(tokens_in - sum(tokens for tokens, _ in parts)), prices.text))
             for kind in ("image", "audio", "video"):
                 tokens = _field(written, f"{kind}_tokens")
@@ -437,9 +443,14 @@ _Listed = TypeVar("_Listed", bound=ListedModel)
 
 
 def find(models: Iterable[_Listed], wanted: str) -> _Listed | list[str]:
-    """The model of that name, or else of that label, ignoring case and spaces; or the names closest to it."""
+    """The model of that name, or else of that label, ignoring case and spaces; or the names closest to it.
+
+    Those with that in their name or label are the closest.
+    """
     by_name: dict[str, _Listed] = {}
     for model in models:
+        if model.id == wanted:
+            return model
         by_name.setdefault(_folded(model.id), model)
     by_label: dict[str, _Listed] = {}
     for model in by_name.values():
@@ -448,8 +459,9 @@ def find(models: Iterable[_Listed], wanted: str) -> _Listed | list[str]:
     key = _folded(wanted)
     if key and key in known:
         return known[key]
-    close = difflib.get_close_matches(key, known, n=5, cutoff=0.5)
-    return list(dict.fromkeys(known[name].id for name in close))
+    close = [name for name in known if key and key in name]
+    close += difflib.get_close_matches(key, known, n=5, cutoff=0.5)
+    return list(dict.fromkeys(known[name].id for name in close))[:5]
 
 
 def _folded(text: str) -> str:

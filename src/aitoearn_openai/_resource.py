@@ -86,7 +86,7 @@ class _Page(openai.BaseModel, Generic[_Model]):
         next_step = closest(found) or f"`{LISTS[self.list_path]}` has their names."
         self._response.status_code = 404
         raise openai.NotFoundError(
-            f"None of the {len(self.data)} models is named {wanted!r}. {next_step}",
+            f"No model is named {wanted!r}. {next_step}",
             response=self._response,
             body=None,
         )

@@ -322,7 +322,17 @@ _EXPECTED: Any = {
 }
 """What to say of a bad value, where the library's words are for programmers."""
 
+_SHORT = 12
+
 _UNWANTED: Any = {name: field.default for name, field in Settings.model_fields.items()}
+
+
+def _problem(item: Any) -> str:
+    name, value = str(item["loc"][0]), item["input"]
+    what = _EXPECTED.get(name) or item["msg"].removeprefix("Value error, ")
+    if name == "site" and len(value) <= _SHORT:  # A longer one may be a key in the wrong place.
+        what = f"{value!r} is not one of {', '.join(SITES)}"
+    return f"{ENV_PREFIX}{name.upper()}: {what}"
 
 
 def load(only: Iterable[str] = Settings.model_fields) -> Settings:
@@ -332,14 +342,11 @@ def load(only: Iterable[str] = Settings.model_fields) -> Settings:
         only: The fields that are wanted; what the others are set to does not matter.
 
     Raises:
-        openai.OpenAIError: names the variables and what is allowed, and holds no value.
+        openai.OpenAIError: names the variables and what is allowed, and holds no value but a short one of the site.
     """
     try:
         return Settings(**{name: value for name, value in _UNWANTED.items() if name not in only})
     except ValidationError as error:
-        message = "; ".join(
-            f"{ENV_PREFIX}{str(name).upper()}: {_EXPECTED.get(name) or text.removeprefix('Value error, ')}"
-            for name, text in ((item["loc"][0], item["msg"]) for item in error.errors(include_url=False))
-        )
+        message = "; ".join(map(_problem, error.errors(include_url=False)))
     # Raised out here, so that the traceback does not carry the library's error and with it the value.
     raise openai.OpenAIError(message)

@@ -292,7 +292,7 @@ class Budget:
             if not self._reserved:
                 raise MaxCreditsReached(
                     f"The next request, {request.custom_id!r}, is estimated at {float(estimate):.4g} credits. With the "
-                    f"{float(self._used):.4g} used so far, that would be more than this run's limit of {self._most:f}."
+                    f"{float(self._used):.4g} counted so far, that would be more than this run's limit of {float(self._most):g}."
                 )
             self._has_changed.clear()
             await self._has_changed.wait()

@@ -10,6 +10,7 @@ from collections import Counter
 from contextlib import aclosing
 from datetime import timedelta
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -104,7 +105,12 @@ def batch(
     if max_credits is not None and not max_credits > 0:
         raise typer.BadParameter("the number must be above 0", param_hint="--max-credits")
     settings = (options.resolve if dry_run else options.resolve_with_key)(site, base_url)
-    offered = fetch(settings)
+    try:
+        offered = fetch(settings)
+    except openai.NotFoundError:
+        if dry_run or max_credits is not None:
+            raise
+        offered = []  # A gateway of another kind has none.
     wanted = model or settings.model
     found = find(offered, wanted) if wanted else None
     name = found.id if isinstance(found, ChatModel) else wanted
@@ -112,14 +118,12 @@ def batch(
     if not dry_run:
         _allow_files(concurrency)
     try:
-        with opened(source, target, name, look_only=dry_run) as files:
+        budget = None if max_credits is None else Budget(max_credits, models, answer_tokens)
+        refuse = partial(_refuse_unpriced, models=models) if budget else None
+        with opened(source, target, name, look_only=dry_run, check=None if dry_run else refuse) as files:
             if dry_run:
                 _estimate(files, models, answer_tokens)
                 return
-            budget = None
-            if max_credits is not None:
-                budget = Budget(max_credits, models, answer_tokens)
-                _refuse_unpriced(files, models)
             raise SystemExit(asyncio.run(_Job(files, models, settings, budget).run(concurrency, rpm)))
     except BadFile as error:
         failures.fail(str(error), failures.USAGE)
@@ -261,6 +265,7 @@ class _Job:
         )
         try:
             async with AsyncOpenAI.from_settings(self._settings, max_retries=retries) as client:
+                client._known_models["/models/chat"] = list(self._models.values())  # For what to do next.
                 groups = in_groups(
                     client,
                     self._files.pending(),

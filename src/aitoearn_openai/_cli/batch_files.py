@@ -9,7 +9,7 @@ import shutil
 import sqlite3
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from io import FileIO
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -34,7 +34,12 @@ class BadFile(Exception):
 
 @contextlib.contextmanager
 def opened(
-    source: Path, target: Path | None, model: str | None, *, look_only: bool = False
+    source: Path,
+    target: Path | None,
+    model: str | None,
+    *,
+    look_only: bool = False,
+    check: Callable[[Files], None] | None = None,
 ) -> Iterator[Files]:
     """Read both files, and repair the output, which no other run may use meanwhile; or only look at them.
 
@@ -43,6 +48,7 @@ def opened(
         target: The output; it may be missing where it is only looked at.
         model: The model of requests that name none.
         look_only: Change nothing.
+        check: Is called before anything is changed, with what was read.
 
     Raises:
         BadFile: a line of the input cannot be sent, or the output holds something else than its answers.
@@ -65,6 +71,8 @@ def opened(
         questions = stack.enter_context(_standard_input() if source == STDIN else source.open("rb"))
         files = Files(questions, "standard input" if source == STDIN else source.name, target, model, known)
         files.read()
+        if check:
+            check(files)
         if target and not look_only:
             files.repair()
             # Without a buffer, which would be written once more, after it failed, when the file is closed.
@@ -83,7 +91,8 @@ def _locked(target: Path) -> Iterator[None]:
                 yield
             finally:
                 if sys.platform != "win32":  # pragma: no branch - there, the lock removes its file itself
-                    os.unlink(path)
+                    with contextlib.suppress(FileNotFoundError):  # Somebody took it for a leftover.
+                        os.unlink(path)
     except Timeout:
         raise BadFile(f"another run is writing {target.name}; wait for it, or end it") from None
 
@@ -209,6 +218,8 @@ class Files:
         custom_id = line.pop("custom_id", f"line-{number}")
         if "messages" in line and not line.keys() & {"body", "method", "url"}:
             line = {"body": line}
+        elif "messages" in line and "body" not in line:
+            raise ValueError("messages beside method or url must be in body; or leave those two out")
         body = line.get("body")
         if isinstance(body, dict) and "model" not in body:
             if not self.model:

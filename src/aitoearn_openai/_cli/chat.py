@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import Annotated, Any
 
+import openai
 import typer
 
 from .. import ChatModel, OpenAI
@@ -47,8 +48,14 @@ def chat(
     if not is_conversation and not question.strip():
         failures.fail("there is no question; give it as an argument or through a pipe", failures.USAGE)
     with OpenAI.from_settings(settings) as client:
-        offered = list(client.models.list())
-        chosen = _choose(offered, model or settings.model, "image" if images else "text")
+        wanted = model or settings.model
+        try:
+            offered = list(client.models.list())
+        except openai.NotFoundError:
+            if not wanted:
+                raise
+            offered = []  # A gateway of another kind has none.
+        chosen = _choose(offered, wanted, "image" if images else "text")
         conversation = Conversation(client, chosen, system, images, max_tokens)
         if refusal := conversation.refusal(chosen):
             failures.fail(refusal, failures.USAGE)
@@ -95,8 +102,9 @@ def _choose(offered: list[ChatModel], wanted: str | None, kind: str) -> ChatMode
     found = find(offered, wanted) if wanted else [each.id for each in suited]
     if isinstance(found, ChatModel):
         return found
-    if found and _is_terminal(sys.stdin) and _is_terminal(sys.stderr):
-        return _pick(offered if wanted else suited, found, wanted)
+    if found and suited and _is_terminal(sys.stdin) and _is_terminal(sys.stderr):
+        names = [each.id for each in suited]
+        return _pick(suited, [name for name in found if name in names] or names, wanted)
     if not wanted:
         failures.fail(
             "name a model with --model or AITOEARN_MODEL; `aitoearn-openai models` lists them", failures.USAGE

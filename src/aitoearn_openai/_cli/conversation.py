@@ -104,7 +104,7 @@ class Conversation:
                             text += part
                             print(without_controls(part), end="", flush=True)
         finally:
-            self._answers += bool(text or is_reasoning)
+            self._answers += bool(text or is_reasoning or usage or finish)
             if text:
                 print(flush=True)
                 self._messages.append({"role": "assistant", "content": text})
@@ -138,6 +138,8 @@ class Conversation:
                 scope = self._model.credits_scope
                 self._credits[scope] = self._credits.get(scope, Decimal(0)) + cost
                 parts.append(f"about {credits_text({None: cost})} by the list")
+            else:
+                parts.append("of unknown cost")
         parts.append(f"{time.monotonic() - started:.1f} s")
         show(f"[dim]{escape(self._model.id)}: {', '.join(parts)}[/]", errors)
 
@@ -186,6 +188,7 @@ class Conversation:
         while True:
             try:
                 text = session.prompt()
+                text = f"/{text[1:]}" if text[:1] == "\uff0f" else text  # As Chinese keyboards write it.
                 if _COMMAND.match(text) and "\n" not in text.strip():
                     command, _, argument = text.partition(" ")
                     if not self._run(command.casefold(), argument.strip(), offered):

@@ -47,6 +47,7 @@ _OURS = (
 )
 """What the messages of this package have around the words of a server."""
 
+_ADDRESS = "Look at the address: AiToEarn's ends in /api/ai."
 _MASK = "**********"
 _FEW = 3
 """So many first characters of a key tell nothing."""
@@ -112,7 +113,7 @@ def explain(error: openai.OpenAIError) -> tuple[str, str, int]:
         text, next_step, code = message(error), *_advice(error)
         text = text.replace("`credits_scope` in `client.", "the column balance of `client.")
         text = text.replace("`client.models.list()`", "`aitoearn-openai models`")
-        if next_step in text:
+        if next_step in text or (next_step == _ADDRESS and getattr(error, "_hint", None)):
             next_step = ""
     return sentence(" ".join(text.split())), next_step, code
 
@@ -140,7 +141,7 @@ def _advice(error: openai.APIError) -> tuple[str, int]:
         return LOOK, SERVICE
     status = getattr(error, "status_code", 500)
     if status == 404 and error.code != "12300":
-        return "Look at the address: AiToEarn's ends in /api/ai.", SERVICE
+        return _ADDRESS, SERVICE
     usual = "Change the request as it says." if status < 500 else "Try again later, or another model."
     return _NEXT.get(status, usual), SERVICE
 

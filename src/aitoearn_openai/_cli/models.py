@@ -6,20 +6,33 @@ import re
 from collections.abc import Callable, Iterable
 from decimal import Decimal
 from enum import Enum
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, NoReturn, TypeVar
 
 import openai
 import typer
 from rich.cells import cell_len
 from rich.padding import Padding
 from rich.table import Table
+from rich.text import Text
 
 from .. import ChatModel, OpenAI, Settings
 from .._models import ImageModel, ImageSizePrice, ListedModel, PriceTier, Pricing, find
 from . import failures, options
-from .screen import console, count, escape, number, print_json, show, table, without_controls
+from .screen import (
+    DIGITS,
+    console,
+    count,
+    credits_text,
+    escape,
+    number,
+    print_json,
+    show,
+    table,
+    without_controls,
+)
 
 _NARROW = 60
+_LONG_NAME = 26
 
 
 class Sort(str, Enum):
@@ -96,13 +109,28 @@ def models(
             call = f"{count(prompt_tokens, 'token')} in and {completion_tokens:,} out"
             console.print(f"a call: credits for {call}", style="dim")
     if not chosen:
-        failures.fail(f"none of the {len(offered)} models matches; try fewer filters", failures.NO_MATCH)
+        _no_match(len(offered))
 
 
 def fetch(settings: Settings, **arguments: Any) -> list[ChatModel]:
     """The service's list, also without a key: it is public."""
     with _client(settings, arguments) as client:
         return list(client.models.list(extra_headers=_headers(settings)))
+
+
+def fetch_images(settings: Settings, **arguments: Any) -> dict[str, list[ImageModel]]:
+    """The lists of the models that draw, by the method of `client.images`."""
+    headers = _headers(settings)
+    with _client(settings, arguments) as client:
+        return {
+            "generate": list(client.models.image_generation.list(extra_headers=headers)),
+            "edit": list(client.models.image_edit.list(extra_headers=headers)),
+        }
+
+
+def _no_match(offered: int) -> NoReturn:
+    text = f"no model matches, of {count(offered, 'model')}; try fewer filters"
+    failures.fail(text if offered else "the list is empty", failures.NO_MATCH)
 
 
 def _client(settings: Settings, arguments: dict[str, Any]) -> OpenAI:
@@ -115,11 +143,11 @@ def _headers(settings: Settings) -> dict[str, str | openai.Omit]:
     return {} if settings.api_key else {"Authorization": openai.Omit()}
 
 
-def _named(offered: list[_Model], name: str) -> _Model:
+def _named(offered: list[_Model], name: str, command: str = "models") -> _Model:
     found = find(offered, name)
     if not isinstance(found, list):
         return found
-    closest = f"the closest: {', '.join(found)}" if found else "`aitoearn-openai models` lists them"
+    closest = f"the closest: {', '.join(found)}" if found else f"`aitoearn-openai {command}` lists them"
     return failures.fail(f"no model is named {name!r}; {closest}", failures.USAGE)
 
 
@@ -133,6 +161,8 @@ def _with(
     """The models that have a value among theirs, in whatever case; one that no model has is refused."""
     wanted = value.strip().casefold()
     known = {each for model in offered for each in of(model) if each}
+    if not known:
+        raise typer.BadParameter("the list says nothing of that for any model.", param_hint=option)
     if wanted not in {each.casefold() for each in known}:
         raise typer.BadParameter(f"{value!r} is not one of {', '.join(sorted(known))}.", param_hint=option)
     return [model for model in chosen if wanted in [each.casefold() for each in of(model)]]
@@ -149,7 +179,11 @@ def _show_all(chosen: list[ChatModel], costs: list[Decimal] | None) -> None:
     wide = (_lines(chosen, costs, names) for names in (["label", "channel"], ["channel"]))
     unlimited = console.options.update(width=1000)
     fitting = (each for each in wide if console.measure(each, options=unlimited).maximum <= console.width)
-    console.print(next(fitting, None) or _blocks(chosen, costs))
+    made = next(fitting, None) or _blocks(chosen, costs)
+    if made is None:
+        _show_list(chosen, costs)
+        return
+    console.print(made)
     console.print(
         "in, out: credits per 1,000 tokens of text; a range where long calls cost more", style="dim"
     )
@@ -213,16 +247,11 @@ def _aligned(cells: list[str]) -> list[str]:
     return [" " * (most - len(each)) * bool(each) + cell for cell, each in zip(cells, digits, strict=True)]
 
 
-def _blocks(chosen: list[ChatModel], costs: list[Decimal] | None) -> Table:
-    """Two lines for each model, for narrow terminals."""
+def _blocks(chosen: list[ChatModel], costs: list[Decimal] | None) -> Table | None:
+    """Two lines for each model, for narrow terminals; None where prices would be cut."""
     call = ["a call"] if costs else []
     shown = table("model, label", "channel\nbalance", "takes → gives", "in", "out", *call, "tags")
     shown.show_edge, shown.padding = False, (0, 0, 0, 0)
-    # Where 80 columns are too few, the names of the modalities are what gives way.
-    shown.columns[0].min_width = min(26, max(len(model.id) for model in chosen))
-    shown.columns[-1].min_width = min(8, max(cell_len(tag) for model in chosen for tag in ["", *model.tags]))
-    for column in shown.columns[3:-1]:
-        column.no_wrap = True
     for model, cost in zip(chosen, costs or [Decimal(0)] * len(chosen), strict=True):
         gives = f"\n→ {' '.join(model.output_modalities)}" if model.output_modalities else ""
         shown.add_row(
@@ -233,7 +262,24 @@ def _blocks(chosen: list[ChatModel], costs: list[Decimal] | None) -> Table:
             *([_cost(cost)] if costs else []),
             escape(", ".join(model.tags)),
         )
-    return shown
+    return (
+        shown if _fits(shown, max(cell_len(tag) for model in chosen for tag in ["", *model.tags])) else None
+    )
+
+
+def _fits(shown: Table, tag: int) -> bool:
+    """Give each column its width; where there is not enough, first the modalities and then the tags are folded."""
+    texts = [[str(text) for text in (column.header, *column.cells)] for column in shown.columns]
+    lines = [[line for text in each for line in Text.from_markup(text).plain.split("\n")] for each in texts]
+    widths = [max(map(cell_len, each)) for each in lines]
+    widths[0] = min(_LONG_NAME, widths[0])
+    word = max(cell_len(word) for line in lines[2] for word in [*line.split(), ""])
+    for place, least in ((2, word), (-1, tag)):
+        excess = sum(widths) + len(widths) - 1 - console.width
+        widths[place] = max(min(least, widths[place]), widths[place] - max(0, excess))
+    for column, width in zip(shown.columns, widths, strict=True):
+        column.width = width
+    return sum(widths) + len(widths) - 1 <= console.width
 
 
 def _price_cells(pricing: Pricing | None) -> tuple[str, str]:
@@ -257,9 +303,10 @@ def _range(prices: tuple[Decimal | None, ...], before: tuple[Decimal | None, ...
 
 
 def _discount(price: Decimal, before: Decimal | None, gap: str) -> str:
-    if before is None or before <= price:
+    if before is None or not 0 <= price < before or before.adjusted() >= DIGITS:
         return ""
-    return f"{gap}[green]{100 * (1 - price / before):.0f}% off[/]"
+    percent = min(99, round(100 * (1 - price / before))) if price else 100
+    return f"{gap}[green]{percent}% off[/]" if percent else ""
 
 
 def _show(model: ChatModel, prompt_tokens: int, completion_tokens: int) -> None:
@@ -277,9 +324,11 @@ def _show(model: ChatModel, prompt_tokens: int, completion_tokens: int) -> None:
     if model.pricing and model.pricing.tiers:
         _show_tiers(model.pricing)
     for image in model.fixed_image_pricing:
-        console.print(f"An image of {escape(image.resolution or 'any size')} costs {image.price} credits.")
+        if image.price is not None:
+            costs = credits_text({None: image.price})
+            console.print(f"An image of {escape(image.resolution or 'any size')} costs {costs}.")
     cost = model.credits(prompt_tokens=prompt_tokens, completion_tokens=completion_tokens)
-    price = "has no price in the list" if cost is None else f"costs [bold]{number(cost)} credits[/]"
+    price = "has no price in the list" if cost is None else f"costs [bold]{credits_text({None: cost})}[/]"
     if cost is not None and model.pricing and model.pricing.price is not None:
         price += f"{_discount(cost, model.pricing.origin_price, ', ')}, as every call does"
     limit = model.pricing.max_input_tokens if model.pricing else None
@@ -321,6 +370,8 @@ def _reaches(tiers: list[PriceTier]) -> Iterable[str]:
         if tier.max_input_tokens:
             limit = tier.max_input_tokens
             yield f"up to {limit:,} in"
+        elif "max_input_tokens" in tier._unreadable:
+            yield "limit unknown"
         else:
             yield "any size" if limit is None else f"above {limit:,} in"
 
@@ -329,14 +380,9 @@ def _images(
     settings: Settings, name: str | None, search: str | None, sort: Sort | None, names: bool, as_json: bool
 ) -> None:
     """List the models that draw, or show one with the prices of its sizes."""
-    with _client(settings, {}) as client:
-        headers = _headers(settings)
-        lists = {
-            "generate": list(client.models.image_generation.list(extra_headers=headers)),
-            "edit": list(client.models.image_edit.list(extra_headers=headers)),
-        }
+    lists = fetch_images(settings)
     offered = [model for models in lists.values() for model in models]
-    wanted = _named(offered, name).id if name else None
+    wanted = _named(offered, name, "models --images").id if name else None
     chosen: dict[str, dict[str, ImageModel]] = {}
     for call, models in lists.items():
         for model in models:
@@ -357,7 +403,7 @@ def _images(
     elif chosen:
         _show_image_models(chosen.values())
     if not chosen:
-        failures.fail(f"none of the {len(offered)} models matches; try fewer filters", failures.NO_MATCH)
+        _no_match(len({model.id for model in offered}))
 
 
 def _cheapest(entries: dict[str, ImageModel]) -> Decimal:
@@ -404,7 +450,7 @@ def _show_image_model(entries: dict[str, ImageModel]) -> None:
         _show_texts(
             ("quality", ", ".join(model.qualities)),
             ("style", ", ".join(model.styles)),
-            ("takes", "" if most is None else f"up to {most} images"),
+            ("takes", "" if most is None else f"up to {count(most, 'image')}"),
         )
         by_price: dict[str, list[str]] = {}
         for each in model.prices:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-from typing import Annotated
+from typing import Annotated, Any
 
 import openai
 import typer
@@ -29,14 +28,18 @@ def _normalized_url(url: str | None) -> str | None:
 
 def model_names(context: typer.Context, incomplete: str) -> list[str]:
     """The names in the model list that begin so, for the shell; none where the list cannot be had at once."""
-    from .models import fetch
+    from .models import fetch, fetch_images
 
+    at_once: Any = {"max_retries": 0, "timeout": _COMPLETION_SECONDS}
     try:
         settings = resolve(context.params.get("site"), context.params.get("base_url"))
-        offered = fetch(settings, max_retries=0, timeout=_COMPLETION_SECONDS)
+        if context.params.get("images"):
+            names = [model.id for models in fetch_images(settings, **at_once).values() for model in models]
+        else:
+            names = [model.id for model in fetch(settings, **at_once)]
     except openai.OpenAIError:
         return []
-    return [model.id for model in offered if model.id.lower().startswith(incomplete.lower())]
+    return [name for name in dict.fromkeys(names) if name.lower().startswith(incomplete.lower())]
 
 
 Model = Annotated[
@@ -74,9 +77,6 @@ Debug = Annotated[
 def resolve(site: str | None, base_url: str | None) -> Settings:
     """The settings, with the options of the command before all else."""
     given = {name: value for name, value in (("site", site), ("base_url", base_url)) if value}
-    variable = f"{ENV_PREFIX}SITE"
-    if (name := os.environ.get(variable, "").strip()) and name.lower() not in SITES:
-        raise openai.OpenAIError(f"{variable}: {name!r} is not one of {', '.join(SITES)}.")
     # Names the variable of each bad value; any option wins over the variable's address.
     settings = load(only=Settings.model_fields.keys() - ({"base_url"} if given else set()))
     if given:

@@ -15,6 +15,8 @@ from . import failures, options
 from .screen import escape, show
 
 _PORT = 8379
+_EVERYWHERE = "0.0.0.0", "::", "[::]"
+_FOR_OTHERS = "Other machines use this machine's name or IP address in its place; the token crosses the network in plain http."
 
 
 def _token(variable: str | None) -> str | None:
@@ -53,10 +55,12 @@ def serve_relay(
                 for line in (
                     f"The relay to [bold]{escape(settings.base_url)}[/] is at [bold]{here.base_url}[/]. Ctrl-C stops it.",
                     f"Give programs this API key: [bold]{escape(shown)}[/]",
+                    *([_FOR_OTHERS] if host in _EVERYWHERE else []),
                 ):
                     show(line)
                 threading.Event().wait()
     except ValueError as error:
-        failures.fail(f"{error}, with --token-env", failures.USAGE)
+        needs_token = str(error).endswith("give it a token")
+        failures.fail(f"{error}{', with --token-env' if needs_token else ''}", failures.USAGE)
     except OSError as error:
         failures.fail_to_listen(error)

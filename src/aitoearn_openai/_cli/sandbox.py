@@ -12,7 +12,7 @@ import typer
 from rich.markup import escape
 
 from .. import sandbox
-from .._settings import SITES, Settings
+from .._settings import API_PATH, SITES, Settings
 from . import failures
 from .screen import show
 
@@ -89,4 +89,6 @@ def serve_sandbox(
 
 def _variables(site: sandbox.Sandbox) -> str:
     home = site.base_url == Settings(site="sandbox").base_url
-    return "AITOEARN_SITE=sandbox" + ("" if home else f" AITOEARN_BASE_URL={site.base_url}")
+    return "AITOEARN_SITE=sandbox" + (
+        "" if home else f" AITOEARN_BASE_URL={site.base_url.removesuffix(API_PATH)}"
+    )

@@ -43,8 +43,8 @@ def table(*columns: str, lines: bool = False) -> Table:
 
 
 def number(value: Decimal) -> str:
-    """A decimal without an exponent and without zeros that say nothing."""
-    return f"{value.normalize():f}"
+    """A decimal without an exponent, unless it is beyond all sense, and without zeros that say nothing."""
+    return f"{value.normalize():{'f' if value.adjusted() < DIGITS else ''}}"
 
 
 def count(how_many: int, what: str) -> str:
@@ -60,7 +60,7 @@ def whole(value: Any) -> int:
 def credits_text(credits: dict[str | None, Decimal], digits: int = DIGITS) -> str:
     """Credits, for each of the account's balances."""
     return " and ".join(
-        f"{number(round(amount, digits))} {f'{scope} ' if scope else ''}credits"
+        f"{number(round(amount, digits))} {f'{scope} ' if scope else ''}{'credit' if amount == 1 else 'credits'}"
         for scope, amount in (credits or {None: Decimal(0)}).items()
     )
 

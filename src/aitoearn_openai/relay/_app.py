@@ -91,7 +91,11 @@ def app(settings: Settings, token: str, *, local: bool = True) -> ASGIApp:
             headers = Headers(scope=scope)
             # A page of no origin, such as one in a frame, is none of this machine's either.
             is_page = headers.get("origin", "") == "null"
-            public = local and path == "/models" and scope["method"] == "GET" and not is_page
+            is_page |= headers.get("sec-fetch-site", "none") not in (
+                "none",
+                "same-origin",
+            )  # Also without an origin.
+            public = local and path == "/models" and scope["method"] in ("GET", "HEAD") and not is_page
             if refused := _refused(headers, None if public else token, local=local):
                 return await error_response(*refused)(scope, receive, send)
             scope = {**scope, "path": path}
@@ -134,7 +138,7 @@ async def _on_no_route(request: Request, error: Any) -> Response:
     message = f"AiToEarn has no {request.method} {path or '/'}; it has GET /models and POST {', '.join(_ENDPOINTS)}."
     if path.startswith("/responses"):
         message = "AiToEarn has no Responses API: set the program to use chat completions."
-    return error_response(error.status_code, message, "unknown_url")
+    return error_response(error.status_code, message, "unknown_url", error.headers)
 
 
 async def _on_failed(request: Request, error: Any) -> Response:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -14,6 +15,7 @@ from .._settings import Settings, is_loopback, load, missing_key
 from ._app import app
 
 HOST = "127.0.0.1"
+_HOST = re.compile(r"[\w.-]+|[\da-f]*:[\da-f:.]+(%\w+)?", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,8 @@ def serve(
     Raises:
         openai.OpenAIError: there is no key, or a setting has a bad value.
         OSError: if the port cannot be had; the message names it.
-        ValueError: other machines could reach it, and there is no token; or no header can carry the token.
+        ValueError: the host is none; other machines could reach it, and there is no token; or the token is the key, or
+            no header can carry it.
 
     Example:
         >>> import openai
@@ -69,6 +72,10 @@ def serve(
     host, token = host.strip("[]"), (token or "").strip()
     name = f"[{host}]" if ":" in host else host
     local = is_loopback(f"http://{name}")
+    if not _HOST.fullmatch(host):
+        raise ValueError(f"{host!r} is no host name or IP address; the port is an argument of its own")
+    if token == settings.api_key.get_secret_value():
+        raise ValueError("the token must not be the key, as programs would hold it then")
     if not (local or token):
         raise ValueError(f"a relay at {host!r} can be reached by other machines: give it a token")
     token = token or new_token()

@@ -18,7 +18,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from .._errors import QUOTE, Failure, decode_json, failure_in, holds_answer, is_refusal
-from .._hints import API_KEY_HEADER
+from .._hints import API_KEY_HEADER, origin
 from .._models import ChatModel, named
 from .._sdk.pools import make_pool
 from .._sdk.response import family_of
@@ -44,7 +44,8 @@ class Failed(Exception):
 
 def json_response(content: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
     """JSON in OpenAI's form."""
-    return Response(json.dumps(content), status, headers, "application/json")
+    text = json.dumps(content, ensure_ascii=False)  # Some programs show it as it is.
+    return Response(text.encode(errors="replace"), status, headers, "application/json")
 
 
 def error_response(
@@ -179,7 +180,7 @@ class Service:
         kind, quote = answer.headers.get("content-type", "no content type"), _quote(self.hide_key(content))
         what = f"a redirect to {answer.headers['location']}" if answer.has_redirect_location else repr(kind)
         message = (
-            f"{self._origin}{answer.url.path} answered HTTP {answer.status_code} with {what} where {due} was expected"
+            f"{origin(answer.url)}{answer.url.path} answered HTTP {answer.status_code} with {what} where {due} was expected"
             f"{f': {quote}' if quote else ''}."
         )
         if answer.status_code not in _PASSES:
