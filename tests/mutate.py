@@ -56,6 +56,8 @@ LIBRARIES = (
     "starlette.applications",
     "uvicorn",
 )
+WHOLE = ["tests/test_faults.py"]
+"""Files whose tests look at what one fixture found out: the first one alone is seen to reach the lines."""
 COMMON = ["-q", "-p", "no:cacheprovider", "-m", "not slow"]
 
 
@@ -79,6 +81,13 @@ def mutants_of(path: Path) -> Iterator[Mutant]:
     """The file without one statement, or with one condition the other way, each in turn."""
     source = path.read_text("utf-8")
     tree = ast.parse(source)
+    for_checkers = {
+        child
+        for node in ast.walk(tree)
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+        for statement in node.body
+        for child in ast.walk(statement)
+    }
     for node in ast.walk(tree):
         if isinstance(node, (ast.If, ast.While, ast.IfExp, ast.comprehension)):
             tests = node.ifs if isinstance(node, ast.comprehension) else [node.test]
@@ -87,7 +96,7 @@ def mutants_of(path: Path) -> Iterator[Mutant]:
                     yield _mutant(path, source, test, f"not ({ast.unparse(test)})", "negate")
         for body in (getattr(node, name, None) for name in ("body", "orelse", "finalbody")):
             for statement in body if isinstance(body, list) else []:
-                if _is_worth_it(statement):
+                if statement not in for_checkers and _is_worth_it(statement):
                     yield _mutant(path, source, statement, "pass", "delete")
 
 
@@ -151,18 +160,21 @@ class Reached:
         path = str(self._source / mutant.path.relative_to(ROOT / "src"))
         contexts = self._contexts[path]
         lines = range(mutant.line, mutant.last_line + 1)
-        return sorted({each.partition("|")[0] for line in lines for each in contexts.get(line, ())} - {""})
+        tests = {each.partition("|")[0] for line in lines for each in contexts.get(line, ())} - {""}
+        return sorted(tests.union(file for file in WHOLE if any(each.startswith(file) for each in tests)))
 
 
 class Selection:
-    """A plugin for pytest that runs some tests alone."""
+    """A plugin for pytest that runs some tests, or files of tests, alone."""
 
     def __init__(self, wanted: list[str]) -> None:
         self._wanted = set(wanted)
 
     def pytest_collection_modifyitems(self, items: list[Any]) -> None:
         if self._wanted:
-            items[:] = [each for each in items if each.nodeid in self._wanted]
+            items[:] = [
+                each for each in items if {each.nodeid, each.nodeid.partition("::")[0]} & self._wanted
+            ]
 
 
 def survives(mutant: Mutant, reached: Reached, copy: Path, timeout: float) -> bool:
