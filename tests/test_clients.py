@@ -284,10 +284,15 @@ def test_clients_are_context_managers(asker: Asker, site: Sandbox) -> None:
     assert clients[0].is_closed()
 
 
-def test_an_unknown_argument_is_the_sdks_own_error() -> None:
-    """A typing error is told by the SDK, not swallowed."""
-    with pytest.raises(TypeError, match="unexpected keyword argument 'api_kee'"):
-        OpenAI(api_key="k", api_kee="x")  # type: ignore[call-arg]
+@pytest.mark.parametrize("more", ["nothing", "a key", "an http_client"])
+def test_an_unknown_argument_is_the_sdks_own_error(more: str) -> None:
+    """A typing error is told by the SDK, not swallowed; also before a missing key, which may be due to it."""
+    with openai.DefaultHttpxClient() as http_client:
+        given: Any = {"nothing": {}, "a key": {"api_key": "k"}}.get(
+            more, {"api_key": "k", "http_client": http_client}
+        )
+        with pytest.raises(TypeError, match="unexpected keyword argument 'api_kee'"):
+            OpenAI(**given, api_kee="x")
 
 
 def test_public_names() -> None:

@@ -225,6 +225,27 @@ def test_a_stream_that_stalls_times_out_as_the_sdk_does(asker: Asker) -> None:
             )
 
 
+def test_an_error_that_breaks_off_is_the_sdks_own_error(asker: Asker) -> None:
+    """Also where a stream was asked for: the plain SDK lets out the HTTP library's then."""
+    with socket.create_server(("127.0.0.1", 0)) as listener, ThreadPoolExecutor(1) as pool:
+        pool.submit(_break_off, listener)
+        with pytest.raises(openai.APIConnectionError):
+            asker.run(
+                stream("m"),
+                base_url=f"http://127.0.0.1:{listener.getsockname()[1]}",
+                api_key="k",
+                max_retries=0,
+            )
+
+
+def _break_off(listener: socket.socket) -> None:
+    connection, _ = listener.accept()
+    with connection:
+        connection.recv(65536)
+        head = "HTTP/1.1 500 Odd\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
+        connection.sendall((head + '5\r\n{"err\r\n').encode())
+
+
 def _stall(listener: socket.socket) -> None:
     connection, _ = listener.accept()
     with connection:

@@ -132,6 +132,15 @@ def test_settings_made_in_code_travel(asker: Asker, monkeypatch: pytest.MonkeyPa
     assert (there.max_retries, there.timeout) == (5, 7)
 
 
+def test_a_copy_of_a_client_of_settings_travels_with_them(asker: Asker) -> None:
+    """As the client itself does."""
+    made = type(asker.client(api_key="k")).from_settings(Settings(site="ai", api_key="of-ai", timeout=7))
+    arrived = pickle.loads(pickle.dumps(made.with_options(max_retries=9)))
+
+    assert (arrived.base_url.host, arrived.api_key) == ("aitoearn.ai", "of-ai")
+    assert (arrived.timeout, arrived.max_retries) == (7, 9)
+
+
 def test_of_settings_made_in_code_what_variables_said_does_not_travel(
     asker: Asker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
