@@ -16,7 +16,7 @@ import openai
 import pytest
 from openai.types.chat import ChatCompletion
 
-from conftest import MESSAGES, Asker, Reply, ScriptedServer, complete, stream
+from conftest import MESSAGES, Asker, Reply, ScriptedServer, complete, list_models, stream
 
 ANSWER = {
     "id": "c",
@@ -481,6 +481,11 @@ PROVIDER_WORDS = {"message": "Provider returned error", "code": 429}
             "Provider returned error: glm is busy",
         ),
         (
+            {"error": PROVIDER_WORDS | {"metadata": {"raw": "Provider returned error"}}},
+            openai.RateLimitError,
+            "Provider returned error",
+        ),
+        (
             {"error": PROVIDER_WORDS | {"metadata": {"raw": []}}},
             openai.RateLimitError,
             "Provider returned error",
@@ -492,6 +497,7 @@ PROVIDER_WORDS = {"message": "Provider returned error", "code": 429}
             "no",
         ),
         ({"error": {"message": "no", "code": ["odd"], "type": {}}}, openai.BadRequestError, "no"),
+        ({"error": {"message": "no", "code": "odd", "type": "server_error"}}, openai.BadRequestError, "no"),
         ({"code": "invalid_api_key", "message": "no"}, openai.AuthenticationError, "no"),
         (
             {"choices": [{"finish_reason": "error", "native_finish_reason": "MALFORMED_FUNCTION_CALL"}]},
@@ -511,3 +517,9 @@ def test_the_words_and_codes_of_gateways_are_understood(
     """OpenRouter quotes the provider in `metadata`; OpenAI's own codes are words; a choice has the provider's status."""
     with pytest.raises(error, match=f"Error code: \\d+ - {words}(?! *:)"):
         ask(asker, server, complete("m"), Reply(body))
+
+
+def test_a_list_that_is_not_there_is_a_wrong_address(asker: Asker, server: ScriptedServer) -> None:
+    """A self-hosted server has one, so nothing is said of those."""
+    with pytest.raises(openai.NotFoundError, match=r"AiToEarn's base URL ends in /api/ai\.$"):
+        ask(asker, server, list_models, Reply({"code": 404, "message": "Cannot GET /models/chat"}))

@@ -280,9 +280,14 @@ def test_a_person_chooses_among_models() -> None:
         assert terminal.end() == 0
     assert "glm-5.2: " in terminal.shown
 
-    with Terminal(
-        "chat", "-m", "gemini", "Hi"
-    ) as terminal:  # It is offered what talks, and has that in its name.
+    with Terminal("chat", "-m", "gemini-3-pro-imag", "Hi") as terminal:  # What is typed in full is taken.
+        assert "gemini-3-pro-image" not in re.findall(r"\d  (\S+)", terminal.wait_for("[1]: "))
+        terminal.type("gemini-3-pro-image\n")
+        assert terminal.end() == 0
+    assert "gemini-3-pro-image: " in terminal.shown
+
+    # What talks is offered, and of that what has the word in its name.
+    with Terminal("chat", "-m", "gemini", "Hi") as terminal:
         assert re.findall(r"\d  (\S+)", terminal.wait_for("[1]: "))[0] == "gemini-3.1-pro-preview"
         terminal.type("\n")
         assert terminal.end() == 0

@@ -173,7 +173,7 @@ def test_a_search_without_a_match_says_so() -> None:
     for more in ([], ["--names"]):
         found = run("models", "--search", "nothing like it", *more)
         assert (found.returncode, found.stdout) == (1, "")
-        assert found.stderr == "aitoearn-openai: no model matches, of 11 models; try fewer filters\n"
+        assert found.stderr == "aitoearn-openai: none of the 11 models matches; try fewer filters\n"
     assert json.loads(run("models", "--search", "nothing like it", "--json").stdout) == []
 
 
@@ -340,6 +340,14 @@ def test_odd_prices_are_shown_as_far_as_they_make_sense(server: ScriptedServer) 
     assert run("models", "draws", **where).stdout.count("An image of") == 1
     assert "An image of any size costs 4 credits." in run("models", "draws", **where).stdout
     assert "limit unknown" in run("models", "odd", **where).stdout
+    for price in ("10000000000000", "1E+9999999"):
+        server.answer(
+            listed({"name": "m", "pricing": {"price": price}, "fixedImagePricing": [{"price": price}]})
+        )
+        assert f"costs {price} credits" in run("models", "m", **where).stdout
+    tiers = [{"input": {"text": "3"}}]
+    server.answer(listed({"name": "m", "pricing": {"price": "1", "tiers": tiers}}))
+    assert "has two prices in the list" in run("models", "m", **where).stdout
 
 
 def test_a_list_that_says_nothing_of_what_is_asked_for_is_told(server: ScriptedServer) -> None:
@@ -350,7 +358,9 @@ def test_a_list_that_says_nothing_of_what_is_asked_for_is_told(server: ScriptedS
         refused = run("models", option, "image", **where)
         assert (refused.returncode, refused.stdout) == (2, "")
         assert f"Invalid value for {option}: the list says nothing of that for any model." in refused.stderr
-    assert "no model matches, of 1 model; try fewer filters" in run("models", "--search", "x", **where).stderr
+    assert (
+        "the only model does not match; try fewer filters" in run("models", "--search", "x", **where).stderr
+    )
     server.answer(listed())
     assert "the list is empty" in run("models", **where).stderr
 

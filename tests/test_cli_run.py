@@ -322,8 +322,8 @@ import asyncio, openai
 
 async def main():
     async def ask(client):
-        messages = [{"role": "user", "content": "word " * 200}]
-        stream = await client.chat.completions.create(model="glm-5.2", messages=messages, stream=True)
+        messages = [{"role": "user", "content": "Hi"}]
+        stream = await client.chat.completions.create(model="slow-first-byte", messages=messages, stream=True)
         return len([chunk async for chunk in stream])
 
     async with openai.AsyncOpenAI(max_retries=0) as client:

@@ -284,6 +284,15 @@ def test_clients_are_context_managers(asker: Asker, site: Sandbox) -> None:
     assert clients[0].is_closed()
 
 
+def test_the_key_is_an_attribute_like_any_other(asker: Asker) -> None:
+    """As in the SDK: it can be taken away, and the class has none."""
+    client = asker.client(api_key="k")
+    assert not hasattr(type(client), "api_key")
+    assert not hasattr(type(client).__new__(type(client)), "api_key")
+    del client.api_key
+    assert getattr(client, "api_key", None) is None
+
+
 @pytest.mark.parametrize("more", ["nothing", "a key", "an http_client"])
 def test_an_unknown_argument_is_the_sdks_own_error(more: str) -> None:
     """A typing error is told by the SDK, not swallowed; also before a missing key, which may be due to it."""

@@ -493,6 +493,7 @@ def test_compressed_answers_are_read(server: ScriptedServer, before: relay.Relay
         'error: {"message": "upstream died"}\n\n',
         'error: {"message": "upstream died"}\n\ndata: [DONE]\n\n',
         "id: 1\nerror: upstream died\n\ndata: [DONE]\n\n",
+        '{"code": 12001, "data": {}, "message": "upstream died"}\nOK\n\ndata: [DONE]\n\n',
         '{\n "error": {\n  "message": "upstream died"\n }\n}\n\ndata: [DONE]\n\n',
     ],
 )
@@ -955,10 +956,13 @@ def test_a_page_that_hides_its_origin_needs_the_token_for_the_list_too(here: rel
 
 def test_an_error_in_chinese_is_readable_as_it_is(server: ScriptedServer, before: relay.Relay) -> None:
     """By programs that show what came; half a character is no failure of the relay."""
-    server.answer(Reply({"code": 12001, "message": "积分不足\ud800"}))
+    words = "积分不足\u2028\x85\ud800"
+    server.answer(Reply({"code": 12001, "message": words}))
     _, content = send(before.base_url, CHAT, BODY, before.api_key)
 
-    assert "积分不足?".encode() in content
+    assert "积分不足".encode() in content
+    assert len(content.decode().splitlines()) == 1
+    assert words in json.loads(content)["error"]["message"]
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1:80", "http://127.0.0.1", "", "a b"])
@@ -968,6 +972,13 @@ def test_what_is_no_host_is_called_so(site: sandbox.Sandbox, host: str) -> None:
         pytest.raises(ValueError, match="is no host name or IP address"),
         relay.serve(settings=site.settings, host=host),
     ):
+        pass
+
+
+@pytest.mark.parametrize("host", ["fe80::1%br-lan", "fe80::1%eth0.100", "my_host", "::1"])
+def test_hosts_of_every_kind_are_taken_for_one(site: sandbox.Sandbox, host: str) -> None:
+    """Whether this machine has them is another question."""
+    with contextlib.suppress(OSError), relay.serve(settings=site.settings, host=host, token="t"):
         pass
 
 

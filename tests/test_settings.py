@@ -6,7 +6,6 @@ import os
 import traceback
 from functools import partial
 from pathlib import Path
-from threading import Thread
 
 import openai
 import pytest
@@ -250,6 +249,8 @@ def test_a_dotenv_file_is_read_in_the_encoding_that_is_given(tmp_path: Path) -> 
         b"AITOEARN_API_KEY=canary\r\n" + "AITOEARN_SITE=ai\r\n".encode("utf-16-le"),
         "AITOEARN_API_KEY=canary\r\n".encode("utf-16") + b"AITOEARN_SITE=ai\r\n",
         "AITOEARN_API_KEY=canary\r\n".encode("utf-16") + b"aitoearn_site=ai\r\n",
+        "AITOEARN_API_KEY=canary\r\n".encode("utf-16") + "AITOEARN_SITE=ai\r\n".encode("utf-16"),
+        b"AITOEARN_API_KEY=canary\r\n" + "AITOEARN_SITE=ai\r\n".encode("utf-8-sig"),
     ],
 )
 @pytest.mark.parametrize("where", ["variable", "client", "code"])
@@ -278,17 +279,6 @@ def test_a_dotenv_file_that_cannot_be_read_says_why(monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("AITOEARN_ENV_FILE", "/proc/self/mem")
     with pytest.raises(openai.OpenAIError, match="'/proc/self/mem' cannot be read: Input/output error"):
         OpenAI()
-
-
-@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
-def test_a_dotenv_file_may_be_a_named_pipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As managers of passwords give it: what is in it is on no disk."""
-    pipe = tmp_path / "my.env"
-    os.mkfifo(pipe)
-    monkeypatch.setenv("AITOEARN_ENV_FILE", str(pipe))
-    Thread(target=pipe.write_text, args=["AITOEARN_MODEL=from-pipe\n"], daemon=True).start()
-
-    assert Settings().model == "from-pipe"
 
 
 def test_a_named_dotenv_file_that_is_missing_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -111,6 +111,7 @@ def test_what_ends_a_stream_in_place_of_events_is_told(
     [
         'error: {"code": 500, "message": "upstream died", "type": "server_error"}\n\n',
         "error: upstream died\n\n",
+        'error: "upstream died"\n\n',
         '{\n "error": {\n  "message": "upstream died"\n }\n}\n\n',
     ],
 )
@@ -148,6 +149,7 @@ def test_of_very_much_in_place_of_events_a_part_is_kept(asker: Asker, server: Sc
         f"{CHUNK}{CHUNK}[DONE]\n\n",
         f"{CHUNK}{CHUNK}upstream died\n\ndata: [DONE]\n\n",
         f"{CHUNK}{CHUNK}Data: [DONE]\n\n",
+        f"{CHUNK}error: null\n\nerror: {{}}\n\nerror:\n\n{CHUNK}data: [DONE]\n\n",
         f"{CHUNK}{CHUNK}meta: {{}}\n\nevent : done\n\n",
         f'{CHUNK}data: {{"usage": {{}}}}\nodd\n\n',
         f"{CHUNK}{CHUNK}\ufeff\n\0\n\u200b\n\xa0\n",

@@ -70,9 +70,12 @@ class _ApiKey:
     """`client.api_key`: it does not show, and one that could not be sent is refused, wherever it comes from."""
 
     def __get__(self, client: Any, owner: object = None) -> Any:
-        if client is None:
+        if client is None or "api_key" not in vars(client):
             raise AttributeError("api_key")  # As in the SDK, a client has it and its class does not.
         return vars(client)["api_key"]
+
+    def __delete__(self, client: Any) -> None:
+        del vars(client)["api_key"]
 
     def __set__(self, client: Any, key: Any) -> None:
         if isinstance(key, str):

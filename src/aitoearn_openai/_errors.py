@@ -142,9 +142,11 @@ def _openai_failure(error: Any, *, status: int) -> Failure:
     fields = error if isinstance(error, dict) else {}
     code = _number(fields.get("code"))
     message = words_of(error) or json.dumps(error, ensure_ascii=False)[:QUOTE]
-    if cause := _provider_words(fields.get("metadata")):
+    cause = _provider_words(fields.get("metadata"))
+    if cause and cause not in message:
         message = f"{message}: {cause[:QUOTE]}"
-    return Failure(code, _status(code, _status(fields.get("type"), status)), message, enveloped=False)
+    named = fields.get("type") if code is None else code
+    return Failure(code, _status(named, status), message, enveloped=False)
 
 
 def _provider_words(metadata: Any) -> str | None:
@@ -169,7 +171,7 @@ def _failed_choice(choices: Any) -> Failure | None:
                 return failure._replace(status=_UPSTREAM_FAILED) if failure.status in OF_ACCOUNT else failure
             if choice.get("finish_reason") in FAILED:
                 reason = choice.get("native_finish_reason") or choice["finish_reason"]
-                return broken(f"The model failed: finish_reason {reason!r}.")
+                return broken(f"The model failed: finish_reason {str(reason)[:QUOTE]!r}.")
     return None
 
 
@@ -230,10 +232,13 @@ def is_out_of_place(line: str) -> bool:
     return bool(line) and "[DONE]" not in line and not _FIELD.match(line)
 
 
-def error_field(line: str) -> str | None:
-    """What llama.cpp says in a field `error:`, which stands in place of an event."""
+def error_field(line: str) -> Any:
+    """The error in llama.cpp's field `error:`, which stands in place of an event; None if there is none."""
     name, _, value = line.strip(_BLANK).partition(":")
-    return value.strip() or None if name.casefold() == "error" else None
+    error = decode_json(value) if name.casefold() == "error" else None
+    if error is NOT_JSON:
+        error = value.strip()[:QUOTE]
+    return error if says_something(error) else None
 
 
 def end_message(text: str, *, is_empty: bool) -> str:

@@ -147,11 +147,12 @@ def _encoding_of(path: str) -> str:
         return "utf-8-sig"
     with open(path, "rb") as file:
         content = file.read()
-    encoding = next((name for mark, name in _BYTE_ORDER_MARKS if content.startswith(mark)), None)
+    encoding = next((name for mark, name in _BYTE_ORDER_MARKS if content.startswith(mark)), "utf-8-sig")
     # A part in another encoding, such as PowerShell appends, would be read as nonsense, and its settings be lost.
-    if (ENV_PREFIX.encode() if encoding and encoding != "utf-8-sig" else b"\0") in content.upper():
+    sign = b"\0" if encoding == "utf-8-sig" else ENV_PREFIX.encode()
+    if sign in content.upper() or "\ufeff" in content.decode(encoding)[1:]:
         raise UnicodeError("UTF-16 without a mark, or a part of it")
-    return encoding or "utf-8-sig"
+    return encoding
 
 
 class Settings(BaseSettings):
@@ -301,8 +302,7 @@ class Settings(BaseSettings):
         files = given.pop("_env_files", None)
         named = os.environ.get(f"{ENV_PREFIX}ENV_FILE")
         if files is None and named and getattr(dotenv_settings, "env_file", None) is None:
-            path = os.path.expanduser(named)
-            if not os.path.exists(path) or os.path.isdir(path):  # A named pipe is read too.
+            if not os.path.isfile(os.path.expanduser(named)):
                 raise openai.OpenAIError(f"{ENV_PREFIX}ENV_FILE: there is no file {named!r}")
             files = named
         if files is None:

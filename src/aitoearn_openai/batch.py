@@ -47,6 +47,9 @@ PATH = "/chat/completions"
 URL = f"/v1{PATH}"
 """What a line of a Batch API file says for the one endpoint that the service has."""
 
+LINE_ENDS = {ord(character): f"\\u{ord(character):04x}" for character in "\x85\u2028\u2029"}
+"""What JSON allows in a text, and many readers of lines take for the end of one."""
+
 _DIGITS = 20
 
 
@@ -292,7 +295,7 @@ class Budget:
             if not self._reserved:
                 raise MaxCreditsReached(
                     f"The next request, {request.custom_id!r}, is estimated at {float(estimate):.4g} credits. With the "
-                    f"{float(self._used):.4g} counted so far, that would be more than this run's limit of {float(self._most):g}."
+                    f"{float(self._used):.4g} counted so far, that would be more than this run's limit of {self._most.normalize():f}."
                 )
             self._has_changed.clear()
             await self._has_changed.wait()

@@ -16,13 +16,11 @@ from typing import Any, BinaryIO
 
 from filelock import FileLock, Timeout
 
-from ..batch import URL, Request
+from ..batch import LINE_ENDS, URL, Request
 
 _BEGINNING = b'{"id": "batch_req_'
 """How each line that is written here begins, and so one that was cut off."""
 _BOM = b"\xef\xbb\xbf"
-_LINE_ENDS = {ord(character): f"\\u{ord(character):04x}" for character in "\x85\u2028\u2029"}
-"""What JSON allows in a text, and many readers of lines take for the end of one."""
 
 
 STDIN = Path("-")
@@ -174,7 +172,7 @@ class Files:
         """Write results, and return when they would survive a power cut."""
         # What UTF-8 cannot hold, half of a surrogate pair, is then written as JSON escapes it.
         lines = [json.dumps(result, ensure_ascii=False) + "\n" for result in results]
-        left = "".join(lines).translate(_LINE_ENDS).encode("utf-8", "backslashreplace")
+        left = "".join(lines).translate(LINE_ENDS).encode("utf-8", "backslashreplace")
         try:
             while left:
                 left = left[self.answers.write(left) :]

@@ -104,7 +104,7 @@ def _choose(offered: list[ChatModel], wanted: str | None, kind: str) -> ChatMode
         return found
     if found and suited and _is_terminal(sys.stdin) and _is_terminal(sys.stderr):
         names = [each.id for each in suited]
-        return _pick(suited, [name for name in found if name in names] or names, wanted)
+        return _pick(offered, suited, [name for name in found if name in names] or names, wanted)
     if not wanted:
         failures.fail(
             "name a model with --model or AITOEARN_MODEL; `aitoearn-openai models` lists them", failures.USAGE
@@ -112,7 +112,9 @@ def _choose(offered: list[ChatModel], wanted: str | None, kind: str) -> ChatMode
     return ChatModel.model_validate({"name": wanted})  # The service itself refuses a name that is wrong.
 
 
-def _pick(offered: list[ChatModel], names: list[str], wanted: str | None) -> ChatModel:
+def _pick(
+    offered: list[ChatModel], suited: list[ChatModel], names: list[str], wanted: str | None
+) -> ChatModel:
     question = f"No model is named {wanted!r}. Which one?" if wanted else "Which model?"
     errors.print(f"{question} (--model NAME or AITOEARN_MODEL chooses it without asking.)", markup=False)
     for place, name in enumerate(names, 1):
@@ -120,10 +122,13 @@ def _pick(offered: list[ChatModel], names: list[str], wanted: str | None) -> Cha
     while True:
         answer = typer.prompt("Number, name or part of a name", default="1", err=True)
         place = int(answer) if answer.isdecimal() else 0
-        found = matching(offered, names[place - 1] if place in range(1, len(names) + 1) else answer)
+        answer = names[place - 1] if place in range(1, len(names) + 1) else answer
+        found, likely = find(offered, answer), matching(suited, answer)
         if isinstance(found, ChatModel):
             return found
-        errors.print(found, markup=False)
+        if isinstance(likely, ChatModel):
+            return likely
+        errors.print(likely, markup=False)
 
 
 def _image(path: Path) -> dict[str, Any]:

@@ -190,8 +190,8 @@ class Conversation:
                 text = session.prompt()
                 text = f"/{text[1:]}" if text[:1] == "\uff0f" else text  # As Chinese keyboards write it.
                 if _COMMAND.match(text) and "\n" not in text.strip():
-                    command, _, argument = text.partition(" ")
-                    if not self._run(command.casefold(), argument.strip(), offered):
+                    command, *argument = text.split(None, 1)
+                    if not self._run(command.casefold(), "".join(argument).strip(), offered):
                         break
                 elif text.strip():
                     self.ask(text.rstrip())
@@ -220,10 +220,12 @@ class Conversation:
 
     def _change_model(self, wanted: str, offered: list[ChatModel]) -> None:
         if not wanted:
+            offered = offered or [self._model]
             names = [f"{'*' if model.id == self._model.id else ' '} {model.id}" for model in offered]
             errors.print(without_controls("\n".join(names)), markup=False)
             return
-        found = matching(offered, wanted)
+        # A gateway of another kind has no list, and takes names that are not known here.
+        found = matching(offered, wanted) if offered else ChatModel.model_validate({"name": wanted})
         problem = self.refusal(found) if isinstance(found, ChatModel) else found
         if isinstance(found, ChatModel) and not problem:
             self._model = found

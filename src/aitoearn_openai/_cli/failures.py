@@ -140,7 +140,7 @@ def _advice(error: openai.APIError) -> tuple[str, int]:
     if isinstance(error, openai.APIResponseValidationError):
         return LOOK, SERVICE
     status = getattr(error, "status_code", 500)
-    if status == 404 and error.code != "12300":
+    if status == 404 and error.code not in ("12300", "model_not_found"):
         return _ADDRESS, SERVICE
     usual = "Change the request as it says." if status < 500 else "Try again later, or another model."
     return _NEXT.get(status, usual), SERVICE

@@ -129,8 +129,8 @@ def fetch_images(settings: Settings, **arguments: Any) -> dict[str, list[ImageMo
 
 
 def _no_match(offered: int) -> NoReturn:
-    text = f"no model matches, of {count(offered, 'model')}; try fewer filters"
-    failures.fail(text if offered else "the list is empty", failures.NO_MATCH)
+    text = f"none of the {offered:,} models matches" if offered > 1 else "the only model does not match"
+    failures.fail(f"{text}; try fewer filters" if offered else "the list is empty", failures.NO_MATCH)
 
 
 def _client(settings: Settings, arguments: dict[str, Any]) -> OpenAI:
@@ -263,14 +263,19 @@ def _blocks(chosen: list[ChatModel], costs: list[Decimal] | None) -> Table | Non
             escape(", ".join(model.tags)),
         )
     return (
-        shown if _fits(shown, max(cell_len(tag) for model in chosen for tag in ["", *model.tags])) else None
+        shown
+        if _fits(shown, max(cell_len(tag) for model in chosen for tag in ["tags", *model.tags]))
+        else None
     )
 
 
 def _fits(shown: Table, tag: int) -> bool:
     """Give each column its width; where there is not enough, first the modalities and then the tags are folded."""
     texts = [[str(text) for text in (column.header, *column.cells)] for column in shown.columns]
-    lines = [[line for text in each for line in Text.from_markup(text).plain.split("\n")] for each in texts]
+    lines = [
+        [line for text in each for line in Text.from_markup(text, emoji=False).plain.split("\n")]
+        for each in texts
+    ]
     widths = [max(map(cell_len, each)) for each in lines]
     widths[0] = min(_LONG_NAME, widths[0])
     word = max(cell_len(word) for line in lines[2] for word in [*line.split(), ""])
@@ -287,7 +292,7 @@ def _price_cells(pricing: Pricing | None) -> tuple[str, str]:
     if pricing is None:
         return "", ""
     before = pricing.origin_pricing or Pricing()
-    if pricing.price is not None:
+    if pricing.price is not None and not pricing.tiers:
         return number(pricing.price) + _discount(pricing.price, pricing.origin_price, "\n"), "a call"
     sides = ([(tier.input.text, tier.output.text) for tier in each.tiers] for each in (pricing, before))
     now, origin = (list(zip(*side, strict=True)) or [(), ()] for side in sides)
@@ -329,7 +334,9 @@ def _show(model: ChatModel, prompt_tokens: int, completion_tokens: int) -> None:
             console.print(f"An image of {escape(image.resolution or 'any size')} costs {costs}.")
     cost = model.credits(prompt_tokens=prompt_tokens, completion_tokens=completion_tokens)
     price = "has no price in the list" if cost is None else f"costs [bold]{credits_text({None: cost})}[/]"
-    if cost is not None and model.pricing and model.pricing.price is not None:
+    if model.pricing and model.pricing.tiers and model.pricing.price is not None:
+        price = "has two prices in the list, by call and by token"
+    elif cost is not None and model.pricing and model.pricing.price is not None:
         price += f"{_discount(cost, model.pricing.origin_price, ', ')}, as every call does"
     limit = model.pricing.max_input_tokens if model.pricing else None
     if limit is not None and prompt_tokens > limit:

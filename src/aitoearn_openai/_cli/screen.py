@@ -16,6 +16,8 @@ console = Console(highlight=False, emoji=False)
 errors = Console(highlight=False, emoji=False, stderr=True)
 DIGITS = 15
 """Numbers of more are no count of tokens or credits."""
+_EXACT = 12
+"""Numbers of more digits before the point cannot be rounded to `DIGITS` after it."""
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
@@ -44,7 +46,7 @@ def table(*columns: str, lines: bool = False) -> Table:
 
 def number(value: Decimal) -> str:
     """A decimal without an exponent, unless it is beyond all sense, and without zeros that say nothing."""
-    return f"{value.normalize():{'f' if value.adjusted() < DIGITS else ''}}"
+    return f"{value.normalize():f}" if not value or abs(value.adjusted()) < DIGITS else str(value)
 
 
 def count(how_many: int, what: str) -> str:
@@ -60,7 +62,7 @@ def whole(value: Any) -> int:
 def credits_text(credits: dict[str | None, Decimal], digits: int = DIGITS) -> str:
     """Credits, for each of the account's balances."""
     return " and ".join(
-        f"{number(round(amount, digits))} {f'{scope} ' if scope else ''}{'credit' if amount == 1 else 'credits'}"
+        f"{number(round(amount, digits) if amount.adjusted() < _EXACT else amount)} {f'{scope} ' if scope else ''}{'credit' if amount == 1 else 'credits'}"
         for scope, amount in (credits or {None: Decimal(0)}).items()
     )
 

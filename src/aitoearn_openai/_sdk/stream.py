@@ -114,12 +114,12 @@ class Decoder(SSEDecoder):
             return self.decode(line.removeprefix(_BOM))
         if not is_out_of_place(line):
             return None
-        words = error_field(line)
-        body = {"error": decode_json(words)} if words else decode_json(line)
+        field = error_field(line)
+        body = {"error": field} if field else decode_json(line)
         if error := status_error(self._client, self._response, body):
             raise error
-        if words:
-            raise self._error(words)
+        if field:
+            raise self._error(str(field))
         if len(self._other_lines) < _MOST_LINES:
             self._other_lines += (line,)
         return None

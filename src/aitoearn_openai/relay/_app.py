@@ -19,7 +19,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from .._hints import closest
 from .._models import ChatModel, find
 from .._serving import for_client
-from .._settings import Settings, is_loopback
+from .._settings import SANDBOX_KEY, Settings, is_loopback
 from ._service import Answer, Failed, Service, error_response, json_response
 
 MAX_BODY = 50 * 1024 * 1024
@@ -39,7 +39,7 @@ def app(settings: Settings, token: str, *, local: bool = True) -> ASGIApp:
             list without a token. Otherwise nothing is answered without the token.
 
     Raises:
-        ValueError: the token is empty.
+        ValueError: the token is empty, or the key.
 
     Example:
         >>> import uvicorn
@@ -48,6 +48,8 @@ def app(settings: Settings, token: str, *, local: bool = True) -> ASGIApp:
     token = token.strip()
     if not token:
         raise ValueError("the relay needs a token that is not empty")
+    if settings.api_key and token == settings.api_key.get_secret_value() != SANDBOX_KEY:
+        raise ValueError("the token must not be the key, as programs would hold it then")
     service = Service(settings)
 
     @contextlib.asynccontextmanager

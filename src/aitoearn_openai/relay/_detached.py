@@ -48,9 +48,7 @@ def start(settings: Settings, environment: Mapping[str, str]) -> Relay:
     given = settings.model_dump(mode="json", include={"site", "base_url", "timeout", "http_backend"})
     given["api_key"] = settings.api_key.get_secret_value() if settings.api_key else ""
     alive, held = os.pipe()
-    fcntl.fcntl(
-        held, fcntl.F_DUPFD, min(_FIRST_DESCRIPTOR, os.sysconf("SC_OPEN_MAX") - 1)
-    )  # Unlike `held`, the copy is inherited.
+    fcntl.fcntl(held, fcntl.F_DUPFD, _FIRST_DESCRIPTOR)  # Unlike `held`, the copy is inherited.
     to_read, to_write = os.pipe()
     with listen(HOST, 0) as listener:
         passed = [listener.fileno(), to_read, alive]

@@ -69,11 +69,13 @@ class Events:
         name, data, other = _parse(self._hide_key(event))
         if other:
             self._other = (self._other + other)[:_MOST_BYTES]
-            if failure := failure_in(decode_json(other)):
-                return failure
-            lines = other.decode(errors="replace").splitlines()
-            if words := next(filter(None, map(error_field, lines)), None):
-                return failure_in({"error": decode_json(words)}) or broken(words)
+            text = other.decode(errors="replace")
+            for line in (text, *text.splitlines()):
+                field = error_field(line)
+                if failure := failure_in({"error": field} if field else decode_json(line)):
+                    return failure
+                if field:
+                    return broken(str(field))
         try:
             text = data.decode()[:QUOTE]
         except UnicodeDecodeError:

@@ -15,7 +15,7 @@ from .._settings import Settings, is_loopback, load, missing_key
 from ._app import app
 
 HOST = "127.0.0.1"
-_HOST = re.compile(r"[\w.-]+|[\da-f]*:[\da-f:.]+(%\w+)?", re.IGNORECASE)
+_HOST = re.compile(r"[\w.-]+|[\da-f]*:[\da-f:.]+(%[\w.-]+)?", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -73,9 +73,7 @@ def serve(
     name = f"[{host}]" if ":" in host else host
     local = is_loopback(f"http://{name}")
     if not _HOST.fullmatch(host):
-        raise ValueError(f"{host!r} is no host name or IP address; the port is an argument of its own")
-    if token == settings.api_key.get_secret_value():
-        raise ValueError("the token must not be the key, as programs would hold it then")
+        raise ValueError(f"{host!r} is no host name or IP address; the port is given apart")
     if not (local or token):
         raise ValueError(f"a relay at {host!r} can be reached by other machines: give it a token")
     token = token or new_token()

@@ -24,7 +24,7 @@ from .._sdk.pools import make_pool
 from .._sdk.response import family_of
 from .._serving import for_client
 from .._settings import Settings, site_hint
-from ..batch import causes
+from ..batch import LINE_ENDS, causes
 from ._events import Events
 
 _SENT_ON = {b"accept", b"accept-language", b"content-type", b"user-agent", b"x-request-id"}
@@ -44,8 +44,10 @@ class Failed(Exception):
 
 def json_response(content: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
     """JSON in OpenAI's form."""
-    text = json.dumps(content, ensure_ascii=False)  # Some programs show it as it is.
-    return Response(text.encode(errors="replace"), status, headers, "application/json")
+    # Chinese stays readable, as some programs show what came; half a character, and what some readers take for the
+    # end of a line, are escaped.
+    text = json.dumps(content, ensure_ascii=False).translate(LINE_ENDS)
+    return Response(text.encode(errors="backslashreplace"), status, headers, "application/json")
 
 
 def error_response(
