@@ -515,8 +515,12 @@ def test_the_words_and_codes_of_gateways_are_understood(
     asker: Asker, server: ScriptedServer, body: Any, error: type[Exception], words: str
 ) -> None:
     """OpenRouter quotes the provider in `metadata`; OpenAI's own codes are words; a choice has the provider's status."""
-    with pytest.raises(error, match=f"Error code: \\d+ - {words}(?! *:)"):
+    with pytest.raises(error) as failed:
         ask(asker, server, complete("m"), Reply(body))
+
+    # Where the words are all that the message has, openai 1.x and 2.x show the whole body.
+    assert words in str(failed.value)
+    assert f"{words}:" not in str(failed.value)
 
 
 def test_a_list_that_is_not_there_is_a_wrong_address(asker: Asker, server: ScriptedServer) -> None:
