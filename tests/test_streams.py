@@ -112,6 +112,7 @@ def test_what_ends_a_stream_in_place_of_events_is_told(
         'error: {"code": 500, "message": "upstream died", "type": "server_error"}\n\n',
         "error: upstream died\n\n",
         'error: "upstream died"\n\n',
+        'Error : {"code": 429, "message": "upstream died"}\n\n',
         '{\n "error": {\n  "message": "upstream died"\n }\n}\n\n',
     ],
 )

@@ -235,7 +235,7 @@ def is_out_of_place(line: str) -> bool:
 def error_field(line: str) -> Any:
     """The error in llama.cpp's field `error:`, which stands in place of an event; None if there is none."""
     name, _, value = line.strip(_BLANK).partition(":")
-    error = decode_json(value) if name.casefold() == "error" else None
+    error = decode_json(value) if name.strip().casefold() == "error" else None
     if error is NOT_JSON:
         error = value.strip()[:QUOTE]
     return error if says_something(error) else None
