@@ -210,6 +210,14 @@ def test_a_type_of_the_callers_own_has_what_it_has(asker: Asker, server: Scripte
     assert ask(asker, server, ask_mine, Reply({"choices": [{"name": "a"}]})).choices == [{"name": "a"}]
 
 
+def test_an_object_may_have_a_code_of_its_own(asker: Asker, server: ScriptedServer) -> None:
+    """The envelope of the service has neither `id` nor `object`."""
+    voucher = {"id": "1", "object": "voucher", "code": 7}
+    read_voucher = lambda client: client.get("/vouchers/1", cast_to=object)
+
+    assert ask(asker, server, read_voucher, Reply(voucher)) == voucher
+
+
 @pytest.mark.parametrize(
     "body", [{"object": "list", "has_more": False}, {"code": 200, "message": "success", "data": []}]
 )
@@ -521,6 +529,7 @@ def test_the_words_and_codes_of_gateways_are_understood(
     # Where the words are all that the message has, openai 1.x and 2.x show the whole body.
     assert words in str(failed.value)
     assert f"{words}:" not in str(failed.value)
+    assert ("AiToEarn code" in str(failed.value)) == ("code" in body)
 
 
 def test_a_list_that_is_not_there_is_a_wrong_address(asker: Asker, server: ScriptedServer) -> None:

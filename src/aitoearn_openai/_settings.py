@@ -323,6 +323,7 @@ _EXPECTED: Any = {
 """What to say of a bad value, where the library's words are for programmers."""
 
 _SHORT = 12
+"""The most characters of a bad site that a message shows: a longer text may be a key in the wrong place."""
 
 _UNWANTED: Any = {name: field.default for name, field in Settings.model_fields.items()}
 
@@ -330,7 +331,7 @@ _UNWANTED: Any = {name: field.default for name, field in Settings.model_fields.i
 def _problem(item: Any) -> str:
     name, value = str(item["loc"][0]), item["input"]
     what = _EXPECTED.get(name) or item["msg"].removeprefix("Value error, ")
-    if name == "site" and len(value) <= _SHORT:  # A longer one may be a key in the wrong place.
+    if name == "site" and len(value) <= _SHORT:
         what = f"{value!r} is not one of {', '.join(SITES)}"
     return f"{ENV_PREFIX}{name.upper()}: {what}"
 

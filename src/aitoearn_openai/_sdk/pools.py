@@ -70,13 +70,12 @@ def _proxy_problem() -> str:
                     f"{spelling} names a proxy of the kind {scheme}://, which is not supported: write socks5:// or "
                     f"http://, as the proxy is, or unset {spelling}."
                 )
-    for spelling in ("no_proxy", "NO_PROXY"):
-        for host in os.environ.get(spelling, "").split(","):
-            if (
-                _IPV6.fullmatch(host.strip()) and family_of(_Pool).__name__ == "httpx"
-            ):  # httpx2 reads all of them.
-                return (  # pragma: no cover - the SDK is an older one
-                    f"{spelling} has {host.strip()!r}, which httpx cannot read: write the address without brackets and "
-                    "without what follows the slash, or take it out."
-                )
+    if family_of(_Pool).__name__ == "httpx":  # pragma: no cover - httpx2, in newer SDKs, reads every host
+        for spelling in ("no_proxy", "NO_PROXY"):
+            for host in map(str.strip, os.environ.get(spelling, "").split(",")):
+                if _IPV6.fullmatch(host):
+                    return (
+                        f"{spelling} has {host!r}, which httpx cannot read: write the address without brackets and "
+                        "without what follows the slash, or take it out."
+                    )
     return "A proxy of the environment cannot be used: correct or unset ALL_PROXY, HTTPS_PROXY, HTTP_PROXY and NO_PROXY."
