@@ -223,7 +223,7 @@ def test_a_stream_that_is_no_chat_breaks_with_words_too(
     """Where the event has no type, which all events of these endpoints have."""
     server.answer(Reply(f"data: {json.dumps(frame)}\n\n", content_type="text/event-stream"))
     draw = lambda client: client.images.generate(model="m", prompt="cat", stream=True)
-    with pytest.raises(openai.APIError, match="^upstream died$"):
+    with pytest.raises(openai.APIError, match=r"^upstream died$"):
         asker.run(draw, base_url=server.base_url, api_key="k", max_retries=0)
 
 

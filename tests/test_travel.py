@@ -159,7 +159,8 @@ def test_a_client_with_an_http_client_of_its_own_refuses(asker: Asker) -> None:
     """Connections cannot travel; nor can what only looks like the same client."""
     http_client = (openai.DefaultAsyncHttpxClient if asker.is_async else openai.DefaultHttpxClient)()
     client = asker.client(api_key="k", http_client=http_client)
-    for each in (client, client.with_options(timeout=1)):
+    given_later = asker.client(api_key="k").with_options(http_client=http_client)
+    for each in (client, client.with_options(timeout=1), given_later):
         with pytest.raises(TypeError, match="an http_client of its own cannot be pickled"):
             pickle.dumps(each)
 
