@@ -126,9 +126,10 @@ def test_a_failure_in_place_of_an_event_counts_before_the_end_mark_too(
         asker.run(stream("m"), base_url=server.base_url, api_key="k", max_retries=0)
 
 
-def test_an_error_event_is_one_whatever_it_carries(asker: Asker, server: ScriptedServer) -> None:
+@pytest.mark.parametrize("name", ["error", "ERROR", "response.failed", "exception"])
+def test_an_error_event_is_one_whatever_it_carries(asker: Asker, server: ScriptedServer, name: str) -> None:
     """Even something that could be a chunk."""
-    server.answer(Reply(f"{CHUNK}event: error\n{CHUNK}", content_type="text/event-stream"))
+    server.answer(Reply(f"{CHUNK}event: {name}\n{CHUNK}", content_type="text/event-stream"))
     with pytest.raises(openai.APIError, match='"hi"'):
         asker.run(stream("m"), base_url=server.base_url, api_key="k", max_retries=0)
 

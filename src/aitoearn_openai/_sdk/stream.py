@@ -15,7 +15,6 @@ from openai.types.chat import ChatCompletionChunk
 from pydantic_core import from_json
 
 from .._errors import (
-    FAILED,
     NOT_JSON,
     decode_json,
     end_message,
@@ -137,29 +136,17 @@ class Decoder(SSEDecoder):
             data = from_json(text)  # What `json.loads` gives, in a third of the time; it reads a little less.
         except ValueError:
             data = decode_json(text)
-        choices = data.get("choices") if isinstance(data, dict) else None
-        is_plain = (
-            type(choices) is list
-            and len(choices) == 1
-            and type(choices[0]) is dict
-            and not data.get("error")
-            and not choices[0].get("error")
-            and choices[0].get("finish_reason") not in FAILED
-            and event.event != "error"
-        )
-        if not is_plain and not self._is_chunk(event.event, text, data):
+        has_choices = isinstance(data, dict) and isinstance(data.get("choices"), list)
+        if not self._is_chunk(event.event, text, data) or self._ended:
             return None
-        if self._ended:
-            return None
-        if isinstance(choices, list) or not self._is_chat:
+        if has_choices or not self._is_chat:
             self._empty = False
-        if self._other_lines:
-            self._other_lines = ()
+        self._other_lines = ()
         event.json = lambda: data  # It need not be decoded again.
         return event
 
     def _is_chunk(self, name: str | None, text: str, data: Any) -> bool:
-        """Whether unusual data is to become a chunk; a failure is raised."""
+        """Whether the data is to become a chunk; a failure is raised."""
         kind = {"is_chat": self._is_chat, "is_typed": self._is_typed}
         if failure := failure_in_event(name, text, data, **kind):
             error = data.get("error") if isinstance(data, dict) else text
