@@ -40,13 +40,12 @@ TESTS = [
         "travel",
         "settings",
         "hooks",
+        "pools",
+        "secrets",
         "faults",
     )
 ]
-MORE_TESTS = [
-    f"tests/{name}"
-    for name in ("test_pools.py", "test_secrets.py", "parity", "test_fuzz.py", "test_module.py")
-]
+MORE_TESTS = ["tests/parity", "tests/test_fuzz.py", "tests/test_module.py"]
 """For the survivors of the others, with `--again`."""
 
 LIBRARIES = (
