@@ -42,9 +42,10 @@ def is_chunk(data: Any) -> bool:
 class Decoder(SSEDecoder):
     """The SDK's decoder, which checks each event."""
 
-    _client: Any = None
+    _client: Any
+    _is_chat: bool
+    _is_typed: bool
     _response: Any = None
-    _is_chat = _is_typed = False
     _empty = True
     _ended = False
     _other_lines: tuple[str, ...] = ()
