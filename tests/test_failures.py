@@ -286,3 +286,14 @@ def _refuse(listener: socket.socket, body: bytes) -> None:
         connection.sendall(
             b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nConnection: close\r\n\r\n" + body
         )
+
+
+def test_a_redirect_that_leads_nowhere_names_the_request_that_was_made(
+    asker: Asker, server: ScriptedServer
+) -> None:
+    """Also to a port that cannot be."""
+    server.answer(Reply(status=302, headers={"Location": "http://127.0.0.1:99999/"}))
+    with pytest.raises(openai.APIConnectionError) as failed:
+        asker.run(complete("m"), base_url=server.base_url, api_key="k", max_retries=0)
+
+    assert str(failed.value.request.url) == f"{server.base_url}/chat/completions"

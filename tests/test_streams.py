@@ -151,6 +151,22 @@ def test_the_words_of_an_event_that_is_text_are_the_message(
         asker.run(stream("m"), base_url=server.base_url, api_key="k", max_retries=0)
 
     assert str(failed.value) == message
+    assert failed.value.body == event.partition("data:")[2].strip()
+
+
+@pytest.mark.parametrize("is_plain", [True, False])
+def test_the_body_of_an_error_in_a_stream_is_the_error(
+    asker: Asker, server: ScriptedServer, is_plain: bool
+) -> None:
+    """With its code and parameter, as in the plain SDK."""
+    error = {"message": "busy", "code": "slow_down", "param": "model"}
+    server.answer(Reply(f"{CHUNK}data: {json.dumps({'error': error})}\n\n", content_type="text/event-stream"))
+    asker = Asker(asker.is_async, openai) if is_plain else asker
+    with pytest.raises(openai.APIError) as failed:
+        asker.run(stream("m"), base_url=server.base_url, api_key="k", max_retries=0)
+
+    assert (failed.value.message, failed.value.body) == ("busy", error)
+    assert (failed.value.code, failed.value.param) == ("slow_down", "model")
 
 
 def test_of_very_much_in_place_of_events_a_part_is_kept(asker: Asker, server: ScriptedServer) -> None:
@@ -175,6 +191,7 @@ def test_of_very_much_in_place_of_events_a_part_is_kept(asker: Asker, server: Sc
         f"{CHUNK}{CHUNK}meta: {{}}\n\nevent : done\n\n",
         f'{CHUNK}data: {{"usage": {{}}}}\nodd\n\n',
         f"{CHUNK}{CHUNK}\ufeff\n\0\n\u200b\n\xa0\n",
+        "\ufeff" * 2000 + CHUNK * 2,
     ],
 )
 def test_lines_that_mean_nothing_end_no_stream(asker: Asker, server: ScriptedServer, body: str) -> None:

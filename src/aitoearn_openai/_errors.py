@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import json
 import re
+from contextlib import suppress
 from typing import Any, NamedTuple
+
+from pydantic_core import from_json
 
 
 class Code(NamedTuple):
@@ -97,9 +100,11 @@ class Failure(NamedTuple):
 def decode_json(text: str | bytes) -> Any:
     """The decoded JSON, or `NOT_JSON`."""
     try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
-        return NOT_JSON
+        return from_json(text)  # In a third of the time that `json.loads` takes; it reads a little less.
+    except ValueError:
+        with suppress(ValueError, RecursionError):
+            return json.loads(text)
+    return NOT_JSON
 
 
 def failure_in(body: Any) -> Failure | None:

@@ -75,7 +75,7 @@ class AsyncClient(_ClientMixin, openai.AsyncOpenAI):
                 raise
             # A redirect to an impossible port: anyio lets out a group, which the SDK does not expect.
             request = family_of(openai.DefaultHttpxClient).Request(
-                options.method, self.base_url.join(options.url)
+                options.method, self.base_url.join(options.url.lstrip("/"))
             )
             raise openai.APIConnectionError(request=request) from error
 

@@ -14,7 +14,7 @@ from email.utils import parsedate_to_datetime
 from functools import cache
 from typing import Any
 
-from .._errors import Failure, decode_json, failure_in
+from .._errors import FAILED, Failure, decode_json, failure_in
 from .._hints import API_KEY_HEADER
 from .private import RAW_RESPONSE_HEADER
 
@@ -26,7 +26,7 @@ STEP = "_aitoearn_openai"
 SEEN, READ = "seen", "read"
 
 # A body without any of these names reports no failure, and need not be decoded to find that out.
-_TELLING = b'"code"', b'error"', b'"insufficient_system_resource"', b'"abort"'
+_TELLING = b'"code"', b'error"', *(f'"{reason}"'.encode() for reason in FAILED)
 
 
 def family_of(client_class: type) -> Any:
