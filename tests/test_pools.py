@@ -8,6 +8,7 @@ import re
 import ssl
 import subprocess
 import sys
+import warnings
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
@@ -242,3 +243,14 @@ def test_a_proxy_that_aiohttp_cannot_use_is_named_too(
     monkeypatch.setenv(variable, proxy)
     with pytest.raises(openai.OpenAIError, match=variable):
         AsyncOpenAI(api_key="k")
+
+
+def test_a_client_that_nobody_holds_closes_its_connections(server: ScriptedServer) -> None:
+    """As the SDK's own does: Python warns of each connection that is left open."""
+    server.answer(Reply({"choices": [{"message": {"content": "hi"}}]}))
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.simplefilter("always")
+        complete("m")(OpenAI(base_url=server.base_url, api_key="k"))
+        gc.collect()
+
+    assert [str(each.message) for each in seen if each.category is ResourceWarning] == []
