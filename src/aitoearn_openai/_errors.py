@@ -74,7 +74,7 @@ _KEEP_ALIVES = {"ping", "heartbeat", "keepalive"}
 _WAIT = re.compile(r"after (\d{1,9})\d* seconds?|在\s*(\d{1,9})\d*\s*秒后重试")
 _BLANK = " \t\xa0\0\u200b\ufeff"
 _FIELD = re.compile(r":|(data|event|id|retry)$|(?!error\b)[a-z][\w-]*\s*:", re.IGNORECASE)
-"""A comment, or a field; `error: ...` is none that a server has for nothing."""
+"""A comment, or a field. Not `error: ...`: a server that sends it reports a failure."""
 _NO_MESSAGE = "The service gave no message."
 
 
@@ -227,7 +227,7 @@ def failure_in_event(
 
 
 def broken(message: str) -> Failure:
-    """A stream that breaks off, or brings what is none."""
+    """The failure of a stream that broke off, or sent something that is no chunk."""
     return Failure(None, _UPSTREAM_FAILED, message, enveloped=False)
 
 

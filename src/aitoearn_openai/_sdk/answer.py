@@ -30,7 +30,7 @@ class AnswerCheck:
         self._client, self._response = client, arguments["response"]
         self._cast_to, self._stream_class = arguments["cast_to"], arguments["stream_cls"]
         self.to: Any = None
-        """What the caller of `parse` asks for in place of that type."""
+        """The type that the caller gives to `parse(to=...)`, if any."""
         self._done = False
         step = getattr(self._response, STEP, None)
         if step not in (SEEN, READ):
@@ -50,7 +50,7 @@ class AnswerCheck:
 
     def finish(self, parsed: Any) -> Any:
         """What `_process_response` gives; a raw response checks what it parses later."""
-        if self._done or parsed is self._response or not hasattr(parsed, "http_response"):
+        if self._done or not hasattr(parsed, "http_response"):
             return self.require_checked(parsed)
         parsed.__class__ = _checked_class(parsed.__class__)
         parsed._check = self
@@ -89,10 +89,14 @@ class AnswerCheck:
         field, fields = "data" if cast_to is ImagesResponse else "choices", _required_fields(cast_to)
         made = getattr(parsed, field, None)
         if field in cast_to.model_fields:
-            is_answer, is_sure = holds_answer(field, made) if fields else isinstance(made, list), bool(made)
+            is_list = isinstance(made, list)
+            is_answer, is_sure = holds_answer(field, made) if _is_known(cast_to) else is_list, bool(made)
         else:
             is_answer, is_sure = True, not fields or not fields.isdisjoint(parsed.model_fields_set)
-        if not is_answer or (not is_sure and _says_no(decode_json(response.content))):
+        if is_answer and is_sure:
+            return
+        body = decode_json(response.content)
+        if not is_answer or not body or is_refusal(body):
             raise self._error(cast_to.__name__)
 
     def _error(self, expected: str) -> openai.APIError:
@@ -117,10 +121,6 @@ class AnswerCheck:
             if failure := status_error(self._client, self._response, body):
                 raise failure from None
             raise
-
-
-def _says_no(body: dict[str, Any]) -> bool:
-    return not body or is_refusal(body)
 
 
 def _is_known(cast_to: Any) -> bool:

@@ -18,7 +18,7 @@ from .stream import Decoder
 _PROBE = "X-Probe"
 
 
-class _ClientMixin(FastModels):
+class _Hooks(FastModels):
     _given_http_client: Any
     """The `http_client` that the caller gave."""
 
@@ -54,16 +54,16 @@ class _ClientMixin(FastModels):
         return error  # type: ignore[no-any-return]
 
 
-class SyncClient(_ClientMixin, openai.OpenAI):
+class SyncClient(_Hooks, openai.OpenAI):
     """The SDK's client, which sees the service's failures."""
 
     def _process_response(self, **arguments: Any) -> Any:
         check = AnswerCheck(self, arguments)
         with check.errors():
-            return check.finish(super()._process_response(**_taken(arguments)))
+            return check.finish(super()._process_response(**_move_out(arguments)))
 
 
-class AsyncClient(_ClientMixin, openai.AsyncOpenAI):
+class AsyncClient(_Hooks, openai.AsyncOpenAI):
     """The SDK's client, which sees the service's failures."""
 
     @wraps(openai.AsyncOpenAI.request)
@@ -82,14 +82,14 @@ class AsyncClient(_ClientMixin, openai.AsyncOpenAI):
     async def _process_response(self, **arguments: Any) -> Any:
         check = AnswerCheck(self, arguments)
         with check.errors():
-            return check.finish(await super()._process_response(**_taken(arguments)))
+            return check.finish(await super()._process_response(**_move_out(arguments)))
 
 
-def _taken(arguments: dict[str, Any]) -> dict[str, Any]:
-    """The arguments, out of the caller's frame: they may hold the key, and tracebacks show frames."""
-    taken = dict(arguments)
+def _move_out(arguments: dict[str, Any]) -> dict[str, Any]:
+    """Move the arguments out of the caller's frame: they may hold the key, and error reporters show frames."""
+    moved = dict(arguments)
     arguments.clear()
-    return taken
+    return moved
 
 
 def drop_openai_settings(client: openai.OpenAI | openai.AsyncOpenAI, given: Mapping[str, Any]) -> None:

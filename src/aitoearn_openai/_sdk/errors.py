@@ -1,4 +1,4 @@
-"""The SDK's exceptions for what the SDK itself does not notice, or lets out as something else."""
+"""The SDK's exceptions for what the SDK itself misses, or reports as another exception."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .response import family_of, set_status
 
 
 def connection_error(error: Any) -> openai.APIConnectionError:
-    """The SDK's exception for what the HTTP library raised while a body was read."""
+    """The SDK's exception for what the HTTP library raised while it read a body."""
     if isinstance(error, family_of(type(error)).TimeoutException):
         return openai.APITimeoutError(error.request)
     return openai.APIConnectionError(request=error.request)

@@ -131,7 +131,7 @@ def set_status(response: Any, failure: Failure) -> None:
 
 
 def _make_decodable(response: Any) -> None:
-    """Remove what would make the SDK fail with another exception before it can report the failure."""
+    """Correct the encoding and the header on which the SDK would crash before it reports the failure."""
     if response.content.startswith(codecs.BOM_UTF8):
         with suppress(ValueError):  # A hook of the caller's has read the text already.
             response.encoding = "utf-8-sig"

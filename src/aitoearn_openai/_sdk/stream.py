@@ -57,13 +57,13 @@ class Decoder(SSEDecoder):
     def iter_bytes(self, iterator: Iterator[bytes]) -> Iterator[Any]:
         with self._errors():
             yield from super().iter_bytes(self._with_end(iterator))
-        self._raise_if_broken()
+        self._check_end()
 
     async def aiter_bytes(self, iterator: AsyncIterator[bytes]) -> AsyncIterator[Any]:
         with self._errors():
             async for event in super().aiter_bytes(self._with_async_end(iterator)):
                 yield event
-        self._raise_if_broken()
+        self._check_end()
 
     def _with_end(self, iterator: Iterator[bytes]) -> Iterator[bytes]:
         """An event that no blank line ends is not dispatched, but a failure in it is raised."""
@@ -86,9 +86,9 @@ class Decoder(SSEDecoder):
         except UnicodeDecodeError:
             raise self._error("The stream broke: it is not UTF-8 text.") from None
         except family_of(type(self._response)).RequestError as error:
-            raise connection_error(error) from error  # As the SDK does since 3.x.
+            raise connection_error(error) from error  # openai 1.x and 2.x would let it through.
 
-    def _raise_if_broken(self, *, is_done: bool = False) -> None:
+    def _check_end(self, *, is_done: bool = False) -> None:
         """At the end: what comes before `[DONE]` may be words of any kind, unless they report a failure."""
         text = "\n".join(self._other_lines)
         if failure := status_error(self._client, self._response, decode_json(text)):
@@ -127,13 +127,13 @@ class Decoder(SSEDecoder):
         if (not text or text.isspace()) and event.event != "error":
             return None  # By the standard such an event is not dispatched.
         if text.startswith("[DONE]"):
-            self._raise_if_broken(is_done=True)
+            self._check_end(is_done=True)
             self._empty, self._other_lines = False, ()
             self.decode = lambda line: None  # type: ignore[method-assign]  # openai 1.x reads on.
             return event
         data = decode_json(text)
         has_choices = isinstance(data, dict) and isinstance(data.get("choices"), list)
-        if not self._is_chunk(event.event, text, data) or self._ended:
+        if not self._becomes_chunk(event.event, text, data) or self._ended:
             return None
         if has_choices or not self._is_chat:
             self._empty = False
@@ -141,8 +141,8 @@ class Decoder(SSEDecoder):
         event.json = lambda: data  # It need not be decoded again.
         return event
 
-    def _is_chunk(self, name: str | None, text: str, data: Any) -> bool:
-        """Whether the data is to become a chunk; a failure is raised."""
+    def _becomes_chunk(self, name: str | None, text: str, data: Any) -> bool:
+        """Raise the failure that the data reports, or say whether it becomes a chunk."""
         kind = {"is_chat": self._is_chat, "is_typed": self._is_typed}
         if failure := failure_in_event(name, text, data, **kind):
             error = data.get("error") if isinstance(data, dict) else text
