@@ -148,6 +148,8 @@ def main() -> None:
                 print(f"loud: {name}: {error}")
                 continue
             got = getattr(error, "status_code", type(error))
+            if got == 402 and "AiToEarn code 12001" not in str(error):
+                got = str(error)
             if isinstance(due, type) and isinstance(error, due):
                 continue
         except Exception as error:  # noqa: BLE001 - what comes out is the question

@@ -9,8 +9,10 @@ import pytest
 from openai.types.chat import ChatCompletion
 
 from aitoearn_openai import ChatModel, OpenAI
+from aitoearn_openai._resource import _Page
+from aitoearn_openai._sdk.private import SSEDecoder
 from aitoearn_openai._sdk.stream import Decoder
-from conftest import Asker, Reply, ScriptedServer, stream
+from conftest import Asker, Reply, ScriptedServer, list_models, stream
 
 
 def test_data_of_a_response_that_nobody_saw_is_refused() -> None:
@@ -23,6 +25,36 @@ def test_a_stream_that_nobody_looked_at_is_refused() -> None:
     """A failure in it would go unnoticed."""
     with pytest.raises(openai.OpenAIError, match="cannot work with openai"):
         list(Decoder().iter_bytes(iter([b""])))
+
+
+def test_a_stream_whose_events_nobody_looked_at_is_refused(
+    asker: Asker, server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As of an SDK that has another way to decode them."""
+    iter_bytes, aiter_bytes = SSEDecoder.iter_bytes, SSEDecoder.aiter_bytes
+    monkeypatch.setattr(SSEDecoder, "iter_bytes", lambda _, parts: iter_bytes(SSEDecoder(), parts))
+    monkeypatch.setattr(SSEDecoder, "aiter_bytes", lambda _, parts: aiter_bytes(SSEDecoder(), parts))
+    server.answer(Reply('data: {"data": {}, "code": 12001}\n\n', content_type="text/event-stream"))
+    with pytest.raises(openai.OpenAIError, match=r"SSEDecoder\.decode is gone or no longer used"):
+        asker.run(stream("m"), base_url=server.base_url, api_key="k", max_retries=0)
+
+
+def test_a_stream_whose_end_nobody_looks_at_is_refused() -> None:
+    """As of an SDK that decodes line by line."""
+    decoder = Decoder()
+    decoder.decode("data: {}")
+    with pytest.raises(openai.OpenAIError, match=r"SSEDecoder\.iter_bytes is gone or no longer used"):
+        decoder.decode("")
+
+
+def test_a_page_that_the_sdk_made_in_its_own_way_is_refused(
+    asker: Asker, server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would hold models without a name, and unconverted prices."""
+    monkeypatch.delattr(_Page, "build")
+    server.answer(Reply({"code": 0, "data": [{"name": "m"}, {}]}))
+    with pytest.raises(openai.OpenAIError, match="build is gone or no longer used"):
+        asker.run(list_models, base_url=server.base_url, api_key="k", max_retries=0)
 
 
 def test_a_failure_in_an_unread_list_is_the_services(asker: Asker, server: ScriptedServer) -> None:

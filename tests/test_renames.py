@@ -103,6 +103,30 @@ def test_a_name_that_is_no_longer_used_is_loud_or_breaks_no_promise(
     assert not silent(shown), "\n".join(shown)
 
 
+@pytest.mark.parametrize(
+    ("file", "name"),
+    [
+        ("_base_client.py", "stream_cls"),
+        ("_models.py", "follow_redirects"),
+        ("_streaming.py", "iter_bytes"),
+        ("_streaming.py", "aiter_bytes"),
+    ],
+)
+def test_an_argument_or_a_method_that_is_gone_is_an_import_error(
+    original: Path, tmp_path: Path, file: str, name: str
+) -> None:
+    """It says which one."""
+    folder = changed(original, tmp_path, str, "")
+    path = folder / "openai" / file
+    text = path.read_text("utf-8")
+    path.unlink()
+    path.write_text(re.sub(rf"\b{name}\b", f"{name}_renamed", text), "utf-8")
+    shown = outcome(folder)
+
+    assert len(shown) == 1
+    assert re.match(rf"loud: .*cannot work with openai .*\b{name}\b.* is gone", shown[0])
+
+
 def abandon(name: str, text: str) -> str:
     """Rename it, and then define the old name as well: an attribute, a field, a constant, a class or a method."""
     new = f"{name}_renamed"

@@ -16,11 +16,11 @@ from pydantic import ValidationError
 from .._errors import NOT_JSON, decode_json, holds_answer, is_refusal
 from .errors import connection_error, status_error, unexpected
 from .private import unsupported
-from .response import READ, SEEN, STEP, family_of
+from .response import CHECKED, READ, SEEN, STEP, STREAMED, family_of
 from .stream import Decoder
 
 _PARSING_ERRORS = ValueError, RecursionError, LookupError, AssertionError, openai.APIResponseValidationError
-_PROCESSED, _INVALID = "processed", "invalid"
+_INVALID = "invalid"
 
 
 class AnswerCheck:
@@ -36,7 +36,7 @@ class AnswerCheck:
         if step not in (SEEN, READ):
             raise openai.OpenAIError(unsupported("custom_auth"))
         self._was_read = step == READ
-        setattr(self._response, STEP, _PROCESSED)
+        setattr(self._response, STEP, CHECKED)
         self._then = arguments["options"].post_parser
         arguments["options"].post_parser = self
 
@@ -73,6 +73,7 @@ class AnswerCheck:
         chunk_type = next(iter(get_args(self._stream_class)), self._cast_to)
         is_chat = "choices" in getattr(chunk_type, "model_fields", ())
         decoder.bind(self._client, response, is_chat=is_chat, is_typed=_is_known(self._cast_to))
+        setattr(response, STEP, STREAMED)  # Until the decoder has seen an event.
 
     def _check_answer(self, parsed: Any, cast_to: Any) -> None:
         client, response = self._client, self._response
@@ -84,6 +85,8 @@ class AnswerCheck:
         if not isinstance(parsed, openai.BaseModel):
             raise self._error("JSON" if isinstance(parsed, str) else cast_to.__name__)
         path = getattr(cast_to, "list_path", None)
+        if path and not parsed.__pydantic_private__:  # `build` sets one.
+            raise openai.OpenAIError(unsupported("build"))
         if path and not response.url.query:
             client._known_models[path] = parsed.data  # type: ignore[attr-defined]
         field, fields = "data" if cast_to is ImagesResponse else "choices", _required_fields(cast_to)
@@ -163,9 +166,11 @@ class FastModels:
 
     def _process_response_data(self, *, data: Any, cast_to: Any, response: Any) -> Any:
         step = getattr(response, STEP, None)
-        if step is not _PROCESSED and step is not _INVALID:
-            raise openai.OpenAIError(unsupported("_process_response"))
-        if step is _PROCESSED and (cast_to is ChatCompletionChunk or cast_to is ChatCompletion):
+        if step is not CHECKED and step is not _INVALID:
+            raise openai.OpenAIError(
+                unsupported("SSEDecoder.decode" if step == STREAMED else "_process_response")
+            )
+        if step is CHECKED and (cast_to is ChatCompletionChunk or cast_to is ChatCompletion):
             try:
                 return cast_to.model_validate(data, strict=True)
             except ValidationError:

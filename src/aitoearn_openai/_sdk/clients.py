@@ -40,13 +40,15 @@ class _Hooks(FastModels):
     def _make_sse_decoder(self) -> Any:
         return Decoder()
 
-    def _make_status_error(self, err_msg: str, *, body: object, response: Any) -> openai.APIStatusError:
+    def _make_status_error(
+        self, err_msg: str, *, body: object, response: Any, **more: Any
+    ) -> openai.APIStatusError:
         failure = failure_in(body)
         if failure and (failure.enveloped or failure.message not in err_msg):
             err_msg = f"Error code: {response.status_code} - {failure}"
         if hint := next_step(response, failure, f"{err_msg} {body}", self._known_models):
             err_msg = f"{err_msg.removesuffix('.')}. {hint}"
-        error: Any = super()._make_status_error(err_msg, body=body, response=response)  # type: ignore[misc]
+        error: Any = super()._make_status_error(err_msg, body=body, response=response, **more)  # type: ignore[misc]
         error._hint = hint  # The one part of the message that is no server's.
         if failure and failure.enveloped:
             error.code = str(failure.code)  # Declared as text, but before 3.x left as it came.
@@ -99,5 +101,6 @@ def drop_openai_settings(client: openai.OpenAI | openai.AsyncOpenAI, given: Mapp
     if _PROBE not in client.default_headers:
         raise openai.OpenAIError(unsupported("_custom_headers"))
     own["_custom_headers"] = given.get("default_headers") or {}
-    for name in own.keys() & {"admin_api_key", "organization", "project", "webhook_secret"}:
-        setattr(client, name, given.get(name))
+    for name in ("admin_api_key", "organization", "project", "webhook_secret"):
+        if hasattr(client, name):  # Older SDKs lack some.
+            setattr(client, name, given.get(name))

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from inspect import signature
 from typing import TYPE_CHECKING, Any
 
 import openai
 
-WORKING = "openai>=1.109.1,<4"
+WORKING = "openai>=1.109.1,<=3.57.0"
+"""The versions that were checked."""
 
-_HOOKS = (
-    "custom_auth",
-    "_process_response",
-    "_process_response_data",
-    "_make_sse_decoder",
-    "_make_status_error",
-)
+_HOOKS = {
+    "custom_auth": (),
+    "_process_response": ("cast_to", "options", "response", "stream_cls"),
+    "_process_response_data": ("cast_to", "data", "response"),
+    "_make_sse_decoder": (),
+    "_make_status_error": ("body", "response"),
+}
+"""What is overridden in both clients, with the arguments that are looked at."""
 
 
 def unsupported(gone: str) -> str:
@@ -51,15 +54,24 @@ def _check_hooks() -> None:
     """Raise `ImportError` unless everything that is overridden exists where the SDK calls it."""
     clients = openai.OpenAI, openai.AsyncOpenAI
     needed: list[tuple[Any, str]] = [(client, name) for client in clients for name in _HOOKS]
-    for owner, name in [*needed, (SSEDecoder, "decode")]:
+    needed += [(SSEDecoder, name) for name in ("decode", "iter_bytes", "aiter_bytes")]
+    for owner, name in needed:
         if not hasattr(owner, name):
             raise ImportError(unsupported(f"{owner.__name__}.{name}"))
+        for argument in _HOOKS.get(name, ()):
+            if argument not in signature(getattr(owner, name)).parameters:
+                raise ImportError(unsupported(f"the argument {argument} of {owner.__name__}.{name}"))
     for client in clients:
+        methods = [method for each in client.__mro__ for method in vars(each).values()]
+        names = [name for each in methods if hasattr(each, "__code__") for name in each.__code__.co_names]
+        if "_make_status_error" not in names:
+            raise ImportError(unsupported(f"{client.__name__}._make_status_error"))
         constructors = [vars(each)["__init__"] for each in client.__mro__ if "__init__" in vars(each)]
         if not any("_custom_headers" in each.__code__.co_names for each in constructors[:-1]):
             raise ImportError(unsupported(f"{client.__name__}._custom_headers"))
-    if "post_parser" not in FinalRequestOptions.model_fields:
-        raise ImportError(unsupported("FinalRequestOptions.post_parser"))
+    for name in ("post_parser", "follow_redirects"):
+        if name not in FinalRequestOptions.model_fields:
+            raise ImportError(unsupported(f"FinalRequestOptions.{name}"))
 
 
 _check_hooks()

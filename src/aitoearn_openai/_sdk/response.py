@@ -23,7 +23,7 @@ FILL_IN_KEY = ""
 
 STEP = "_aitoearn_openai"
 """The mark on a response, as an attribute: the last step of this package that saw it."""
-SEEN, READ = "seen", "read"
+SEEN, READ, STREAMED, CHECKED = "seen", "read", "streamed", "checked"
 
 # A body without any of these names reports no failure, and need not be decoded to find that out.
 _TELLING = b'"code"', b'error"', *(f'"{reason}"'.encode() for reason in FAILED)

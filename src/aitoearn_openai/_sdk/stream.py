@@ -23,7 +23,7 @@ from .._errors import (
 )
 from .errors import connection_error, status_error
 from .private import SSEDecoder, unsupported
-from .response import family_of
+from .response import CHECKED, STEP, family_of
 
 _BOM = "\ufeff"
 _MOST_LINES = 100
@@ -44,6 +44,7 @@ class Decoder(SSEDecoder):
     _is_chat: bool
     _is_typed: bool
     _response: Any = None
+    _is_read = False
     _empty = True
     _ended = False
     _other_lines: tuple[str, ...] = ()
@@ -81,6 +82,7 @@ class Decoder(SSEDecoder):
     def _errors(self) -> Iterator[None]:
         if self._response is None:
             raise openai.OpenAIError(unsupported("FinalRequestOptions.post_parser"))
+        self._is_read = True
         try:
             yield
         except UnicodeDecodeError:
@@ -123,6 +125,8 @@ class Decoder(SSEDecoder):
         return None
 
     def _check_event(self, event: Any) -> Any:
+        if not self._is_read:
+            raise openai.OpenAIError(unsupported("SSEDecoder.iter_bytes"))
         text = event.data
         if (not text or text.isspace()) and event.event != "error":
             return None  # By the standard such an event is not dispatched.
@@ -135,6 +139,8 @@ class Decoder(SSEDecoder):
         has_choices = isinstance(data, dict) and isinstance(data.get("choices"), list)
         if not self._becomes_chunk(event.event, text, data) or self._ended:
             return None
+        if self._empty:
+            setattr(self._response, STEP, CHECKED)
         if has_choices or not self._is_chat:
             self._empty = False
         self._other_lines = ()
