@@ -51,7 +51,7 @@ def test_a_page_that_the_sdk_made_in_its_own_way_is_refused(
     asker: Asker, server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It would hold models without a name, and unconverted prices."""
-    monkeypatch.delattr(_Page, "build")
+    monkeypatch.setattr(_Page, "build", classmethod(lambda cls, *, response, data: cls.construct(**data)))
     server.answer(Reply({"code": 0, "data": [{"name": "m"}, {}]}))
     with pytest.raises(openai.OpenAIError, match="build is gone or no longer used"):
         asker.run(list_models, base_url=server.base_url, api_key="k", max_retries=0)
