@@ -348,7 +348,8 @@ def test_a_low_limit_on_open_files_does_not_hold_for_the_relay() -> None:
 def test_the_command_can_be_called_from_another_thread() -> None:
     """Only the main one may say what a signal does."""
     program = (
-        "import threading\nfrom aitoearn_openai.__main__ import main\nthreading.Thread(target=main).start()"
+        "import threading\nfrom aitoearn_openai.__main__ import main\n"
+        "thread = threading.Thread(target=main)\nthread.start()\nthread.join()"
     )
     done = run("--version", command=[sys.executable, "-c", program])
 
