@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import wraps
+from functools import partial, wraps
 from typing import Any
 
 import openai
@@ -101,6 +101,6 @@ def drop_openai_settings(client: openai.OpenAI | openai.AsyncOpenAI, given: Mapp
     if _PROBE not in client.default_headers:
         raise openai.OpenAIError(unsupported("_custom_headers"))
     own["_custom_headers"] = given.get("default_headers") or {}
-    for name in ("admin_api_key", "organization", "project", "webhook_secret"):
-        if hasattr(client, name):  # Older SDKs lack some.
-            setattr(client, name, given.get(name))
+    names = "admin_api_key", "organization", "project", "webhook_secret"
+    for name in filter(partial(hasattr, client), names):  # Older SDKs lack some.
+        setattr(client, name, given.get(name))
