@@ -10,8 +10,8 @@ demo: .venv/cli  ## Show what the package does, against its sandbox: no key, and
 test: .venv/installed  ## Run all tests, with coverage.
 	@$(BIN)/python -m pytest --cov -n 4 --dist loadfile
 
-quick: .venv/installed  ## Run the tests that take less than a second each, in less than a minute.
-	@$(BIN)/python -m pytest -n 4 --dist loadfile -m "not slow"
+quick: .venv/installed  ## Run the tests that take less than a second each, without the fault matrix, in less than a minute.
+	@$(BIN)/python -m pytest -n 4 --dist loadfile -m "not slow" --ignore tests/test_faults.py
 
 check: .venv/installed  ## Lint, formatting and types.
 	@$(BIN)/ruff check .

@@ -18,6 +18,8 @@ from openai.types.chat import ChatCompletion
 
 from conftest import MESSAGES, Asker, Reply, ScriptedServer, complete, list_models, stream
 
+pytestmark = pytest.mark.usefixtures("no_waiting")
+
 ANSWER = {
     "id": "c",
     "object": "chat.completion",

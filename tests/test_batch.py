@@ -135,6 +135,7 @@ def test_what_is_sent_and_what_comes_back_is_kept_to_the_letter(server: Scripted
     }
 
 
+@pytest.mark.slow
 def test_results_come_as_they_finish(site: sandbox.Sandbox) -> None:
     """A slow answer holds up no other."""
     wanted = requests({"slow": "slow-first-byte", "a": "glm-5.2", "b": "glm-5.2"})
@@ -389,6 +390,7 @@ def test_a_service_that_is_not_there_is_an_error_of_each_request(site: sandbox.S
     assert late_error["code"] == "request_timeout"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("model", "status"), [("fail-12001", 402), ("fail-401", 401), ("fail-12008", 403)])
 def test_nothing_more_is_asked_once_the_account_is_refused(
     site: sandbox.Sandbox, model: str, status: int
@@ -406,6 +408,7 @@ def test_nothing_more_is_asked_once_the_account_is_refused(
     assert len(list(wanted)) > 90
 
 
+@pytest.mark.slow
 def test_an_iterable_that_breaks_loses_no_result(site: sandbox.Sandbox) -> None:
     """Those under way come before its error."""
 

@@ -123,6 +123,7 @@ def test_it_serves_a_program_that_runs_an_event_loop() -> None:
     assert asyncio.run(main()) == f"{TOLD}Hello there"
 
 
+@pytest.mark.slow
 def test_a_client_that_stops_reading_does_not_keep_it_from_stopping() -> None:
     """Leaving the `with` block returns although a stream is still open."""
     body = json.dumps(
@@ -162,6 +163,7 @@ def test_another_server_of_the_process_keeps_its_log(caplog: pytest.LogCaptureFi
     assert "from another server" in caplog.text
 
 
+@pytest.mark.slow
 def test_the_loggers_of_the_process_are_left_alone_until_a_sandbox_runs_and_after() -> None:
     """Also when several run at once, and as it is in a process that has imported nothing else."""
     program = """if True:

@@ -192,6 +192,7 @@ class SlowEngine:
         self._server.server_close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("method", "ask"),
     [

@@ -48,6 +48,7 @@ def test_sixteen_threads_may_share_one_client(site: Sandbox) -> None:
             assert len({id(models) for models in pool.map(lambda _: ours.models, range(100))}) <= 16
 
 
+@pytest.mark.slow
 def test_a_hundred_tasks_may_share_one_client(site: Sandbox) -> None:
     """The same in one event loop."""
 
@@ -107,6 +108,7 @@ def test_the_async_client_works_in_every_event_loop_that_the_sdks_works_in(
     assert ours == theirs
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])
 def test_a_call_that_is_cancelled_gives_its_connection_back(backend: str) -> None:
     """In the middle of a body: the next call, of a pool of one connection, is not kept waiting."""
