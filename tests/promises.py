@@ -93,6 +93,8 @@ def main() -> None:
                 return "".join(chunk.choices[0].delta.content for chunk in answer)
             if way == "unread":
                 with answer as response:
+                    if response.http_response.is_stream_consumed:
+                        return "read too early"
                     answer = response.parse()
             elif way == "raw":
                 answer = answer.parse()
@@ -103,6 +105,8 @@ def main() -> None:
             answer = ask(client, model, way)
             if way == "unread":
                 async with answer as response:
+                    if response.http_response.is_stream_consumed:
+                        return "read too early"
                     answer = await response.parse()
                 return str(answer.choices[0].message.content)
             answer = await answer

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import inspect
+import os
+from collections.abc import Callable
 from typing import Any
 
 import openai
@@ -153,6 +155,27 @@ def test_the_plain_sdk_sends_it_all(
 
     for value in ("leak-org", "leak-project"):
         assert value in sent(server)
+
+
+@pytest.mark.parametrize("client", [openai.OpenAI, openai.AsyncOpenAI])
+def test_these_are_all_the_variables_that_the_sdk_reads(
+    client: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """If it reads another one, that one is to be added above, as what is in it may be sent."""
+
+    class Environment(dict[str, str]):
+        def get(self, name: str, default: Any = None) -> Any:
+            read.add(name)
+            return super().get(name, default)
+
+        __getitem__ = get
+
+    read: set[str] = set()
+    monkeypatch.setattr(os, "environ", Environment(os.environ, OPENAI_API_KEY="k"))
+    client()
+
+    assert {"OPENAI_API_KEY", "OPENAI_ORG_ID"} <= read
+    assert {name for name in read if name.startswith("OPENAI_")} <= OPENAI_VARIABLES.keys()
 
 
 def test_what_the_caller_gives_in_code_is_sent(asker: Asker, server: ScriptedServer) -> None:

@@ -11,8 +11,9 @@ from openai.types.chat import ChatCompletion
 from aitoearn_openai import ChatModel, OpenAI
 from aitoearn_openai._resource import _Page
 from aitoearn_openai._sdk.private import SSEDecoder
+from aitoearn_openai._sdk.response import family_of
 from aitoearn_openai._sdk.stream import Decoder
-from conftest import Asker, Reply, ScriptedServer, list_models, stream
+from conftest import MESSAGES, Asker, Reply, ScriptedServer, list_models, stream
 
 
 def test_data_of_a_response_that_nobody_saw_is_refused() -> None:
@@ -45,6 +46,32 @@ def test_a_stream_whose_end_nobody_looks_at_is_refused() -> None:
     decoder.decode("data: {}")
     with pytest.raises(openai.OpenAIError, match=r"SSEDecoder\.iter_bytes is gone or no longer used"):
         decoder.decode("")
+
+
+def test_an_unread_response_that_was_read_is_refused(
+    asker: Asker, server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As of an SDK that says in another way that it is to come unread."""
+    monkeypatch.setattr("aitoearn_openai._sdk.response.RAW_RESPONSE_HEADER", "X-Gone")
+    server.answer(Reply({"id": "c", "object": "chat.completion", "choices": []}))
+
+    async def ask_async(client: Any) -> Any:
+        completions = client.chat.completions.with_streaming_response
+        async with completions.create(model="m", messages=MESSAGES) as response:
+            return response
+
+    def ask(client: Any) -> Any:
+        with client.chat.completions.with_streaming_response.create(model="m", messages=MESSAGES) as response:
+            return response
+
+    with pytest.raises(openai.OpenAIError, match="RAW_RESPONSE_HEADER is gone or no longer used"):
+        asker.run(ask_async if asker.is_async else ask, base_url=server.base_url, api_key="k", max_retries=0)
+
+
+def test_an_http_client_of_another_library_is_refused() -> None:
+    """As of an SDK that has moved to another one."""
+    with pytest.raises(openai.OpenAIError, match="httpx is gone or no longer used"):
+        family_of(type("Client", (), {}))
 
 
 def test_a_page_that_the_sdk_made_in_its_own_way_is_refused(

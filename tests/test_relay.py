@@ -357,8 +357,8 @@ FAILURES = [
     (b'data: {"error": "it broke"}', "it broke"),
     (b'data: {"choices": [{"finish_reason": "error", "error": {"message": "it broke"}}]}', "it broke"),
     (b"data: {oops", "{oops"),
-    (b"data: 7", "The stream sent something else than a chunk: 7"),
-    (b'data: {"choices": [null]}', "The stream sent something else than a chunk: "),
+    (b"data: 7", "The stream sent something other than a chunk: 7"),
+    (b'data: {"choices": [null]}', "The stream sent something other than a chunk: "),
 ]
 
 

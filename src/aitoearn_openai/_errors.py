@@ -254,7 +254,7 @@ def end_message(text: str, *, is_empty: bool) -> str:
 
 
 def _no_chunk(text: str) -> Failure:
-    return broken(f"The stream sent something else than a chunk: {text[:QUOTE]}")
+    return broken(f"The stream sent something other than a chunk: {text[:QUOTE]}")
 
 
 def are_objects(value: object) -> bool:

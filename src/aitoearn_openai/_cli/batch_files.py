@@ -49,7 +49,7 @@ def opened(
         check: Is called before anything is changed, with what was read.
 
     Raises:
-        BadFile: a line of the input cannot be sent, or the output holds something else than its answers.
+        BadFile: a line of the input cannot be sent, or the output holds something other than its answers.
         OSError: a file cannot be read or written.
     """
     if target == STDIN:

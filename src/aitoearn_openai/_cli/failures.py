@@ -42,7 +42,7 @@ _OURS = (
     r"| answered with | where [\w ]+ was expected|\. Check the base URL: AiToEarn's ends in /api/ai\."
     r"|The stream (?:ended before its first event|broke off)(?:: |\.)|The stream broke: it is not UTF-8 text\."
     r"|The model failed: finish_reason "
-    r"|The server sent an error event without a message\.|The stream sent something else than a chunk: "
+    r"|The server sent an error event without a message\.|The stream sent something other than a chunk: "
     r"|The service gave an answer without choices"
 )
 """What the messages of this package have around the words of a server."""

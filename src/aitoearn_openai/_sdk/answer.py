@@ -46,12 +46,14 @@ class AnswerCheck:
             self._check_stream(parsed)
         else:
             self._check_answer(parsed, self.to or self._cast_to)
-        return parsed if isinstance(self._then, openai.NotGiven) else self._then(parsed)
+        return self._then(parsed) if callable(self._then) else parsed
 
     def finish(self, parsed: Any) -> Any:
         """What `_process_response` gives; a raw response checks what it parses later."""
         if self._done or not hasattr(parsed, "http_response"):
             return self.require_checked(parsed)
+        if self._was_read and hasattr(parsed, "iter_bytes"):  # A response that is to come unread.
+            raise openai.OpenAIError(unsupported("RAW_RESPONSE_HEADER"))
         parsed.__class__ = _checked_class(parsed.__class__)
         parsed._check = self
         return parsed

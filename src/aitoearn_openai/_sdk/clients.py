@@ -95,7 +95,7 @@ def _move_out(arguments: dict[str, Any]) -> dict[str, Any]:
 
 
 def drop_openai_settings(client: openai.OpenAI | openai.AsyncOpenAI, given: Mapping[str, Any]) -> None:
-    """Take back what the SDK's constructor read from `OPENAI_*` where the caller gave nothing."""
+    """Undo what the SDK's constructor read from `OPENAI_*` where the caller gave nothing."""
     own = vars(client)
     own["_custom_headers"] = {_PROBE: ""}
     if _PROBE not in client.default_headers:

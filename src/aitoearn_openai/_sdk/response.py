@@ -14,9 +14,11 @@ from email.utils import parsedate_to_datetime
 from functools import cache
 from typing import Any
 
+import openai
+
 from .._errors import FAILED, Failure, decode_json, failure_in
 from .._hints import API_KEY_HEADER
-from .private import RAW_RESPONSE_HEADER
+from .private import RAW_RESPONSE_HEADER, unsupported
 
 FILL_IN_KEY = ""
 """As the value of `API_KEY_HEADER`: put the key of the request's `Authorization` here."""
@@ -31,8 +33,10 @@ _TELLING = b'"code"', b'error"', *(f'"{reason}"'.encode() for reason in FAILED)
 
 def family_of(client_class: type) -> Any:
     """The httpx module that a class comes from; its own classes may have been replaced by an instrumentation."""
-    names = (each.__module__.partition(".")[0] for each in client_class.__mro__)
-    return sys.modules[next(name for name in names if name in ("httpx", "httpx2"))]
+    for name in (each.__module__.partition(".")[0] for each in client_class.__mro__):
+        if name in ("httpx", "httpx2"):
+            return sys.modules[name]
+    raise openai.OpenAIError(unsupported("httpx"))
 
 
 @cache
@@ -42,7 +46,7 @@ def auth_class(client_class: type) -> Any:
 
 
 class _Auth:
-    """Looks at the response of the `Auth` that httpx would have used."""
+    """Wraps the `Auth` that httpx would have used, and checks its response."""
 
     def __init__(self, inner: Any) -> None:
         self._inner = inner

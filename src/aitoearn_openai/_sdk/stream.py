@@ -31,7 +31,7 @@ _CHUNK_FIELDS = (ChatCompletionChunk.model_fields.keys() | {"cost"}) - {"choices
 
 
 def is_chunk(data: Any) -> bool:
-    """Whether the data of an event has something of a chunk of a chat; what keeps a stream alive has nothing."""
+    """Whether the data of an event looks like a chunk of a chat; that of a keep-alive does not."""
     return isinstance(data, dict) and (
         isinstance(data.get("choices"), list) or any(data.get(field) is not None for field in _CHUNK_FIELDS)
     )

@@ -10,7 +10,7 @@ _ATOMS = {"string": "sandbox", "boolean": False}
 
 
 def dig(value: Any, *path: str) -> Any:
-    """What lies at a path of keys; None where there is nothing, or something else than objects on the way."""
+    """What lies at a path of keys; None where there is nothing, or something other than objects on the way."""
     for key in path:
         value = value.get(key) if isinstance(value, dict) else None
     return value
