@@ -94,10 +94,15 @@ def test_no_proxy_is_asked_for_the_relay(given: dict[str, str], expected: str) -
 
 SECRETS = """
 import glob, json, os, sys
-print(json.dumps({path: open(path, "rb").read().decode("latin-1")
-    for pattern in ("/proc/self/environ", "/proc/self/cmdline") for path in glob.glob(pattern)}
-    | {"relay": [open(f"/proc/{pid}/{name}", "rb").read().decode("latin-1") for pid in os.listdir("/proc")
-        if pid.isdigit() and b"relay._detached" in open(f"/proc/{pid}/cmdline", "rb").read()
+def read(path):
+    try:
+        with open(path, "rb") as file:
+            return file.read().decode("latin-1")
+    except OSError:  # A process that has ended.
+        return ""
+print(json.dumps({path: read(path) for path in ("/proc/self/environ", "/proc/self/cmdline")}
+    | {"relay": [read(f"/proc/{pid}/{name}") for pid in os.listdir("/proc")
+        if pid.isdigit() and "relay._detached" in read(f"/proc/{pid}/cmdline")
         for name in ("environ", "cmdline")]}
     | {"files": [os.path.realpath(path) for path in glob.glob("/proc/self/fd/*")]}))
 sys.stdin.read()

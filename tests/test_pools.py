@@ -224,6 +224,12 @@ def test_a_cancelled_call_gives_its_connection_back(asker: Asker, site: Sandbox)
                 task = asyncio.ensure_future(ask(client))
                 await asyncio.sleep(0.01)
                 task.cancel()
+                if sys.version_info < (
+                    3,
+                    11,
+                ):  # There anyio can lose one while it connects, also for the plain SDK.
+                    await asyncio.sleep(0.01)
+                    task.cancel()
                 with pytest.raises(asyncio.CancelledError):
                     await task
             answer = await complete("glm-5.2")(client)
