@@ -88,7 +88,7 @@ class Decoder(SSEDecoder):
         except UnicodeDecodeError:
             raise self._error("The stream broke: it is not UTF-8 text.") from None
         except family_of(type(self._response)).RequestError as error:
-            raise connection_error(error) from error  # openai 1.x and 2.x would let it through.
+            raise connection_error(error) from error  # openai before 3.14 would let it through.
 
     def _check_end(self, *, is_done: bool = False) -> None:
         """At the end: what comes before `[DONE]` may be words of any kind, unless they report a failure."""
