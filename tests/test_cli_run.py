@@ -116,7 +116,7 @@ def test_the_key_is_nowhere_that_a_program_can_look(tmp_path: Path) -> None:
     ran = run("run", "--base-url", "http://127.0.0.1:1", sys.executable, "-c", SECRETS, AITOEARN_API_KEY=KEY)
     shown = json.loads(ran.stdout)
 
-    assert len(shown["relay"]) >= 2
+    assert len(list(filter(None, shown["relay"]))) >= 2
     assert KEY not in ran.stdout
     assert len([path for path in shown["files"] if path.startswith("/proc/") and "pipe:" in path]) <= 4
 
