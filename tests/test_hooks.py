@@ -68,6 +68,23 @@ def test_an_unread_response_that_was_read_is_refused(
         asker.run(ask_async if asker.is_async else ask, base_url=server.base_url, api_key="k", max_retries=0)
 
 
+@pytest.mark.parametrize("mark", ["raw", "true"])
+def test_a_response_that_the_caller_asks_for_by_its_class_or_header_may_be_read(
+    asker: Asker, server: ScriptedServer, mark: str
+) -> None:
+    """It is not one that comes unread."""
+    kind: Any = openai.AsyncAPIResponse[Any] if asker.is_async else openai.APIResponse[Any]
+    server.answer(Reply({"id": "c", "object": "chat.completion", "choices": []}))
+    by_class = lambda client: client.post("/x", body={}, cast_to=kind)
+    by_header = lambda client: client.chat.completions.create(
+        model="m", messages=MESSAGES, extra_headers={"X-Stainless-Raw-Response": mark}
+    )
+
+    for ask in (by_class, by_header):
+        response = asker.run(ask, base_url=server.base_url, api_key="k", max_retries=0)
+        assert response.http_response.is_stream_consumed
+
+
 def test_an_http_client_of_another_library_is_refused() -> None:
     """As of an SDK that has moved to another one."""
     with pytest.raises(openai.OpenAIError, match="httpx is gone or no longer used"):

@@ -10,6 +10,7 @@
 | `_make_status_error` | where each service words its errors: `clients.py` |
 | `_custom_headers` | what the SDK took from `OPENAI_CUSTOM_HEADERS`: `clients.py` |
 | `RAW_RESPONSE_HEADER` | marks requests whose body the caller wants unread: `response.py` |
+| `_should_stream_response_body` | whether a response comes unread, to check the mark: `answer.py` |
 | `LazyProxy` | stands for a resource of the module until it is used: `_module.py` |
 
 Outside this folder, `__api_exclude__`, which the SDK asks of an object that stands in a request, is in `_models.py`:

@@ -52,7 +52,7 @@ class AnswerCheck:
         """What `_process_response` gives; a raw response checks what it parses later."""
         if self._done or not hasattr(parsed, "http_response"):
             return self.require_checked(parsed)
-        if self._was_read and hasattr(parsed, "iter_bytes"):  # A response that is to come unread.
+        if self._was_read and self._client._should_stream_response_body(request=self._response.request):
             raise openai.OpenAIError(unsupported("RAW_RESPONSE_HEADER"))
         parsed.__class__ = _checked_class(parsed.__class__)
         parsed._check = self

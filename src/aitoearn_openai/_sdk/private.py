@@ -15,9 +15,10 @@ _HOOKS = {
     "_process_response": ("cast_to", "options", "response", "stream_cls"),
     "_process_response_data": ("cast_to", "data", "response"),
     "_make_sse_decoder": (),
-    "_make_status_error": ("body", "response"),
+    "_make_status_error": ("err_msg", "body", "response"),
+    "_should_stream_response_body": ("request",),
 }
-"""What is overridden in both clients, with the arguments that are looked at."""
+"""What is overridden or called in both clients, with the arguments that are looked at or given."""
 
 
 def unsupported(gone: str) -> str:
