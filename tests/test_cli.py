@@ -2,128 +2,23 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import re
-import select
 import shlex
 import signal
 import socket
 import subprocess
 import sys
-import time
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
-from typing_extensions import Self
 
 import aitoearn_openai
 from aitoearn_openai import OpenAI, sandbox
 from aitoearn_openai._errors import QUOTE
+from commands import COMMAND, KEY, Terminal, run, run_process, sandboxed  # noqa: F401 - a fixture
 from conftest import MESSAGES, Reply, ScriptedServer
-
-COMMAND = [sys.executable, "-m", "aitoearn_openai"]
-KEY = "sk-0123456789-abcdefghij"
-
-
-def run(
-    *arguments: str | bytes, stdin: str | bytes = "", command: list[str] = COMMAND, **environment: str
-) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [*command, *arguments],
-        capture_output=True,
-        input=stdin if isinstance(stdin, str) else stdin.decode("utf-8", "surrogateescape"),
-        errors="surrogateescape",
-        encoding="utf-8",
-        timeout=60,
-        check=False,
-        env={**os.environ, "PYTHONIOENCODING": "utf-8", **environment},
-    )
-
-
-class Terminal:
-    """The command on a terminal of 80 columns, and the person who looks at it and types."""
-
-    def __init__(self, *arguments: str, command: list[str] = COMMAND, **environment: str) -> None:
-        fcntl, pty, termios = (pytest.importorskip(name) for name in ("fcntl", "pty", "termios"))
-        self.shown = ""
-        self._seen = 0
-        self._person, terminal = pty.openpty()
-        self.process = subprocess.Popen(
-            [*command, *arguments],
-            stdin=terminal,
-            stdout=terminal,
-            stderr=terminal,
-            start_new_session=True,
-            # Makes Ctrl-C interrupt; it runs nothing that another thread could hold a lock of.
-            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),  # noqa: PLW1509
-            env={**os.environ, "TERM": "xterm", "COLUMNS": "80", "PYTHONIOENCODING": "utf-8", **environment},
-        )
-        os.close(terminal)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.process.kill()
-        self.process.wait()
-        os.close(self._person)
-
-    def wait_for(self, words: str, press: str = "") -> str:
-        """What was shown since the last time, up to the words; keys are pressed until they have an effect.
-
-        An interrupt has none where it comes while readline draws: Python then looks for it at the next key.
-        """
-        deadline = time.monotonic() + 60
-        while words not in self.shown[self._seen :]:
-            if press:
-                self.type(press)
-            while words not in self.shown[self._seen :] and self._read(3 if press else 60):
-                pass
-            assert time.monotonic() < deadline, f"no {words!r} in {self.shown[self._seen :]!r}"
-        start, self._seen = self._seen, self.shown.index(words, self._seen) + len(words)
-        return self.shown[start : self._seen]
-
-    def wait_for_signals(self) -> None:
-        """Wait until Ctrl-C interrupts: while a line is read, and a moment longer, it is a key like others."""
-        termios = pytest.importorskip("termios")
-        deadline = time.monotonic() + 60
-        while not termios.tcgetattr(self._person)[3] & termios.ISIG:
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
-
-    def type(self, keys: str) -> None:
-        os.write(self._person, keys.encode())
-
-    def end(self, press: str = "") -> int:
-        """The exit code; all is shown by then. Keys are pressed as `wait_for` does.
-
-        Not soon again: a second interrupt would stop a process, slow on a busy machine, from keeping its coverage.
-        """
-        while press and self.process.poll() is None:
-            self.type(press)
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                self.process.wait(20)
-        while self._read(60):
-            pass
-        return self.process.wait(60)
-
-    def _read(self, seconds: float) -> bool:
-        ready, _, _ = select.select([self._person], [], [], seconds)
-        try:
-            some = os.read(self._person, 65536) if ready else b""
-        except OSError:  # Linux says so that the other end is closed.
-            some = b""
-        self.shown += some.decode(errors="replace").replace("\r\n", "\n")
-        return bool(some)
-
-
-@pytest.fixture
-def sandboxed(site: sandbox.Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The command finds the sandbox by its settings."""
-    monkeypatch.setenv("AITOEARN_SITE", "sandbox")
-    monkeypatch.setenv("AITOEARN_BASE_URL", site.base_url)
 
 
 def test_the_demo_shows_the_main_job() -> None:
@@ -223,7 +118,7 @@ main()
 
 def test_a_port_that_is_not_allowed_says_so() -> None:
     """Nothing is there that could be in use."""
-    refused = run("sandbox", "--port", "80", command=[sys.executable, "-c", FORBIDDEN])
+    refused = run_process("sandbox", "--port", "80", command=[sys.executable, "-c", FORBIDDEN])
 
     assert refused.returncode == 2
     assert refused.stderr == (
@@ -240,7 +135,7 @@ def test_the_versions_are_told() -> None:
 def test_without_the_extra_the_command_says_what_to_install(tmp_path: Path) -> None:
     """A base install has the command's name but not its libraries."""
     (tmp_path / "typer.py").write_text("raise ModuleNotFoundError('No module named typer', name='typer')")
-    told = run("demo", PYTHONPATH=str(tmp_path))
+    told = run_process("demo", PYTHONPATH=str(tmp_path))
 
     assert told.returncode == 1
     assert "pip install 'aitoearn-openai[cli]'" in told.stderr
@@ -416,7 +311,7 @@ def test_an_argument_that_is_no_text_is_refused_in_one_line(
     arguments: list[str | bytes], environment: dict[str, str]
 ) -> None:
     """Bytes of GBK, or Chinese where the locale has none; nobody pays for an answer to that."""
-    refused = run(*arguments, **environment)
+    refused = run_process(*arguments, **environment)
 
     assert (refused.returncode, refused.stdout) == (2, "")
     assert re.fullmatch(r"aitoearn-openai: .*(UTF-8|not an address).*\n", refused.stderr)
@@ -426,7 +321,7 @@ def test_an_argument_that_is_no_text_is_refused_in_one_line(
 @pytest.mark.usefixtures("sandboxed")
 def test_a_program_gets_its_arguments_whatever_they_are() -> None:
     """They are not for this package to judge."""
-    assert run("run", "--", "printf", "%s", GBK).stdout.encode("utf-8", "surrogateescape") == GBK
+    assert run_process("run", "--", "printf", "%s", GBK).stdout.encode("utf-8", "surrogateescape") == GBK
 
 
 PROXIES = {
@@ -486,9 +381,10 @@ def test_colours_are_for_terminals() -> None:
 @pytest.mark.usefixtures("sandboxed")
 def test_a_console_that_lacks_characters_is_no_reason_to_fail() -> None:
     """A substitute stands for each; JSON loses nothing."""
-    assert "? text" in run("models", PYTHONIOENCODING="ascii").stdout
+    assert "? text" in run_process("models", PYTHONIOENCODING="ascii").stdout
     assert (
-        "You said: \\u4f60" in run("chat", "-m", "glm-5.2", "--json", "你", PYTHONIOENCODING="ascii").stdout
+        "You said: \\u4f60"
+        in run_process("chat", "-m", "glm-5.2", "--json", "你", PYTHONIOENCODING="ascii").stdout
     )
 
 
@@ -533,7 +429,7 @@ def test_a_command_without_an_output_does_its_work(arguments: str) -> None:
 def test_another_error_of_the_system_is_not_taken_for_one_of_the_output() -> None:
     """It is a defect, and shows where."""
     program = "from aitoearn_openai._cli.failures import one_line_errors\nwith one_line_errors(): open('no-such-file')"
-    failed = run(command=[sys.executable, "-c", program])
+    failed = run_process(command=[sys.executable, "-c", program])
 
     assert failed.stderr.startswith("Traceback")
     assert "FileNotFoundError" in failed.stderr

@@ -24,8 +24,8 @@ from typing_extensions import Self
 
 from aitoearn_openai._cli.batch_files import BadFile, opened
 from aitoearn_openai.batch import Result
+from commands import COMMAND, KEY, Terminal, run, sandboxed  # noqa: F401 - a fixture
 from conftest import Reply, ScriptedServer
-from test_cli import COMMAND, KEY, Terminal, run, sandboxed  # noqa: F401 - a fixture
 
 SAID = "This is the AiToEarn sandbox; no model read your message. You said: "
 MODELS = Reply({"data": [{"name": "m", "pricing": {"price": "0.5"}}], "code": 0})

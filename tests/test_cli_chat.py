@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
+from commands import COMMAND, KEY, Terminal, run, run_process, sandboxed  # noqa: F401 - a fixture
 from conftest import Reply, ScriptedServer
-from test_cli import COMMAND, KEY, Terminal, run, sandboxed  # noqa: F401 - a fixture
 
 READY = "\x1b[?2004h"
 """What a terminal is sent when the command reads a message: text is pasted in brackets from now on."""
@@ -79,7 +79,7 @@ def test_a_pipe_of_something_else_than_utf_8_is_refused(
     scripted: ScriptedServer, question: bytes, locale: dict[str, str]
 ) -> None:
     """Before anything is asked, as a model would be paid for what it cannot read."""
-    refused = run("chat", "-", "-m", "m", stdin=question, PYTHONIOENCODING="", **locale)
+    refused = run_process("chat", "-", "-m", "m", stdin=question, PYTHONIOENCODING="", **locale)
 
     assert (refused.returncode, refused.stdout, scripted.requests) == (2, "", [])
     assert refused.stderr == (
@@ -91,7 +91,7 @@ def test_a_pipe_of_something_else_than_utf_8_is_refused(
 @pytest.mark.usefixtures("sandboxed")
 def test_a_pipe_is_utf_8_whatever_the_locale_is(locale: dict[str, str]) -> None:
     """With a byte order mark or without."""
-    asked = run("chat", "-m", "glm-5.2", stdin="\ufeff你好", PYTHONIOENCODING="utf-8", **locale)
+    asked = run_process("chat", "-m", "glm-5.2", stdin="\ufeff你好", PYTHONIOENCODING="utf-8", **locale)
 
     assert asked.stdout.endswith("You said: 你好\n")
 

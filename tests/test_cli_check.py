@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
+from commands import KEY, run, run_process, sandboxed  # noqa: F401 - a fixture
 from conftest import Reply, ScriptedServer
-from test_cli import KEY, run, sandboxed  # noqa: F401 - a fixture
 
 LIST = Reply({"data": [{"name": "glm-5.2"}], "code": 0})
 INVALID = Reply({"data": {}, "code": 400, "message": "Bad request"})
@@ -223,7 +223,7 @@ def check_two_sites(
 ) -> subprocess.CompletedProcess[str]:
     """The command, with two servers on this machine for the official sites."""
     program = [sys.executable, "-c", TWO_SITES, cn.origin, ai.origin]
-    return run("check", *options, command=program, AITOEARN_API_KEY=KEY)
+    return run_process("check", *options, command=program, AITOEARN_API_KEY=KEY)
 
 
 def test_a_key_of_the_other_site_is_found_only_when_asked_for(
@@ -355,7 +355,9 @@ main()
 @pytest.mark.usefixtures("sandboxed")
 def test_a_backend_that_is_not_installed_is_found() -> None:
     """Before anything is asked, as every async client would fail."""
-    checked = run("check", command=[sys.executable, "-c", WITHOUT_AIOHTTP], AITOEARN_HTTP_BACKEND="aiohttp")
+    checked = run_process(
+        "check", command=[sys.executable, "-c", WITHOUT_AIOHTTP], AITOEARN_HTTP_BACKEND="aiohttp"
+    )
 
     assert checked.returncode == 2
     assert "no  setting AITOEARN_HTTP_BACKEND=aiohttp needs a package that is missing" in checked.stdout

@@ -9,8 +9,8 @@ import pytest
 from rich.cells import cell_len
 
 from aitoearn_openai import sandbox
+from commands import KEY, run, sandboxed  # noqa: F401 - a fixture
 from conftest import Reply, ScriptedServer
-from test_cli import KEY, run, sandboxed  # noqa: F401 - a fixture
 
 
 def names(*arguments: str) -> list[str]:

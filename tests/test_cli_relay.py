@@ -13,8 +13,8 @@ import openai
 import pytest
 
 from aitoearn_openai import sandbox
+from commands import COMMAND, KEY, run, sandboxed  # noqa: F401 - a fixture
 from conftest import MESSAGES
-from test_cli import COMMAND, KEY, run, sandboxed  # noqa: F401 - a fixture
 
 TOKEN = "a token that the person chose"
 

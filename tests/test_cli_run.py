@@ -18,7 +18,7 @@ from uuid import uuid4
 import pytest
 
 from aitoearn_openai.relay import _detached
-from test_cli import COMMAND, KEY, Terminal, run, sandboxed  # noqa: F401 - a fixture
+from commands import COMMAND, KEY, Terminal, run_process as run, sandboxed  # noqa: F401 - a fixture
 
 OPENAI_PROGRAM = """
 import openai

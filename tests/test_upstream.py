@@ -18,8 +18,8 @@ import pytest
 from typing_extensions import Self
 
 from aitoearn_openai import OpenAI, sandbox
+from commands import COMMAND, run
 from conftest import MESSAGES, Asker, Reply, ScriptedServer, complete, draw, list_models, stream
-from test_cli import COMMAND, run
 
 ENGINE_LIST = Reply(
     {"object": "list", "data": [{"id": "tiny", "name": "Tiny One", "object": "model", "owned_by": "me"}]}

@@ -68,7 +68,7 @@ class Conversation:
         completion = self._create(
             model=self._model.id, messages=[*self._messages, self._message(question)], **self._limit
         )
-        print_json(completion.to_dict(mode="json"))
+        print_json(completion.to_dict(mode="json", warnings=False))
         choice = completion.choices[0]
         has_text = bool(choice.message.content)
         self._footer(completion.usage, started, choice.finish_reason, has_text)
