@@ -1,4 +1,4 @@
-"""The command line, as tests run it: in this process where that shows the same, or in one of its own."""
+"""The command line, as tests run it: in this process where that shows the same, or else in one of its own."""
 
 from __future__ import annotations
 
@@ -9,9 +9,12 @@ import select
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TextIO
 from unittest.mock import patch
 
 import pytest
+from prompt_toolkit.application import create_app_session
 from typing_extensions import Self
 
 from aitoearn_openai import sandbox
@@ -19,47 +22,54 @@ from aitoearn_openai.__main__ import main
 
 COMMAND = [sys.executable, "-m", "aitoearn_openai"]
 KEY = "sk-0123456789-abcdefghij"
+SAID = "This is the AiToEarn sandbox; no model read your message. You said: "
+"""What every answer of the sandbox begins with."""
+
+
+@pytest.fixture
+def sandboxed(site: sandbox.Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The command finds the sandbox by its settings."""
+    monkeypatch.setenv("AITOEARN_SITE", "sandbox")
+    monkeypatch.setenv("AITOEARN_BASE_URL", site.base_url)
 
 
 def run(
     *arguments: str | bytes, stdin: str | bytes = "", **environment: str
 ) -> subprocess.CompletedProcess[str]:
-    """Run the command in this process, with streams, arguments and an environment of its own.
+    """Run the command in this process, with streams, arguments and an environment of its own."""
+    given = stdin.encode("utf-8", "surrogateescape") if isinstance(stdin, str) else stdin
+    buffers = [io.BytesIO(each) for each in (given, b"", b"")]
+    streams = [io.TextIOWrapper(each, "utf-8", newline="") for each in buffers]
+    code = _main(arguments, environment, *streams)
+    shown, said = (each.getvalue().decode("utf-8", "surrogateescape") for each in buffers[1:])
+    return subprocess.CompletedProcess(arguments, code, shown, said)
 
-    Its modules are imported anew, as what they make at import depends on the environment. A defect shows as the
-    exception that it raises, a warning as an error.
+
+def _main(arguments: Any, environment: dict[str, str], stdin: TextIO, stdout: TextIO, stderr: TextIO) -> int:
+    """The exit code of the command; a defect raises, and so does a warning.
+
+    The command's modules are imported anew, as what they make at import depends on the environment.
     """
     assert not [name for name in environment if name.startswith(("PYTHON", "LC_"))], "take run_process()"
     for name in [name for name in sys.modules if name.startswith("aitoearn_openai._cli")]:
         del sys.modules[name]
-    given = stdin.encode("utf-8", "surrogateescape") if isinstance(stdin, str) else stdin
-    read, out, errors = (
-        io.TextIOWrapper(io.BytesIO(each), "utf-8", newline="") for each in (given, b"", b"")
-    )
-    argv = ["aitoearn-openai", *map(os.fsdecode, arguments)]
-    code: object = 0
-    becomes_another = AssertionError("the command becomes another program: take run_process()")
     with (
-        patch.object(os, "execvpe", side_effect=becomes_another),
         patch.dict(os.environ, environment),
-        patch.multiple(sys, argv=argv, stdin=read, stdout=out, stderr=errors),
+        patch.multiple(sys, stdin=stdin, stdout=stdout, stderr=stderr),
+        patch.object(sys, "argv", ["aitoearn-openai", *map(os.fsdecode, arguments)]),
+        patch.object(os, "execvpe", side_effect=AssertionError("`run` becomes another program: run_process()")),
+        pytest.raises(SystemExit) as ended,
     ):
-        try:
-            main()
-        except SystemExit as end:
-            code = end.code or 0
-            if not isinstance(code, int):  # As Python ends.
-                print(code, file=errors)
-                code = 1
-    assert isinstance(code, int)
-    for stream in (out, errors):
+        main()
+    if isinstance(ended.value.code, str):  # As Python ends.
+        print(ended.value.code, file=stderr)
+    for stream in (stdout, stderr):
         stream.flush()
-    shown, said = (each.buffer.getvalue().decode("utf-8", "surrogateescape") for each in (out, errors))  # type: ignore[attr-defined]
-    return subprocess.CompletedProcess(argv, code, shown, said)
+    return 1 if isinstance(ended.value.code, str) else ended.value.code or 0
 
 
 def run_process(
-    *arguments: str | bytes, stdin: str | bytes = "", command: list[str] = COMMAND, **environment: str
+    *arguments: str | bytes, stdin: str | bytes = b"", command: list[str] = COMMAND, **environment: str
 ) -> subprocess.CompletedProcess[str]:
     """Run the command in a process of its own, for what is about the process: signals, descriptors, locales."""
     return subprocess.run(
@@ -74,33 +84,17 @@ def run_process(
     )
 
 
-class Terminal:
-    """The command on a terminal of 80 columns, and the person who looks at it and types."""
+class _Screen:
+    """A terminal of 80 columns, and the person who looks at it and types."""
 
-    def __init__(self, *arguments: str, command: list[str] = COMMAND, **environment: str) -> None:
-        fcntl, pty, termios = (pytest.importorskip(name) for name in ("fcntl", "pty", "termios"))
+    def __init__(self) -> None:
+        pty = pytest.importorskip("pty")
         self.shown = ""
         self._seen = 0
-        self._person, terminal = pty.openpty()
-        self.process = subprocess.Popen(
-            [*command, *arguments],
-            stdin=terminal,
-            stdout=terminal,
-            stderr=terminal,
-            start_new_session=True,
-            # Makes Ctrl-C interrupt; it runs nothing that another thread could hold a lock of.
-            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),  # noqa: PLW1509
-            env={**os.environ, "TERM": "xterm", "COLUMNS": "80", "PYTHONIOENCODING": "utf-8", **environment},
-        )
-        os.close(terminal)
+        self._person, self._terminal = pty.openpty()
 
     def __enter__(self) -> Self:
         return self
-
-    def __exit__(self, *_: object) -> None:
-        self.process.kill()
-        self.process.wait()
-        os.close(self._person)
 
     def wait_for(self, words: str, press: str = "") -> str:
         """What was shown since the last time, up to the words; keys are pressed until they have an effect.
@@ -117,6 +111,71 @@ class Terminal:
         start, self._seen = self._seen, self.shown.index(words, self._seen) + len(words)
         return self.shown[start : self._seen]
 
+    def type(self, keys: str) -> None:
+        os.write(self._person, keys.encode())
+
+    def _read(self, seconds: float) -> bool:
+        ready, _, _ = select.select([self._person], [], [], seconds)
+        try:
+            some = os.read(self._person, 65536) if ready else b""
+        except OSError:  # Linux says so that the other end is closed.
+            some = b""
+        self.shown += some.decode(errors="replace").replace("\r\n", "\n")
+        return bool(some)
+
+
+class Terminal(_Screen):
+    """The command on a terminal, in a thread of this process: no key sends a signal."""
+
+    def __init__(self, *arguments: str, **environment: str) -> None:
+        super().__init__()
+        self._threads = ThreadPoolExecutor(1)
+        environment = {"TERM": "xterm", "COLUMNS": "80", "PROMPT_TOOLKIT_NO_CPR": "1", **environment}
+        self._code = self._threads.submit(self._run, arguments, environment)
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self._person)
+        self._threads.shutdown()
+
+    def end(self) -> int:
+        """The exit code; all is shown by then."""
+        while self._read(60):
+            pass
+        return self._code.result(60)
+
+    def _run(self, arguments: tuple[str, ...], environment: dict[str, str]) -> int:
+        with (
+            open(self._terminal, encoding="utf-8") as stdin,
+            open(os.dup(self._terminal), "w", 1, "utf-8") as stdout,
+            open(os.dup(self._terminal), "w", 1, "utf-8") as stderr,
+            create_app_session(),
+        ):
+            return _main(arguments, environment, stdin, stdout, stderr)
+
+
+class TerminalProcess(_Screen):
+    """The command on a terminal, in a process of its own."""
+
+    def __init__(self, *arguments: str, command: list[str] = COMMAND, **environment: str) -> None:
+        super().__init__()
+        fcntl, termios = (pytest.importorskip(name) for name in ("fcntl", "termios"))
+        self.process = subprocess.Popen(
+            [*command, *arguments],
+            stdin=self._terminal,
+            stdout=self._terminal,
+            stderr=self._terminal,
+            start_new_session=True,
+            # Makes Ctrl-C interrupt; it runs nothing that another thread could hold a lock of.
+            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),  # noqa: PLW1509
+            env={**os.environ, "TERM": "xterm", "COLUMNS": "80", "PYTHONIOENCODING": "utf-8", **environment},
+        )
+        os.close(self._terminal)
+
+    def __exit__(self, *_: object) -> None:
+        self.process.kill()
+        self.process.wait()
+        os.close(self._person)
+
     def wait_for_signals(self) -> None:
         """Wait until Ctrl-C interrupts: while a line is read, and a moment longer, it is a key like others."""
         termios = pytest.importorskip("termios")
@@ -124,9 +183,6 @@ class Terminal:
         while not termios.tcgetattr(self._person)[3] & termios.ISIG:
             assert time.monotonic() < deadline
             time.sleep(0.01)
-
-    def type(self, keys: str) -> None:
-        os.write(self._person, keys.encode())
 
     def end(self, press: str = "") -> int:
         """The exit code; all is shown by then. Keys are pressed as `wait_for` does.
@@ -140,19 +196,3 @@ class Terminal:
         while self._read(60):
             pass
         return self.process.wait(60)
-
-    def _read(self, seconds: float) -> bool:
-        ready, _, _ = select.select([self._person], [], [], seconds)
-        try:
-            some = os.read(self._person, 65536) if ready else b""
-        except OSError:  # Linux says so that the other end is closed.
-            some = b""
-        self.shown += some.decode(errors="replace").replace("\r\n", "\n")
-        return bool(some)
-
-
-@pytest.fixture
-def sandboxed(site: sandbox.Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The command finds the sandbox by its settings."""
-    monkeypatch.setenv("AITOEARN_SITE", "sandbox")
-    monkeypatch.setenv("AITOEARN_BASE_URL", site.base_url)

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from commands import COMMAND, KEY, Terminal, run, run_process, sandboxed  # noqa: F401 - a fixture
+from commands import COMMAND, KEY, Terminal, TerminalProcess, run, run_process, sandboxed  # noqa: F401 - a fixture
 from conftest import Reply, ScriptedServer
 
 READY = "\x1b[?2004h"
