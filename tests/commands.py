@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, TextIO
+from typing import Any
 from unittest.mock import patch
 
 import pytest
@@ -40,31 +40,37 @@ def run(
     given = stdin.encode("utf-8", "surrogateescape") if isinstance(stdin, str) else stdin
     buffers = [io.BytesIO(each) for each in (given, b"", b"")]
     streams = [io.TextIOWrapper(each, "utf-8", newline="") for each in buffers]
-    code = _main(arguments, environment, *streams)
+    code = run_on(*streams, arguments, environment)
+    for stream in streams:
+        stream.flush()
     shown, said = (each.getvalue().decode("utf-8", "surrogateescape") for each in buffers[1:])
     return subprocess.CompletedProcess(arguments, code, shown, said)
 
 
-def _main(arguments: Any, environment: dict[str, str], stdin: TextIO, stdout: TextIO, stderr: TextIO) -> int:
-    """The exit code of the command; a defect raises, and so does a warning.
+def run_on(
+    stdin: Any, stdout: Any, stderr: Any, arguments: Any, environment: dict[str, str] | None = None
+) -> int:
+    """The exit code of the command with these streams; a defect raises, and so does a warning.
 
     The command's modules are imported anew, as what they make at import depends on the environment.
     """
-    assert not [name for name in environment if name.startswith(("PYTHON", "LC_"))], "take run_process()"
+    assert not [name for name in environment or () if name.startswith(("PYTHON", "LC_"))], (
+        "take run_process()"
+    )
     for name in [name for name in sys.modules if name.startswith("aitoearn_openai._cli")]:
         del sys.modules[name]
     with (
-        patch.dict(os.environ, environment),
+        patch.dict(os.environ, environment or {}),
         patch.multiple(sys, stdin=stdin, stdout=stdout, stderr=stderr),
         patch.object(sys, "argv", ["aitoearn-openai", *map(os.fsdecode, arguments)]),
-        patch.object(os, "execvpe", side_effect=AssertionError("`run` becomes another program: run_process()")),
+        patch.object(
+            os, "execvpe", side_effect=AssertionError("`run` becomes another program: run_process()")
+        ),
         pytest.raises(SystemExit) as ended,
     ):
         main()
     if isinstance(ended.value.code, str):  # As Python ends.
         print(ended.value.code, file=stderr)
-    for stream in (stdout, stderr):
-        stream.flush()
     return 1 if isinstance(ended.value.code, str) else ended.value.code or 0
 
 
@@ -150,7 +156,7 @@ class Terminal(_Screen):
             open(os.dup(self._terminal), "w", 1, "utf-8") as stderr,
             create_app_session(),
         ):
-            return _main(arguments, environment, stdin, stdout, stderr)
+            return run_on(stdin, stdout, stderr, arguments, environment)
 
 
 class TerminalProcess(_Screen):
