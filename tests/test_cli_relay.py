@@ -14,7 +14,7 @@ import pytest
 
 from aitoearn_openai import sandbox
 from commands import COMMAND, KEY, run, sandboxed  # noqa: F401 - a fixture
-from conftest import MESSAGES
+from conftest import MESSAGES, Reply, ScriptedServer
 
 TOKEN = "a token that the person chose"
 
@@ -53,45 +53,42 @@ def test_the_relay_serves_until_ctrl_c() -> None:
     assert os.environ["AITOEARN_BASE_URL"] in first
 
 
-@pytest.mark.usefixtures("sandboxed")
-def test_a_token_of_ones_own_is_kept_and_not_shown() -> None:
-    """With it, other machines may ask too."""
-    with relaying("--host", "0.0.0.0", "--token-env", "MY_TOKEN", MY_TOKEN=TOKEN) as (first, second):
+def test_a_token_of_ones_own_is_kept_and_neither_it_nor_the_key_is_shown(server: ScriptedServer) -> None:
+    """With the token, other machines may ask too; the service gets the key alone."""
+    server.answer(Reply({"data": [{"name": "m"}], "code": 0}))
+    settings = {"AITOEARN_BASE_URL": server.origin, "AITOEARN_API_KEY": KEY, "MY_TOKEN": TOKEN}
+    with relaying("--host", "0.0.0.0", "--token-env", "MY_TOKEN", **settings) as (first, second):
         address = address_in(first).replace("0.0.0.0", "127.0.0.1")
         with openai.OpenAI(base_url=address, api_key=TOKEN) as client:
             assert client.models.list().data
 
     assert "MY_TOKEN" in second
-    assert TOKEN not in first + second
+    assert not [secret for secret in (KEY, TOKEN) if secret in first + second]
+    assert server.requests[-1].headers["x-api-key"] == KEY
 
 
-@pytest.mark.usefixtures("sandboxed")
-def test_a_relay_that_cannot_be_is_told_in_one_line(site: sandbox.Sandbox) -> None:
-    """A port in use, other machines without a token, a token that is not there, no key."""
-    port = re.findall(r":(\d+)/", site.base_url)[0]
-    for arguments, code, told in (
-        (["--port", port], 2, f"port {port} of 127.0.0.1: it is in use; choose another with --port"),
-        (["--host", "0.0.0.0"], 2, "can be reached by other machines: give it a token, with --token-env"),
+@pytest.mark.parametrize(
+    ("arguments", "code", "told"),
+    [
+        ("--port {}", 2, "port {} of 127.0.0.1: it is in use; choose another with --port"),
+        ("--host 0.0.0.0", 2, "can be reached by other machines: give it a token, with --token-env"),
         (
-            ["--host", "no.such.host.invalid", "--token-env", "MY_TOKEN"],
+            "--host no.such.host.invalid --token-env MY_TOKEN",
             2,
             "cannot listen on port 8379 of no.such.host.invalid: Name or service not known; choose another with --host",
         ),
-        (
-            ["--host", "0.0.0.0", "--token-env", "BLANK"],
-            2,
-            "the variable 'BLANK' is not set, or empty; it must hold the token",
-        ),
-        (["--token-env", "NO_SUCH"], 2, "the variable 'NO_SUCH' is not set"),
-        (["--site", "cn"], 3, "There is no AiToEarn key."),
-    ):
-        failed = run("relay", *arguments, AITOEARN_API_KEY="", MY_TOKEN=TOKEN, BLANK=" ")
-        assert (failed.returncode, failed.stderr.count("\n")) == (code, 1)
-        assert told in failed.stderr
-
-
+        ("--token-env BLANK", 2, "the variable 'BLANK' is not set, or empty; it must hold the token"),
+        ("--token-env NO_SUCH", 2, "the variable 'NO_SUCH' is not set"),
+        ("--site cn", 3, "There is no AiToEarn key."),
+    ],
+)
 @pytest.mark.usefixtures("sandboxed")
-def test_the_relay_does_not_show_the_key() -> None:
-    """The program gets the token alone."""
-    with relaying("--base-url", "http://127.0.0.1:1", AITOEARN_API_KEY=KEY) as lines:
-        assert KEY not in "".join(lines)
+def test_a_relay_that_cannot_be_is_told_in_one_line(
+    site: sandbox.Sandbox, arguments: str, code: int, told: str
+) -> None:
+    """A port in use, other machines without a token, a token that is not there, no key."""
+    port = re.findall(r":(\d+)/", site.base_url)[0]
+    failed = run("relay", *arguments.format(port).split(), AITOEARN_API_KEY="", MY_TOKEN=TOKEN, BLANK=" ")
+
+    assert (failed.returncode, failed.stderr.count("\n")) == (code, 1)
+    assert told.format(port) in failed.stderr
