@@ -8,27 +8,25 @@ import json
 import os
 import random
 import re
-import shlex
 import signal
 import subprocess
 import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from typing_extensions import Self
 
-from aitoearn_openai._cli.batch_files import BadFile, opened
-from aitoearn_openai.batch import Result
-from commands import COMMAND, KEY, Terminal, run, sandboxed  # noqa: F401 - a fixture
+from commands import COMMAND, KEY, SAID, TerminalProcess, run, run_on, run_process, sandboxed  # noqa: F401
 from conftest import Reply, ScriptedServer
 
-SAID = "This is the AiToEarn sandbox; no model read your message. You said: "
 MODELS = Reply({"data": [{"name": "m", "pricing": {"price": "0.5"}}], "code": 0})
+GOOD = Reply({"choices": [{"message": {}}]})
+UNKNOWN = {"code": 12300, "message": "no", "data": {}}
 KILLS = int(os.environ.get("BATCH_KILLS", "10"))
 SEED = int(os.environ.get("BATCH_SEED", "7"))
 
@@ -51,8 +49,12 @@ def read(path: Path) -> dict[str, dict[str, Any]]:
     return {result["custom_id"]: result for result in results}
 
 
-def said(result: dict[str, Any]) -> str:
-    return str(result["response"]["body"]["choices"][0]["message"]["content"]).removeprefix(SAID)
+def said(path: Path) -> dict[str, str]:
+    """The answers by the name of their request."""
+    bodies = {name: result["response"]["body"] for name, result in read(path).items()}
+    return {
+        name: body["choices"][0]["message"]["content"].removeprefix(SAID) for name, body in bodies.items()
+    }
 
 
 @pytest.fixture
@@ -72,7 +74,18 @@ def scripted(server: ScriptedServer, monkeypatch: pytest.MonkeyPatch) -> Scripte
     monkeypatch.setenv("AITOEARN_MAX_RETRIES", "0")
     replies = server.next_reply
     server.next_reply = lambda: MODELS if server.requests[-1].method == "GET" else replies()  # type: ignore[method-assign]
+    server.answer(GOOD)
     return server
+
+
+def batch(
+    source: Path | str, target: Path | str, *options: str, **more: Any
+) -> subprocess.CompletedProcess[str]:
+    return run("batch", str(source), str(target), *options, **more)
+
+
+ONE = "-m", "m", "--concurrency", "1"
+"""The answers come in the order of the requests."""
 
 
 def asked(server: ScriptedServer) -> list[str]:
@@ -85,26 +98,22 @@ def asked(server: ScriptedServer) -> list[str]:
 def test_a_file_of_the_batch_api_is_answered_in_its_format(source: Path, target: Path) -> None:
     """So the code that reads those files reads these; what happens is told at the end."""
     write(source, question("a", "你好"), question("b", "fine", user="u"), "")
-    done = run("batch", str(source), str(target))
+    done = batch(source, target)
 
-    results = read(target)
-    assert {name: said(result) for name, result in results.items()} == {"a": "你好", "b": "fine"}
-    assert results["a"].keys() == {"id", "custom_id", "response", "error"}
-    assert results["a"]["response"].keys() == {"status_code", "request_id", "body"}
-    assert results["a"]["response"]["body"]["cost"] == "0"
+    result = read(target)["a"]
+    assert said(target) == {"a": "你好", "b": "fine"}
+    assert result.keys() == {"id", "custom_id", "response", "error"}
+    assert result["response"].keys() == {"status_code", "request_id", "body"}
+    assert result["response"]["body"]["cost"] == "0"
     assert re.fullmatch(
         r"out\.jsonl: 2 of 2 answered, 0 failed\. "
         r"This run: 3 tokens in, 37 out, about 0\.016875 seedance credits by the list, \d+\.\d s\.\n",
         done.stdout,
     )
-    assert (
-        done.stderr.splitlines()[0]
-        == "0 of 2 answered, 0 failed, 0 tokens in, 0 out, about 0 credits by the list"
-    )
-    assert done.returncode == 0
+    before = "0 of 2 answered, 0 failed, 0 tokens in, 0 out, about 0 credits by the list"
+    assert (done.returncode, done.stderr.splitlines()[0]) == (0, before)
 
 
-@pytest.mark.usefixtures("sandboxed")
 @pytest.mark.parametrize(
     "lines",
     [
@@ -112,119 +121,124 @@ def test_a_file_of_the_batch_api_is_answered_in_its_format(source: Path, target:
         [{"prompt": "你好"}, "", {"prompt": "How are\tyou?"}, {"prompt": "{}"}],
     ],
 )
+@pytest.mark.usefixtures("sandboxed")
 def test_plain_prompts_are_answered_under_the_number_of_their_line(
     source: Path, target: Path, lines: list[Any]
 ) -> None:
     """One a line, as text or in JSON; the model may be given by its label."""
     write(source, *lines)
     source.write_bytes(b"\xef\xbb\xbf" + source.read_bytes().replace(b"\n", b"\r\n"))  # as Windows writes it
-    assert run("batch", str(source), str(target), "-m", "GLM 5.2").returncode == 0
 
-    assert {name: said(result) for name, result in read(target).items()} == {
-        "line-1": "你好",
-        "line-3": "How are\tyou?",
-        "line-4": "{}",
-    }
+    assert batch(source, target, "-m", "GLM 5.2").returncode == 0
+    assert said(target) == {"line-1": "你好", "line-3": "How are\tyou?", "line-4": "{}"}
 
 
-@pytest.mark.usefixtures("sandboxed")
-def test_a_prompt_may_have_a_name(source: Path, target: Path) -> None:
-    """And stand beside full requests."""
-    write(source, {"prompt": "one", "custom_id": "first"}, question("second", "two"))
-    assert run("batch", str(source), str(target), AITOEARN_MODEL="glm-5.2").returncode == 0
+def test_what_every_line_would_repeat_may_be_left_out(
+    scripted: ScriptedServer, source: Path, target: Path
+) -> None:
+    """Method, address, name and model; what is given is sent unchanged."""
+    messages = [{"role": "user", "content": "Hi"}]
+    write(
+        source,
+        {"messages": messages, "temperature": 0.5},
+        {"custom_id": "mine", "model": "other", "messages": messages},
+        {"body": {"messages": messages}},
+        {"prompt": "Hi", "custom_id": "named"},
+    )
 
-    assert {name: said(result) for name, result in read(target).items()} == {"first": "one", "second": "two"}
+    assert batch(source, target, *ONE[2:], AITOEARN_MODEL="m").returncode == 0
+    assert [json.loads(request.body) for request in scripted.requests if request.method == "POST"] == [
+        {"messages": messages, "temperature": 0.5, "model": "m"},
+        {"model": "other", "messages": messages},
+        {"messages": messages, "model": "m"},
+        {"messages": messages, "model": "m"},
+    ]
+    assert list(read(target)) == ["line-1", "mine", "line-3", "named"]
+
+
+BESIDE = "messages beside method or url must be in body; or leave those two out"
 
 
 @pytest.mark.parametrize(
     ("lines", "told"),
     [
-        ([question("a"), "{"], "in.jsonl, line 2: is not JSON: Expecting property name .*, column 2"),
-        (["{who} are you?"], "in.jsonl, line 1: is not JSON: .*; if it is a prompt, write it as .*"),
-        ([question("a"), "Hello"], "in.jsonl, line 2: is not JSON: .*"),
-        (["[" * 100_000], "in.jsonl, line 1: is nested too deeply"),
-        (["Hello"], "in.jsonl, line 1: it needs a model; name one with --model or AITOEARN_MODEL"),
-        ([question("a"), "", question("b", stream=True)], "in.jsonl, line 3: remove body.stream: .*"),
+        ([question("a"), "{"], ", line 2: is not JSON: Expecting property name .*, column 2"),
+        (["{who} are you?"], ", line 1: is not JSON: .*; if it is a prompt, write it as .*"),
+        ([question("a"), "Hello"], ", line 2: is not JSON: .*"),
+        (["[" * 100_000], ", line 1: is nested too deeply"),
+        (["Grüße".encode("latin-1")], ", line 1: is not UTF-8 text"),
+        (["Hello"], ", line 1: it needs a model; name one with --model or AITOEARN_MODEL"),
+        ([question("a"), "", question("b", stream=True)], ", line 3: remove body.stream: .*"),
         (
             [question("a"), question("b"), question("a")],
-            "in.jsonl, line 3: custom_id 'a' is already used in line 1.*",
+            ", line 3: custom_id 'a' is already used in line 1.*",
         ),
-        ([{**question("a"), "url": "/v1/embeddings"}], 'in.jsonl, line 1: url must be "/v1/chat/comp.*'),
-        ([{"prompt": " "}], "in.jsonl, line 1: prompt must be a text that is not empty"),
-        ([{"prompt": "Hi", "custom_id": ""}], "in.jsonl, line 1: custom_id must be a text .*"),
-        ([{"prompt": "Hi", "seed": 1}], "in.jsonl, line 1: 'seed' cannot be combined with prompt; .*"),
+        ([{**question("a"), "url": "/v1/embeddings"}], ', line 1: url must be "/v1/chat/comp.*'),
+        ([{"prompt": " "}], ", line 1: prompt must be a text that is not empty"),
+        ([{"prompt": "Hi", "custom_id": ""}], ", line 1: custom_id must be a text .*"),
+        ([{"prompt": "Hi", "seed": 1}], ", line 1: 'seed' cannot be combined with prompt; .*"),
+        ([question("a"), "[1]"], ", line 2: a request must be an object"),
+        ([{"method": "POST", "messages": []}], f", line 1: {BESIDE}"),
+        ([{"url": "/v1/chat/completions", "messages": []}], f", line 1: {BESIDE}"),
+        ([""], " holds no requests; write one a line"),
+        (["", " "], " holds no requests; write one a line"),
     ],
 )
+@pytest.mark.parametrize("name", ["in.jsonl", "standard input"])
 def test_a_bad_line_is_told_before_anything_is_asked(
-    scripted: ScriptedServer, source: Path, target: Path, lines: list[Any], told: str
+    scripted: ScriptedServer, source: Path, target: Path, lines: list[Any], told: str, name: str
 ) -> None:
-    """By its number, with what is wrong."""
+    """By its number, with what is wrong; no file is left."""
+    if isinstance(lines[0], bytes):
+        source.write_bytes(lines[0])
+    else:
+        write(source, *lines)
     model = [] if lines == ["Hello"] else ["-m", "m"]
-    failed = run("batch", str(write(source, *lines)), str(target), *model)
+    given = (source, b"") if name == "in.jsonl" else ("-", source.read_bytes())
+    failed = batch(given[0], target, *model, stdin=given[1])
 
     assert failed.returncode == 2
-    assert re.fullmatch(f"aitoearn-openai: {told}\n", failed.stderr)
+    assert re.fullmatch(f"aitoearn-openai: {name}{told}\n", failed.stderr)
     assert asked(scripted) == []
-    assert not target.exists()
-
-
-def test_a_file_that_is_no_text_is_refused(scripted: ScriptedServer, source: Path, target: Path) -> None:
-    """Prompts are UTF-8."""
-    source.write_bytes("Grüße\n".encode("latin-1"))
-
-    assert "line 1: is not UTF-8 text" in run("batch", str(source), str(target), "-m", "m").stderr
+    assert os.listdir(source.parent) == ["in.jsonl"]
 
 
 @pytest.mark.parametrize(
     ("target", "told"),
     [
-        ("in.jsonl", "the output must be another file than the input"),
+        ("{}/in.jsonl", "the output must be another file than the input"),
         ("/dev/null", "/dev/null is not a file"),
-        ("nowhere/out.jsonl", "there is no folder .*/nowhere"),
-        ("x" * 300, ".*xxx: File name too long"),
+        ("{}/nowhere/out.jsonl", "there is no folder .*/nowhere"),
+        ("{}/" + "x" * 300, ".*xxx: File name too long"),
+        ("-", "name a file for the results instead of -: .*"),
+        ("", ".*OUT.jsonl.*only --dry-run does without. `.*"),
     ],
 )
 def test_an_output_that_cannot_be_is_refused(
-    scripted: ScriptedServer, source: Path, tmp_path: Path, target: str, told: str
+    scripted: ScriptedServer, source: Path, target: str, told: str
 ) -> None:
-    """In one line."""
+    """It is the record of what is answered; only a dry run does without."""
     write(source, "Hi")
-    failed = run("batch", str(source), str(tmp_path / target), "-m", "m")
+    failed = run("batch", str(source), *filter(None, [target.format(source.parent)]), "-m", "m")
 
-    assert (failed.returncode, source.read_text()) == (2, "Hi\n")
+    assert (failed.returncode, source.read_text(), asked(scripted)) == (2, "Hi\n", [])
     assert re.fullmatch(f"aitoearn-openai: {told}\n", failed.stderr)
 
 
 def test_what_is_answered_is_not_asked_again(scripted: ScriptedServer, source: Path, target: Path) -> None:
     """The same command does the rest, also of a file that has grown; what failed is told, and asked again."""
-    good, bad = (
-        Reply({"choices": [{"message": {}}], "n": 1}),
-        Reply({"code": 12300, "message": "no", "data": {}}),
-    )
-    scripted.answer(good, bad, good)
-    command = [
-        "batch",
-        str(write(source, "one", "two", "three")),
-        str(target),
-        "-m",
-        "m",
-        "--concurrency",
-        "1",
-    ]
-    first = run(*command)
+    scripted.answer(GOOD, Reply(UNKNOWN), GOOD)
+    first = batch(write(source, "one", "two", "three"), target, *ONE)
     failed = read(target)["line-2"]
     write(source, "one", "two", "three", "four")
-    scripted.answer(good)
-    second, third = run(*command), run(*command)
+    scripted.answer(GOOD)
+    second, third = batch(source, target, *ONE), batch(source, target, *ONE)
 
     assert (first.returncode, second.returncode, third.returncode) == (1, 0, 0)
     assert "2 of 3 answered, 1 failed" in first.stdout
     assert first.stdout.endswith("Asking again will not help: change the requests that failed.\n")
-    assert re.search(
-        r"^aitoearn-openai: 1 request failed: Error code: 404 - no .* lists the names\.$",
-        first.stderr,
-        re.MULTILINE,
-    )
+    told = r"^aitoearn-openai: 1 request failed: Error code: 404 - no .* lists the names\.$"
+    assert re.search(told, first.stderr, re.MULTILINE)
     assert (failed["response"]["status_code"], failed["error"]) == (404, None)
     assert failed["response"]["body"]["error"]["code"] == "12300"
     assert "4 of 4 answered, 0 failed" in second.stdout
@@ -236,142 +250,66 @@ def test_what_is_answered_is_not_asked_again(scripted: ScriptedServer, source: P
 def test_the_reasons_of_all_failures_are_counted(
     scripted: ScriptedServer, source: Path, target: Path
 ) -> None:
-    """Each reason once, whatever id each request got, and the most common first; a bound is on how many are shown."""
-    away = [{"code": 12301, "message": f"away {n // 2}", "requestId": f"r{n}"} for n in range(24)]
-    once = {"code": 12300, "message": "no", "requestId": "r"}
-    scripted.answer(*map(Reply, [once, *[{**once, "requestId": f"s{n}"} for n in range(2)], *away]))
-    done = run(
-        "batch", str(write(source, *map(str, range(27)))), str(target), "-m", "m", "--concurrency", "1"
-    )
+    """Each once, whatever id a request got, and the most common first; of very many, only the number is kept."""
+    messages = ["no"] * 3 + ["away"] * 2 + [f"away {number}" for number in range(103)]
+    failures = [{**UNKNOWN, "message": each, "requestId": f"r{n}"} for n, each in enumerate(messages)]
+    scripted.answer(*map(Reply, failures))
+    done = batch(write(source, *messages), target, *ONE)
     reasons = [line for line in done.stderr.splitlines() if " failed: " in line]
 
     assert done.returncode == 1
-    assert done.stdout.endswith("The same command sends the rest.\n")
     assert reasons[0] == (
         "aitoearn-openai: 3 requests failed: Error code: 404 - no (AiToEarn code 12300). "
         "The model list had m, but models may vanish: `aitoearn-openai models` lists the names."
     )
-    assert reasons[1].startswith(
-        "aitoearn-openai: 2 requests failed: Error code: 502 - away 0 (AiToEarn code"
-    )
+    assert reasons[1].startswith("aitoearn-openai: 2 requests failed: Error code: 404 - away (AiToEarn")
     assert len(reasons) == 11
-    assert reasons[-1] == "aitoearn-openai: 6 requests failed: for other reasons, which the output names."
+    assert reasons[-1] == "aitoearn-openai: 95 requests failed: for other reasons, which the output names."
 
 
-def test_of_very_many_reasons_only_their_number_is_kept(
+def test_a_failure_that_may_pass_is_worth_the_same_command(
     scripted: ScriptedServer, source: Path, target: Path
 ) -> None:
-    """Memory does not grow with them."""
-    scripted.answer(*(Reply({"code": 12300, "message": f"no {n}"}) for n in range(103)))
-    done = run("batch", str(write(source, *map(str, range(103)))), str(target), "-m", "m")
+    """As one of the service's own."""
+    scripted.answer(Reply({"code": 12301, "message": "away"}))
 
-    assert done.stderr.endswith("93 requests failed: for other reasons, which the output names.\n")
-
-
-@pytest.mark.parametrize("text", ["", "\n \n"])
-def test_an_input_without_requests_is_an_error(
-    scripted: ScriptedServer, source: Path, target: Path, text: str
-) -> None:
-    """And leaves no file."""
-    source.write_text(text)
-    failed = run("batch", str(source), str(target))
-
-    assert failed.returncode == 2
-    assert failed.stderr == "aitoearn-openai: in.jsonl holds no requests; write one a line\n"
-    assert os.listdir(source.parent) == ["in.jsonl"]
+    assert batch(write(source, "Hi"), target, "-m", "m").stdout.endswith(
+        " The same command sends the rest.\n"
+    )
 
 
 def test_requests_come_through_a_pipe(scripted: ScriptedServer, target: Path) -> None:
-    """As - says; the same requests through a pipe again are not asked again."""
-    scripted.answer(Reply({"choices": [{"message": {}}]}))
-    first = run("batch", "-", str(target), "-m", "m", stdin="你好\nHi\n")
-    again = run("batch", "-", str(target), "-m", "m", stdin="你好\nHi\nthree\n")
-    bad = run("batch", "-", str(target), "-m", "m", stdin="Hi\n{\n".replace("Hi", "{}"))
-    closed = subprocess.run(
-        ["sh", "-c", shlex.join([*COMMAND, "batch", "-", str(target)]) + " <&-"],
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
+    """As - says; the same requests through a pipe again are not asked again. A closed one has none."""
+    first = batch("-", target, "-m", "m", stdin="你好\nHi\n")
+    again = batch("-", target, "-m", "m", stdin="你好\nHi\nthree\n")
 
     assert (first.returncode, again.returncode) == (0, 0)
     assert sorted(asked(scripted)) == ["Hi", "three", "你好"]
-    assert bad.stderr.startswith("aitoearn-openai: standard input, line 1: ")
-    assert closed.stderr == "aitoearn-openai: standard input holds no requests; write one a line\n"
     assert os.listdir(target.parent) == ["out.jsonl"]
-
-
-def test_an_output_is_a_file(scripted: ScriptedServer, source: Path) -> None:
-    """It is the record of what is answered; only a dry run does without."""
-    write(source, "Hi")
-    missing = run("batch", str(source), "-m", "m")
-    pipe = run("batch", str(source), "-", "-m", "m")
-    looked = run("batch", str(source), "-m", "m", "--dry-run")
-
-    assert (missing.returncode, pipe.returncode, looked.returncode) == (2, 2, 0)
-    assert re.fullmatch(r"aitoearn-openai: .*OUT.jsonl.*only --dry-run does without\. `.*\n", missing.stderr)
-    assert pipe.stderr.startswith("aitoearn-openai: name a file for the results")
-    assert looked.stdout.startswith("1 request, 0 answered, 1 to ask\n")
-    assert asked(scripted) == []
-
-
-def test_what_every_line_would_repeat_may_be_left_out(
-    scripted: ScriptedServer, source: Path, target: Path
-) -> None:
-    """Method, address, name and model; what is given is sent unchanged."""
-    scripted.answer(Reply({"choices": [{"message": {}}]}))
-    messages = [{"role": "user", "content": "Hi"}]
-    write(
-        source,
-        {"messages": messages, "temperature": 0.5},
-        {"custom_id": "mine", "model": "other", "messages": messages},
-        {"body": {"messages": messages}},
-    )
-    done = run("batch", str(source), str(target), "-m", "m", "--concurrency", "1")
-    half = run(
-        "batch", "-", str(target), "-m", "m", stdin=json.dumps({"method": "POST", "messages": messages})
-    )
-
-    assert done.returncode == 0
-    assert [json.loads(request.body) for request in scripted.requests if request.method == "POST"] == [
-        {"messages": messages, "temperature": 0.5, "model": "m"},
-        {"model": "other", "messages": messages},
-        {"messages": messages, "model": "m"},
-    ]
-    assert list(read(target)) == ["line-1", "mine", "line-3"]
-    assert (
-        half.stderr
-        == "aitoearn-openai: standard input, line 1: messages beside method or url must be in body; or leave those two out\n"
-    )
+    assert run_on(None, None, None, ["batch", "-", str(target)]) == 2
 
 
 def test_answers_to_something_else_are_never_taken_for_these(
     scripted: ScriptedServer, source: Path, target: Path
 ) -> None:
     """A prompt that changed, or another model, needs another output."""
-    scripted.answer(Reply({"choices": [{"message": {}}]}))
-    command = ["batch", str(write(source, "one", "two")), str(target), "-m"]
-    run(*command, "m")
+    batch(write(source, "one", "two"), target, "-m", "m")
     before = target.read_bytes()
-    told = (
-        "aitoearn-openai: out.jsonl, line 1: answers another request as 'line-[12]'; name another file .*\n"
-    )
-    other_model = run(*command, "m2")
-    write(source, "one!", "two!")
-    other_prompts = run(*command, "m")
+    refused = [batch(source, target, "-m", "m2")]
+    refused.append(batch(write(source, "one!", "two!"), target, "-m", "m"))
 
-    assert (other_model.returncode, other_prompts.returncode) == (2, 2)
-    assert re.fullmatch(told, other_model.stderr)
-    assert re.fullmatch(told, other_prompts.stderr)
+    for each in refused:
+        assert each.returncode == 2
+        told = "out.jsonl, line 1: answers another request as 'line-[12]'; name another file"
+        assert re.match(f"aitoearn-openai: {told} ", each.stderr)
     assert (len(asked(scripted)), target.read_bytes()) == (2, before)
 
 
 def test_results_of_other_requests_stay(scripted: ScriptedServer, source: Path, target: Path) -> None:
     """Several inputs may share an output, as long as their names differ."""
-    scripted.answer(Reply({"choices": [{"message": {}}]}))
-    run("batch", str(write(source, question("a"))), str(target))
-    scripted.answer(Reply({"choices": [{"message": {}}]}))
-    done = run("batch", str(write(source, question("b"))), str(target))
+    batch(write(source, question("a")), target)
 
-    assert "1 of 1 answered" in done.stdout
+    assert "1 of 1 answered" in batch(write(source, question("b")), target).stdout
     assert list(read(target)) == ["a", "b"]
 
 
@@ -387,19 +325,16 @@ def test_results_of_other_requests_stay(scripted: ScriptedServer, source: Path, 
     ],
 )
 def test_what_a_power_cut_leaves_is_mended(
-    scripted: ScriptedServer, source: Path, target: Path, cut: Any, kept: int
+    scripted: ScriptedServer, source: Path, target: Path, cut: Callable[[bytes], bytes], kept: int
 ) -> None:
     """A line that was cut off is asked again; one that only lacks its end is kept; zeros go."""
     scripted.answer(Reply({"choices": [{"message": {}}], "padding": "x" * 300}))
-    command = ["batch", str(write(source, "one", "two", "three")), str(target), "-m", "m"]
-    run(*command)
+    batch(write(source, "one", "two", "three"), target, "-m", "m")
     target.write_bytes(cut(target.read_bytes()))
     target.chmod(0o640)
     scripted.requests.clear()
-    scripted.answer(Reply({"choices": [{"message": {}}]}))
-    again = run(*command)
 
-    assert again.returncode == 0
+    assert batch(source, target, "-m", "m").returncode == 0
     assert len(asked(scripted)) == 3 - kept
     assert read(target).keys() == {"line-1", "line-2", "line-3"}
     assert (target.stat().st_mode & 0o777, b"\0" in target.read_bytes()) == (0o640, False)
@@ -413,149 +348,93 @@ def test_a_file_of_somebody_else_is_left_alone(
 ) -> None:
     """An output that holds anything but results is refused as it is."""
     target.write_text(text)
-    refused = run("batch", str(write(source, "Hi")), str(target), "-m", "m")
+    refused = batch(write(source, "Hi"), target, "-m", "m")
 
     assert (refused.returncode, target.read_text()) == (2, text)
     assert refused.stderr == "aitoearn-openai: out.jsonl, line 1: is not a result; name another file\n"
 
 
 @pytest.mark.parametrize(
-    ("model", "code", "told"), [("fail-12001", 5, "Insufficient credits"), ("fail-401", 3, "Unauthorized")]
+    ("model", "code", "told", "when"),
+    [
+        ("fail-12001", 5, "Insufficient credits", "When there are credits, the"),
+        ("fail-401", 3, "Unauthorized", "With the right key the"),
+    ],
 )
 @pytest.mark.usefixtures("sandboxed")
 def test_without_credits_or_with_a_refused_key_it_stops(
-    source: Path, target: Path, model: str, code: int, told: str
+    source: Path, target: Path, model: str, code: int, told: str, when: str
 ) -> None:
     """With the exit code that other commands have for it, and not with ten thousand failures in the file."""
-    write(
-        source,
-        question("slow", "kept", "slow-first-byte"),
-        *(question(f"q{n}", "Hi", model) for n in range(999)),
-    )
-    stopped = run("batch", str(source), str(target), "--concurrency", "2")
+    slow = question("slow", "kept", "slow-first-byte")
+    write(source, slow, *(question(f"q{n}", "Hi", model) for n in range(999)))
+    stopped = batch(source, target, "--concurrency", "2")
 
     assert stopped.returncode == code
     assert told in stopped.stderr
     assert "1 of 1,000 answered, 0 failed" in stopped.stdout
+    assert stopped.stdout.endswith(f"{when} same command sends the rest.\n")
     assert read(target).keys() == {"slow"}
 
 
+@pytest.mark.parametrize("key", ["k", "test", "message", "e", KEY])
 def test_a_key_that_the_service_repeats_stays_out_of_the_file(
-    scripted: ScriptedServer, source: Path, target: Path
+    scripted: ScriptedServer, source: Path, target: Path, key: str
 ) -> None:
-    """And out of what is told."""
-    error = {"message": f"bad {KEY}", "param": [{KEY: KEY}], "code": 7}
-    scripted.answer(Reply({"error": error}, status=400))
-    failed = run("batch", str(write(source, "Hi")), str(target), "-m", "m")
-
-    assert KEY not in target.read_text() + failed.stdout + failed.stderr
-    assert "bad **********" in read(target)["line-1"]["response"]["body"]["error"]["message"]
-
-
-@pytest.mark.parametrize("key", ["k", "test", "message", "e"])
-def test_a_key_that_is_an_everyday_word_changes_no_name(
-    scripted: ScriptedServer, source: Path, target: Path, monkeypatch: pytest.MonkeyPatch, key: str
-) -> None:
-    """Names of requests and of fields, ids and statuses stay; the words of the service are masked."""
-    monkeypatch.setenv("AITOEARN_API_KEY", key)
-    error = {"message": f"<{key}>", "type": f"<{key}>", "param": {f"<{key}>": f"<{key}>"}, "code": 7}
+    """Where it is an everyday word, names of requests and of fields, ids and statuses stay all the same."""
+    error = {"message": f"<{key}>", "type": f"<{key}>", "param": {f"<{key}>": [f"<{key}>"]}, "code": 7}
     away = Reply(f"<{key}>", content_type=f"text/html; {key}")
     scripted.answer(Reply({"error": error}, status=400), away)
-    requests = [question(f"test-{key}-1"), question(f"check {key}")]
-    failed = run("batch", str(write(source, *requests)), str(target), "--concurrency", "1")
+    write(source, question(f"test-{key}-1"), question(f"check {key}"))
+    failed = batch(source, target, "--concurrency", "1", AITOEARN_API_KEY=key)
     refused, page = read(target).values()
-    scripted.answer(Reply({"choices": [{"message": {}}]}))
-    again = run("batch", str(source), str(target))
+    words = refused["response"]["body"]["error"]
 
-    assert failed.returncode == 1
     assert [refused["custom_id"], page["custom_id"]] == [f"test-{key}-1", f"check {key}"]
     assert refused.keys() == page.keys() == {"id", "custom_id", "response", "error"}
     assert refused["id"].startswith("batch_req_")
-    assert (refused["error"], page["response"]) == (None, None)
-    said = refused["response"]["body"]["error"]
-    assert said.keys() == {"message", "type", "param", "code"}
-    assert (said["type"], said["param"]) == ("<**********>", {"<**********>": "<**********>"})
-    assert said["message"].startswith("Error code: 400 - ")
+    assert words.keys() == {"message", "type", "param", "code"}
+    assert (words["type"], words["param"]) == ("<**********>", {"<**********>": ["<**********>"]})
+    assert words["message"].startswith("Error code: 400 - ")
     assert page["error"]["code"] == "invalid_response"
     assert "Check the base URL: AiToEarn's ends in /api/ai." in page["error"]["message"]
-    assert f"<{key}>" not in target.read_text("utf-8") + failed.stderr
-    assert (again.returncode, len(read(target))) == (0, 2)
+    assert f"<{key}>" not in target.read_text("utf-8") + failed.stderr + failed.stdout
 
 
-def test_results_are_one_line_each_for_every_reader(
-    scripted: ScriptedServer, source: Path, target: Path
+def limited(limit: str) -> list[str]:
+    """The command under a limit of the shell's."""
+    return ["bash", "-c", f'{limit} && exec "$@"', "bash", *COMMAND, "batch"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no such limit")
+@pytest.mark.parametrize(
+    ("limit", "concurrency", "code"),
+    [("ulimit -Sn 64", 100, 0), ("ulimit -n 64", 16, 0), ("ulimit -n 64", 100, 2)],
+)
+@pytest.mark.usefixtures("sandboxed")
+def test_a_small_limit_on_open_files_is_raised_if_that_is_allowed(
+    source: Path, target: Path, limit: str, concurrency: int, code: int
 ) -> None:
-    """Python's `splitlines`, httpx and Node end a line at characters that JSON allows."""
-    text = "a\u2028b\u2029c\x85d"
-    scripted.answer(Reply({"choices": [{"message": {"content": text}}]}))
-    run("batch", str(write(source, "Hi")), str(target), "-m", "m")
+    """As on macOS, where it is 256; otherwise both numbers are told, and what to do, and nothing is asked."""
+    write(source, *(question(f"q{number}", model="slow-first-byte") for number in range(concurrency)))
+    options = str(source), str(target), "--concurrency", str(concurrency)
+    done = run_process(*options, command=limited(limit), AITOEARN_MAX_RETRIES="0")
 
-    assert len(target.read_text("utf-8").splitlines()) == 1
-    assert read(target)["line-1"]["response"]["body"]["choices"][0]["message"]["content"] == text
-
-
-def limited(files: int, hard: int | None = None) -> Any:
-    """A child that may open so many files, and may allow itself more up to a second limit."""
-    resource = pytest.importorskip("resource")
-    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1] if hard is None else hard
-    return lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (files, most))
-
-
-def run_limited(limit: Any, *arguments: str, pass_fds: Any = ()) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [*COMMAND, "batch", *arguments],
-        preexec_fn=limit,
-        pass_fds=pass_fds,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
+    assert (done.returncode, target.exists() and len(read(target))) == (code, 0 if code else concurrency)
+    assert not code or done.stderr == (
+        "aitoearn-openai: too many open files: --concurrency 100 needs 132 of them, and the limit is 64. "
+        "Lower --concurrency, or raise the limit with `ulimit -n`\n"
     )
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no such limit")
 @pytest.mark.usefixtures("sandboxed")
-def test_a_small_limit_on_open_files_is_raised(
-    source: Path, target: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """As on macOS, where it is 256, below what the system allows."""
-    monkeypatch.setenv("AITOEARN_MAX_RETRIES", "0")
-    write(source, *(question(f"q{number}", model="slow-first-byte") for number in range(100)))
-    done = run_limited(limited(64), str(source), str(target), "--concurrency", "100")
-
-    assert (done.returncode, len(read(target))) == (0, 100)
-
-
-@pytest.mark.parametrize(("concurrency", "code"), [(16, 0), (100, 2)])
-@pytest.mark.usefixtures("sandboxed")
-def test_more_at_once_than_open_files_allowed_is_refused(
-    source: Path, target: Path, concurrency: int, code: int
-) -> None:
-    """With both numbers and what to do; nothing is asked by then."""
-    write(source, *(question(f"q{number}", model="slow-first-byte") for number in range(20)))
-    done = run_limited(limited(64, 64), str(source), str(target), "--concurrency", str(concurrency))
-
-    assert (done.returncode, target.exists()) == (code, not code)
-    if code:
-        assert done.stderr == (
-            "aitoearn-openai: too many open files: --concurrency 100 needs 132 of them, and the limit is 64. "
-            "Lower --concurrency, or raise the limit with `ulimit -n`\n"
-        )
-
-
-@pytest.mark.usefixtures("sandboxed")
-def test_too_many_open_files_are_named(source: Path, target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_many_open_files_are_named(source: Path, target: Path) -> None:
     """In the results and at the end, where the limit is reached all the same, such as by files of the parent."""
     write(source, *(question(f"q{number}", model="slow-first-byte") for number in range(30)))
-    monkeypatch.setenv("AITOEARN_MAX_RETRIES", "0")
-    with open(os.devnull) as file:
-        others = [os.dup(file.fileno()) for _ in range(30)]
-    try:
-        failed = run_limited(
-            limited(64, 64), str(source), str(target), "--concurrency", "30", pass_fds=others
-        )
-    finally:
-        for other in others:
-            os.close(other)
+    files = 'for n in {10..39}; do eval "exec $n</dev/null"; done; ulimit -n 64'
+    options = str(source), str(target), "--concurrency", "30"
+    failed = run_process(*options, command=limited(files), AITOEARN_MAX_RETRIES="0")
     errors = [result["error"]["message"] for result in read(target).values() if result["error"]]
 
     assert failed.returncode == 1
@@ -564,26 +443,49 @@ def test_too_many_open_files_are_named(source: Path, target: Path, monkeypatch: 
     assert "Too many open files. Lower --concurrency" in failed.stderr
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no limit on the size of files")
+def test_a_full_disk_loses_nothing(scripted: ScriptedServer, source: Path, target: Path) -> None:
+    """It stops and says so; with room again, the same command goes on."""
+    import resource
+
+    scripted.answer(Reply({"choices": [{"message": {}}], "padding": "x" * 500}))
+    write(source, "one", "two", "three")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1024, limits[1]))
+    try:
+        full = batch(source, target, *ONE)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    torn = target.read_bytes()
+    again = batch(source, target, *ONE)
+
+    assert full.returncode == 2
+    assert "out.jsonl cannot be written: File too large; the same command goes on from here\n" in full.stderr
+    assert (len(torn), torn.count(b"\n")) == (1024, 1)
+    assert (again.returncode, "3 of 3 answered" in again.stdout) == (0, True)
+    assert read(target).keys() == {"line-1", "line-2", "line-3"}
+
+
 def test_odd_answers_are_counted_as_far_as_they_tell(
     scripted: ScriptedServer, source: Path, target: Path
 ) -> None:
-    """By the list, whatever they say of `cost`; half a character does not break the file."""
+    """By the list, whatever they say of `cost`; neither half a character nor an odd end of a line breaks the file."""
+    message = {"choices": [{"message": {"content": "\ud83d…\u2028b\u2029c\x85d"}}]}
     answers = (
-        {"choices": [{"message": {}}], "cost": "0", "usage": {"prompt_tokens": 3, "completion_tokens": 4}},
-        {"choices": [{"message": {}}], "cost": "much", "usage": {"prompt_tokens": "3"}},
-        {"choices": [{"message": {}}], "cost": "Infinity", "usage": 5},
-        {"choices": [{"message": {"content": "\ud83d…"}}], "cost": 2.5},
-        {"choices": [{"message": {}}], "cost": "9E+999999", "usage": {"prompt_tokens": 10**4000}},
-        {"choices": [{"message": {}}], "cost": "9E+999999"},
+        {**message, "cost": "0", "usage": {"prompt_tokens": 3, "completion_tokens": 4}},
+        {**message, "cost": "much", "usage": {"prompt_tokens": "3"}},
+        {**message, "cost": "Infinity", "usage": 5},
+        {**message, "cost": 2.5},
+        {**message, "cost": "9E+999999", "usage": {"prompt_tokens": 10**4000}},
+        {**message, "cost": "9E+999999"},
     )
     scripted.answer(*(Reply(json.dumps(answer)) for answer in answers))
-    command = ["batch", str(write(source, *"abcdef")), str(target), "-m", "m", "--concurrency", "1"]
-    done = run(*command)
+    done = batch(write(source, *"abcdef"), target, *ONE)
 
-    assert (
-        "6 of 6 answered, 0 failed. This run: 3 tokens in, 4 out, about 3 credits by the list" in done.stdout
-    )
-    assert read(target)["line-4"]["response"]["body"]["choices"][0]["message"]["content"] == "\ud83d…"
+    counted = "This run: 3 tokens in, 4 out, about 3 credits by the list"
+    assert f"6 of 6 answered, 0 failed. {counted}" in done.stdout
+    assert set(said(target).values()) == {"\ud83d…\u2028b\u2029c\x85d"}
+    assert len(target.read_text("utf-8").splitlines()) == 6  # As httpx and Node count them too.
     assert "…" in target.read_text("utf-8")
 
 
@@ -593,71 +495,151 @@ def test_a_service_that_was_away_for_a_while_costs_no_answer(
     """A long job tries more often than the SDK does, unless a setting says how often."""
     monkeypatch.delenv("AITOEARN_MAX_RETRIES")
     busy = Reply({"error": {"message": "busy"}}, status=503, headers={"Retry-After-Ms": "1"})
-    scripted.answer(*[busy] * 5, Reply({"choices": [{"message": {}}]}))
+    scripted.answer(*[busy] * 5, GOOD)
 
-    assert run("batch", str(write(source, "Hi")), str(target), "-m", "m").returncode == 0
+    assert batch(write(source, "Hi"), target, "-m", "m").returncode == 0
+
+
+BIG = question("big", "x" * 4_000_004, model="claude-sonnet-5", max_tokens=1)
+IMAGE = {"role": "user", "content": [{"type": "text", "text": "12345678"}, {"type": "image_url"}]}
+
+
+@pytest.mark.parametrize(
+    ("requests", "options", "told"),
+    [
+        ([question("a")], [], "1 request, 0 answered, 1 to ask\nabout 0.2251 seedance credits by the list, for 1 token in\nAssumed"),
+        ([question("a")], [], "\nAssumed: 4 bytes of text a token, and up to 500 tokens an answer.\n"),
+        ([question("a")], ["--answer-tokens", "0"], "about 0.0001 seedance credits by the list, for 1 token in\n"),
+        ([question("a", max_completion_tokens=10)], [], "about 0.0046 seedance credits by the list, for 1 token in\n"),
+        ([question("a", "x" * 4000, max_tokens=100)], [], "about 0.12 seedance credits by the list, for 1,000 tokens in\n"),
+        ([question("a", messages=[IMAGE, "odd"])], [], "about 0.2252 seedance credits by the list, for 2 tokens in\n"),
+        ([question("a"), question("b", model="llama-5-local")], [], "for 2 tokens in; without a price in the list: 1 request\n"),
+        ([question("a", model="llama-5-local")], [], "\n1 token in; without a price in the list: 1 request\n"),
+        ([question("a"), question("b", model="gemini-3.1-pro-preview")], [], "about 0.2251 seedance credits and 0.6002 general credits by the list"),
+        ([BIG], [], "; over the last limit of the list, and maybe refused: 1 request\n"),
+        ([question("a", model="glm-5")], [], "\nglm-5 is not in the list: 1 request. The closest name"),
+    ],
+)  # fmt: skip
+@pytest.mark.usefixtures("sandboxed")
+def test_a_dry_run_counts_and_estimates(
+    source: Path, requests: list[Any], options: list[str], told: str
+) -> None:
+    """For each balance, as it pays for its own models alone; it needs no key, and makes no output."""
+    shown = run("batch", str(write(source, *requests)), "--dry-run", *options, AITOEARN_API_KEY="")
+
+    assert told in shown.stdout
+    assert os.listdir(source.parent) == ["in.jsonl"]
 
 
 @pytest.mark.usefixtures("sandboxed")
-def test_what_has_no_price_is_not_said_to_cost_nothing(source: Path, target: Path) -> None:
-    """Neither before the run nor after it."""
-    write(source, question("a", model="llama-5-local"))
-    told = run("batch", str(source), "--dry-run")
-    done = run("batch", str(source), str(target))
-
-    assert told.stdout.splitlines()[1] == "1 token in; without a price in the list: 1 request"
-    assert re.search(r"1 token in, \d+ out; the cost of 1 answer is not known, ", done.stdout)
-
-
-@pytest.mark.usefixtures("sandboxed")
-def test_a_dry_run_counts_and_estimates_and_changes_nothing(source: Path, target: Path) -> None:
-    """It needs no key; images and unknown models are not made up."""
-    image = {"role": "user", "content": [{"type": "text", "text": "12345678"}, {"type": "image_url"}]}
-    write(
-        source, question("a"), question("b", "x" * 4000, max_tokens=100), question("c", model="llama-5-local")
-    )
-    assert run("batch", str(source), str(target)).returncode == 0
+def test_a_dry_run_changes_nothing(source: Path, target: Path) -> None:
+    """And counts what is answered; what has no price is not said to cost nothing, neither before nor after."""
+    done = batch(write(source, question("a", model="llama-5-local")), target)
     before = target.read_bytes()
-    with source.open("a", encoding="utf-8") as lines:
-        for name, more in {"d": {"messages": [image, "odd"]}, "e": {"max_completion_tokens": 10}}.items():
-            body = {**question(name)["body"], **more}
-            lines.write(json.dumps({**question(name), "body": body}) + "\n")
-        lines.write(json.dumps(question("f", "x" * 4000, "llama-5-local")) + "\n")
-    told = run("batch", str(source), str(target), "--dry-run", AITOEARN_API_KEY="")
-    less = run("batch", str(source), str(target), "--dry-run", "--answer-tokens", "0")
+    write(source, question("a", model="llama-5-local"), question("b"))
+    told = batch(source, target, "--dry-run")
 
-    assert told.stdout.splitlines() == [
-        "6 requests, 3 answered, 3 to ask",
-        "about 0.2297 seedance credits by the list, for 1,003 tokens in; without a price in the list: 1 request",
-        "Assumed: 4 bytes of text a token, and up to 500 tokens an answer.",
-    ]
-    assert less.stdout.splitlines()[1].startswith("about 0.0002 seedance credits")
+    assert re.search(r"1 token in, \d+ out; the cost of 1 answer is not known, ", done.stdout)
+    assert told.stdout.startswith("2 requests, 1 answered, 1 to ask\nabout 0.2251 seedance credits")
     assert target.read_bytes() == before
 
 
 @pytest.mark.usefixtures("sandboxed")
-def test_a_dry_run_of_priced_models_gives_a_sum(source: Path, target: Path) -> None:
-    """And makes no output."""
-    told = run("batch", str(write(source, question("a"))), str(target), "--dry-run")
+def test_a_batch_stops_before_it_costs_too_much_and_goes_on_the_next_time(source: Path, target: Path) -> None:
+    """It keeps what is there and says how far it came."""
+    write(source, question("a"), question("b"), question("c"))
+    limit = ["--max-credits", "0.24", "--concurrency", "1"]
+    first, second = batch(source, target, *limit), batch(source, target, *limit)
 
-    assert told.stdout.splitlines()[1] == "about 0.2251 seedance credits by the list, for 1 token in"
-    assert [path.name for path in source.parent.iterdir()] == ["in.jsonl"]
+    assert first.returncode == 1
+    assert "out.jsonl: 2 of 3 answered, 0 failed." in first.stdout
+    assert first.stdout.endswith(" s. The same command sends the rest.\n")
+    assert "'c', is estimated at 0.2251 credits. With the 0.0" in first.stderr
+    assert (second.returncode, len(read(target))) == (0, 3)
+    assert "3 of 3 answered" in second.stdout
 
 
+@pytest.mark.parametrize(
+    ("model", "limit", "told"),
+    [
+        ("bare-local", "1", "the list has none for bare-local"),
+        ("glm-5.2", "0", "--max-credits: the number must be above 0"),
+    ],
+)
 @pytest.mark.usefixtures("sandboxed")
-@pytest.mark.parametrize("unbuffered", ["", "1"])
-def test_a_reader_of_the_progress_that_goes_away_ends_it_quietly(
-    source: Path, target: Path, monkeypatch: pytest.MonkeyPatch, unbuffered: str
+def test_a_limit_on_credits_needs_prices(
+    source: Path, target: Path, model: str, limit: str, told: str
 ) -> None:
-    """As other commands end then."""
-    monkeypatch.setenv("PYTHONUNBUFFERED", unbuffered)
-    write(source, question("a"))
-    with started(str(source), str(target)) as process:
-        assert process.stderr
-        process.stderr.close()
-        out, _ = process.communicate(timeout=60)
+    """Nothing is asked then."""
+    write(source, question("a"), question("b", model=model))
+    refused = batch(source, target, "--max-credits", limit)
 
-    assert (process.returncode, out) == (1, "")
+    assert (refused.returncode, target.exists()) == (2, False)
+    assert told in refused.stderr
+
+
+@pytest.mark.parametrize(
+    ("model", "options", "when"),
+    [("glm-5.2", ["--max-credits", "0.01"], "With a higher --max-credits the"), ("fail-html", [], "The")],
+)
+@pytest.mark.usefixtures("sandboxed")
+def test_the_summary_says_when_the_same_command_helps(
+    source: Path, target: Path, model: str, options: list[str], when: str
+) -> None:
+    """It depends on what ended the run."""
+    done = batch(write(source, question("a", model=model)), target, *options)
+
+    assert done.stdout.endswith(f" s. {when} same command sends the rest.\n")
+
+
+@pytest.mark.parametrize(
+    ("model", "code", "told"),
+    [("m", 12001, "m is paid from the balance 'seedance'"), ("mm", 12300, "The closest name is m.")],
+)
+def test_what_to_do_next_is_said_by_the_list_that_is_known(
+    server: ScriptedServer, source: Path, target: Path, model: str, code: int, told: str
+) -> None:
+    """Without another request: which balance pays, and which name is close."""
+    listed = Reply({"data": [{"name": "m", "creditsScope": "seedance"}], "code": 0})
+    server.answer(listed, Reply({"code": code, "message": "no"}))
+    settings = {"AITOEARN_BASE_URL": server.origin, "AITOEARN_API_KEY": KEY}
+
+    assert told in batch(write(source, question("a", model=model)), target, **settings).stderr
+    assert [request.method for request in server.requests] == ["GET", "POST"]
+
+
+@pytest.mark.parametrize(("options", "code"), [([], 0), (["--dry-run"], 5), (["--max-credits", "1"], 5)])
+def test_a_gateway_without_a_list_answers_a_batch(
+    server: ScriptedServer, source: Path, target: Path, options: list[str], code: int
+) -> None:
+    """Only prices need the list."""
+    server.answer(Reply({"detail": "Not Found"}, 404), GOOD)
+    settings = {"AITOEARN_BASE_URL": server.origin, "AITOEARN_API_KEY": KEY}
+    answered = batch(write(source, question("a", model="m")), target, *options, **settings)
+
+    assert (answered.returncode, target.exists()) == (code, not code)
+
+
+def test_an_input_that_changes_underway_is_noticed(
+    scripted: ScriptedServer, source: Path, target: Path
+) -> None:
+    """What was checked is what is asked; a lock that somebody removed meanwhile ends no run."""
+    write(source, *(f"{number} {'x' * 500}" for number in range(100)))
+
+    def change() -> Reply:
+        if scripted.requests[-1].method == "POST":
+            write(source, *(f"{number} {'y' * 500}" for number in range(100)))
+            Path(f"{target.resolve()}.lock").unlink(missing_ok=True)
+        return MODELS if scripted.requests[-1].method == "GET" else GOOD
+
+    scripted.next_reply = change  # type: ignore[method-assign]
+    stopped = batch(source, target, *ONE)
+
+    assert stopped.returncode == 2
+    assert re.search(
+        r"aitoearn-openai: in.jsonl, line \d+: was changed meanwhile; start again\n$", stopped.stderr
+    )
+    assert all("y" not in prompt for prompt in asked(scripted))
 
 
 class Gate:
@@ -674,7 +656,7 @@ class Gate:
         with contextlib.suppress(IndexError):
             return self.replies.pop(0)
         self.open.wait(60)
-        return Reply({"choices": [{"message": {}}]})
+        return GOOD
 
     def wait_for(self, count: int) -> None:
         deadline = time.monotonic() + 60
@@ -684,14 +666,23 @@ class Gate:
 
 
 @contextlib.contextmanager
-def started(*arguments: str) -> Iterator[subprocess.Popen[str]]:
+def started(*arguments: Any) -> Iterator[subprocess.Popen[str]]:
+    command = [*COMMAND, "batch", *map(str, arguments)]
     with subprocess.Popen(
-        [*COMMAND, "batch", *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8"
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8"
     ) as process:
         try:
             yield process
         finally:
             process.kill()
+
+
+def interrupt(process: subprocess.Popen[str]) -> None:
+    """Press Ctrl-C, and wait until it says so."""
+    process.send_signal(signal.SIGINT)
+    assert process.stderr
+    while "Stopping" not in process.stderr.readline():
+        pass
 
 
 def test_ctrl_c_waits_for_what_is_paid_and_asks_nothing_more(
@@ -700,32 +691,26 @@ def test_ctrl_c_waits_for_what_is_paid_and_asks_nothing_more(
     """The rest is done by the same command."""
     gate = Gate(scripted)
     write(source, *map(str, range(20)))
-    with started(str(source), str(target), "-m", "m", "--concurrency", "3") as process:
+    with started(source, target, "-m", "m", "--concurrency", "3") as process:
         gate.wait_for(3)
-        process.send_signal(signal.SIGINT)
-        assert process.stderr
-        while "Stopping" not in process.stderr.readline():
-            pass
+        interrupt(process)
         gate.open.set()
         out, _ = process.communicate(timeout=60)
 
     assert process.returncode == 130
     assert "3 of 20 answered, 0 failed" in out
     assert (len(asked(scripted)), len(read(target))) == (3, 3)
-    assert run("batch", str(source), str(target), "-m", "m", "--concurrency", "3").returncode == 0
+    assert batch(source, target, "-m", "m").returncode == 0
     assert (len(asked(scripted)), len(read(target))) == (20, 20)
 
 
 def test_ctrl_c_twice_waits_for_nothing(scripted: ScriptedServer, source: Path, target: Path) -> None:
     """What was finished is kept."""
-    gate = Gate(scripted, Reply({"choices": [{"message": {}}]}))
+    gate = Gate(scripted, GOOD)
     write(source, *map(str, range(20)))
-    with started(str(source), str(target), "-m", "m", "--concurrency", "3") as process:
+    with started(source, target, "-m", "m", "--concurrency", "3") as process:
         gate.wait_for(4)
-        process.send_signal(signal.SIGINT)
-        assert process.stderr
-        while "Stopping" not in process.stderr.readline():
-            pass
+        interrupt(process)
         process.send_signal(signal.SIGINT)
         out, errors = process.communicate(timeout=60)
         gate.open.set()
@@ -737,28 +722,38 @@ def test_ctrl_c_twice_waits_for_nothing(scripted: ScriptedServer, source: Path, 
 
 def test_two_runs_on_one_output_are_refused(scripted: ScriptedServer, source: Path, target: Path) -> None:
     """While the first is there; if it was killed, its lock went with it."""
-    gate = Gate(scripted, Reply({"choices": [{"message": {}}]}))
+    gate = Gate(scripted, GOOD)
     write(source, "one", "two")
     link = target.with_name("link.jsonl")
     link.symlink_to(target)
-    with started(str(source), str(target), "-m", "m", "--concurrency", "1", "--rpm", "6000") as first:
+    with started(source, target, *ONE, "--rpm", "6000") as first:
         gate.wait_for(2)
-        second = run("batch", str(source), str(link), "-m", "m")
+        second = batch(source, link, "-m", "m")
         first.kill()
     gate.open.set()
-    third = run("batch", str(source), str(link), "-m", "m")
 
     assert second.returncode == 2
     assert second.stderr == "aitoearn-openai: another run is writing out.jsonl; wait for it, or end it\n"
-    assert third.returncode == 0
+    assert batch(source, link, "-m", "m").returncode == 0
     assert read(target).keys() == {"line-1", "line-2"}
+
+
+@pytest.mark.usefixtures("scripted")
+def test_a_reader_of_the_progress_that_goes_away_ends_it_quietly(source: Path, target: Path) -> None:
+    """As other commands end then."""
+    with started(write(source, "Hi"), target, "-m", "m") as process:
+        assert process.stderr
+        process.stderr.close()
+        out, _ = process.communicate(timeout=60)
+
+    assert (process.returncode, out) == (1, "")
 
 
 @pytest.mark.usefixtures("sandboxed")
 def test_a_person_sees_how_far_it_is(source: Path, target: Path) -> None:
     """On a terminal there is a bar with all that counts, then the summary."""
     write(source, *(question(f"q{n}") for n in range(50)), question("slow", model="slow-first-byte"))
-    with Terminal("batch", str(source), str(target)) as terminal:
+    with TerminalProcess("batch", str(source), str(target)) as terminal:
         terminal.wait_for("50 of 51 answered, 0 failed, ")
         terminal.wait_for("/s, 0:00:00 left")
         terminal.wait_for("50 tokens in, 900 out, about 0.40875 seedance credits")
@@ -766,44 +761,6 @@ def test_a_person_sees_how_far_it_is(source: Path, target: Path) -> None:
         assert terminal.end() == 0
 
     assert "━━━━━━━━━━━━━━━━━━━━" in terminal.shown
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="there is no limit on the size of files")
-@pytest.mark.usefixtures("sandboxed")
-def test_a_full_disk_loses_nothing(source: Path, target: Path) -> None:
-    """It stops and says so; with room again, the same command goes on."""
-    import resource
-
-    write(source, question("a"), question("b"))
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    with opened(source, target, None) as files:
-        first, second = (
-            Result(request, {"choices": [{"message": {}}]}).to_dict() for request in files.pending()
-        )
-        files.keep([first])
-        resource.setrlimit(resource.RLIMIT_FSIZE, (target.stat().st_size + 20, limits[1]))
-        try:
-            with pytest.raises(
-                BadFile, match=r"out\.jsonl cannot be written: File too large; the same command"
-            ):
-                files.keep([second])
-        finally:
-            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-    torn = target.read_bytes().splitlines()[1]
-    again = run("batch", str(source), str(target))
-
-    assert len(torn) == 20
-    assert "2 of 2 answered, 0 failed. This run: 1 token in" in again.stdout
-    assert read(target).keys() == {"a", "b"}
-
-
-def test_an_input_that_changes_underway_is_noticed(source: Path, target: Path) -> None:
-    """What was checked is what is asked."""
-    write(source, *(f"{number} {'x' * 500}" for number in range(100)))
-    with opened(source, target, "m") as files:
-        write(source, *(f"{number} {'y' * 500}" for number in range(100)))
-        with pytest.raises(BadFile, match="line 1: was changed meanwhile"):
-            list(files.pending())
 
 
 class Log:
@@ -932,140 +889,3 @@ def test_a_run_that_is_killed_again_and_again_answers_each_request_once(
     assert kept == calls.keys() == set(prompts)
     assert sum(calls.values()) == len(prompts) + again
     assert len(read(target)) == len(prompts)
-
-
-@pytest.mark.usefixtures("sandboxed")
-def test_a_batch_stops_before_it_costs_too_much_and_goes_on_the_next_time(source: Path, target: Path) -> None:
-    """It keeps what is there and says how far it came."""
-    write(source, question("a"), question("b"), question("c"))
-    limit = ["--max-credits", "0.24", "--concurrency", "1"]
-    first = run("batch", str(source), str(target), *limit)
-    second = run("batch", str(source), str(target), *limit)
-
-    assert first.returncode == 1
-    assert "out.jsonl: 2 of 3 answered, 0 failed." in first.stdout
-    assert "The same command sends the rest." in first.stdout
-    assert "'c', is estimated at 0.2251 credits. With the 0.0" in first.stderr
-    assert (second.returncode, len(read(target))) == (0, 3)
-    assert "3 of 3 answered" in second.stdout
-
-
-@pytest.mark.usefixtures("sandboxed")
-def test_a_limit_on_credits_needs_prices(source: Path, target: Path) -> None:
-    """Nothing is asked then."""
-    write(source, question("a"), question("b", model="bare-local"))
-    refused = run("batch", str(source), str(target), "--max-credits", "1")
-    zero = run("batch", str(source), str(target), "--max-credits", "0")
-
-    assert (refused.returncode, zero.returncode) == (2, 2)
-    assert "the list has none for bare-local" in refused.stderr
-    assert "--max-credits: the number must be above 0" in zero.stderr
-    assert not target.exists()
-
-
-@pytest.mark.usefixtures("sandboxed")
-def test_a_dry_run_has_a_sum_for_each_balance(source: Path, target: Path) -> None:
-    """As a balance pays for its own models alone; a request over the last limit is called so."""
-    big = question("c", "x" * 4_000_004, model="claude-sonnet-5", max_tokens=1)
-    write(source, question("a"), question("b", model="gemini-3.1-pro-preview"), big)
-    shown = run("batch", str(source), str(target), "--dry-run", COLUMNS="80").stdout
-
-    assert "about 600.2279 seedance credits and 0.6002 general credits by the list" in shown
-    assert "over the last limit of the list, and maybe refused: 1 request" in shown
-
-
-@pytest.mark.usefixtures("scripted")
-def test_a_line_that_is_no_object_is_refused(source: Path, target: Path) -> None:
-    """By its number."""
-    source.write_text('{"prompt": "a"}\n[1]\n')
-    refused = run("batch", str(source), str(target), "-m", "m")
-
-    assert refused.returncode == 2
-    assert "line 2: a request must be an object" in refused.stderr
-
-
-@pytest.mark.usefixtures("sandboxed")
-def test_a_name_that_is_not_in_the_list_is_told_before_anything_is_sent(source: Path) -> None:
-    """With the closest."""
-    told = run("batch", str(write(source, question("a", model="glm-5"))), "--dry-run")
-
-    assert told.stdout.splitlines()[-1].startswith("glm-5 is not in the list: 1 request. The closest name")
-
-
-@pytest.mark.usefixtures("sandboxed")
-@pytest.mark.parametrize(
-    ("model", "options", "words"),
-    [
-        ("fail-12001", [], "When there are credits, the same command sends the rest."),
-        ("fail-401", [], "With the right key the same command sends the rest."),
-        (
-            "glm-5.2",
-            ["--max-credits", "0.01"],
-            "With a higher --max-credits the same command sends the rest.",
-        ),
-        ("fail-html", [], "The same command sends the rest."),
-    ],
-)
-def test_the_summary_says_when_the_same_command_helps(
-    source: Path, target: Path, model: str, options: list[str], words: str
-) -> None:
-    """It depends on what ended the run."""
-    done = run("batch", str(write(source, question("a", model=model))), str(target), *options)
-
-    assert done.stdout.rstrip().endswith(words)
-
-
-def keyed(server: ScriptedServer) -> dict[str, str]:
-    return {"AITOEARN_BASE_URL": server.origin, "AITOEARN_API_KEY": KEY, "AITOEARN_MAX_RETRIES": "0"}
-
-
-def test_what_to_do_next_is_said_by_the_list_that_is_known(
-    server: ScriptedServer, source: Path, target: Path
-) -> None:
-    """Without another request: which balance pays, and which name is close."""
-    listed = Reply({"data": [{"name": "m", "creditsScope": "seedance"}], "code": 0})
-    server.answer(listed, Reply({"code": 12001, "message": "no credits"}))
-    write(source, question("a", model="m"))
-    assert (
-        "m is paid from the balance 'seedance'"
-        in run("batch", str(source), str(target), **keyed(server)).stderr
-    )
-    server.answer(listed, Reply({"code": 12300, "message": "no such model"}))
-    write(source, question("a", model="mm"))
-    assert "The closest name is m." in run("batch", str(source), str(target), **keyed(server)).stderr
-
-
-def test_a_gateway_without_a_list_answers_a_batch(server: ScriptedServer, source: Path, target: Path) -> None:
-    """Only prices need the list."""
-    absent = Reply({"detail": "Not Found"}, 404)
-    server.answer(absent, Reply({"choices": [{"message": {"role": "assistant", "content": "Hi"}}]}))
-    write(source, question("a", model="m"))
-    answered = run("batch", str(source), str(target), **keyed(server))
-
-    assert (answered.returncode, said(read(target)["a"])) == (0, "Hi")
-    server.answer(absent)
-    for option in (["--dry-run"], ["--max-credits", "1"]):
-        assert run("batch", str(source), str(target), *option, **keyed(server)).returncode == 5
-
-
-def test_a_lock_that_somebody_removed_ends_no_run(
-    scripted: ScriptedServer, source: Path, target: Path
-) -> None:
-    """Everything is answered by then."""
-    write(source, question("a", model="m"))
-    with opened(source, target, None):
-        Path(f"{target.resolve()}.lock").unlink()
-    assert target.exists()
-
-
-def test_messages_beside_a_url_are_told_where_they_belong(
-    scripted: ScriptedServer, source: Path, target: Path
-) -> None:
-    """As half a line of the Batch API."""
-    scripted.answer(MODELS)
-    write(source, {"url": "/v1/chat/completions", "messages": [{"role": "user", "content": "Hi"}]})
-
-    assert (
-        "messages beside method or url must be in body"
-        in run("batch", str(source), str(target), "-m", "m").stderr
-    )
