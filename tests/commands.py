@@ -10,9 +10,12 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
+import openai
 import pytest
 from prompt_toolkit.application import create_app_session
 from typing_extensions import Self
@@ -20,6 +23,7 @@ from typing_extensions import Self
 from aitoearn_openai import sandbox
 from aitoearn_openai.__main__ import main
 
+STREAMS = "stdin", "stdout", "stderr"
 COMMAND = [sys.executable, "-m", "aitoearn_openai"]
 KEY = "sk-0123456789-abcdefghij"
 SAID = "This is the AiToEarn sandbox; no model read your message. You said: "
@@ -54,24 +58,47 @@ def run_on(
 
     The command's modules are imported anew, as what they make at import depends on the environment.
     """
-    assert not [name for name in environment or () if name.startswith(("PYTHON", "LC_"))], (
-        "take run_process()"
-    )
     for name in [name for name in sys.modules if name.startswith("aitoearn_openai._cli")]:
         del sys.modules[name]
+    becomes_another = AssertionError("`run` becomes another program: run_process()")
+    with patch.object(os, "execvpe", side_effect=becomes_another):
+        return _call(main, [stdin, stdout, stderr], ["aitoearn-openai", *arguments], environment or {})
+
+
+def run_script(script: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run a program in this process, with streams, arguments and an environment of its own."""
+    names: dict[str, Any] = {"__name__": "__main__"}
+    out, errors = io.StringIO(), io.StringIO()
+    program = partial(exec, compile(script.read_text("utf-8"), script, "exec"), names)
+    try:
+        code = _call(program, [io.StringIO(), out, errors], [str(script), *arguments], environment)
+    finally:
+        close_clients(names)
+    return subprocess.CompletedProcess(arguments, code, out.getvalue(), errors.getvalue())
+
+
+def close_clients(names: dict[str, Any]) -> None:
+    """What a program leaves to its end."""
+    for each in names.values():
+        if isinstance(each, openai.OpenAI):
+            each.close()
+
+
+def _call(program: Any, streams: list[Any], argv: Any, environment: dict[str, str]) -> int:
+    """Call what would be a program by itself; its exit code, as Python would give it."""
+    assert not [name for name in environment if name.startswith(("PYTHON", "LC_"))], "take run_process()"
     with (
-        patch.dict(os.environ, environment or {}),
-        patch.multiple(sys, stdin=stdin, stdout=stdout, stderr=stderr),
-        patch.object(sys, "argv", ["aitoearn-openai", *map(os.fsdecode, arguments)]),
-        patch.object(
-            os, "execvpe", side_effect=AssertionError("`run` becomes another program: run_process()")
-        ),
-        pytest.raises(SystemExit) as ended,
+        patch.dict(os.environ, environment),
+        patch.multiple(sys, argv=list(map(os.fsdecode, argv)), **dict(zip(STREAMS, streams, strict=True))),
     ):
-        main()
-    if isinstance(ended.value.code, str):  # As Python ends.
-        print(ended.value.code, file=stderr)
-    return 1 if isinstance(ended.value.code, str) else ended.value.code or 0
+        try:
+            program()
+        except SystemExit as end:
+            if isinstance(end.code, str):
+                print(end.code, file=sys.stderr)
+                return 1
+            return end.code or 0
+    return 0
 
 
 def run_process(

@@ -1,28 +1,35 @@
-"""The documents: their snippets run, and their tables say what the code says."""
+"""The documents: their snippets run as they stand, and their tables say what the code says."""
 
 from __future__ import annotations
 
 import doctest
-import gc
 import importlib
 import pkgutil
 import re
-import warnings
+import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import aitoearn_openai
-from aitoearn_openai import sandbox
+from aitoearn_openai import ChatModel, Settings, sandbox
 from aitoearn_openai._errors import CODES
-from aitoearn_openai._settings import Settings
+from commands import close_clients, run_process, sandboxed  # noqa: F401 - a fixture
 
 ROOT = Path(__file__).parent.parent
-README = (ROOT / "README.md").read_text("utf-8")
+PATHS = [ROOT / "README.md", ROOT / "README.zh-CN.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = {path.name: path.read_text("utf-8") for path in PATHS}
+READMES = PAGES["README.md"], PAGES["README.zh-CN.md"]
 PYTHON = re.compile(r"```python\n(.*?)```", re.DOTALL)
-CHINESE = (ROOT / "README.zh-CN.md").read_text("utf-8")
-FRAMEWORKS = PYTHON.findall((ROOT / "docs" / "frameworks.md").read_text("utf-8"))
-SNIPPETS = [each for page in (README, CHINESE) for each in PYTHON.findall(page) if each not in FRAMEWORKS]
+FRAMEWORKS = PYTHON.findall(PAGES["frameworks.md"])
+SNIPPETS = {
+    f"{name}, snippet {number}": snippet
+    for name, text in PAGES.items()
+    if name != "scaling.md"  # It has tests of its own, and so have frameworks.
+    for number, snippet in enumerate(PYTHON.findall(text), 1)
+    if snippet not in FRAMEWORKS
+}
 MODULES = [
     module.name
     for module in pkgutil.walk_packages(aitoearn_openai.__path__, "aitoearn_openai.")
@@ -30,83 +37,90 @@ MODULES = [
 ]
 
 
-@pytest.mark.parametrize("number", range(len(SNIPPETS)))
-def test_each_snippet_of_the_readme_runs_as_it_stands(
-    number: int, site: sandbox.Sandbox, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """With nothing but the settings of the sandbox."""
-    monkeypatch.setenv("AITOEARN_SITE", "sandbox")
-    monkeypatch.setenv("AITOEARN_BASE_URL", site.base_url)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ResourceWarning)  # Snippets leave their client to the interpreter.
-        exec(compile(SNIPPETS[number], f"README.md, snippet {number + 1}", "exec"), {})
-        gc.collect()
+@pytest.mark.parametrize("name", SNIPPETS)
+@pytest.mark.usefixtures("sandboxed")
+def test_each_snippet_runs_as_it_stands(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """With nothing but the settings of the sandbox; it prints what the comment behind a `print` says."""
+    names: dict[str, Any] = {}
+    try:
+        exec(compile(SNIPPETS[name], name, "exec"), names)
+    finally:
+        close_clients(names)
+    out = capsys.readouterr().out
 
-    if "print(" in SNIPPETS[number]:
-        assert capsys.readouterr().out
+    assert out or "print(" not in SNIPPETS[name]
+    for told in re.findall(r"print\(.*\)(?:  |\n *)# (.*)", SNIPPETS[name]):
+        assert told.removesuffix(" ...") in out
 
 
-def test_the_snippets_show_what_they_say(
-    site: sandbox.Sandbox, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """The error's comment is its output."""
-    monkeypatch.setenv("AITOEARN_SITE", "sandbox")
-    monkeypatch.setenv("AITOEARN_BASE_URL", site.base_url)
-    snippet, _ = [each for each in SNIPPETS if "fail-12001" in each]
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ResourceWarning)
-        exec(snippet, {})
-        gc.collect()
+def test_the_fixture_for_pytest_works_in_pytest(tmp_path: Path) -> None:
+    """Saved as a test file, it passes."""
+    (snippet,) = [each for each in SNIPPETS.values() if "@pytest.fixture" in each]
+    (tmp_path / "test_program.py").write_text(snippet, "utf-8")
+    command = [sys.executable, "-m", "pytest", "--rootdir", str(tmp_path), "-p", "no:cacheprovider"]
+    done = run_process(str(tmp_path), command=command, AITOEARN_API_KEY="somebodys-own")
 
-    assert capsys.readouterr().out.startswith("402 12001 ")
+    assert "2 passed" in done.stdout
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_examples_of_docstrings_run(name: str) -> None:
+    """As a reader would try them."""
+    module = importlib.import_module(name)
+    runner = doctest.DocTestRunner()
+    for each in doctest.DocTestFinder().find(module):
+        runner.run(each, clear_globs=False)
+        close_clients(each.globs)
+
+    assert runner.summarize().failed == 0
 
 
 def test_the_readmes_show_a_framework_in_the_very_lines_that_its_tests_run() -> None:
     """Those of docs/frameworks.md."""
-    for page in (README, CHINESE):
+    for page in READMES:
         assert [each for each in PYTHON.findall(page) if "langchain" in each] == FRAMEWORKS[:1]
-
-
-def test_the_readmes_are_short() -> None:
-    """Whoever looks for more follows a link."""
-    for page in (README, CHINESE):
-        assert len(page.splitlines()) <= 260
 
 
 def test_each_link_of_the_readmes_leads_somewhere() -> None:
     """To a file of the repository, and a heading in it; the build makes addresses of them for PyPI."""
-    for page in (README, CHINESE):
+    for page in READMES:
         for path, heading in re.findall(r"\]\((?!https?:)([^)#]+)(?:#([\w-]+))?\)", page):
-            target = ROOT / path
-            assert target.exists()
-            if heading:
-                assert re.search(
-                    rf"^#+ {heading.replace('-', '.')}$",
-                    target.read_text("utf-8"),
-                    re.IGNORECASE | re.MULTILINE,
-                )
+            assert (ROOT / path).exists()
+            title = rf"^#+ {heading.replace('-', '.')}$" if heading else ""
+            assert re.search(
+                title, (ROOT / path).read_text("utf-8") if heading else "", re.IGNORECASE | re.MULTILINE
+            )
 
 
-def test_the_chinese_readme_says_the_same() -> None:
+@pytest.mark.parametrize(
+    "mark",
+    [r"^#+ ", r"^\|", r"^- \*\*", r"^aitoearn-openai .*?(?=  )", r"\]\(([^)]+\.(?:md|svg)[^)]*)\)"],
+)
+def test_the_chinese_readme_says_the_same(mark: str) -> None:
     """Its headings, tables, commands and links are those of the English one, in the same order."""
-    for mark in (
-        r"^#+ ",
-        r"^\|",
-        r"^- \*\*",
-        r"^aitoearn-openai .*?(?=  )",
-        r"\]\(([^)]+\.(?:md|svg)[^)]*)\)",
-    ):
-        english, chinese = (re.findall(mark, page, re.MULTILINE) for page in (README, CHINESE))
-        ours = {"README.md": "README.zh-CN.md"}
-        assert [ours.get(each, each) for each in chinese] == english
-    code = [set(re.findall(r"(?<!`)`([^`\n]+)`(?!`)", page)) for page in (README, CHINESE)]
-    assert code[0] == code[1]
+    english, chinese = (re.findall(mark, page, re.MULTILINE) for page in READMES)
+    ours = {"README.md": "README.zh-CN.md"}
+
+    assert [ours.get(each, each) for each in chinese] == english
 
 
-def test_the_readme_names_every_setting() -> None:
-    """By its variable and its field."""
-    for field in Settings.model_fields:
-        assert f"| `AITOEARN_{field.upper()}` | `{field}`" in README
+def test_the_chinese_readme_has_the_same_code() -> None:
+    """In the text, that is; and whoever looks for more than either has follows a link."""
+    english, chinese = (set(re.findall(r"(?<!`)`([^`\n]+)`(?!`)", page)) for page in READMES)
+
+    assert chinese == english
+    assert max(len(page.splitlines()) for page in READMES) <= 260
+
+
+def test_the_pages_name_what_the_code_has() -> None:
+    """Every setting, every field of a model, every name that fails; and no other."""
+    names = set(re.findall(r"`((?:fail|slow)-[a-z0-9-]+[a-z0-9])`", PAGES["sandbox.md"]))
+    settings = re.findall(r"^\| `AITOEARN_\w+` \| `(\w+)`", PAGES["settings.md"], re.MULTILINE)
+
+    assert set(settings) == set(Settings.model_fields)
+    assert all(f"| `AITOEARN_{field.upper()}` | `{field}`" in READMES[0] for field in Settings.model_fields)
+    assert all(f"`{field}`" in PAGES["models.md"] for field in ChatModel.__annotations__)
+    assert names == set(sandbox.FAILURES)
 
 
 @pytest.mark.parametrize(
@@ -118,16 +132,15 @@ def test_the_readme_names_every_setting() -> None:
 )
 def test_the_tables_of_codes_are_the_code_s(page: str, row: str) -> None:
     """Each code with the service's words and the status."""
-    rows = re.findall(row, (ROOT / "docs" / page).read_text("utf-8"))
+    rows = re.findall(row, PAGES[page])
 
-    told = {int(code): (int(status), words) for code, words, status in rows if code != "19999"}
-    assert told == dict(CODES)
+    assert {int(code): (int(status), words) for code, words, status in rows if code != "19999"} == dict(CODES)
 
 
-@pytest.mark.parametrize("name", MODULES)
-def test_examples_of_docstrings_run(name: str) -> None:
-    """As a reader would try them."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ResourceWarning)  # Examples leave their client to the interpreter.
-        assert doctest.testmod(importlib.import_module(name)).failed == 0
-        gc.collect()
+def test_addresses_lead_where_the_page_says() -> None:
+    """Each row of its table."""
+    rows = re.findall(r"^\| `(http\S+)` \| `(http\S+)` \|", PAGES["settings.md"], re.MULTILINE)
+
+    assert len(rows) == 6
+    for written, used in rows:
+        assert Settings(base_url=written).base_url == used

@@ -1,49 +1,29 @@
-"""The examples and the pages of docs/: each program and each snippet runs, and shows what it promises."""
+"""The examples: each program runs, and shows what it promises."""
 
 from __future__ import annotations
 
 import json
-import os
 import re
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
-import openai
 import pytest
 from openai.resources.chat import Completions
 
-from aitoearn_openai import ChatModel, Settings, sandbox
-from aitoearn_openai._errors import CODES
+from aitoearn_openai import sandbox
+from commands import SAID, run_process, run_script
 from conftest import Reply, ScriptedServer
 
-ROOT = Path(__file__).parent.parent
+FOLDER = Path(__file__).parent.parent / "examples"
 # The example for Ray has a test of its own, in tests/scaling.
-EXAMPLES = sorted(path.name for path in (ROOT / "examples").glob("*.py") if path.name != "ray_batch.py")
-PAGES = {path.name: path.read_text("utf-8") for path in sorted((ROOT / "docs").glob("*.md"))}
-# These pages have tests of their own.
-SNIPPETS = {
-    f"{name}, snippet {number}": snippet
-    for name, text in PAGES.items()
-    if name not in ("frameworks.md", "scaling.md")
-    for number, snippet in enumerate(re.findall(r"```python\n(.*?)```", text, re.DOTALL), 1)
-}
-SAID = "This is the AiToEarn sandbox; no model read your message. You said: "
-"""What every answer of the sandbox begins with."""
+EXAMPLES = sorted(path.name for path in FOLDER.glob("*.py") if path.name != "ray_batch.py")
 
 
 def run(name: str, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
-    """The example as a process of its own, with these settings."""
+    """The example with these settings."""
     given = {f"AITOEARN_{field.upper()}": value for field, value in {"site": "sandbox", **settings}.items()}
-    return subprocess.run(
-        [sys.executable, ROOT / "examples" / name, *arguments],
-        env={**os.environ, **given, "PYTHONIOENCODING": "utf-8"},
-        capture_output=True,
-        check=False,
-        encoding="utf-8",
-        timeout=60,
-    )
+    return run_script(FOLDER / name, *arguments, **given)
 
 
 def shown(site: sandbox.Sandbox, name: str, *arguments: str) -> str:
@@ -51,6 +31,14 @@ def shown(site: sandbox.Sandbox, name: str, *arguments: str) -> str:
     done = run(name, *arguments, base_url=site.base_url)
     assert (done.returncode, done.stderr) == (0, "")
     return done.stdout
+
+
+def test_an_example_is_a_program_by_itself(site: sandbox.Sandbox) -> None:
+    """As its reader starts it."""
+    settings = {"AITOEARN_SITE": "sandbox", "AITOEARN_BASE_URL": site.base_url}
+    done = run_process(str(FOLDER / "async_calls.py"), command=[sys.executable], **settings)
+
+    assert (done.returncode, done.stderr, done.stdout.count(SAID)) == (0, "", 3)
 
 
 def test_a_first_call_prints_the_answer_its_tokens_and_its_cost(site: sandbox.Sandbox) -> None:
@@ -196,70 +184,7 @@ def test_no_example_is_untested() -> None:
 
     assert len(EXAMPLES) == 9
     for name in EXAMPLES:
-        lines = (ROOT / "examples" / name).read_text("utf-8").splitlines()
+        lines = (FOLDER / name).read_text("utf-8").splitlines()
         assert f'"{name}"' in tests
         assert re.fullmatch('""".+"""', lines[0])
         assert 10 <= len(lines) <= 30
-
-
-@pytest.mark.parametrize("name", SNIPPETS)
-def test_each_snippet_of_the_pages_runs_as_it_stands(
-    name: str, site: sandbox.Sandbox, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """And prints what the comment behind a `print` says."""
-    monkeypatch.setenv("AITOEARN_SITE", "sandbox")
-    monkeypatch.setenv("AITOEARN_BASE_URL", site.base_url)
-    names: dict[str, Any] = {}
-    try:
-        exec(compile(SNIPPETS[name], f"docs/{name}", "exec"), names)
-    finally:
-        for each in names.values():  # a program's end would do this
-            if isinstance(each, openai.OpenAI):
-                each.close()
-    out = capsys.readouterr().out
-
-    assert out or "print(" not in SNIPPETS[name]
-    for told in re.findall(r"print\(.*\)(?:  |\n *)# (.*)", SNIPPETS[name]):
-        assert told.removesuffix(" ...") in out
-
-
-def test_the_fixture_for_pytest_works_in_pytest(tmp_path: Path) -> None:
-    """Saved as a test file, it passes."""
-    (snippet,) = [each for each in SNIPPETS.values() if "@pytest.fixture" in each]
-    (tmp_path / "test_program.py").write_text(snippet, "utf-8")
-    done = subprocess.run(
-        [sys.executable, "-m", "pytest", "--rootdir", tmp_path, "-p", "no:cacheprovider", tmp_path],
-        env={**os.environ, "AITOEARN_API_KEY": "somebodys-own"},
-        capture_output=True,
-        check=False,
-        encoding="utf-8",
-        timeout=60,
-    )
-
-    assert "2 passed" in done.stdout
-
-
-def test_the_pages_name_what_the_code_has() -> None:
-    """Every setting, every field of a model, every code, every name that fails; and no other."""
-    settings, models, errors = PAGES["settings.md"], PAGES["models.md"], PAGES["errors.md"]
-    names = set(re.findall(r"`((?:fail|slow)-[a-z0-9-]+[a-z0-9])`", PAGES["sandbox.md"]))
-
-    assert set(re.findall(r"^\| `AITOEARN_\w+` \| `(\w+)`", settings, re.MULTILINE)) == set(
-        Settings.model_fields
-    )
-    for field in ChatModel.__annotations__:  # what the SDK's own model adds is the SDK's
-        assert f"`{field}`" in models
-    assert {
-        int(code): int(status)
-        for code, status in re.findall(r"^\| (1\d{4}) .*\| (\d{3}) \|", errors, re.MULTILINE)
-    } == {code: known.status for code, known in CODES.items() if code > 599}
-    assert names == set(sandbox.FAILURES)
-
-
-def test_addresses_lead_where_the_page_says() -> None:
-    """Each row of its table."""
-    rows = re.findall(r"^\| `(http\S+)` \| `(http\S+)` \|", PAGES["settings.md"], re.MULTILINE)
-
-    assert len(rows) == 6
-    for written, used in rows:
-        assert Settings(base_url=written).base_url == used
