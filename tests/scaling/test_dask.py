@@ -12,8 +12,7 @@ from pathlib import Path
 import pytest
 
 from aitoearn_openai import sandbox
-
-PAGE = Path(__file__).parents[2] / "docs" / "scaling.md"
+from snippets import snippet_of
 
 
 @pytest.mark.skipif(not find_spec("distributed"), reason="Dask is not installed")
@@ -21,8 +20,7 @@ def test_each_prompt_is_answered_by_a_worker_with_the_pickled_client(
     site: sandbox.Sandbox, tmp_path: Path
 ) -> None:
     """As it stands on the page."""
-    (snippet,) = re.findall(r"```python\n(.*?)```", PAGE.read_text("utf-8"), re.DOTALL)
-    (tmp_path / "program.py").write_text(snippet, "utf-8")
+    (tmp_path / "program.py").write_text(snippet_of("scaling.md", "Dask"), "utf-8")
     settings = {
         "AITOEARN_SITE": "sandbox",
         "AITOEARN_BASE_URL": site.base_url,
@@ -33,7 +31,7 @@ def test_each_prompt_is_answered_by_a_worker_with_the_pickled_client(
         capture_output=True,
         check=False,
         encoding="utf-8",
-        timeout=120,
+        timeout=600,
     )
 
     assert done.returncode == 0, done.stderr
