@@ -146,13 +146,8 @@ def _visiting(server: Server, run: Run) -> Iterator[tuple[str, Visit]]:
     origin = server.origin()
     origins = Origins(origin, server.origin("other"), f"{origin}/{name}")
     visit = server.visit(name, answer_to(run.row, run.mode, origins))
-    guard = threading.Timer(GUARD + 2 * run.row.timeout, server.give_up, [visit])
-    guard.daemon = True
-    guard.start()
-    try:
+    with server.give_up_after(visit, GUARD + 2 * run.row.timeout):
         yield name, visit
-    finally:
-        guard.cancel()
 
 
 def _ask(run: Run, client: Any) -> Any:
@@ -269,8 +264,8 @@ async def _run_async(server: Server, context: ssl.SSLContext, run: Run) -> Resul
                 await _ask_good(server, run, name, client)
             except BaseException as error:  # noqa: BLE001 - what comes out is the question
                 result.recovered = _worded(error)
-            result.left_open = await asyncio.to_thread(server.settled_connections, visit, 1) - 1
-        if await asyncio.to_thread(server.settled_connections, visit, 0):
+            result.left_open = await server.settled_connections_async(visit, 1) - 1
+        if await server.settled_connections_async(visit, 0):
             result.left_open = max(result.left_open, visit.open_connections())
         _count(visit, result)
     return result

@@ -9,7 +9,7 @@ import socket
 import struct
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -56,6 +56,8 @@ class Visit:
     sent: int = 0
     hung: bool = False
     connections: dict[asyncio.StreamWriter, str] = field(default_factory=dict)
+    dropped: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when a connection has ended."""
 
     def open_connections(self) -> int:
         """The connections at the origin that has most of them: one is a pool at rest."""
@@ -112,16 +114,36 @@ class Server:
     def origin(self, name: str = "main") -> str:
         return f"http://127.0.0.1:{self.ports[name]}"
 
-    def give_up(self, visit: Visit) -> None:
+    @contextlib.contextmanager
+    def give_up_after(self, visit: Visit, seconds: float) -> Iterator[None]:
         """Drop the connections of a visit that takes too long, which ends whatever its client waits for."""
-        visit.hung = True
-        self._loop.call_soon_threadsafe(lambda: [reset(w) for w in list(visit.connections)])
+
+        async def give_up() -> None:
+            await asyncio.sleep(seconds)
+            visit.hung = True
+            for writer in list(visit.connections):
+                reset(writer)
+
+        guard = asyncio.run_coroutine_threadsafe(give_up(), self._loop)
+        try:
+            yield
+        finally:
+            guard.cancel()
 
     def settled_connections(self, visit: Visit, at_most: int, within: float = 2.0) -> int:
         """The open connections, once they are few enough or the time is up: closing takes a moment to arrive."""
-        until = time.monotonic() + within
-        while (count := visit.open_connections()) > at_most and time.monotonic() < until:
-            time.sleep(0.01)
+        return self._call(self._settled(visit, at_most, within))
+
+    async def settled_connections_async(self, visit: Visit, at_most: int) -> int:
+        settled = self._settled(visit, at_most, 2.0)
+        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(settled, self._loop))
+
+    async def _settled(self, visit: Visit, at_most: int, within: float) -> int:
+        until = self._loop.time() + within
+        while (count := visit.open_connections()) > at_most and (left := until - self._loop.time()) > 0:
+            visit.dropped.clear()
+            with contextlib.suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(visit.dropped.wait(), left)
         return count
 
     def _call(self, coroutine: Any) -> Any:
@@ -132,11 +154,12 @@ class Server:
             task = asyncio.current_task()
             assert task
             self._tasks.add(task)
+            visits: dict[str, Visit] = {}
             with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
-                await self._serve(origin, reader, writer)
-            # A copy, as other threads add visits meanwhile.
-            for visit in list(self.visits.values()):
+                await self._serve(origin, reader, writer, visits)
+            for visit in visits.values():
                 visit.connections.pop(writer, None)
+                visit.dropped.set()
             writer.close()
             with contextlib.suppress(ConnectionError, asyncio.CancelledError):
                 await writer.wait_closed()
@@ -154,9 +177,16 @@ class Server:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _serve(self, origin: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _serve(
+        self,
+        origin: str,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        visits: dict[str, Visit],
+    ) -> None:
         while request := await _read_request(origin, reader):
-            visit = self.visits[request.target.split("/")[1]]
+            name = request.target.split("/")[1]
+            visit = visits[name] = self.visits[name]
             visit.connections[writer] = origin
             if not request.is_good:
                 visit.requests.append(request)
