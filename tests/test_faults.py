@@ -7,7 +7,6 @@ import logging
 import os
 from collections.abc import Iterable, Iterator
 
-import openai
 import pytest
 from filelock import FileLock
 
