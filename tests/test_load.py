@@ -1,4 +1,4 @@
-"""Under load: a thousand streams at once, failures among them; threads, forks and loops. Nothing is lost or left."""
+"""Under load: hundreds of streams at once, failures among them; threads, forks and loops. Nothing is lost or left."""
 
 from __future__ import annotations
 
@@ -22,16 +22,11 @@ from aitoearn_openai import AsyncOpenAI, OpenAI
 from conftest import MESSAGES
 
 DESCRIPTORS = Path("/proc/self/fd")
-STREAMS = 1000
+STREAMS = 320
+"""Four of each failure."""
 FAILURES = [
-    "fail-stream-cut",
-    "fail-stream-error",
-    "fail-stream-envelope",
-    "fail-html",
-    "fail-401",
-    "fail-12001",
-    "fail-12300",
-    "fail-12301",
+    *("fail-stream-cut", "fail-stream-error", "fail-stream-envelope", "fail-html"),
+    *("fail-401", "fail-12001", "fail-12300", "fail-12301"),
 ]
 
 
@@ -44,7 +39,7 @@ def far_site() -> Iterator[dict[str, Any]]:
             assert process.stdout
             base_url = re.search(r"http://\S+/api/ai", process.stdout.readline())
             assert base_url
-            # The SDK has a connection made within 5 seconds, which 1,000 at once on a busy machine may not be.
+            # The SDK has a connection made within 5 seconds, which hundreds at once on a busy machine may not be.
             yield {"base_url": base_url[0], "api_key": "sandbox", "max_retries": 0, "timeout": 120}
         finally:
             process.terminate()
@@ -88,12 +83,13 @@ async def soak(arguments: dict[str, Any], streams: int) -> Counter[str]:
     async with AsyncOpenAI(**arguments) as client:
         outcomes = await asyncio.gather(*(talk(client, number) for number in range(streams)))
         assert (await client.models.retrieve("glm-5.2")).id  # The pool still has connections to give.
-    await asyncio.sleep(0.1)  # The loop closes the generators of streams that were closed early.
-    assert asyncio.all_tasks() == {asyncio.current_task()}
+    # The loop closes the generators of streams that were closed early.
+    while left := asyncio.all_tasks() - {asyncio.current_task()}:
+        await asyncio.wait_for(asyncio.wait(left), 10)
     return Counter(outcomes)
 
 
-def test_every_one_of_a_thousand_streams_is_accounted_for(far_site: dict[str, Any]) -> None:
+def test_every_one_of_many_streams_is_accounted_for(far_site: dict[str, Any]) -> None:
     """Each is whole, failed, closed or cancelled, as it was asked; none is silent and no connection is left."""
     before = descriptors()
     outcomes = asyncio.run(soak(far_site, STREAMS))
@@ -107,21 +103,21 @@ def test_every_one_of_a_thousand_streams_is_accounted_for(far_site: dict[str, An
 def test_memory_stays_flat_over_many_rounds(far_site: dict[str, Any]) -> None:
     """What one round leaves behind, the next does not add to."""
     left = []
-    asyncio.run(soak(far_site, 100))
+    asyncio.run(soak(far_site, 40))
     tracemalloc.start()
     for _ in range(6):
-        asyncio.run(soak(far_site, 100))
+        asyncio.run(soak(far_site, 40))
         gc.collect()
         left.append(tracemalloc.get_traced_memory()[0])
     tracemalloc.stop()
 
-    assert left[-1] - left[2] < 300_000
+    assert left[-1] - left[2] < 120_000  # 1 kB a stream
 
 
 def test_many_loops_one_after_another_leave_nothing(far_site: dict[str, Any]) -> None:
     """As scripts and test suites do it."""
     before = descriptors()
-    for _ in range(30):
+    for _ in range(10):
         assert asyncio.run(soak(far_site, 10)) == {"whole": 7, "failed": 1, "closed": 1, "cancelled": 1}
 
     assert descriptors() <= before
@@ -136,7 +132,7 @@ def test_threads_share_one_client(far_site: dict[str, Any]) -> None:
             answer = client.chat.completions.create(model="glm-5.2", messages=messages)
             return f"number {number}." in str(answer.choices[0].message.content)
 
-        assert all(threads.map(ask, range(200)))
+        assert all(threads.map(ask, range(64)))
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
