@@ -8,10 +8,11 @@ import json
 import os
 import signal
 import ssl
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.util import find_spec
+from itertools import cycle
 from threading import Lock, Thread
 from typing import Any
 
@@ -111,11 +112,23 @@ AIOHTTP = find_spec("aiohttp") is not None
 """Whether the extra that the SDK's aiohttp client needs is installed."""
 
 
-@pytest.fixture(params=["sync", "async", *(["aiohttp"] if AIOHTTP else [])])
+WAYS = ["sync", "async", *(["aiohttp"] if AIOHTTP else [])]
+
+
+@pytest.fixture(params=WAYS)
 def asker(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Asker:
     if request.param == "aiohttp":
         monkeypatch.setenv("AITOEARN_HTTP_BACKEND", "aiohttp")
     return Asker(is_async=request.param != "sync")
+
+
+def in_turns(names: str, cases: Iterable[Any]) -> pytest.MarkDecorator:
+    """Each case asked in one way, and the ways in turn: for cases that have nothing to do with the way."""
+    rows = [
+        (way, *(case if isinstance(case, tuple) else (case,)))
+        for way, case in zip(cycle(WAYS), cases, strict=False)
+    ]
+    return pytest.mark.parametrize(f"asker,{names}", rows, indirect=["asker"])
 
 
 def complete(model: str, **arguments: Any) -> Callable[[Any], Any]:

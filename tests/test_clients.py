@@ -13,7 +13,7 @@ import pytest
 import aitoearn_openai
 from aitoearn_openai import AsyncOpenAI, OpenAI, Settings
 from aitoearn_openai.sandbox import Sandbox
-from conftest import Asker, Reply, ScriptedServer, complete, list_models
+from conftest import Asker, Reply, ScriptedServer, complete, in_turns, list_models
 
 OPENAI_VARIABLES = {
     "OPENAI_API_KEY": "leak-key",
@@ -332,21 +332,13 @@ def test_public_names() -> None:
     assert set(aitoearn_openai.__all__) >= {"AsyncOpenAI", "ChatModel", "OpenAI", "Settings", "__version__"}
 
 
-@pytest.mark.parametrize("key", ["My API Key", 'the "key"', "sk-1234", "a\tb", " k", "Bearer ak_1"])
+@in_turns("key", ["My API Key", 'the "key"', "'q'", "sk-1234", "a\tb", " k", "Bearer ak_1"])
 def test_a_key_in_code_is_used_as_it_is_given(asker: Asker, server: ScriptedServer, key: str) -> None:
     """Whatever it looks like: test suites of other people's programs have odd ones."""
     server.answer(COMPLETION)
     asker.run(complete("m"), api_key=key, base_url=server.base_url)
 
     assert server.requests[0].headers["authorization"] == f"Bearer {key}"
-
-
-@pytest.mark.parametrize("key", ["sk-1\n", "sk-1\r\nX-Other: 1", "sk-1 ", "sk-1é", "sk-1密钥", "sk-1\0"])
-def test_a_key_that_no_header_can_carry_is_refused(asker: Asker, key: str) -> None:
-    """When the client is made, and without the key in the message."""
-    with pytest.raises(openai.OpenAIError, match="a header cannot carry this key") as caught:
-        asker.client(api_key=key)
-    assert "sk-1" not in str(caught.value)
 
 
 @pytest.mark.parametrize(
