@@ -16,14 +16,15 @@ from aitoearn_openai.sandbox import Sandbox
 from conftest import Asker, Reply, ScriptedServer, complete, in_turns, list_models
 
 OPENAI_VARIABLES = {
-    "OPENAI_API_KEY": "leak-key",
-    "OPENAI_ADMIN_KEY": "leak-admin",
+    f"OPENAI_{name}": f"leak-{name.lower()}"
+    for name in ("API_KEY", "ADMIN_KEY", "ORG_ID", "PROJECT_ID", "WEBHOOK_SECRET")
+} | {
     "OPENAI_BASE_URL": "http://127.0.0.1:9/leak-url",
-    "OPENAI_ORG_ID": "leak-org",
-    "OPENAI_PROJECT_ID": "leak-project",
     "OPENAI_CUSTOM_HEADERS": "X-Leak: leak-header\nAuthorization: Bearer leak-authorization",
-    "OPENAI_WEBHOOK_SECRET": "leak-webhook",
 }
+SHOWN = [
+    *("api_key", "admin_api_key", "organization", "project", "webhook_secret", "base_url", "default_headers")
+]
 COMPLETION = Reply({"id": "1", "object": "chat.completion", "choices": [], "model": "m", "created": 1})
 PAIRS = [(OpenAI, openai.OpenAI), (AsyncOpenAI, openai.AsyncOpenAI)]
 
@@ -36,15 +37,16 @@ def test_the_clients_are_the_sdks_with_the_sdks_signature(ours: type, theirs: ty
 
 
 def test_key_and_site_come_from_settings(asker: Asker, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The one swapped import is all that existing code needs."""
-    monkeypatch.setenv("AITOEARN_API_KEY", "k")
-    monkeypatch.setenv("AITOEARN_SITE", "ai")
-    monkeypatch.setenv("AITOEARN_TIMEOUT", "7.5")
-    monkeypatch.setenv("AITOEARN_MAX_RETRIES", "5")
+    """The one swapped import is all that existing code needs; an argument wins, and is used as given."""
+    for name, value in {"API_KEY": "k", "SITE": "ai", "TIMEOUT": "7.5", "MAX_RETRIES": "5"}.items():
+        monkeypatch.setenv(f"AITOEARN_{name}", value)
     client = asker.client()
+    own = asker.client(api_key="other", base_url="http://h.example/api", timeout=None, max_retries=0)
 
     assert (client.api_key, str(client.base_url)) == ("k", "https://aitoearn.ai/api/ai/")
     assert (client.timeout, client.max_retries) == (7.5, 5)
+    assert (own.api_key, str(own.base_url)) == ("other", "http://h.example/api/")
+    assert (own.timeout, own.max_retries) == (None, 0)
 
 
 def test_without_settings_the_sdks_own_limits_hold(asker: Asker) -> None:
@@ -52,18 +54,6 @@ def test_without_settings_the_sdks_own_limits_hold(asker: Asker) -> None:
     client = asker.client(api_key="k")
 
     assert (client.timeout, client.max_retries) == (openai.DEFAULT_TIMEOUT, openai.DEFAULT_MAX_RETRIES)
-
-
-def test_an_argument_wins_over_settings_and_is_used_as_given(
-    asker: Asker, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Code that names its own server means just that server."""
-    for name, value in {"API_KEY": "k", "SITE": "ai", "TIMEOUT": "1", "MAX_RETRIES": "1"}.items():
-        monkeypatch.setenv(f"AITOEARN_{name}", value)
-    client = asker.client(api_key="other", base_url="http://h.example/api", timeout=None, max_retries=0)
-
-    assert (client.api_key, str(client.base_url)) == ("other", "http://h.example/api/")
-    assert (client.timeout, client.max_retries) == (None, 0)
 
 
 def test_not_given_is_not_given(asker: Asker, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -127,20 +117,7 @@ def test_nothing_of_openais_is_sent(
 
     assert server.requests[0].headers["authorization"] == "Bearer k"
     assert "leak" not in sent(server)
-    assert "leak" not in repr(
-        {
-            name: getattr(client, name, None)
-            for name in (
-                "api_key",
-                "admin_api_key",
-                "organization",
-                "project",
-                "webhook_secret",
-                "base_url",
-                "default_headers",
-            )
-        }
-    )
+    assert "leak" not in repr([getattr(client, name, None) for name in SHOWN])
 
 
 def test_the_plain_sdk_sends_it_all(
@@ -153,7 +130,7 @@ def test_the_plain_sdk_sends_it_all(
     plain = Asker(asker.is_async, openai)
     plain.run(complete("m"), api_key="k", base_url=server.base_url)
 
-    for value in ("leak-org", "leak-project"):
+    for value in ("leak-org_id", "leak-project_id"):
         assert value in sent(server)
 
 
@@ -181,14 +158,8 @@ def test_these_are_all_the_variables_that_the_sdk_reads(
 def test_what_the_caller_gives_in_code_is_sent(asker: Asker, server: ScriptedServer) -> None:
     """An organization or header that the caller writes down is the caller's wish."""
     server.answer(COMPLETION)
-    asker.run(
-        complete("m"),
-        api_key="k",
-        base_url=server.base_url,
-        organization="org-of-mine",
-        project="project-of-mine",
-        default_headers={"X-Mine": "1"},
-    )
+    given = {"organization": "org-of-mine", "project": "project-of-mine", "default_headers": {"X-Mine": "1"}}
+    asker.run(complete("m"), api_key="k", base_url=server.base_url, **given)
 
     headers = server.requests[0].headers
     assert headers["openai-organization"] == "org-of-mine"
@@ -217,16 +188,10 @@ def test_a_callable_key_is_asked_for_each_request(asker: Asker, server: Scripted
     async def next_key() -> str:
         return next(keys)
 
-    def ask(client: Any) -> Any:
-        return list_models(client)
-
     server.answer(Reply({"code": 0, "data": []}))
-    arguments = {
-        "api_key": next_key if asker.is_async else lambda: next(keys),
-        "base_url": server.base_url,
-    }
-    asker.run(ask, **arguments)
-    asker.run(ask, **arguments)
+    for _ in range(2):
+        key = next_key if asker.is_async else lambda: next(keys)
+        asker.run(list_models, api_key=key, base_url=server.base_url)
 
     assert [(r.headers["authorization"], r.headers["x-api-key"]) for r in server.requests] == [
         ("Bearer a", "a"),
@@ -248,16 +213,9 @@ def test_a_custom_http_client_keeps_its_own_ways(
     async def note_async(response: Any) -> None:
         seen.append(response.status_code)
 
-    def note(response: Any) -> None:
-        seen.append(response.status_code)
-
     server.answer(Reply({"data": {}, "code": 12001, "message": "no credits"}))
-    custom = http_client(
-        asker,
-        timeout=5.5,
-        auth=("user", "password"),
-        event_hooks={"response": [note_async if asker.is_async else note]},
-    )
+    note = note_async if asker.is_async else lambda response: seen.append(response.status_code)
+    custom = http_client(asker, timeout=5.5, auth=("user", "password"), event_hooks={"response": [note]})
     hooks = {name: list(each) for name, each in custom.event_hooks.items()}
     asked: list[Any] = []
 
@@ -341,8 +299,8 @@ def test_a_key_in_code_is_used_as_it_is_given(asker: Asker, server: ScriptedServ
     assert server.requests[0].headers["authorization"] == f"Bearer {key}"
 
 
-@pytest.mark.parametrize(
-    ("name", "value", "arguments"),
+@in_turns(
+    "name,value,arguments",
     [
         ("BASE_URL", "no address", {}),
         ("BASE_URL", "http://aitoearn.cn", {}),

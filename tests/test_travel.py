@@ -15,7 +15,7 @@ from pydantic import SecretStr
 
 from aitoearn_openai import OpenAI, Settings
 from aitoearn_openai.sandbox import Sandbox
-from conftest import MESSAGES, Asker, complete
+from conftest import MESSAGES, Asker, complete, in_turns
 
 
 def there_and_back(client: Any) -> Any:
@@ -69,20 +69,6 @@ def test_what_came_from_settings_does_not_travel(asker: Asker, monkeypatch: pyte
     assert [each.max_retries for each in arrived] == [openai.DEFAULT_MAX_RETRIES, 4]
 
 
-def test_what_was_given_in_code_travels(asker: Asker, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Also beside a key from settings, and also when it says the same as they do."""
-    monkeypatch.setenv("AITOEARN_API_KEY", "key-of-here")
-    client = asker.client(base_url="http://code.example/x")
-    data = pickle.dumps(client)
-    given = pickle.dumps(client.with_options(api_key="given"))
-    monkeypatch.setenv("AITOEARN_API_KEY", "key-of-there")
-
-    assert b"key-of-here" not in data
-    assert str(pickle.loads(data).base_url) == "http://code.example/x/"
-    assert pickle.loads(data).api_key == "key-of-there"
-    assert pickle.loads(given).api_key == "given"
-
-
 def arrived(client: Any, monkeypatch: pytest.MonkeyPatch, **settings: str) -> Any:
     """The client in another process, so to speak, which has these settings and no others."""
     data = pickle.dumps(client)
@@ -123,22 +109,14 @@ def test_a_key_that_travels_takes_its_address_along(
 
 
 def test_settings_made_in_code_travel(asker: Asker, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Site, limits and key, as they were given; `from_settings` is code, too."""
+    """Site, limits and key, as they were given, also with a copy; `from_settings` is code, too."""
     settings = Settings.model_validate({"site": "ai", "api_key": "of-ai", "timeout": 7, "max_retries": 5})
     client = type(asker.client(api_key="k")).from_settings(settings)
-    there = arrived(client, monkeypatch, site="cn", api_key="of-cn", max_retries="2", timeout="9")
+    for each, retries in ((client, 5), (client.with_options(max_retries=9), 9)):
+        there = arrived(each, monkeypatch, site="cn", api_key="of-cn", max_retries="2", timeout="9")
 
-    assert (str(there.base_url), there.api_key) == ("https://aitoearn.ai/api/ai/", "of-ai")
-    assert (there.max_retries, there.timeout) == (5, 7)
-
-
-def test_a_copy_of_a_client_of_settings_travels_with_them(asker: Asker) -> None:
-    """As the client itself does."""
-    made = type(asker.client(api_key="k")).from_settings(Settings(site="ai", api_key="of-ai", timeout=7))
-    arrived = pickle.loads(pickle.dumps(made.with_options(max_retries=9)))
-
-    assert (arrived.base_url.host, arrived.api_key) == ("aitoearn.ai", "of-ai")
-    assert (arrived.timeout, arrived.max_retries) == (7, 9)
+        assert (str(there.base_url), there.api_key) == ("https://aitoearn.ai/api/ai/", "of-ai")
+        assert (there.max_retries, there.timeout) == (retries, 7)
 
 
 def test_of_settings_made_in_code_what_variables_said_does_not_travel(
@@ -203,8 +181,8 @@ def test_a_client_works_in_another_process(site: Sandbox, monkeypatch: pytest.Mo
     assert shown.stdout.split() == [b"stop"]
 
 
-@pytest.mark.parametrize(
-    ("option", "value", "travels"),
+@in_turns(
+    "option,value,travels",
     [
         ("default_headers", {"X-Title": "a"}, False),
         ("default_headers", {"Api-Key": "k"}, True),
