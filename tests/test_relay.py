@@ -842,18 +842,18 @@ async def _talk(client: openai.AsyncOpenAI, number: int) -> str:
     return "whole" if text.endswith(f"number {number}.") else text
 
 
-def test_two_hundred_streams_at_once_each_get_their_own(site: sandbox.Sandbox) -> None:
+def test_many_streams_at_once_each_get_their_own(site: sandbox.Sandbox) -> None:
     """A tenth is cut and a tenth closed; nothing hangs, and no connection is left open."""
 
     async def soak(here: relay.Relay) -> Counter[str]:
         arguments = {"base_url": here.base_url, "api_key": here.api_key, "max_retries": 0, "timeout": 60}
         async with openai.AsyncOpenAI(**arguments) as client:  # type: ignore[arg-type]
-            return Counter(await asyncio.gather(*(_talk(client, number) for number in range(200))))
+            return Counter(await asyncio.gather(*(_talk(client, number) for number in range(60))))
 
     descriptors = Path("/proc/self/fd")
     open_before = len(list(descriptors.iterdir())) if descriptors.exists() else 0
     with relay.serve(settings=site.settings) as here:
-        assert asyncio.run(soak(here)) == {"cut": 20, "closed": 20, "whole": 160}
+        assert asyncio.run(soak(here)) == {"cut": 6, "closed": 6, "whole": 48}
     if descriptors.exists():
         until = time.monotonic() + 5
         while len(list(descriptors.iterdir())) > open_before + 5 and time.monotonic() < until:

@@ -23,7 +23,7 @@ from parity.twins import Twins, WithStreaming, entered, listed, one_connection, 
 
 
 def test_sixteen_threads_may_share_one_client(site: Sandbox) -> None:
-    """A hundred calls at once, each with its own answer."""
+    """Many calls at once, each with its own answer."""
 
     def answers(client: openai.OpenAI) -> list[Any]:
         def ask(number: int) -> Any:
@@ -37,7 +37,7 @@ def test_sixteen_threads_may_share_one_client(site: Sandbox) -> None:
             return client.chat.completions.create(model="glm-5.2", messages=said)
 
         with ThreadPoolExecutor(16) as pool:
-            return list(pool.map(ask, range(100)))
+            return list(pool.map(ask, range(32)))
 
     with (
         openai.OpenAI(base_url=site.base_url, api_key=site.api_key) as theirs,
@@ -49,7 +49,7 @@ def test_sixteen_threads_may_share_one_client(site: Sandbox) -> None:
 
 
 @pytest.mark.slow
-def test_a_hundred_tasks_may_share_one_client(site: Sandbox) -> None:
+def test_many_tasks_may_share_one_client(site: Sandbox) -> None:
     """The same in one event loop."""
 
     async def answers(client: openai.AsyncOpenAI) -> list[Any]:
@@ -61,7 +61,7 @@ def test_a_hundred_tasks_may_share_one_client(site: Sandbox) -> None:
             return await client.chat.completions.create(model="glm-5.2", messages=said)
 
         async with client:
-            return await asyncio.gather(*map(ask, range(100)))
+            return await asyncio.gather(*map(ask, range(32)))
 
     theirs, ours = (
         asyncio.run(answers(modules.AsyncOpenAI(base_url=site.base_url, api_key=site.api_key)))
