@@ -11,6 +11,7 @@ import sys
 import warnings
 from collections.abc import Iterator
 from importlib.util import find_spec
+from itertools import product
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -22,7 +23,7 @@ import trustme
 from aitoearn_openai import AsyncOpenAI, OpenAI, Settings
 from aitoearn_openai._sdk.response import family_of
 from aitoearn_openai.sandbox import Sandbox
-from conftest import AIOHTTP, Asker, Reply, Scripted, ScriptedServer, complete, list_models, stream
+from conftest import AIOHTTP, WAYS, Asker, Reply, Scripted, ScriptedServer, complete, list_models, stream
 
 
 def pool_of(client: Any) -> Any:
@@ -155,15 +156,19 @@ PROXIES = {
 
 
 @pytest.mark.skipif(find_spec("socksio") is not None, reason="the package for SOCKS is installed")
-@pytest.mark.parametrize(("variable", "proxy"), PROXIES)
-@pytest.mark.parametrize("is_async", [False, True])
+@pytest.mark.parametrize(
+    ("asker", "variable", "proxy"),
+    # aiohttp does not say so before it connects.
+    [(way, *each) for way, each in product(WAYS, PROXIES) if way != "aiohttp" or "socks5" not in each[1]],
+    indirect=["asker"],
+)
 def test_a_proxy_that_cannot_be_used_is_named(
-    monkeypatch: pytest.MonkeyPatch, variable: str, proxy: str, is_async: bool
+    asker: Asker, monkeypatch: pytest.MonkeyPatch, variable: str, proxy: str
 ) -> None:
     """With the variable and what to do, and without its value, which may hold a password."""
     monkeypatch.setenv(variable, proxy)
     with pytest.raises(openai.OpenAIError, match=PROXIES[variable, proxy]) as raised:
-        Asker(is_async).client(api_key="k")
+        asker.client(api_key="k")
 
     assert "secret" not in f"{raised.value} {raised.value.__cause__} {raised.value.__context__}"
 
@@ -235,18 +240,6 @@ def test_a_cancelled_call_gives_its_connection_back(asker: Asker, site: Sandbox)
 
     for ask in (complete("slow-first-byte"), stream("slow-first-byte")):
         asyncio.run(cancel(ask))
-
-
-@pytest.mark.skipif(not AIOHTTP, reason="aiohttp's client for httpx is not installed")
-@pytest.mark.parametrize(("variable", "proxy"), [("ALL_PROXY", "socks://h:1"), ("HTTPS_PROXY", "ftp://h:1")])
-def test_a_proxy_that_aiohttp_cannot_use_is_named_too(
-    monkeypatch: pytest.MonkeyPatch, variable: str, proxy: str
-) -> None:
-    """As for the other backend."""
-    monkeypatch.setenv("AITOEARN_HTTP_BACKEND", "aiohttp")
-    monkeypatch.setenv(variable, proxy)
-    with pytest.raises(openai.OpenAIError, match=variable):
-        AsyncOpenAI(api_key="k")
 
 
 def test_a_client_that_nobody_holds_closes_its_connections(server: ScriptedServer) -> None:
