@@ -313,6 +313,7 @@ WRITES = {"text": "1", "cacheWrite5m": "2", "cacheWrite1h": "4"}
         ),
         ([{"input": WRITES}], used(1000, **read(cache_write_tokens=500)), None),
         ([{"input": {"text": 1}}], used(1000, **read(cache_write_tokens=500)), "1"),
+        ([{"input": {**WRITES, "cacheWrite1h": "2"}}], used(1000, **read(cache_write_tokens=500)), "1.5"),
         # Of 500 from the cache and 500 of audio nobody knows whether they are the same; of a kind that costs as text it
         # does not matter.
         ([MANY], used(1000, **read(cached_tokens=500, audio_tokens=500)), None),
