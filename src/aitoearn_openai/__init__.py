@@ -6,18 +6,17 @@
 from __future__ import annotations
 
 import typing as _typing
-from collections.abc import Callable as _Callable, Mapping as _Mapping
 
-import openai as _openai
-
-from ._client import AsyncOpenAI, AsyncOpenAI as AsyncClient, OpenAI, OpenAI as Client
-from ._module import DEFAULT_MAX_RETRIES as _DEFAULT_MAX_RETRIES, DEFAULT_TIMEOUT as _DEFAULT_TIMEOUT
-from ._settings import Settings
 from ._version import __version__
 
 if _typing.TYPE_CHECKING:
     # What `__getattr__` finds. The first binding of a name counts for mypy, the last for pyright.
-    from openai import *  # type: ignore[assignment]
+    from collections.abc import Callable as _Callable, Mapping as _Mapping
+
+    import openai as _openai
+
+    from ._client import AsyncOpenAI, AsyncOpenAI as AsyncClient, OpenAI, OpenAI as Client  # isort: skip
+    from openai import *
     from openai import (
         APIResponse as APIResponse,
         AssistantEventHandler as AssistantEventHandler,
@@ -26,7 +25,6 @@ if _typing.TYPE_CHECKING:
         AsyncAzureOpenAI as AsyncAzureOpenAI,
         AzureOpenAI as AzureOpenAI,
         HttpxBinaryResponseContent as HttpxBinaryResponseContent,
-        __all__ as __all__,
         audio as audio,
         batches as batches,
         beta as beta,
@@ -44,7 +42,7 @@ if _typing.TYPE_CHECKING:
     )
 
     from . import batch as batch, relay as relay, sandbox as sandbox
-    from ._client import (
+    from ._client import (  # noqa: F811
         AsyncOpenAI as AsyncClient,
         AsyncOpenAI as AsyncOpenAI,
         OpenAI as Client,
@@ -52,32 +50,43 @@ if _typing.TYPE_CHECKING:
     )
     from ._models import ChatModel as ChatModel, ImageModel as ImageModel
     from ._resource import Models as _Models
+    from ._settings import Settings as Settings
 
     models: _Models
+
+    # The settings of the client behind the module, as `openai.api_key` and the others are of the SDK's.
+    admin_api_key: str | None
+    api_key: str | _Callable[[], str] | None
+    base_url: str | None
+    default_headers: _Mapping[str, str] | None
+    default_query: _Mapping[str, object] | None
+    http_client: _typing.Any
+    max_retries: int
+    organization: str | None
+    project: str | None
+    timeout: float | _openai.Timeout | None
+    webhook_secret: str | None
+
+    __all__ = [
+        "AsyncClient",
+        "AsyncOpenAI",
+        "ChatModel",
+        "Client",
+        "ImageModel",
+        "OpenAI",
+        "Settings",
+        "__version__",
+    ]
+    __all__ += _openai.__all__
 else:
-    from ._module import __dir__, __getattr__  # noqa: F401 - asked for by Python
 
-# The settings of the client behind the module, as `openai.api_key` and the others are of the SDK's.
-admin_api_key: str | None = None
-api_key: str | _Callable[[], str] | None = None
-base_url: str | None = None
-default_headers: _Mapping[str, str] | None = None
-default_query: _Mapping[str, object] | None = None
-http_client: _typing.Any = None
-max_retries: int = _DEFAULT_MAX_RETRIES
-organization: str | None = None
-project: str | None = None
-timeout: float | _openai.Timeout | None = _DEFAULT_TIMEOUT
-webhook_secret: str | None = None
+    def __getattr__(name):
+        """What is asked for: with the first name the SDK is imported, which `--help` of the command does without."""
+        from ._module import find
 
-__all__ = [
-    "AsyncClient",
-    "AsyncOpenAI",
-    "ChatModel",
-    "Client",
-    "ImageModel",
-    "OpenAI",
-    "Settings",
-    "__version__",
-]
-__all__ += _openai.__all__
+        return find(name)
+
+    def __dir__():
+        from ._module import names
+
+        return names()

@@ -10,8 +10,9 @@ from typing import Any
 
 import openai
 
-from ._client import OpenAI, hide_key
+from ._client import AsyncOpenAI, OpenAI, hide_key
 from ._sdk.private import LazyProxy
+from ._settings import Settings
 
 _PACKAGE = __name__.rpartition(".")[0]
 _SETTINGS = (
@@ -28,6 +29,9 @@ _SETTINGS = (
     "webhook_secret",
 )
 _SUBMODULES = ("batch", "relay", "sandbox")
+_CLIENTS = {"AsyncClient": AsyncOpenAI, "AsyncOpenAI": AsyncOpenAI, "Client": OpenAI, "OpenAI": OpenAI}
+_MODELS = ("ChatModel", "ImageModel")
+_STAR = [*_CLIENTS, *_MODELS, "Settings", *openai.__all__]
 _latest: tuple[dict[str, Any], OpenAI] | None = None
 
 
@@ -43,7 +47,9 @@ def client() -> OpenAI:
 def _given() -> dict[str, Any]:
     """The module's settings that somebody assigned; apart, as tracebacks would show what the module has."""
     module = vars(sys.modules[_PACKAGE])
-    given = {name: module[name] for name in _SETTINGS if module[name] is not _DEFAULTS[name]}
+    given = {
+        name: module[name] for name in _SETTINGS if module.get(name, _DEFAULTS[name]) is not _DEFAULTS[name]
+    }
     hide_key(given)
     return given
 
@@ -52,9 +58,11 @@ class _Default(int):
     """A default that is not the same object as an equal number of the caller's."""
 
 
-DEFAULT_MAX_RETRIES = _Default(openai.DEFAULT_MAX_RETRIES)
-DEFAULT_TIMEOUT = openai.Timeout(openai.DEFAULT_TIMEOUT)
-_DEFAULTS = {**dict.fromkeys(_SETTINGS), "max_retries": DEFAULT_MAX_RETRIES, "timeout": DEFAULT_TIMEOUT}
+_DEFAULTS = {
+    **dict.fromkeys(_SETTINGS),
+    "max_retries": _Default(openai.DEFAULT_MAX_RETRIES),
+    "timeout": openai.Timeout(openai.DEFAULT_TIMEOUT),
+}
 """The module's settings until somebody assigns others, as the SDK has them: then `AITOEARN_*` settings hold."""
 
 
@@ -68,9 +76,17 @@ class _Resource(LazyProxy[Any]):
         return getattr(client(), self._name)
 
 
-def __getattr__(name: str) -> Any:
-    """What the package does not define itself: a resource of the client, or else the SDK's own object."""
-    if name in ("ChatModel", "ImageModel"):
+def find(name: str) -> Any:
+    """What the package has by that name: its own, a resource of the client, or else the SDK's own object."""
+    if name in _CLIENTS:
+        return _CLIENTS[name]
+    if name == "Settings":
+        return Settings
+    if name == "__all__":
+        return _STAR
+    if name in _DEFAULTS:
+        return _DEFAULTS[name]
+    if name in _MODELS:
         # Not every program looks at the models, and their classes take time to make.
         from . import _models
 
@@ -90,13 +106,7 @@ def __getattr__(name: str) -> Any:
     return getattr(openai, name)
 
 
-def __dir__() -> list[str]:
-    return sorted(
-        {
-            "ChatModel",
-            "ImageModel",
-            *_SUBMODULES,
-            *vars(sys.modules[_PACKAGE]),
-            *(name for name in dir(openai) if not name.startswith("_")),
-        }
-    )
+def names() -> list[str]:
+    """What `dir()` shows of the package."""
+    public = (name for name in dir(openai) if not name.startswith("_"))
+    return sorted({*_STAR, *_SETTINGS, *_SUBMODULES, *vars(sys.modules[_PACKAGE]), *public})
