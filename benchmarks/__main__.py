@@ -1,90 +1,55 @@
-"""Measure this package against the plain SDK, its peers and bare HTTP libraries. `python -m benchmarks [--quick]`
+"""Measure this package beside the plain SDK, in ratios. `python -m benchmarks [--minutes N] [--only TEXT]`
 
-Makes an environment for each peer under `.bench`, runs one server and the contenders in turns, and writes
-`RESULTS.md` and `results.svg` beside this file. A figure is the median over all rounds of the ratio to the
-plain SDK in the same round; the figures of each round are in `.bench/figures.json`.
+Makes environments under `.bench`, and runs all that is compared in turns, in rounds of new processes. A row has as many
+rounds as it needs until its interval says whether the bound is met. Writes `RESULTS.md` and `results.svg` beside this file.
 """
 
 from __future__ import annotations
 
 import argparse
+import datetime
 import json
 import os
+import platform
 import select
 import subprocess
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from itertools import chain
 from pathlib import Path
-from statistics import median
 from typing import Any
-from urllib.request import ProxyHandler, build_opener
 
-from . import report
-from .contenders import CONTENDERS, IMPORTS, environment
-from .report import LIMITS, NAMES, PEERS, SAME_BACKEND
+from .chart import draw
+from .commands import COMMANDS, questions
+from .contenders import IMPORTS, KEY, environment
+from .rows import NAMES, PEERS, ROWS, Row
 
 HERE = Path(__file__).parent
 PLACE = HERE.parent / ".bench"
-REQUIREMENTS = {
-    "sdk": ["--editable", f"{HERE.parent}[aiohttp,cli]"],
-    "litellm": ["litellm"],
-    "langchain": ["langchain-openai"],
-    "langfuse": ["langfuse", "openai"],
-    "portkey": ["portkey-ai"],
-    "groq": ["groq"],
-}
-CORE = ["plain", "ours", "plain-aiohttp", "ours-aiohttp"]
-PAIR = ["plain", "ours"]
-STREAMING = [*PAIR, "ours-aiohttp"]
-SYNC = [*PAIR, *PEERS, "httpx2"]
-ASYNC = [*CORE, *PEERS, *LIMITS]
-ALL = [*SYNC, "aiohttp", "socket"]
-ANSWER = "bytes-200"
-THROUGHPUT = {"calls": (ANSWER, 320), "streams-20": ("chunks-20", 320), "streams-200": ("chunks-200", 100)}
-"""The model that is asked, and how many requests are sent with 16 and with 100 at once."""
-GROWTH = {
-    "models": [10, 100, 1_000, 10_000],
-    "chunks": [10, 100, 1_000, 10_000],
-    "bytes": [1_000, 10_000, 100_000, 1_000_000, 10_000_000],
-}
-SHARES = {"aiohttp": 10, "socket": 10, **dict.fromkeys(PEERS, 0.5), "litellm": 0.1}
-"""How many times as many requests a contender gets with 16 and with 100 at once."""
-THOUSAND = {"calls": ASYNC, "streams-20": CORE, "streams-200": STREAMING}
-"""Who is asked for 1,000 at once: the streams of all would take minutes."""
-SECTIONS = {"Batches": ["batch.py", "--quick"], "The relay": ["relay.py"]}
-"""Programs of their own, whose output is a section of the report."""
-TIMEOUT = 180
-"""Seconds after which a contender that does not answer has failed; the slowest answer takes a sixth of that."""
+REQUIREMENTS = {"ours": ["--editable", f"{HERE.parent}[aiohttp,cli]"], **dict(PEERS)}
+TIMEOUT = 120
+"""Seconds after which a contender that does not answer has failed."""
+PEER_ROUNDS = 2
 
 
 def python(name: str) -> Path:
-    return PLACE / (name if name in REQUIREMENTS else "sdk") / "bin" / "python"
+    return PLACE / (name if name in REQUIREMENTS else "ours") / "bin" / "python"
 
 
-def install(name: str) -> dict[str, str]:
-    """Make an environment, and return which contenders cannot be imported there, and why."""
+def install(name: str) -> str:
+    """Make an environment; why it cannot be had, if so."""
     done = PLACE / name / "installed"
     pip = [python(name), "-m", "pip", "install", "-qq", "--disable-pip-version-check"]
-    failures = {}
     try:
         if not done.exists():
             run(sys.executable, "-m", "venv", PLACE / name)
             run(*pip, *REQUIREMENTS[name])
             done.touch()
     except subprocess.SubprocessError as error:
-        return {name: f"could not be installed: {reason(error)}"}
-    for contender, statement in IMPORTS.items():
-        if python(contender) == python(name):
-            try:  # Also compiles the modules, so that no round has to.
-                run(python(name), "-c", statement, env=environment(contender, ""))
-            except subprocess.SubprocessError as error:
-                failures[contender] = f"could not be imported: {reason(error)}"
-    return failures
+        return (getattr(error, "stderr", None) or str(error)).strip().splitlines()[-1]
+    return ""
 
 
 def run(*command: str | Path, **options: Any) -> str:
@@ -93,21 +58,14 @@ def run(*command: str | Path, **options: Any) -> str:
     return done.stdout.strip()
 
 
-def reason(error: subprocess.SubprocessError) -> str:
-    """The last line of what a program said before it failed."""
-    lines = str(error.stderr or "").strip().splitlines() if hasattr(error, "stderr") else []
-    return (lines[-1] if lines else str(error))[:200]
-
-
 class Worker:
     """A contender's process, which answers commands."""
 
-    def __init__(self, name: str, origin: str) -> None:
-        self.errors: dict[str, str] = {}
-        self.ended = False
+    def __init__(self, name: str, origin: str, relay: str) -> None:
+        base_url = relay if name == "relay" else f"{origin}/api/ai"
         self.process = subprocess.Popen(
             [python(name), HERE / "worker.py", name, IMPORTS[name]],
-            env=environment(name, f"{origin}/api/ai"),
+            env=environment(name, base_url),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -117,241 +75,186 @@ class Worker:
         self.imported = self._answer("import")
 
     def ask(self, command: str, **arguments: Any) -> Any:
-        """The answer, or None if the contender failed or took too long."""
-        if self.ended:
-            return None
+        """Raises `RuntimeError` where the contender fails or takes too long."""
         with suppress(BrokenPipeError):
             self.process.stdin.write(json.dumps([command, arguments]) + "\n")
-        return self._answer(" ".join([command, *(f"{name}={value}" for name, value in arguments.items())]))
+        return self._answer(f"{command} {arguments}")
 
     def _answer(self, command: str) -> Any:
         stdout = self.process.stdout
         line = stdout.readline() if select.select([stdout], [], [], TIMEOUT)[0] else ""
-        if not line:
-            self.ended = True
-            self.process.kill()
-            self.errors[command] = f"ended, or gave no answer in {TIMEOUT} seconds"
-            return None
-        answer = json.loads(line)
+        answer = json.loads(line) if line else {"error": f"it ended, or gave no answer in {TIMEOUT} seconds"}
         if isinstance(answer, dict) and "error" in answer:
-            self.errors[command] = answer["error"][:200]
-            return None
+            raise RuntimeError(f"{command}: {answer['error'][:200]}")
         return answer
 
     def close(self) -> None:
-        with suppress(BrokenPipeError):
-            self.process.stdin.close()
-        try:
-            self.process.wait(TIMEOUT)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
+        self.process.kill()
+        self.process.wait()
 
 
 @contextmanager
-def serve() -> Iterator[str]:
-    command = [python("sdk"), HERE / "server.py"]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as server:
-        yield f"http://127.0.0.1:{int(server.stdout.readline())}"
-        server.stdin.close()
+def serving(*command: str | Path, **variables: str) -> Iterator[str]:
+    """The first line that a process prints, which runs until its input ends."""
+    pipe = subprocess.PIPE
+    with subprocess.Popen(
+        [python("ours"), *command], stdin=pipe, stdout=pipe, text=True, env={**os.environ, **variables}
+    ) as process:
+        yield process.stdout.readline().strip()
+        process.stdin.close()
+
+
+RELAY = f"""
+import sys
+from aitoearn_openai import Settings, relay
+with relay.serve(settings=Settings(base_url=sys.argv[1], api_key="of-the-service"), token="{KEY}") as here:
+    print(here.base_url, flush=True)
+    sys.stdin.read()
+"""
 
 
 class Bench:
-    def __init__(self, origin: str, left_out: set[str], *, quick: bool) -> None:
-        self.origin = origin
-        self.left_out = left_out
-        self.failures: dict[str, str] = {}
-        self.quick = quick
+    def __init__(self, origin: str, relay: str, only: str) -> None:
+        self.origin, self.relay = origin, relay
+        self.rows = [row for row in ROWS if only in row.label]
         self.values: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
-        self.ratios: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
+        self.failures: dict[str, str] = {}
+
+    def open_rows(self) -> list[Row]:
+        return [row for row in self.rows if not row.is_settled(self.values[row.label])]
+
+    def round(self, number: int) -> None:
+        """Each row that needs it, asked of all in turns, in new processes, as processes differ by more than calls do."""
+        rows = self.open_rows()
+        for group in dict.fromkeys(row.group for row in rows):
+            of_group = [row for row in rows if row.group == group]
+            names = dict.fromkeys(name for row in of_group for name in row.names)
+            left_out = [] if number < PEER_ROUNDS else [*PEERS]
+            with ExitStack() as stack:
+                workers: dict[str, Any] = {}
+                for name in names:
+                    if name in left_out or (name in IMPORTS and name not in NAMES):
+                        continue
+                    with self._noting(name):
+                        if name in COMMANDS:
+                            workers[name] = COMMANDS[name](python("ours"), self.origin, PLACE)
+                        else:
+                            workers[name] = Worker(name, self.origin, self.relay)
+                            stack.callback(workers[name].close)
+                for row in of_group:
+                    self._measure(row, {name: workers[name] for name in row.names if name in workers}, number)
+
+    def _measure(self, row: Row, workers: dict[str, Any], number: int) -> None:
+        """The best of a few turns of each, as what else the machine does only adds to a time."""
+        seen: dict[str, list[float]] = defaultdict(list)
+        for turn in range(row.turns):
+            for name in list(workers)[:: -1 if (turn + number) % 2 else 1]:
+                with self._noting(f"{name}, {row.label}"):
+                    seen[name].append(row.measure(workers[name]))
+        for name, values in seen.items():
+            if len(values) == row.turns:
+                self.values[row.label][name].append(max(values) if row.more else min(values))
 
     @contextmanager
-    def workers(self, names: Iterable[str]) -> Iterator[dict[str, Worker]]:
-        """A process for each that can be asked; who fails is noted, and who ended is not started again."""
-        with ExitStack() as stack:
-            workers = {}
-            for name in names:
-                if name not in self.left_out:
-                    workers[name] = Worker(name, self.origin)
-                    stack.callback(workers[name].close)
-            yield workers
-        for name, worker in workers.items():
-            for command, error in worker.errors.items():
-                print(f"  {name}, {command}: {error}", flush=True)
-                self.failures[f"{NAMES[name]}, {command}"] = error
-            if worker.ended:
-                self.left_out.add(name)
-
-    def keep(self, figure: str, seen: dict[str, list[float | None]]) -> None:
-        """Take the figures of one round, and their ratios to the plain SDK's."""
-        middle = {name: median(values) for name, values in seen.items() if values and None not in values}
-        for name, value in middle.items():
-            self.values[figure][name].append(value)
-            if "plain" in middle and name != "plain":
-                self.ratios[figure][name].append(value / middle["plain"])
-        if {"plain-aiohttp", "ours-aiohttp"} <= middle.keys():
-            ratio = middle["ours-aiohttp"] / middle["plain-aiohttp"]
-            self.ratios[f"{figure}{SAME_BACKEND}"]["ours-aiohttp"].append(ratio)
-
-    def rounds(self) -> Iterator[str]:
-        """Rounds of what has a spread, so that what changes on the machine in these minutes is in it.
-
-        The peers take long: they have the first and the last, and of throughput the first.
-        """
-        last = 0 if self.quick else 2
-        for number in range(last + 1):
-            yield f"round {number + 1} of {last + 1}"
-            outer = number in (0, last)
-            order = -1 if number else 1
-            # Processes differ by more than the calls of one do: those with the tightest bounds have many.
-            for _ in range(0 if self.quick else 2):
-                self.calls(PAIR)
-                self.calls(PAIR[::-1])
-            self.calls((ALL if outer else PAIR)[::order])
-            most = 1000 if outer else 100
-            if number:
-                self.throughput(CORE[::order], ["calls"], most)
-                self.throughput(STREAMING[::order], ["streams-20", "streams-200"], most)
-            else:
-                self.throughput(ASYNC, list(THROUGHPUT), most)
-            self.throughput(CORE[::-order], ["calls"], 100)
-            if outer:  # Of memory, two rounds differ by little.
-                self.memory((CORE if number else ASYNC)[::order])
-
-    def calls(self, names: list[str]) -> None:
-        """Import, construction and the first call, in fresh processes; then one request after another, in turns."""
-        seen: Any = defaultdict(lambda: defaultdict(list))
-        with self.workers(names) as workers:
-            asked = {name: worker for name, worker in workers.items() if name in SYNC}
-            for name, worker in workers.items():
-                figures = dict(worker.imported or {})
-                if CONTENDERS[name].client:
-                    figures |= worker.ask("construct") or {}
-                if name in asked:
-                    figures["first-call"] = worker.ask("call", model=ANSWER, count=1)
-                    worker.ask("call", model=ANSWER, count=50)
-                    worker.ask("stream", model="chunks-200", count=2)
-                for figure, value in figures.items():
-                    seen[figure][name].append(value)
-            for _ in range(6):
-                for name, worker in asked.items():
-                    seen["call"][name].append(worker.ask("call", model=ANSWER, count=30))
-                    for chunks, count in ((20, 6), (200, 2)):
-                        streamed = worker.ask("stream", model=f"chunks-{chunks}", count=count) or {}
-                        seen[f"stream-{chunks}"][name].append(streamed.get("whole"))
-                    for figure in ("first-chunk", "per-chunk"):
-                        seen[figure][name].append(streamed.get(figure))
-        for figure, values in seen.items():
-            self.keep(figure, values)
-
-    def throughput(self, names: list[str], kinds: list[str], most: int) -> None:
-        """Answers a second with 16, 100 and 1,000 requests at once."""
-        with self.workers(names) as workers:
-            for kind in kinds:
-                model, total = THROUGHPUT[kind]
-                for concurrency in (each for each in (16, 100, 1000) if each <= most):
-                    seen = {}
-                    for name, worker in workers.items():
-                        if concurrency == 1000 and name not in THOUSAND[kind]:
-                            continue
-                        # So that the fast take long enough to be measured, and the slow no longer than they must.
-                        count = max(concurrency, int(total * SHARES.get(name, 1)))
-                        count = 1000 if concurrency == 1000 else count
-                        of = {"model": model, "concurrency": concurrency, "total": count}
-                        seen[name] = [worker.ask("throughput", **of)]
-                    self.keep(f"{kind}-{concurrency}", seen)
-
-    def memory(self, names: list[str]) -> None:
-        """With 1,000 streams open at once, each contender in a process of its own."""
-        seen = {}
-        for name in names:
-            with self.workers([name]) as workers:
-                seen[name] = [worker.ask("memory", streams=1000) for worker in workers.values()]
-        self.keep("memory-1000", seen)
-
-    def growth(self) -> Iterator[str]:
-        """How a figure grows with size; steps that would take a contender long are left out."""
-        yield "growth with size"
-        with self.workers(SYNC) as workers:
-            for worker in workers.values():  # The first call of a process takes longer.
-                worker.ask("call", model=ANSWER, count=5)
-                worker.ask("stream", model="chunks-10", count=2)
-            for kind, sizes in GROWTH.items():
-                asked = [name for name in workers if kind != "models" or name in PAIR]
-                for size in sizes:
-                    self.prepare(kind, size)
-                    seen: Any = defaultdict(list)
-                    for name in asked * (1 if size > 1_000 and kind == "chunks" else 3):
-                        seen[name].append(workers[name].ask("grown", kind=kind, size=size))
-                    self.keep(f"{kind}-{size}", seen)
-                    asked = [name for name in asked if name in PAIR or (seen[name][0] or 1) < 0.1]
-
-    def prepare(self, kind: str, size: int) -> None:
-        """Have the server make the answer, so that the first who asks for it does not wait for that."""
-        paths = (
-            [f"list-{size}/models", f"list-{size}/models/chat"] if kind == "models" else ["chat/completions"]
-        )
-        for path in paths:
-            body = None if kind == "models" else json.dumps({"model": f"{kind}-{size}"}).encode()
-            with build_opener(ProxyHandler({})).open(f"{self.origin}/api/ai/{path}", body) as answer:
-                answer.read()
+    def _noting(self, what: str) -> Iterator[None]:
+        try:
+            yield
+        except (RuntimeError, subprocess.SubprocessError) as error:
+            self.failures[what] = str(error)
 
 
-def versions() -> dict[str, str]:
-    """Of what was measured; the SDK below a peer, where it is another than the plain one."""
-    ask = "import sys; from importlib.metadata import version; print(version(sys.argv[1]))"
-    found = {"Python": ".".join(map(str, sys.version_info[:3]))}
-    packages = dict.fromkeys(("openai", "httpx2", "aiohttp", "pydantic", "aitoearn-openai"), "sdk")
-    packages |= {"litellm": "litellm", "langchain-openai": "langchain", "langfuse": "langfuse"}
-    packages |= {"portkey-ai": "portkey", "groq": "groq"}
-    for package, place in packages.items():
-        with suppress(subprocess.SubprocessError, OSError):
-            found[package] = run(python(place), "-c", ask, package)
-    for place in ("litellm", "langchain", "langfuse"):
-        with suppress(subprocess.SubprocessError, OSError):
-            below = run(python(place), "-c", ask, "openai")
-            if below != found["openai"]:
-                found[f"openai below {place}"] = below
-    return found
+def versions() -> str:
+    ask = (
+        "import platform; from importlib.metadata import version as v;"
+        "print('Python', platform.python_version(), *(f'{n} {v(n)}' for n in ('openai', 'httpx2', 'aiohttp', 'pydantic')), sep=', ')"
+    )
+    return run(python("ours"), "-c", ask)
 
 
-def section(command: list[str]) -> str:
-    try:
-        return run(python("sdk"), HERE / command[0], *command[1:])
-    except subprocess.SubprocessError as error:
-        return f"This part failed: {reason(error)}"
+def machine() -> str:
+    model = platform.processor() or platform.machine()
+    if Path("/proc/cpuinfo").exists():
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        model = next((line.partition(": ")[2] for line in lines if line.startswith("model name")), model)
+    return f"{os.cpu_count()} cores of {model}, {platform.system()}"
+
+
+def report(bench: Bench, seconds: float, load: float) -> str:
+    """`RESULTS.md`."""
+    lines, verdicts = [], defaultdict(list)
+    for row in bench.rows:
+        values = bench.values[row.label]
+        for name, bound in row.bounds.items():
+            shown = row.shown(values, name)
+            verdict = row.verdict(values, name)
+            verdicts[verdict].append(row.label)
+            why = row.why if verdict != "met" else ""
+            own = row.own(values)
+            lines.append(f"| {row.label}{row.note(name)} | {own} | {shown} | {bound} | {verdict} | {why} |")
+    beside = [f"| {' | '.join(['', *NAMES.values()])} |", f"| --- |{' ---: |' * len(NAMES)}"]
+    for row in bench.rows:
+        if set(PEERS) & set(row.names):
+            cells = [row.value(bench.values[row.label], name) for name in NAMES]
+            beside.append(f"| {row.label}, {row.unit} | {' | '.join(cells)} |")
+    counts = ", ".join(f"{len(rows)} {verdict}" for verdict, rows in verdicts.items())
+    failed = "".join(f"- {what}: {why}\n" for what, why in bench.failures.items())
+    new = "\n"
+    return f"""\
+# Speed, measured
+
+Of {sum(map(len, verdicts.values()))} bounds: {counts}.
+
+Written by `make bench` on {datetime.date.today()}, in {seconds / 60:.1f} minutes, on {machine()}; the load before it
+began was {load:.2f}. {versions()}.
+
+All send the same requests to the same server on loopback, in turns, in processes of their own. A ratio compares two figures of
+one round; the brackets are the interval in which 19 of 20 such runs have their mean. A row has as many rounds as its interval
+needs; where it still holds the bound then, the two are "not told apart". Whole commands are compared with
+`python -c "import openai"`, which stands for the speed of the machine.
+
+| what | compared with | ratio | bound | verdict | what it is made of |
+| --- | ---: | ---: | ---: | --- | --- |
+{new.join(lines)}
+
+## Beside others
+
+The tracing of langchain is switched off. "Bare httpx2" is the HTTP library with `json`, and no SDK.
+
+{new.join(beside)}
+{f"{new}## What failed{new}{new}{failed}" if failed else ""}"""
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="one round of each; writes into .bench")
+    parser.add_argument("--minutes", type=float, default=8, help="how long to go on with rounds")
+    parser.add_argument(
+        "--only", default="", metavar="TEXT", help="only rows with this in the label; writes into .bench"
+    )
     chosen = parser.parse_args()
-    began = time.monotonic()
     load = os.getloadavg()[0]
-    print("    0 s: installing", flush=True)
-    with ThreadPoolExecutor(2) as pool:
-        failures = {name: why for each in pool.map(install, REQUIREMENTS) for name, why in each.items()}
-    for name, why in failures.items():
-        print(f"  {name} {why}", flush=True)
-    if failures.keys() & {"sdk", *PAIR}:
-        sys.exit("Without the plain SDK and this package there is nothing to compare.")
-    with serve() as origin:
-        bench = Bench(origin, set(failures), quick=chosen.quick)
-        try:
-            for part in chain(bench.rounds(), bench.growth()):
-                print(f"{time.monotonic() - began:5.0f} s: {part}", flush=True)
-        except Exception as error:  # noqa: BLE001 - what was measured until then is worth a report
-            bench.failures["the run"] = f"ended early: {type(error).__name__}: {error}"
-            print(f"  {bench.failures['the run']}", flush=True)
-    failures = {NAMES.get(name, name): why for name, why in failures.items()} | bench.failures
-    sections = {}
-    for title, command in SECTIONS.items():
-        print(f"{time.monotonic() - began:5.0f} s: {title.lower()}", flush=True)
-        sections[title] = section(command)
-    raw = {"values": bench.values, "ratios": bench.ratios, "failures": failures, "sections": sections}
-    (PLACE / "figures.json").write_text(json.dumps(raw), "utf-8")
-    facts = {"load before": load, "seconds": time.monotonic() - began, "versions": versions()}
-    report.write(PLACE if chosen.quick else HERE, bench.values, bench.ratios, facts, failures, sections)
-    print(f"{time.monotonic() - began:5.0f} s: {report.verdict(bench.ratios, sections)}", flush=True)
+    print("installing ...", flush=True)
+    problems = {name: why for name in REQUIREMENTS if (why := install(name))}
+    if "ours" in problems:
+        sys.exit(problems["ours"])
+    questions(PLACE)
+    began = time.monotonic()
+    with (
+        serving(HERE / "server.py") as port,
+        serving("-c", RELAY, f"http://127.0.0.1:{port}/api/ai") as relay,
+    ):
+        bench = Bench(f"http://127.0.0.1:{port}", relay, chosen.only)
+        bench.failures |= problems
+        for number in range(100):
+            if not bench.open_rows() or time.monotonic() - began > chosen.minutes * 60:
+                break
+            bench.round(number)
+            print(f"{time.monotonic() - began:4.0f} s: {len(bench.open_rows())} rows are open", flush=True)
+    folder = PLACE if chosen.only else HERE
+    text = report(bench, time.monotonic() - began, load)
+    (folder / "RESULTS.md").write_text(text, "utf-8")
+    (folder / "results.svg").write_text(draw([row for row in bench.rows if row.drawn], bench.values), "utf-8")
+    (PLACE / "figures.json").write_text(json.dumps(bench.values), "utf-8")
+    print(text.partition("\n## Beside")[0])
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """The server that all contenders ask: HTTP/1.1 by hand on asyncio, each answer made once and kept in memory.
 
 The model's name says what to answer: `chunks-200` a stream of 200 chunks, `bytes-1024` an answer of that size,
+`model-1` a short one,
 `held-1000-9` a stream of 9 chunks, of which all but the first wait until 1,000 such streams are open.
 """
 
@@ -141,8 +142,8 @@ class Connection(asyncio.Protocol):
             self.transport.write(model_list(int(match[1]), bool(match[2])))
         elif match := MODEL.search(body):
             kind, size = match[1], int(match[2])
-            if kind == b"bytes":
-                self.transport.write(completion(size))
+            if kind in (b"bytes", b"model"):
+                self.transport.write(completion(max(size, 200)))
             elif kind == b"chunks":
                 self.transport.write(b"".join(stream(size)))
             else:

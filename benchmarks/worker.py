@@ -30,8 +30,6 @@ def peak() -> float:
     return size / 1024**2 if sys.platform == "darwin" else size / 1024
 
 
-import_memory = peak()
-
 from contenders import CONTENDERS
 
 contender = CONTENDERS[name]()
@@ -56,11 +54,9 @@ def timed(ask, count=1):
 
 
 def construct():
-    """Seconds for the first client of the process, and for a later one."""
-    start = perf_counter()
-    client()  # Kept for the calls.
-    first = perf_counter() - start
-    return {"construct": first, "construct-later": timed(contender.client, 15)}
+    """Seconds for a client that is not the first of the process."""
+    client()
+    return timed(contender.client, 15)
 
 
 def call(model, count):
@@ -69,8 +65,8 @@ def call(model, count):
 
 
 def stream(model, count):
-    """Seconds to the first chunk, for each of the others, and for the whole stream."""
-    first, each, whole = [], [], []
+    """Seconds for each chunk after the first, and for the whole stream."""
+    each, whole = [], []
     for _ in range(count):
         start = perf_counter()
         chunks = contender.stream(client(), model)
@@ -79,10 +75,9 @@ def stream(model, count):
         others = sum(1 for _ in chunks)
         ended = perf_counter()
         assert others >= int(model.rpartition("-")[2]) - 2, others
-        first.append(began - start)
         each.append((ended - began) / others)
         whole.append(ended - start)
-    return {"first-chunk": median(first), "per-chunk": median(each), "whole": median(whole)}
+    return {"per-chunk": median(each), "whole": median(whole)}
 
 
 def grown(kind, size):
@@ -144,7 +139,7 @@ _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
 resource.setrlimit(resource.RLIMIT_NOFILE, (min(8192, hard) if hard > 0 else 8192, hard))
 # Answers have standard output to themselves: libraries print, too.
 answers, sys.stdout = sys.stdout, sys.stderr
-print(json.dumps({"import": import_seconds, "import-memory": import_memory}), file=answers, flush=True)
+print(json.dumps({"import": import_seconds}), file=answers, flush=True)
 for line in sys.stdin:
     command, arguments = json.loads(line)
     try:
