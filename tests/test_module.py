@@ -207,15 +207,15 @@ def run_python(code: str) -> list[str]:
 
 @pytest.mark.slow
 def test_importing_reads_no_settings_and_loads_what_is_used() -> None:
-    """It costs what the SDK's does; submodules are there all the same, and `batch` is no typing error for `batches`."""
+    """Nothing until a name is asked for; then what the SDK's import costs. `batch` is no typing error for `batches`."""
     code = (
-        "import sys, openai; before = set(sys.modules); import aitoearn_openai;"
-        "names = ['aitoearn_openai.batch', 'aitoearn_openai.sandbox'];"
+        "import sys, aitoearn_openai; print('openai' in sys.modules); import openai; before = set(sys.modules);"
+        "aitoearn_openai.OpenAI; names = ['aitoearn_openai.batch', 'aitoearn_openai.sandbox'];"
         "print([name for name in set(sys.modules) - before if name.startswith('openai.') or name in names]);"
         "print(aitoearn_openai.batch.run.__name__, aitoearn_openai.sandbox.serve.__name__)"
     )
 
-    assert run_python(code) == ["[]", "run serve"]
+    assert run_python(code) == ["False", "[]", "run serve"]
     public = [each.name for each in pkgutil.iter_modules(aitoearn_openai.__path__) if each.name[0] != "_"]
     assert public == list(_module._SUBMODULES)
 
