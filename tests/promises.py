@@ -75,7 +75,7 @@ def main() -> None:
 
     import openai
 
-    import aitoearn_openai
+    from aitoearn_openai import AsyncOpenAI, OpenAI, chat
 
     def ask(client: Any, model: str, way: str) -> Any:
         completions = client.chat.completions
@@ -87,7 +87,7 @@ def main() -> None:
         return completions.create(model=model, messages=[{"role": "user", "content": "hi"}], **more)
 
     def said_sync(model: str, way: str) -> str:
-        with aitoearn_openai.OpenAI(max_retries=0) as client:
+        with OpenAI(max_retries=0) as client:
             answer = ask(client, model, way)
             if way == "stream":
                 return "".join(chunk.choices[0].delta.content for chunk in answer)
@@ -101,7 +101,7 @@ def main() -> None:
             return str(answer.choices[0].message.content)
 
     async def said_async(model: str, way: str) -> str:
-        async with aitoearn_openai.AsyncOpenAI(max_retries=0) as client:
+        async with AsyncOpenAI(max_retries=0) as client:
             answer = ask(client, model, way)
             if way == "unread":
                 async with answer as response:
@@ -116,13 +116,13 @@ def main() -> None:
             return str(answer.choices[0].message.content)
 
     def listed() -> str:
-        with aitoearn_openai.OpenAI() as client:
+        with OpenAI() as client:
             client.models.list()
         return "" if sent[-1].get("x-api-key") == "the-key" else "no X-Api-Key"
 
     def of_the_module() -> str:
         message: Any = {"role": "user", "content": "hi"}
-        answer = aitoearn_openai.chat.completions.create(model="right", messages=[message])
+        answer = chat.completions.create(model="right", messages=[message])
         return str(answer.choices[0].message.content)
 
     promises: list[tuple[str, Callable[[], Any], Any]] = [
