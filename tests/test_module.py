@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import os
 import pkgutil
 import subprocess
 import sys
@@ -200,7 +201,11 @@ def test_the_module_works_where_the_classes_of_httpx_are_replaced(
 def run_python(code: str) -> list[str]:
     """What it prints; the settings of its environment cannot be read."""
     done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=False, env={"AITOEARN_SITE": "x"}
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "AITOEARN_SITE": "x"},
     )
     return (done.stdout + done.stderr).splitlines()
 
