@@ -657,6 +657,13 @@ def test_a_limit_that_is_none_leaves_the_estimate(limit: Any) -> None:
     assert Request("a", body).estimate(model, 500) is not None
 
 
+def test_a_price_by_call_is_the_estimate() -> None:
+    """Whatever the tokens."""
+    model = ChatModel.model_validate({"name": "m", "pricing": {"price": "0.5"}})
+
+    assert request().estimate(model, 500) == Decimal("0.5")
+
+
 def test_an_answer_without_choices_says_why(server: ScriptedServer) -> None:
     """In the server's words, where it has any."""
     server.answer(Reply({"choices": [], "success": False, "message": "model is away"}))
