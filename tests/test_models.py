@@ -219,11 +219,9 @@ def test_retrieve_can_be_read_raw(asker: Asker, site: Sandbox) -> None:
 def test_a_redirect_of_the_model_list_is_refused(
     asker: Asker, server: ScriptedServer, other_server: ScriptedServer
 ) -> None:
-    """It would take the key along; the error names the new address."""
-    server.answer(Reply(status=307, headers={"Location": f"{other_server.origin}/elsewhere"}))
-    with pytest.raises(
-        openai.APIStatusError, match=f"redirects to {other_server.origin}/elsewhere"
-    ) as caught:
+    """It would take the key along; the error names where it leads, without what could repeat the key."""
+    server.answer(Reply(status=307, headers={"Location": f"{other_server.origin}/{server.origin}#x"}))
+    with pytest.raises(openai.APIStatusError, match=f"redirects to {other_server.origin}[.] ") as caught:
         ask_list(asker, server, list_models)
 
     assert caught.value.status_code == 307

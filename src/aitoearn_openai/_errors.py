@@ -13,6 +13,8 @@ from typing import Any, NamedTuple
 
 from pydantic_core import from_json
 
+from ._wording import Message, Ours
+
 
 class Code(NamedTuple):
     """The HTTP status that says the same as a code of the service, and the service's words for it."""
@@ -75,7 +77,7 @@ _WAIT = re.compile(r"after (\d{1,9})\d* seconds?|在\s*(\d{1,9})\d*\s*秒后重�
 _BLANK = " \t\xa0\0\u200b\ufeff"
 _FIELD = re.compile(r":|(data|event|id|retry)$|(?!error\b)[a-z][\w-]*\s*:", re.IGNORECASE)
 """A comment, or a field. Not `error: ...`: a server that sends it reports a failure."""
-_NO_MESSAGE = "The service gave no message."
+_NO_MESSAGE = Ours("The service gave no message.")
 
 
 class Failure(NamedTuple):
@@ -93,8 +95,8 @@ class Failure(NamedTuple):
     def __str__(self) -> str:
         if not self.enveloped:
             return self.message
-        request = f", request id {self.request_id}" if self.request_id else ""
-        return f"{self.message} (AiToEarn code {self.code}{request})"
+        request = [Ours(", request id "), self.request_id] if self.request_id else []
+        return Message(self.message, Ours(" (AiToEarn code "), str(self.code), *request, Ours(")"))
 
 
 def decode_json(text: str | bytes) -> Any:
@@ -176,7 +178,8 @@ def _failed_choice(choices: Any) -> Failure | None:
                 return failure._replace(status=_UPSTREAM_FAILED) if failure.status in OF_ACCOUNT else failure
             if choice.get("finish_reason") in FAILED:
                 reason = choice.get("native_finish_reason") or choice["finish_reason"]
-                return broken(f"The model failed: finish_reason {str(reason)[:QUOTE]!r}.")
+                quote = repr(str(reason)[:QUOTE])
+                return broken(Message(Ours("The model failed: finish_reason "), quote, Ours(".")))
     return None
 
 
@@ -206,7 +209,7 @@ def failure_in_event(
         if is_chat and (data is None or re.sub("[-_]", "", name) in _KEEP_ALIVES):
             return None
         if data is NOT_JSON or name == "error":
-            return broken(text or "The server sent an error event without a message.")
+            return broken(text or Ours("The server sent an error event without a message."))
         return _no_chunk(text) if is_chat else None
     if not is_chat:
         error = data.get("error")
@@ -249,12 +252,12 @@ def error_field(line: str) -> Any:
 def end_message(text: str, *, is_empty: bool) -> str:
     """What to say of a stream that ended before its first event, or with `text` in place of an event."""
     quote = " ".join(text[:QUOTE].split())
-    message = "The stream ended before its first event" if is_empty else "The stream broke off"
-    return f"{message}{f': {quote}' if quote[:1] not in ('', '<') else '.'}"
+    message = Ours("The stream ended before its first event" if is_empty else "The stream broke off")
+    return Message(message, *([Ours(": "), quote] if quote[:1] not in ("", "<") else [Ours(".")]))
 
 
 def _no_chunk(text: str) -> Failure:
-    return broken(f"The stream sent something other than a chunk: {text[:QUOTE]}")
+    return broken(Message(Ours("The stream sent something other than a chunk: "), text[:QUOTE]))
 
 
 def are_objects(value: object) -> bool:

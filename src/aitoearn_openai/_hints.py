@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ._errors import Failure
 from ._settings import API_PATH, site_hint
+from ._wording import Message, Ours
 
 if TYPE_CHECKING:
     from ._models import ListedModel
@@ -42,24 +43,27 @@ def next_step(
         message: All that it says.
         known: What each model list had when the client last asked for it, by path.
     """
-    url, code = response.url, failure and failure.code
+    # What was asked, and not where the server may have sent us: that may repeat a key.
+    url, code = (*response.history, response)[0].url, failure and failure.code
     if response.status_code == 401:
-        return site_hint(origin(url))
-    if response.is_redirect and API_KEY_HEADER in response.request.headers:
-        target = response.headers.get("Location", "").partition("?")[0]  # What follows may repeat a key.
-        return (
-            f"{origin(url)}{url.path} redirects to {target}. The key is not sent there; if that is "
-            "the service, use its address as the base URL."
+        return Ours(site_hint(origin(url)))
+    if response.next_request and API_KEY_HEADER in response.request.headers:
+        return Message(
+            Ours(f"{origin(url)}{url.path} redirects to "),
+            origin(response.next_request.url),
+            Ours(". The key is not sent there; if that is the service, use its address as the base URL."),
         )
     no_path = _NO_PATH.search(message) if response.status_code == 404 else None
     if no_path and no_path[1] == response.request.method:
         endpoint = url.path.removeprefix(API_PATH)
         if endpoint not in (url.path, *_ENDPOINTS):
-            return f"AiToEarn has no {endpoint}: it has chat completions, images and the model lists."
+            return Ours(f"AiToEarn has no {endpoint}: it has chat completions, images and the model lists.")
         asked = f"The address asked was {origin(url)}{url.path}: AiToEarn's base URL ends in /api/ai."
         if no_path[1] == "GET":
-            return asked
-        return f"{asked} A self-hosted AiToEarn server has the model list there, but no chat completions and no images."
+            return Ours(asked)
+        return Ours(
+            f"{asked} A self-hosted AiToEarn server has the model list there, but no chat completions and no images."
+        )
     lacks_credits = (
         failure and failure.status == 402 and (code == 12001 or (failure.enveloped and code != 12009))
     )
@@ -83,15 +87,18 @@ def unknown_model_hint(offered: Iterable[ListedModel], wanted: str, listing: str
 
     found = find(offered, wanted)
     if isinstance(found, list):
-        return closest(found) or f"`{listing}` lists the names."
+        return closest(found) or Ours(f"`{listing}` lists the names.")
     if found.id == wanted:
-        return f"The model list had {wanted}, but models may vanish: `{listing}` lists the names."
-    return f"Its name is {found.id}: that is what `model=` takes."
+        return Ours(f"The model list had {wanted}, but models may vanish: `{listing}` lists the names.")
+    return Message(Ours("Its name is "), found.id, Ours(": that is what `model=` takes."))
 
 
 def closest(names: Sequence[str]) -> str:
     """A sentence with the names that are close to a wrong one."""
-    return f"The closest {'name is' if len(names) == 1 else 'names are'} {', '.join(names)}." if names else ""
+    if not names:
+        return ""
+    beginning = f"The closest {'name is' if len(names) == 1 else 'names are'} "
+    return Message(Ours(beginning), ", ".join(names), Ours("."))
 
 
 def scope_hint(offered: Iterable[ListedModel], wanted: str, listing: str) -> str:
@@ -100,10 +107,9 @@ def scope_hint(offered: Iterable[ListedModel], wanted: str, listing: str) -> str
 
     found = find(offered, wanted)
     if not isinstance(found, list) and found.credits_scope:
-        return (
-            f"{found.id} is paid from the balance {found.credits_scope!r}; credits of another do not count."
-        )
-    return (
+        is_paid, ending = Ours(" is paid from the balance "), Ours("; credits of another do not count.")
+        return Message(found.id, is_paid, repr(found.credits_scope), ending)
+    return Ours(
         "Credits belong to one of two balances, 'general' and 'seedance'; "
         f"`credits_scope` in `{listing}` says which one pays for a model."
     )

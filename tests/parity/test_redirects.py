@@ -49,9 +49,8 @@ def test_a_redirect_of_the_model_list_is_refused_and_names_where_it_leads(
 ) -> None:
     """Unlike with the SDK: the second key header would go along to any origin."""
     other_server.answer(Reply(MODELS))
-    moved = f"{other_server.origin}/api/ai"
-    twins.server.answer(Reply(status=307, headers={"Location": moved}))
-    with pytest.raises(openai.APIStatusError, match=moved) as raised:
+    twins.server.answer(Reply(status=307, headers={"Location": f"{other_server.origin}/api/ai"}))
+    with pytest.raises(openai.APIStatusError, match=other_server.origin) as raised:
         Asker(twins.is_async).run(
             list_models,
             base_url=twins.server.base_url,

@@ -9,14 +9,16 @@ import re
 import sys
 import traceback
 from collections.abc import Iterator
+from functools import cache
 from typing import Any, NoReturn
 
 import openai
 import typer
 
 from .._settings import SITES
+from .._wording import Ours, parts_of
 from ..batch import causes, reason
-from .screen import errors, show, without_controls
+from .screen import errors, one_line, show, write
 
 NO_MATCH = 1
 USAGE = 2
@@ -37,16 +39,6 @@ _NEXT = {
 # Typer exports this class only as the parent of `BadParameter`.
 _UsageError: Any = typer.BadParameter.__mro__[1]
 
-_OURS = (
-    r"Error code: \d+ - | \(AiToEarn code |, request id |The service gave no message\."
-    r"| answered with | where [\w ]+ was expected|\. Check the base URL: AiToEarn's ends in /api/ai\."
-    r"|The stream (?:ended before its first event|broke off)(?:: |\.)|The stream broke: it is not UTF-8 text\."
-    r"|The model failed: finish_reason "
-    r"|The server sent an error event without a message\.|The stream sent something other than a chunk: "
-    r"|The service gave an answer without choices"
-)
-"""What the messages of this package have around the words of a server."""
-
 _ADDRESS = "Look at the address: AiToEarn's ends in /api/ai."
 _MASK = "**********"
 _FEW = 3
@@ -65,10 +57,23 @@ def debug(wanted: bool) -> None:
     _debugging = wanted
 
 
+@cache
+def _spellings(secret: str) -> re.Pattern[str]:
+    """A secret as servers repeat it: also in small or in capital letters, and as JSON, Python, URLs and HTML escape it."""
+    return re.compile(
+        "".join(
+            rf"(?:\\{{0,8}}{re.escape(each)}|\\{{1,8}}u{ord(each):04x}|\\{{1,8}}x{ord(each):02x}|%{ord(each):02x}"
+            rf"|&\#0{{0,5}}{ord(each)};|&\#x0{{0,5}}{ord(each):x};)"
+            for each in secret
+        ),
+        re.IGNORECASE,
+    )
+
+
 def masked(words: str) -> str:
     """What a server said, as it may be shown; a message may be cut within a key."""
     for secret in secrets:
-        words = words.replace(secret, _MASK)
+        words = _spellings(secret).sub(_MASK, words)
         begun = next((n for n in range(len(secret) - 1, _FEW, -1) if words.endswith(secret[:n])), 0)
         words = words[: len(words) - begun] + _MASK * bool(begun)
     return words
@@ -76,9 +81,7 @@ def masked(words: str) -> str:
 
 def message(error: openai.APIError) -> str:
     """The message of an error; a key is masked in the words of the server alone, as it may be an everyday word."""
-    hint = getattr(error, "_hint", "")
-    parts = re.split(f"({_OURS})", str(error).removesuffix(hint))
-    return "".join(part if place % 2 else masked(part) for place, part in enumerate(parts)) + hint
+    return "".join(part if isinstance(part, Ours) else masked(part) for part in parts_of(error.message))
 
 
 def _origin(error: openai.APIError) -> str:
@@ -87,8 +90,8 @@ def _origin(error: openai.APIError) -> str:
 
 
 def say(text: str) -> None:
-    """A line on stderr, without what could steer the terminal, which gets it wrapped at words."""
-    show(without_controls(text), errors, markup=False)
+    """A line on stderr, which a terminal gets wrapped at words."""
+    show(one_line(text), errors, markup=False)
 
 
 def fail(message: str, code: int) -> NoReturn:
@@ -146,12 +149,17 @@ def _advice(error: openai.APIError) -> tuple[str, int]:
     return _NEXT.get(status, usual), SERVICE
 
 
-def _traceback(error: openai.OpenAIError) -> str:
-    text = "".join(traceback.format_exception(error))
-    for each in filter(str, causes(error)):
-        shown = message(each) if isinstance(each, openai.APIError) else masked(str(each))
-        text = text.replace(str(each), shown)
-    return text
+def _traceback(error: BaseException) -> str:
+    """The traceback as Python has it, with what servers said as it may be shown."""
+    before = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    text = message(error) if isinstance(error, openai.APIError) else masked(str(error))
+    lines = [
+        *([_traceback(before), "\n\nThe above exception led to the following one:\n\n"] if before else []),
+        "Traceback (most recent call last):\n",
+        *traceback.format_tb(error.__traceback__),
+        f"{type(error).__module__}.{type(error).__qualname__}: {one_line(text)}",
+    ]
+    return "".join(lines)
 
 
 def report(error: openai.OpenAIError) -> int:
@@ -159,7 +167,7 @@ def report(error: openai.OpenAIError) -> int:
     text, next_step, code = explain(error)
     with contextlib.suppress(OSError):
         if _debugging:
-            print(without_controls(_traceback(error)), file=sys.stderr)
+            write(_traceback(error), to=sys.stderr)
         say(f"aitoearn-openai: {text} {next_step}".rstrip())
     return code
 

@@ -1,24 +1,43 @@
-"""What people look at: consoles, tables, numbers. Colours and widths are those of the terminal, if there is one."""
+"""What people look at: consoles, tables, numbers. Colours and widths are those of the terminal, if there is one.
+
+All that the commands print goes through here, and so without what could steer the terminal, whoever said it.
+"""
 
 from __future__ import annotations
 
 import json
 import re
 import sys
+from collections.abc import Iterable
 from decimal import Decimal
 from typing import Any
 
 from rich import box, markup
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
 from rich.table import Table
 
-console = Console(highlight=False, emoji=False)
-errors = Console(highlight=False, emoji=False, stderr=True)
 DIGITS = 15
 """Numbers of more are no count of tokens or credits."""
 _EXACT = 12
 """Numbers of more digits before the point cannot be rounded to `DIGITS` after it."""
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+"""What steers a terminal, or has it show what follows in another order."""
+_ESCAPES = {
+    code: f"\\u{code:04x}" for code in [*range(0x7F, 0xA0), *range(0x202A, 0x202F), *range(0x2066, 0x206A)]
+}
+"""Those of them that JSON may hold as they are."""
+
+
+class _Console(Console):
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        """The pieces of what is printed; those of rich's own making may steer the terminal, and no text does."""
+        for segment in super().render(renderable, options):
+            yield segment if segment.control else segment._replace(text=without_controls(segment.text))
+
+
+console = _Console(highlight=False, emoji=False)
+errors = _Console(highlight=False, emoji=False, stderr=True)
 
 
 def show(text: str, to: Console = console, **options: Any) -> None:
@@ -31,9 +50,19 @@ def without_controls(text: str) -> str:
     return _CONTROL.sub("", text)
 
 
+def write(text: str, *, end: str = "\n", to: Any = None) -> None:
+    """Print text as it is, not wrapped and at once, but without what could steer a terminal."""
+    print(without_controls(text), end=end, file=to or sys.stdout, flush=True)
+
+
+def one_line(text: str) -> str:
+    """The text in one line: what others say cannot look like a line of ours."""
+    return " ".join(without_controls(text).split())
+
+
 def escape(text: str) -> str:
-    """The text as the consoles show it: as it is, whatever it says of colours or to the terminal."""
-    return markup.escape(without_controls(text))
+    """The text as the consoles show it: in one line, whatever it says of colours or to the terminal."""
+    return markup.escape(one_line(text))
 
 
 def table(*columns: str, lines: bool = False) -> Table:
@@ -74,7 +103,7 @@ def stdout_is_elsewhere() -> bool:
 
 def print_json(value: Any) -> None:
     """JSON for another program: nothing of it depends on the console, nothing is lost where it is not UTF-8."""
-    print(json.dumps(value, ensure_ascii=not _is_utf8(sys.stdout), indent=2))
+    print(json.dumps(value, ensure_ascii=not _is_utf8(sys.stdout), indent=2).translate(_ESCAPES))
 
 
 def _is_utf8(stream: Any) -> bool:

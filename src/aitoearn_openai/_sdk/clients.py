@@ -10,6 +10,7 @@ import openai
 
 from .._errors import failure_in
 from .._hints import next_step
+from .._wording import Message, Ours
 from .answer import AnswerCheck, FastModels
 from .private import unsupported
 from .response import auth_class, family_of
@@ -44,12 +45,16 @@ class _Hooks(FastModels):
         self, err_msg: str, *, body: object, response: Any, **more: Any
     ) -> openai.APIStatusError:
         failure = failure_in(body)
+        status = Ours(f"Error code: {response.status_code} - ")
+        parts = [status, err_msg.removeprefix(status)] if err_msg.startswith(status) else [err_msg]
         if failure and (failure.enveloped or failure.message not in err_msg):
-            err_msg = f"Error code: {response.status_code} - {failure}"
-        if hint := next_step(response, failure, f"{err_msg} {body}", self._known_models):
-            err_msg = f"{err_msg.removesuffix('.')}. {hint}"
-        error: Any = super()._make_status_error(err_msg, body=body, response=response, **more)  # type: ignore[misc]
-        error._hint = hint  # The one part of the message that is no server's.
+            parts = [status, str(failure)]
+        if hint := next_step(response, failure, f"{''.join(parts)} {body}", self._known_models):
+            *parts, last = Message(*parts).parts
+            parts += [last.removesuffix("."), Ours(". "), hint]
+        message = Message(*parts)
+        error: Any = super()._make_status_error(message, body=body, response=response, **more)  # type: ignore[misc]
+        error._hint = hint
         if failure and failure.enveloped:
             error.code = str(failure.code)  # Declared as text, but before 3.x left as it came.
             error.request_id = error.request_id or failure.request_id

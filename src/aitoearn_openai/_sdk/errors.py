@@ -8,6 +8,7 @@ import openai
 
 from .._errors import QUOTE, failure_in
 from .._hints import origin
+from .._wording import Message, Ours
 from .response import family_of, set_status
 
 
@@ -33,9 +34,14 @@ def unexpected(response: Any, expected: str, body: object = None) -> openai.APIR
     quote = ""
     if response.is_stream_consumed and "html" not in content_type:
         quote = " ".join(response.content[:QUOTE].decode(errors="replace").split())
-    return openai.APIResponseValidationError(
-        response,
-        body=body,
-        message=f"{origin(response.url)}{response.url.path} answered with {content_type!r} where {expected} was expected"
-        f"{f': {quote}' if quote else ''}. Check the base URL: AiToEarn's ends in /api/ai.",
+    # An address that a redirect led to is the server's choice.
+    address = origin(response.url) if response.history else Ours(f"{origin(response.url)}{response.url.path}")
+    message = Message(
+        address,
+        Ours(" answered with "),
+        repr(content_type),
+        Ours(f" where {expected} was expected"),
+        *([Ours(": "), quote] if quote else []),
+        Ours(". Check the base URL: AiToEarn's ends in /api/ai."),
     )
+    return openai.APIResponseValidationError(response, body=body, message=message)

@@ -21,6 +21,7 @@ from .._errors import (
     failure_in_event,
     is_out_of_place,
 )
+from .._wording import Ours
 from .errors import connection_error, status_error
 from .private import SSEDecoder, unsupported
 from .response import CHECKED, STEP, family_of
@@ -86,7 +87,7 @@ class Decoder(SSEDecoder):
         try:
             yield
         except UnicodeDecodeError:
-            raise self._error("The stream broke: it is not UTF-8 text.") from None
+            raise self._error(Ours("The stream broke: it is not UTF-8 text.")) from None
         except family_of(type(self._response)).RequestError as error:
             raise connection_error(error) from error  # openai before 3.14 would let it through.
 

@@ -1,0 +1,108 @@
+"""A server that says the key again, in each way that it may come back: it is nowhere in what a command shows or keeps."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from attack.conftest import Hostile, chunks
+from commands import run
+from conftest import Reply
+
+KEY = "sk0123456789abcdefghij"
+NUMBER = "0123456789012345"
+
+
+def says(reply: Reply) -> Callable[[Hostile], None]:
+    return lambda hostile: hostile.says(reply)
+
+
+def escaped(pattern: str) -> str:
+    return "".join(pattern.format(code=ord(each)) for each in KEY)
+
+
+def redirects(target: str) -> Callable[[Hostile], None]:
+    def prepare(hostile: Hostile) -> None:
+        answer = Reply(status=307, headers={"Location": target})
+        hostile.replies = {"": Reply("<html>", content_type="text/html"), "/models/chat": answer}
+
+    return prepare
+
+
+def redirects_chat(hostile: Hostile) -> None:
+    hostile.says(Reply("<html>", content_type="text/html"))
+    hostile.says(Reply(status=307, headers={"Location": f"/{KEY}"}), "/chat/completions")
+
+
+def names_it(hostile: Hostile) -> None:
+    hostile.lists({"name": f"m{KEY}"}, {"name": "m2"})
+    hostile.says(Reply({"data": {}, "code": 12300, "message": "no"}))
+
+
+def gives_it_as_reason(hostile: Hostile) -> None:
+    hostile.reason = KEY
+    hostile.says(Reply({"error": {"message": "no"}}, status=400))
+
+
+WAYS = {
+    "our own words": says(Reply({"detail": f"where {KEY} was expected"}, status=400)),
+    "our own words around it": says(Reply(f" answered with where {KEY} was expected", content_type="text/plain")),
+    "the beginning of an error": says(Reply(f"Error code: {NUMBER} - no", status=400, content_type="text/plain")),
+    "a code": says(Reply({"data": {}, "code": KEY, "message": "no"})),
+    "a request id": says(Reply({"data": {}, "code": 400, "message": "no", "requestId": KEY})),
+    "a header": says(Reply({"error": {"message": "no"}}, status=400, headers={"X-Request-Id": KEY})),
+    "a content type": says(Reply("no", content_type=f"text/{KEY}")),
+    "a reason phrase": gives_it_as_reason,
+    "capitals": says(Reply({"error": {"message": KEY.upper()}}, status=400)),
+    "JSON's escapes": says(Reply('{{"x": "{}"}}'.format(escaped("\\u{code:04x}")), content_type="text/plain")),
+    "an address": says(Reply({"error": {"message": escaped("%{code:02X}")}}, status=400)),
+    "HTML": says(Reply({"error": {"message": escaped("&#{code};") + escaped("&#x{code:x};")}}, status=400)),
+    "the cause of a stream's end": says(chunks({"content": "a"}, finish_reason="error", native_finish_reason=KEY)),
+    "a chunk that is none": says(Reply(f"data: {KEY}\n\n", content_type="text/event-stream")),
+    "an event": says(Reply(f"event: error\ndata: {KEY}\n\n", content_type="text/event-stream")),
+    "words in place of events": says(Reply(f"no {KEY}\n", content_type="text/event-stream")),
+    "the name of a model": names_it,
+    "a redirect's path": redirects(f"http://127.0.0.1:1/{KEY}"),
+    "a redirect's query": redirects(f"http://127.0.0.1:1/?{KEY}"),
+    "a redirect's fragment": redirects(f"http://127.0.0.1:1/#{KEY}"),
+    "a redirect's host": redirects(f"http://{KEY}.invalid/"),
+    "a redirect's user": redirects(f"http://{KEY}@127.0.0.1:1/"),
+    "a redirect that is followed": redirects_chat,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_the_key_is_masked_in_whatever_way_a_server_says_it(
+    hostile: Hostile, tmp_path: Path, way: str
+) -> None:
+    """In the line of the error, in the traceback, and in the file of a batch."""
+    key = NUMBER if way == "the beginning of an error" else KEY
+    WAYS[way](hostile)
+    asked = {"AITOEARN_BASE_URL": hostile.origin, "AITOEARN_API_KEY": key, "AITOEARN_MAX_RETRIES": "0"}
+    source, target = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
+    source.write_text("Hi\n")
+    chat = run("chat", "-m", "m", "Hi", "--debug", **asked)
+    batch = run("batch", str(source), str(target), "-m", "m", **asked)
+    kept = target.read_text() if target.exists() else ""
+
+    assert (chat.returncode > 0, batch.returncode > 0) == (True, True)
+    assert "Traceback (most recent call last)" in chat.stderr
+    for shown in (chat.stderr, batch.stderr, kept, "".join(map(repr, map(json.loads, kept.splitlines())))):
+        assert key not in shown.lower()
+        assert escaped("\\u{code:04x}") not in shown
+        assert escaped("%{code:02x}") not in shown.lower()
+        assert "&#" not in shown
+
+
+def test_a_redirect_of_the_model_list_is_told_by_its_origin(hostile: Hostile) -> None:
+    """It is all that is needed, and all that cannot repeat a key; a path on the same server leads there too."""
+    told = []
+    for target in (f"http://other.invalid:8/{KEY}", f"/{KEY}"):
+        redirects(target)(hostile)
+        told.append(run("models", AITOEARN_BASE_URL=hostile.origin, AITOEARN_API_KEY=KEY).stderr)
+
+    assert "/api/ai/models/chat redirects to http://other.invalid:8. The key is not sent there" in told[0]
+    assert f"/api/ai/models/chat redirects to {hostile.origin}. The key is not sent there" in told[1]
