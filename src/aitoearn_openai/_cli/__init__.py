@@ -24,8 +24,8 @@ app = typer.Typer(
 )
 
 
-def _show_version(wanted: bool) -> None:
-    if wanted:
+def _show_version(context: typer.Context, wanted: bool) -> None:
+    if wanted and not context.resilient_parsing:  # zsh would run what is printed while it completes.
         typer.echo(f"aitoearn-openai {__version__} (openai {openai.__version__})")
         raise typer.Exit
 

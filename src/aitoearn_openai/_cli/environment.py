@@ -19,6 +19,7 @@ import typer
 from .. import relay
 from .._settings import ENV_PREFIX, Settings
 from . import failures, options
+from .screen import write
 
 ADDRESS_VARIABLES = (
     "OPENAI_BASE_URL",  # the SDKs, Vercel's AI SDK
@@ -47,6 +48,8 @@ class Shell(str, Enum):
     powershell = "powershell"
 
 
+_POWERSHELL_QUOTE = re.compile("['\u2018-\u201b]")
+"""What PowerShell takes for the end of a quote, unless it is doubled."""
 _EVALUATE_POSIX = 'eval "$(aitoearn-openai env)"'
 _EVALUATE = {
     Shell.fish: "aitoearn-openai env --shell fish | source",
@@ -115,7 +118,7 @@ def env(
             failures.USAGE,
         )
     for line in _lines(shell, _direct(settings)):
-        print(line)
+        write(line)
     failures.say(
         "aitoearn-openai: programs started this way ask the service directly: they have your key, and do not see failures "
         "that come with HTTP 200. `aitoearn-openai run -- PROGRAM` hides the key from them and shows such failures."
@@ -194,7 +197,8 @@ def _lines(shell: Shell, variables: dict[str, str]) -> list[str]:
         ]
     if shell is Shell.powershell:
         return [f"Remove-Item Env:{name} -ErrorAction SilentlyContinue" for name in others] + [
-            "$env:{} = '{}'".format(name, value.replace("'", "''")) for name, value in variables.items()
+            "$env:{} = '{}'".format(name, _POWERSHELL_QUOTE.sub(r"\g<0>\g<0>", value))
+            for name, value in variables.items()
         ]
     unset = [f"unset {name}" for name in others]
     return unset + [f"export {name}={shlex.quote(value)}" for name, value in variables.items()]

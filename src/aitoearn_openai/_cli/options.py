@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any
 
 import openai
@@ -11,6 +12,8 @@ from .._settings import ENV_PREFIX, SANDBOX_KEY, SITES, Settings, load, missing_
 from . import failures
 
 _COMPLETION_SECONDS = 2.0
+_WORD = re.compile(r"[A-Za-z0-9][\w.:/@+-]*", re.ASCII)
+"""What no shell takes for anything but a word, whether it evaluates it, as zsh does, or puts it on the line."""
 
 
 def _known_site(name: str | None) -> str | None:
@@ -27,7 +30,7 @@ def _normalized_url(url: str | None) -> str | None:
 
 
 def model_names(context: typer.Context, incomplete: str) -> list[str]:
-    """The names in the model list that begin so, for the shell; none where the list cannot be had at once."""
+    """The names in the model list that begin so and that a shell can be given; none where the list cannot be had at once."""
     from .models import fetch, fetch_images
 
     at_once: Any = {"max_retries": 0, "timeout": _COMPLETION_SECONDS}
@@ -39,7 +42,8 @@ def model_names(context: typer.Context, incomplete: str) -> list[str]:
             names = [model.id for model in fetch(settings, **at_once)]
     except openai.OpenAIError:
         return []
-    return [name for name in dict.fromkeys(names) if name.lower().startswith(incomplete.lower())]
+    begun = (name for name in dict.fromkeys(names) if name.lower().startswith(incomplete.lower()))
+    return [*filter(_WORD.fullmatch, begun)]
 
 
 Model = Annotated[

@@ -9,12 +9,11 @@ from typing import Annotated
 from urllib.parse import urlsplit
 
 import typer
-from rich.markup import escape
 
 from .. import sandbox
 from .._settings import API_PATH, SITES, Settings
 from . import failures
-from .screen import show
+from .screen import escape, show
 
 _PORT = urlsplit(SITES["sandbox"]).port or 0
 
@@ -31,8 +30,8 @@ def _key(variable: str | None) -> str | None:
     return variable
 
 
-def _show_failures(wanted: bool) -> None:
-    if wanted:
+def _show_failures(context: typer.Context, wanted: bool) -> None:
+    if wanted and not context.resilient_parsing:
         for name, meaning in sandbox.FAILURES.items():
             show(f"[bold]{name:20}[/] {escape(meaning)}")
         raise typer.Exit
