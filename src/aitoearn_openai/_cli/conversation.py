@@ -17,11 +17,12 @@ from .screen import (
     credits_text,
     errors,
     escape,
+    one_line,
     print_json,
     show,
     stdout_is_elsewhere,
     whole,
-    without_controls,
+    write,
 )
 
 _HELP = """\
@@ -96,17 +97,16 @@ class Conversation:
                         finish = choice.finish_reason or finish
                         if thought := getattr(choice.delta, "reasoning_content", None):
                             is_reasoning = True
-                            thought = without_controls(thought)
                             errors.print(thought, style="dim", end="", markup=False, soft_wrap=True)
                         if part := choice.delta.content:
                             if is_reasoning and not text:
                                 errors.print("\n")
                             text += part
-                            print(without_controls(part), end="", flush=True)
+                            write(part, end="")
         finally:
             self._answers += bool(text or is_reasoning or usage or finish)
             if text:
-                print(flush=True)
+                write("")
                 self._messages.append({"role": "assistant", "content": text})
                 self._images = []
             else:
@@ -175,7 +175,12 @@ class Conversation:
             event.current_buffer.delete_before_cursor(is_after_backslash())
             event.current_buffer.insert_text("\n")
 
-        commands = ["/help", "/clear", "/exit", *(f"/model {model.id}" for model in offered)]
+        commands = [
+            "/help",
+            "/clear",
+            "/exit",
+            *(f"/model {model.id}" for model in offered if model.id.isprintable()),
+        ]
         session: PromptSession[str] = PromptSession(
             "> ",
             key_bindings=keys,
@@ -183,7 +188,9 @@ class Conversation:
             completer=WordCompleter(commands, ignore_case=True, sentence=True),
             complete_while_typing=False,
         )
-        about = f"Conversation with {self._model.id}. /help lists commands; Ctrl-D or /exit ends it."
+        about = (
+            f"Conversation with {one_line(self._model.id)}. /help lists commands; Ctrl-D or /exit ends it."
+        )
         errors.print(about, style="dim", markup=False)
         while True:
             try:
@@ -221,8 +228,10 @@ class Conversation:
     def _change_model(self, wanted: str, offered: list[ChatModel]) -> None:
         if not wanted:
             offered = offered or [self._model]
-            names = [f"{'*' if model.id == self._model.id else ' '} {model.id}" for model in offered]
-            errors.print(without_controls("\n".join(names)), markup=False)
+            names = [
+                f"{'*' if model.id == self._model.id else ' '} {one_line(model.id)}" for model in offered
+            ]
+            errors.print("\n".join(names), markup=False)
             return
         # A gateway of another kind has no list, and takes names that are not known here.
         found = matching(offered, wanted) if offered else ChatModel.model_validate({"name": wanted})
@@ -230,7 +239,7 @@ class Conversation:
         if isinstance(found, ChatModel) and not problem:
             self._model = found
             problem = f"The model is now {found.id}."
-        errors.print(without_controls(str(problem)), style="dim", markup=False)
+        errors.print(one_line(str(problem)), style="dim", markup=False)
 
     def _show_total(self) -> None:
         if not self._answers:

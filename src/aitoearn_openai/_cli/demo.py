@@ -7,12 +7,11 @@ import re
 from typing import Any
 
 import openai
-from rich.markup import escape
 
 from .. import OpenAI, Settings, sandbox
 from .._models import Pricing
 from .._settings import ENV_PREFIX, SITES
-from .screen import console, show, table
+from .screen import console, escape, show, table
 
 
 def demo() -> None:

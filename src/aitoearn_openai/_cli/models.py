@@ -25,10 +25,11 @@ from .screen import (
     credits_text,
     escape,
     number,
+    one_line,
     print_json,
     show,
     table,
-    without_controls,
+    write,
 )
 
 _NARROW = 60
@@ -99,7 +100,7 @@ def models(
         print_json(entries[0] if name and entries else entries)
     elif names:
         for model in chosen:
-            print(without_controls(model.id))
+            write(one_line(model.id))
     elif name and chosen:
         _show(chosen[0], prompt_tokens, completion_tokens)
     elif chosen:
@@ -253,11 +254,11 @@ def _blocks(chosen: list[ChatModel], costs: list[Decimal] | None) -> Table | Non
     shown = table("model, label", "channel\nbalance", "takes → gives", "in", "out", *call, "tags")
     shown.show_edge, shown.padding = False, (0, 0, 0, 0)
     for model, cost in zip(chosen, costs or [Decimal(0)] * len(chosen), strict=True):
-        gives = f"\n→ {' '.join(model.output_modalities)}" if model.output_modalities else ""
+        gives = f"\n→ {escape(' '.join(model.output_modalities))}" if model.output_modalities else ""
         shown.add_row(
             f"[bold]{escape(model.id)}[/]\n[dim]{escape(model.label or '')}[/]",
             f"{escape(model.owned_by)}\n[dim]{escape(model.credits_scope or '')}[/]",
-            escape(" ".join(model.input_modalities) + gives),
+            escape(" ".join(model.input_modalities)) + gives,
             *_price_cells(model.pricing),
             *([_cost(cost)] if costs else []),
             escape(", ".join(model.tags)),
@@ -404,7 +405,7 @@ def _images(
         print_json({call: [model.to_dict(mode="json") for model in found[call]] for call in lists})
     elif names:
         for id in chosen:
-            print(without_controls(id))
+            write(one_line(id))
     elif wanted and chosen:
         _show_image_model(chosen[wanted])
     elif chosen:

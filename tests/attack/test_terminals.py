@@ -1,0 +1,145 @@
+"""What others say reaches people as words, and never as orders to their terminal."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from attack.conftest import EVIL, Hostile, chunks, is_clean
+from commands import KEY, Terminal, run, run_process
+from conftest import Reply
+
+MODEL: dict[str, Any] = {
+    "name": EVIL, "label": EVIL, "tags": [EVIL], "channel": EVIL, "creditsScope": EVIL, "scenes": [EVIL],
+    "inputModalities": [EVIL], "outputModalities": [EVIL], "description": f"{EVIL}{EVIL}", "sizes": [EVIL],
+    "qualities": [EVIL], "styles": [EVIL],
+}  # fmt: skip
+TIER = {"input": {"text": "1"}, "output": {"text": "1"}}
+CHAT = {**MODEL, "pricing": {"tiers": [TIER]}, "fixedImagePricing": [{"resolution": EVIL, "price": 1}]}
+IMAGE = {**MODEL, "pricing": [{"size": EVIL, "price": 1}]}
+REFUSAL = Reply({"data": {}, "code": 12001, "message": EVIL, "requestId": EVIL})
+
+
+def asked(hostile: Hostile, **more: str) -> dict[str, str]:
+    hostile.lists(CHAT)
+    for kind in ("generation", "edit"):
+        hostile.says(Reply({"code": 0, "data": [IMAGE]}), f"/models/image/{kind}")
+    hostile.says(REFUSAL)
+    return {"AITOEARN_BASE_URL": hostile.origin, "AITOEARN_API_KEY": KEY, "AITOEARN_MAX_RETRIES": "0", **more}
+
+
+@pytest.mark.parametrize(
+    ("columns", "arguments"),
+    [
+        *((columns, ["models", *more]) for columns in ("40", "70", "200") for more in ([], ["--images"])),
+        ("80", ["models", "--sort", "price"]),
+        ("80", ["models", EVIL]),
+        ("80", ["models", "--names"]),
+        ("80", ["models", "--channel", "no-such"]),
+        ("80", ["models", "evil no-such"]),
+        ("80", ["models", "--images", EVIL]),
+        ("80", ["models", "--images", "--names"]),
+        ("80", ["chat", "Hi", "-m", EVIL]),
+        ("80", ["chat", "Hi", "-m", EVIL, "--debug"]),
+        ("80", ["chat", "Hi"]),
+        ("80", ["check"]),
+        ("80", ["check", "--base-url", f"http://127.0.0.1:1/{EVIL}"]),
+        ("80", ["batch", EVIL, "out.jsonl"]),
+        ("80", ["sandbox", "--upstream", EVIL]),
+        ("80", ["relay", "--host", EVIL]),
+    ],
+    ids=lambda value: value if isinstance(value, str) else " ".join(value).replace(EVIL, "EVIL"),
+)
+def test_every_command_cleans_what_it_prints(
+    hostile: Hostile, arguments: list[str], columns: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Names, labels, tags, texts, errors, arguments; at each width, as tables differ."""
+    monkeypatch.chdir(tmp_path)
+    shown = run(*arguments, **asked(hostile, COLUMNS=columns))
+
+    assert shown.stdout + shown.stderr
+    assert is_clean(shown.stdout + shown.stderr)
+    assert "\naitoearn-openai: all is well" not in f"\n{shown.stderr}"
+    if "--names" in arguments:
+        assert shown.stdout.count("\n") == 1
+
+
+def test_an_answer_cannot_steer_the_terminal(hostile: Hostile) -> None:
+    """Neither what a model says nor what it thinks; its lines stay lines."""
+    environment = asked(hostile)
+    hostile.says(chunks({"reasoning_content": f"a{EVIL}"}, {"content": f"b{EVIL}"}, {"content": "c\nd\te"}))
+    shown = run("chat", "Hi", "-m", "m", **environment)
+
+    assert shown.stdout.startswith("bevil]0;owned2J[red]\naitoearn-openai: all is well\nc\nd\te")
+    assert "aevil]0;owned2J[red]" in shown.stderr
+    assert "\x1b" not in shown.stdout + shown.stderr
+    assert "\x9b" not in shown.stdout + shown.stderr
+
+
+def test_json_is_the_same_and_cannot_steer_the_terminal(hostile: Hostile) -> None:
+    """What steers is escaped; nothing of it is lost to a program that reads it."""
+    shown = run("models", "--json", **asked(hostile))
+
+    assert is_clean(shown.stdout)
+    assert json.loads(shown.stdout)[0]["description"] == CHAT["description"]
+
+
+def test_a_batch_cleans_the_names_of_files_and_requests(
+    hostile: Hostile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Progress, summary, reasons, and what is wrong with a file."""
+    monkeypatch.chdir(tmp_path)
+    environment = asked(hostile)
+    name = EVIL.replace("\n", " ").replace("\x9b", "")
+    Path(name).write_text(json.dumps({"custom_id": EVIL, "prompt": "Hi"}) + "\n")
+    Path("twice").write_text(Path(name).read_text() * 2)
+    runs = [
+        run("batch", name, f"out-{name}", "-m", EVIL, **environment),
+        run("batch", name, f"out-{name}", "-m", f"x{EVIL}", "--dry-run", **environment),
+        run("batch", "twice", "out", "-m", EVIL, **environment),
+        run("batch", name, "out", "-m", f"x{EVIL}", "--max-credits", "1", **environment),
+    ]
+
+    assert [each.returncode for each in runs] == [5, 0, 2, 2]
+    for each in runs:
+        assert is_clean(each.stdout + each.stderr)
+
+
+@pytest.mark.slow
+def test_run_cleans_the_name_of_a_program() -> None:
+    """It would become that program."""
+    shown = run_process("run", f"no-such-{EVIL}", AITOEARN_API_KEY=KEY)
+
+    assert (shown.returncode, is_clean(shown.stderr), shown.stderr.count("\n")) == (127, True, 1)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a terminal of Unix")
+def test_a_conversation_cleans_what_it_shows(hostile: Hostile) -> None:
+    """The list to pick from, the first line, /model, an answer and an error."""
+    environment = asked(hostile, PROMPT_TOOLKIT_NO_CPR="1")
+    hostile.lists({"name": EVIL}, {"name": f"{EVIL}2", "label": EVIL})
+    with Terminal("chat", **environment) as terminal:
+        terminal.wait_for("Number, name or part of a name")
+        terminal.type("no-such\n")
+        terminal.wait_for("No model is named")
+        terminal.type("1\n")
+        terminal.wait_for("/exit ends it.")
+        for typed, shown in (
+            ("/model", "evil]0;owned"),
+            ("/model evil", "write more"),
+            ("Hi", "Credits are bought"),
+        ):
+            terminal.type(f"{typed}\r")
+            terminal.wait_for(shown)
+        hostile.says(chunks({"content": EVIL}))
+        terminal.type("Hi\r")
+        terminal.wait_for("all is well")
+        terminal.type("/exit\r")
+        terminal.end()
+
+    for order in ("\x1b]0;owned", "\x9b", "\u202e", "\x08\x7f"):
+        assert order not in terminal.shown
