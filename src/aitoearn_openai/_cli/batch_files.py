@@ -54,7 +54,10 @@ def opened(
     """
     if target == STDIN:
         raise BadFile("name a file for the results instead of -: it is also the record of what is answered")
-    target = target and target.resolve()
+    if target:
+        _refuse_links(target)
+        _refuse_links(target.with_name(f"{target.name}.lock"))
+        target = target.resolve()
     for path in filter(None, (source, target)):
         if path.exists() and not path.is_file():
             raise BadFile(f"{path} is not a file")
@@ -74,9 +77,27 @@ def opened(
         if target and not look_only:
             files.repair()
             # Without a buffer, which would be written once more, after it failed, when the file is closed.
-            files.answers = stack.enter_context(target.open("ab", buffering=0))
+            files.answers = stack.enter_context(open(target, "ab", buffering=0, opener=_open_no_link))
             _sync_folder(target)
         yield files
+
+
+def _refuse_links(target: Path) -> None:
+    """Write neither where a link of somebody else leads, nor into a file that has another name too.
+
+    Linux itself refuses to follow such links in folders like /tmp, but not once they are resolved.
+    """
+    if sys.platform != "win32":  # pragma: no branch - there, a link has no owner to speak of
+        for path in (target, *target.absolute().parents):
+            if path.is_symlink() and path.lstat().st_uid not in (os.geteuid(), 0):
+                raise BadFile(f"{path} is a link of another user; name the file that it leads to")
+    if target.is_file() and target.stat().st_nlink > 1:
+        raise BadFile(f"{target} has another name too, a hard link; copy it to a file of its own")
+
+
+def _open_no_link(path: str, flags: int) -> int:
+    """Open a file as `open` does, but no link that somebody has put in its place meanwhile."""
+    return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0), 0o666)
 
 
 @contextlib.contextmanager
@@ -149,13 +170,18 @@ class Files:
         """Remove from the output what is to be asked again: what failed, and a line that was cut off."""
         if not self.target.exists() or self._size == self.target.stat().st_size:
             return
-        new = self.target.with_name(f"{self.target.name}.new")
-        with new.open("wb") as lines:
-            lines.writelines(self._kept())
-            lines.flush()
-            os.fsync(lines.fileno())
-        shutil.copymode(self.target, new)
-        os.replace(new, self.target)
+        # Of a name that nobody can have put a link at, and with no more rights than the output from its first byte.
+        handle, new = tempfile.mkstemp(prefix=f".{self.target.name}.", dir=self.target.parent)
+        try:
+            with open(handle, "wb") as lines:
+                shutil.copymode(self.target, new)
+                lines.writelines(self._kept())
+                lines.flush()
+                os.fsync(lines.fileno())
+            os.replace(new, self.target)
+        except BaseException:
+            os.unlink(new)
+            raise
 
     def pending(self) -> Iterator[Request]:
         """The requests without an answer, in their order."""

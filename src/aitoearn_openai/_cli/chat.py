@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import base64
 import mimetypes
+import os
+import stat
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,7 +18,11 @@ from .. import ChatModel, OpenAI
 from .._models import find
 from . import failures, options
 from .conversation import Conversation, matching, takes
-from .screen import errors, without_controls
+from .screen import errors, one_line
+
+_NOT_WAITING = getattr(os, "O_NONBLOCK", 0)
+_MOST_BYTES = 50 * 2**20
+"""The largest request that the service takes; an image is a third larger in it than in its file."""
 
 
 def chat(
@@ -42,7 +49,7 @@ def chat(
     The answer goes to stdout; reasoning, tokens, credits and time go to stderr.
     """
     settings = options.resolve_with_key(site, base_url)
-    images = [_image(path) for path in image or ()]
+    images = _images(image or ())
     is_conversation = prompt is None and not as_json and _is_terminal(sys.stdin) and _is_terminal(sys.stdout)
     question = "" if is_conversation else _question(prompt)
     if not is_conversation and not question.strip():
@@ -118,7 +125,7 @@ def _pick(
     question = f"No model is named {wanted!r}. Which one?" if wanted else "Which model?"
     errors.print(f"{question} (--model NAME or AITOEARN_MODEL chooses it without asking.)", markup=False)
     for place, name in enumerate(names, 1):
-        errors.print(f"  {place:2}  {without_controls(name)}", markup=False)
+        errors.print(f"  {place:2}  {one_line(name)}", markup=False)
     while True:
         answer = typer.prompt("Number, name or part of a name", default="1", err=True)
         place = int(answer) if answer.isdecimal() else 0
@@ -128,14 +135,34 @@ def _pick(
             return found
         if isinstance(likely, ChatModel):
             return likely
-        errors.print(likely, markup=False)
+        errors.print(one_line(likely), markup=False)
 
 
-def _image(path: Path) -> dict[str, Any]:
-    kind = mimetypes.guess_type(path.name)[0] or ""
-    if not kind.startswith("image/"):
-        raise typer.BadParameter(
-            f"{path.name!r} has no image file extension, such as .png.", param_hint="--image"
-        )
-    data = base64.b64encode(path.read_bytes()).decode()
-    return {"type": "image_url", "image_url": {"url": f"data:{kind};base64,{data}"}}
+def _images(paths: Iterable[Path]) -> list[dict[str, Any]]:
+    images, left = [], _MOST_BYTES
+    for path in paths:
+        kind = mimetypes.guess_type(path.name)[0] or ""
+        if not kind.startswith("image/"):
+            raise _bad_image(f"{path.name!r} has no image file extension, such as .png.")
+        data = base64.b64encode(_content(path, left * 3 // 4)).decode()
+        left -= len(data)
+        images.append({"type": "image_url", "image_url": {"url": f"data:{kind};base64,{data}"}})
+    return images
+
+
+def _content(path: Path, most: int) -> bytes:
+    """The content of a file, of which nothing is waited for: a device may have no end, and a pipe no beginning."""
+    try:
+        with open(path, "rb", opener=lambda name, flags: os.open(name, flags | _NOT_WAITING)) as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                raise _bad_image(f"{path.name!r} is not a regular file.")
+            content = file.read(most + 1)
+    except OSError as error:
+        raise _bad_image(f"{path.name!r} cannot be read: {error.strerror}.") from None
+    if len(content) > most:
+        raise _bad_image(f"with {path.name!r} the request has more than the 50 MB that the service takes.")
+    return content
+
+
+def _bad_image(problem: str) -> typer.BadParameter:
+    return typer.BadParameter(problem, param_hint="--image")
