@@ -142,7 +142,7 @@ def _construct(client: Any, construct: Callable[..., None], arguments: dict[str,
         arguments["http_client"] = make_pool(
             is_async=is_async,
             backend=settings.http_backend if settings else "httpx",
-            use_proxies=not (url_is_open and settings.is_local_sandbox),
+            base_url=str(arguments.get("base_url") or ""),
         )
     try:
         construct(**arguments)

@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterable, Mapping
 from functools import lru_cache, partial, wraps
 from ipaddress import ip_address
+from socket import inet_aton
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlsplit, urlunsplit
 
@@ -44,6 +45,8 @@ _BYTE_ORDER_MARKS = (
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
+_LOCAL_NAMES = {"localhost", "localhost.localdomain", "ip6-localhost", "ip6-loopback"}
+"""What systems call themselves."""
 _ENDPOINT = re.compile(r"(/chat/completions|/models/chat|/images/(generations|edits)|/|\s)*$")
 
 
@@ -62,8 +65,10 @@ def normalize_base_url(url: str) -> str:
         ValueError: with what to write instead. The address itself is not repeated: it may hold a password.
     """
     try:
-        url.encode()  # Half a character is no address.
-        parts = urlsplit(url.partition("#")[0].strip())
+        url = url.partition("#")[0].strip()
+        if not url.isprintable():  # Half a character is not, and neither is what steers a terminal.
+            raise ValueError
+        parts = urlsplit(url)
         host, port = parts.hostname, parts.port
     except ValueError:
         raise ValueError("this is not an address; write it as https://aitoearn.cn") from None
@@ -96,6 +101,26 @@ def is_loopback(url: str) -> bool:
         return host == "localhost" or ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+@lru_cache(maxsize=64)
+def needs_no_proxy(url: str) -> bool:
+    """Whether an address leads to this machine, in any spelling that the system takes, such as `127.1` or `0.0.0.0`."""
+    try:
+        host = (urlsplit(url).hostname or "").rstrip(".")
+    except ValueError:
+        return False
+    if host in _LOCAL_NAMES or host.endswith(".localhost"):
+        return True
+    try:
+        address = ip_address(host.partition("%")[0])
+    except ValueError:
+        try:
+            address = ip_address(inet_aton(host))
+        except (OSError, UnicodeError):
+            return False
+    address = getattr(address, "ipv4_mapped", None) or address
+    return address.is_loopback or address.is_unspecified
 
 
 def site_hint(origin: str) -> str:
@@ -280,11 +305,6 @@ class Settings(BaseSettings):
         if values.get("api_key"):
             values["base_url"] = self.base_url
         return partial(type(self), **values), ()
-
-    @property
-    def is_local_sandbox(self) -> bool:
-        """Whether these are settings of a sandbox on this machine, which no proxy could reach."""
-        return self.site == "sandbox" and is_loopback(self.base_url)
 
     @classmethod
     def settings_customise_sources(

@@ -22,8 +22,10 @@ from .._settings import (
     API_PATH,
     ENV_PREFIX,
     SANDBOX_KEY,
+    SITES,
     env_file_source,
     missing_key,
+    needs_no_proxy,
     site_base_url,
 )
 from ..batch import causes
@@ -59,7 +61,7 @@ def check(
     _show_settings(settings, {"site": site, "base_url": base_url})
     _find_misspelt()
     try:
-        make_pool(is_async=True, backend=settings.http_backend, use_proxies=False)
+        make_pool(is_async=True, backend=settings.http_backend, base_url=SITES["sandbox"])
     except openai.OpenAIError as error:
         _bad("setting", str(error), f"Or unset {ENV_PREFIX}HTTP_BACKEND.", failures.USAGE)
     _find_host(settings)
@@ -85,6 +87,10 @@ def check(
 
 def _good(what: str, text: str) -> None:
     show(f"[green]ok[/]  {what:7} {escape(text)}")
+
+
+def _doubtful(what: str, text: str) -> None:
+    show(f"[yellow]??[/]  {what:7} {escape(text)}")
 
 
 def _bad(what: str, text: str, next_step: str, code: int) -> NoReturn:
@@ -134,7 +140,7 @@ def _find_misspelt() -> None:
             advice = f"Rename it to {meant[0]}."
             _bad("setting", f"{name} is not a setting; do you mean {meant[0]}?", advice, failures.USAGE)
         if upper.startswith(ENV_PREFIX):
-            show(f"[yellow]??[/]  setting {escape(name)} is not read by this package")
+            _doubtful("setting", f"{name} is not read by this package")
 
 
 def _masked(key: str) -> str:
@@ -145,7 +151,7 @@ def _masked(key: str) -> str:
 def _find_host(settings: Settings) -> None:
     address = urlsplit(settings.base_url)
     host = str(address.hostname)
-    proxies = {} if settings.is_local_sandbox else getproxies()
+    proxies = {} if needs_no_proxy(settings.base_url) else getproxies()
     proxy = proxies.get(address.scheme) or proxies.get("all")
     if proxy and not proxy_bypass(host):
         name = urlsplit(proxy if "://" in proxy else f"//{proxy}").hostname
@@ -176,7 +182,7 @@ def _reach(settings: Settings) -> list[ChatModel]:
     started = time.monotonic()
     anybody = settings.model_copy(update={"api_key": None})
     offered: list[ChatModel] = []
-    http_client = make_pool(is_async=False, use_proxies=not settings.is_local_sandbox)
+    http_client = make_pool(is_async=False, base_url=settings.base_url)
     http_client.event_hooks = {"response": [look]}
     try:
         offered = _fetch(anybody, http_client=http_client)
@@ -200,6 +206,10 @@ def _reach(settings: Settings) -> list[ChatModel]:
         if advice == failures.LOOK:
             advice = "Look at the address; if it is right, try again later."
         _bad("HTTP", text, advice, code)
+    if settings.base_url.startswith("http:") and not needs_no_proxy(settings.base_url):
+        _doubtful(
+            "TLS", f"{seen.pop('TLS', 'none')}: others on the way can read the key and the prompts; use https"
+        )
     for what, text in seen.items():
         _good(what, text if what == "TLS" else f"{text}, {1000 * (time.monotonic() - started):.0f} ms")
     return offered

@@ -8,11 +8,14 @@ import re
 from contextlib import suppress
 from functools import lru_cache
 from typing import Any
+from urllib.request import getproxies
 
 import openai
 
+from .._settings import needs_no_proxy
 from .response import family_of
 
+_LOCAL = "all://localhost", "all://*.localhost", "all://127.0.0.1", "all://[::1]"
 _IPV6 = re.compile(r"\[[\da-f:.]+\](/\d+)?|[\da-f]*:[\da-f:.]*/\d+", re.IGNORECASE)
 
 
@@ -29,18 +32,28 @@ class _AsyncPool(openai.DefaultAsyncHttpxClient):
                 asyncio.get_running_loop().create_task(self.aclose())
 
 
-def make_pool(*, is_async: bool, backend: str = "httpx", use_proxies: bool = True) -> Any:
+def make_pool(*, is_async: bool, backend: str = "httpx", base_url: str = "") -> Any:
     """The HTTP client that the SDK would make, or its aiohttp one; all that are made share one TLS context.
+
+    What is on this machine is never asked through a proxy, which would see the key.
+
+    Args:
+        is_async: Whether it is for an async client.
+        backend: `httpx` or `aiohttp`.
+        base_url: The address that it is for.
 
     Raises:
         openai.OpenAIError: aiohttp is wanted but not installed, or a variable names a proxy that cannot be used.
     """
     environment = (os.environ.get(name) for name in ("SSL_CERT_FILE", "SSL_CERT_DIR", "SSLKEYLOGFILE"))
-    options = {"verify": _tls_context(*environment), "trust_env": use_proxies}
+    make: Any = _AsyncPool if is_async else _Pool
+    if is_async and backend == "aiohttp":
+        make = openai.DefaultAioHttpClient
+    options = {"verify": _tls_context(*environment), "trust_env": not needs_no_proxy(base_url)}
+    if options["trust_env"] and getproxies():  # A copy of a client may have another address.
+        options["mounts"] = dict.fromkeys(_LOCAL)
     try:
-        if is_async and backend == "aiohttp":
-            return openai.DefaultAioHttpClient(**options)
-        return _AsyncPool(**options) if is_async else _Pool(**options)
+        return make(**options)
     except RuntimeError:
         raise openai.OpenAIError(
             "AITOEARN_HTTP_BACKEND=aiohttp needs a package that is missing: pip install 'aitoearn-openai[aiohttp]'."

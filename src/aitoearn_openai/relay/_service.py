@@ -108,7 +108,7 @@ class Service:
                 self._pool = make_pool(
                     is_async=True,
                     backend=self._settings.http_backend,
-                    use_proxies=not self._settings.is_local_sandbox,
+                    base_url=self._settings.base_url,
                 )
                 self._pool.timeout = self._settings.timeout or self._pool.timeout
                 # Those of one program would go on with the requests of another.

@@ -12,7 +12,6 @@ from starlette.responses import Response, StreamingResponse
 from .._models import named
 from .._sdk.pools import make_pool
 from .._sdk.response import family_of
-from .._settings import is_loopback
 from ._failures import Refused
 from ._schema import dig
 
@@ -27,7 +26,7 @@ class Engine:
     def __init__(self, url: str, key: str | None) -> None:
         self.url = url.rstrip("/")
         # Not an SDK client: bytes pass through here as they are, and retries are the caller's affair.
-        self._http = make_pool(is_async=True, use_proxies=not is_loopback(url))
+        self._http = make_pool(is_async=True, base_url=url)
         if key:
             self._http.headers["Authorization"] = f"Bearer {key}"
         self._known: set[str] = set()
