@@ -13,7 +13,15 @@ from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlsplit, urlunsplit
 
 import openai
-from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
+from pydantic import (
+    Field,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+from pydantic_core import InitErrorDetails, PydanticCustomError
 from pydantic_settings import (
     BaseSettings,
     DotEnvSettingsSource,
@@ -22,6 +30,7 @@ from pydantic_settings import (
 )
 
 if TYPE_CHECKING:
+    from pydantic import ModelWrapValidatorHandler
     from typing_extensions import Self
 
 ENV_PREFIX = "AITOEARN_"
@@ -231,10 +240,14 @@ class Settings(BaseSettings):
     http_backend: Literal["httpx", "aiohttp"] = "httpx"
     """What `AsyncOpenAI` speaks HTTP with; `aiohttp` (extra `aiohttp`) carries more calls at once."""
 
-    @field_validator("site", "http_backend", mode="before")
+    @field_validator("*", mode="before")
     @classmethod
-    def _tidy(cls, value: object) -> object:
-        return value.strip().lower() if isinstance(value, str) else value
+    def _reveal(cls, value: object, info: ValidationInfo) -> object:
+        """Take out what was hidden until here, but for the key."""
+        if isinstance(value, SecretStr) and info.field_name != "api_key":
+            value = value.get_secret_value()
+        is_name = isinstance(value, str) and info.field_name in ("site", "http_backend")
+        return value.strip().lower() if is_name else value  # type: ignore[attr-defined]
 
     @field_validator("base_url")
     @classmethod
@@ -246,14 +259,35 @@ class Settings(BaseSettings):
     @field_validator("api_key")
     @classmethod
     def _resolve_key(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
-        key = _SCHEME.sub("", value.get_secret_value().strip()) if value else ""
-        if not KEY.fullmatch(key):
+        key = SecretStr(_SCHEME.sub("", value.get_secret_value().strip())) if value else None
+        if key and not KEY.fullmatch(key.get_secret_value()):
             raise ValueError(BAD_KEY)
         if info.data.get("base_url") == site_base_url("sandbox") or (
             not key and info.data.get("site") == "sandbox"
         ):
-            key = SANDBOX_KEY
-        return SecretStr(key) if key else None
+            return SecretStr(SANDBOX_KEY)
+        return key or None
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _without_values(cls, values: Any, make: ModelWrapValidatorHandler[Self]) -> Self:
+        """Raise errors without the values, which may hold a key or a password, and in this package's words."""
+        try:
+            return make(values)
+        except TypeError as error:
+            unknown = PydanticCustomError("extra_forbidden", str(error))
+            problems = [InitErrorDetails(type=unknown, input=_HIDDEN)]
+        except ValidationError as error:
+            problems = [
+                InitErrorDetails(
+                    type=PydanticCustomError(each["type"], _problem(each)),
+                    loc=each["loc"],
+                    input=_HIDDEN,
+                )
+                for each in error.errors(include_url=False)
+            ]
+        # Raised out here, so that the traceback does not carry the library's error and with it the values.
+        raise ValidationError.from_exception_data(cls.__name__, problems, hide_input=True)
 
     if TYPE_CHECKING:  # The library would have type checkers ask for a `SecretStr`, and know no `_env_file`.
 
@@ -275,8 +309,7 @@ class Settings(BaseSettings):
 
         @wraps(BaseSettings.__init__)
         def __init__(self, **values):
-            if isinstance(values.get("api_key"), str):
-                values["api_key"] = SecretStr(values["api_key"])  # Tracebacks show this frame.
+            values = _hidden(values)  # Tracebacks show this frame.
             in_code = {name: value for name, value in values.items() if not name.startswith("_")}
             fields = type(self).model_fields
             if unknown := [name for name in in_code if name not in fields]:
@@ -320,20 +353,34 @@ class Settings(BaseSettings):
         if "site" in given:
             given.setdefault("base_url", "")
         files = given.pop("_env_files", None)
+        sources: list[Any] = [env_settings, dotenv_settings]
         named = os.environ.get(f"{ENV_PREFIX}ENV_FILE")
         if files is None and named and getattr(dotenv_settings, "env_file", None) is None:
             if not os.path.isfile(os.path.expanduser(named)):
                 raise openai.OpenAIError(f"{ENV_PREFIX}ENV_FILE: there is no file {named!r}")
             files = named
-        if files is None:
-            return init_settings, env_settings, dotenv_settings
-        encoding = getattr(dotenv_settings, "env_file_encoding", None)
-        files = [files] if isinstance(files, (str, os.PathLike)) else files
-        # Of several files the last one wins.
-        sources = [env_file_source(settings_cls, file, encoding) for file in reversed(files)]
-        return init_settings, env_settings, *sources
+        if files is not None:
+            encoding = getattr(dotenv_settings, "env_file_encoding", None)
+            files = [files] if isinstance(files, (str, os.PathLike)) else files
+            # Of several files the last one wins.
+            sources[1:] = [env_file_source(settings_cls, file, encoding) for file in reversed(files)]
+        hidden: list[Any] = [partial(_read_hidden, source) for source in sources]
+        return init_settings, *hidden
 
 
+def _hidden(values: dict[str, Any]) -> dict[str, Any]:
+    """The values so that no frame, log or error of the libraries shows them."""
+    return {
+        name: SecretStr(each) if isinstance(each, str) and not name.startswith("_") else each
+        for name, each in values.items()
+    }
+
+
+def _read_hidden(source: PydanticBaseSettingsSource) -> dict[str, Any]:
+    return _hidden(source())
+
+
+_HIDDEN = "**********"
 _EXPECTED: Any = {
     "site": "write 'cn', 'ai' or 'sandbox'",
     "timeout": "write a finite number of seconds, greater than 0",
@@ -349,11 +396,13 @@ _UNWANTED: Any = {name: field.default for name, field in Settings.model_fields.i
 
 
 def _problem(item: Any) -> str:
-    name, value = str(item["loc"][0]), item["input"]
-    what = _EXPECTED.get(name) or item["msg"].removeprefix("Value error, ")
-    if name == "site" and len(value) <= _SHORT:
-        what = f"{value!r} is not one of {', '.join(SITES)}"
-    return f"{ENV_PREFIX}{name.upper()}: {what}"
+    """What is wrong with a value, and what is allowed."""
+    name, value = item["loc"][0] if item["loc"] else "", item["input"]
+    if value == _HIDDEN:  # Settings inside another model, which were made with `Settings()`.
+        return str(item["msg"])
+    if name == "site" and isinstance(value, str) and len(value) <= _SHORT:
+        return f"{value!r} is not one of {', '.join(SITES)}"
+    return str(_EXPECTED.get(name) or item["msg"].removeprefix("Value error, "))
 
 
 def load(only: Iterable[str] = Settings.model_fields) -> Settings:
@@ -368,6 +417,8 @@ def load(only: Iterable[str] = Settings.model_fields) -> Settings:
     try:
         return Settings(**{name: value for name, value in _UNWANTED.items() if name not in only})
     except ValidationError as error:
-        message = "; ".join(map(_problem, error.errors(include_url=False)))
+        message = "; ".join(
+            f"{ENV_PREFIX}{str(each['loc'][0]).upper()}: {each['msg']}" for each in error.errors()
+        )
     # Raised out here, so that the traceback does not carry the library's error and with it the value.
     raise openai.OpenAIError(message)
