@@ -89,6 +89,30 @@ def test_without_a_key_the_error_says_what_to_do(
     assert "leak" not in str(caught.value)
 
 
+def test_an_empty_key_is_told_in_our_words(asker: Asker, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As `os.getenv("X", "")` gives it; the key of the settings is not sent in its place."""
+    monkeypatch.setenv("AITOEARN_API_KEY", "k")
+    with pytest.raises(openai.OpenAIError, match=r"api_key is empty: give a key, or .* AITOEARN_API_KEY"):
+        asker.client(api_key="")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "advice"),
+    [
+        ({"site": "ai"}, r"OpenAI\(\) has no 'site': write .*OpenAI\.from_settings\(Settings\(site='ai'\)\)"),
+        ({"site": "ak_a_key"}, r"Settings\(site=\.\.\.\)\)"),
+        ({"http_backend": "aiohttp"}, r"from_settings\(Settings\(http_backend=\.\.\.\)\)"),
+        ({"model": "m"}, r"give it to each call, as in client\.chat\.completions\.create\(model=\.\.\.\)"),
+    ],
+)
+def test_a_field_of_settings_as_an_argument_says_where_it_goes(
+    asker: Asker, arguments: dict[str, str], advice: str
+) -> None:
+    """The SDK's clients have no such arguments."""
+    with pytest.raises(TypeError, match=advice):
+        asker.client(api_key="k", **arguments)
+
+
 def test_an_omitted_authorization_sends_no_key_at_all(asker: Asker, server: ScriptedServer) -> None:
     """The model list is public, and can be read without a key."""
     headers = {"Authorization": openai.Omit()}

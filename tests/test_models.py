@@ -361,6 +361,15 @@ def test_a_flat_price_is_per_call(pricing: Any, credits: str | None) -> None:
     assert priced.credits() == priced.credits(used(9, 9)) == (credits and Decimal(credits))
 
 
+def test_credits_of_nothing_are_an_error_and_of_no_usage_are_unknown() -> None:
+    """Neither is a call that costs nothing, as one of no tokens is."""
+    priced = model(pricing={"tiers": [SHORT]})
+    with pytest.raises(TypeError, match="needs the usage of an answer, or prompt_tokens="):
+        priced.credits()
+
+    assert (priced.credits(None), priced.credits(prompt_tokens=0)) == (None, 0)
+
+
 def test_credits_of_a_call_that_is_only_planned() -> None:
     """Counts in the place of a usage, before anything is spent."""
     priced = model(pricing={"tiers": [{"input": {"text": 1, "cacheRead": 0}, "output": {"text": 2}}]})

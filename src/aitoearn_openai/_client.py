@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cached_property, partial, wraps
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +11,7 @@ import openai
 
 from ._sdk.clients import AsyncClient, SyncClient, drop_openai_settings
 from ._sdk.pools import make_pool
-from ._settings import Settings, load, missing_key
+from ._settings import SITES, Settings, load, missing_key
 
 if TYPE_CHECKING:
     from typing import Concatenate, Generic, ParamSpec, TypeVar
@@ -47,6 +47,8 @@ if TYPE_CHECKING:
 
 
 _FROM_SETTINGS = ("api_key", "base_url", "timeout", "max_retries")
+_SETTINGS_ALONE = "site", "model", "http_backend"
+"""The fields of `Settings` that are no arguments of the SDK's clients."""
 _CREDENTIALS = ("api_key", "admin_api_key", "workload_identity")
 _SECRET_NAME = re.compile("auth|cookie|key|secret|token", re.IGNORECASE)
 _SENDABLE = re.compile(r"([\t -~]*[!-~])?")
@@ -96,6 +98,16 @@ def _refuse_openais_host(options: dict[str, Any]) -> None:
         )
 
 
+def _refuse_settings(name: str, arguments: Mapping[str, Any]) -> None:
+    """Say where a field of `Settings` goes, which is no argument of the SDK."""
+    for field in [field for field in arguments if field in _SETTINGS_ALONE]:
+        value = repr(arguments[field]) if arguments[field] in list(SITES) else "..."
+        advice = f"write {name}.from_settings(Settings({field}={value}))"
+        if field == "model":
+            advice = "give it to each call, as in client.chat.completions.create(model=...)"
+        raise TypeError(f"{name}() has no {field!r}: {advice}")
+
+
 def _construct(client: Any, construct: Callable[..., None], arguments: dict[str, Any]) -> None:
     """Construct a client as the SDK does, with settings in place of what the caller left open.
 
@@ -103,6 +115,7 @@ def _construct(client: Any, construct: Callable[..., None], arguments: dict[str,
     `_left_open`, the values of the options that the caller left open.
     """
     client._settings = settings = arguments.pop("_settings", None)
+    _refuse_settings(type(client).__name__, arguments)
     for name in [name for name, value in arguments.items() if isinstance(value, openai.NotGiven)]:
         del arguments[name]
     hide_key(arguments)
@@ -113,6 +126,12 @@ def _construct(client: Any, construct: Callable[..., None], arguments: dict[str,
     def is_open(name: str, *rivals: str) -> bool:
         return all(given.get(key) is None for key in (name, *rivals, "provider"))
 
+    is_without_key = is_open("admin_api_key", "workload_identity") and given.get("_enforce_credentials", True)
+    if given.get("api_key") == "" and is_without_key:
+        raise openai.OpenAIError(
+            "api_key is empty: give a key, or leave api_key out, and AITOEARN_API_KEY is used. "
+            "A server that wants no key takes any text."
+        )
     key_is_open = is_open("api_key", "workload_identity")
     url_is_open = is_open("base_url", "data_residency")
     pool_is_open = given.get("http_client") is None
@@ -128,7 +147,7 @@ def _construct(client: Any, construct: Callable[..., None], arguments: dict[str,
     if not settings and any(wanted.values()):  # A copy of a client gives every argument.
         settings = load(only=[name for name, is_wanted in wanted.items() if is_wanted])
     if key_is_open:
-        if not settings.api_key and is_open("admin_api_key") and given.get("_enforce_credentials", True):
+        if not settings.api_key and is_without_key:
             # What the SDK has to say of the other arguments comes first, such as of a misspelt one.
             construct(**{**arguments, "api_key": "missing"})
             raise openai.OpenAIError(missing_key(settings))

@@ -264,6 +264,9 @@ class ImageModel(ListedModel):
             return None
 
 
+_NO_USAGE: Any = object()
+
+
 class ChatModel(ListedModel):
     """A model of the list at `GET /api/ai/models/chat`, as an `openai.types.Model`.
 
@@ -292,21 +295,25 @@ class ChatModel(ListedModel):
 
     def credits(
         self,
-        usage: CompletionUsage | None = None,
+        usage: CompletionUsage | None = _NO_USAGE,
         *,
-        prompt_tokens: int = 0,
-        completion_tokens: int = 0,
-        cached_tokens: int = 0,
+        prompt_tokens: int | None = None,
+        completion_tokens: int | None = None,
+        cached_tokens: int | None = None,
     ) -> Decimal | None:
         """The price of a call in credits by the list: an estimate, as the service does not tell what it charged.
 
         None where the list has no price for it, or where list and `usage` leave open which price holds.
 
         Args:
-            usage: The `usage` of a completion; it takes the place of the three counts.
+            usage: The `usage` of a completion; it takes the place of the three counts. Of an answer without one, which
+                has None there, the price is not known.
             prompt_tokens: Input tokens, the cached ones among them.
             completion_tokens: Output tokens, of text.
             cached_tokens: Input tokens that were read from the cache.
+
+        Raises:
+            TypeError: none of these is given, and the list has prices for tokens.
 
         Example:
             >>> tiers = [{"input": {"text": "0.075"}, "output": {"text": "0.45"}}]
@@ -318,12 +325,18 @@ class ChatModel(ListedModel):
             return None
         if (flat := self.pricing.price) is not None or "price" in self.pricing._unreadable:
             return flat if flat is not None and flat >= 0 and not self.pricing.tiers else None
-        answered = usage is not None
-        if usage is None:
+        if usage is None or not self.pricing.tiers:
+            return None
+        answered = usage is not _NO_USAGE
+        if not answered:
+            if prompt_tokens is completion_tokens is cached_tokens is None:
+                raise TypeError(
+                    "credits() needs the usage of an answer, or prompt_tokens= and completion_tokens="
+                )
             usage = CompletionUsage.construct(
-                prompt_tokens=prompt_tokens,
-                completion_tokens=completion_tokens,
-                prompt_cache_hit_tokens=cached_tokens,
+                prompt_tokens=prompt_tokens or 0,
+                completion_tokens=completion_tokens or 0,
+                prompt_cache_hit_tokens=cached_tokens or 0,
             )
         read, written = _field(usage, "prompt_tokens_details"), _field(usage, "completion_tokens_details")
         try:
