@@ -5,6 +5,10 @@ PINS = requirements-dev.txt
 INSTALL = $(BIN)/uv pip install --quiet --python $(BIN)/python --constraint $(PINS) --build-constraint $(PINS)
 PYTEST = $(BIN)/python -m pytest -n 4 --dist loadfile
 
+# Compiled once, and not by each of the many processes that tests start.
+export UV_COMPILE_BYTECODE = 1
+export PYTHONDONTWRITEBYTECODE =
+
 .PHONY: help demo quick test check nightly faults mutate bench record pictures lock
 
 help:  ## List these commands.

@@ -46,6 +46,9 @@ RESULTS = Path(".nox", "results")
 PAGE = Path("docs", "compatibility.md")
 MARKERS = "<!-- compatibility -->", "<!-- /compatibility -->"
 
+# Compiled once, and not by each of the many processes that tests start.
+os.environ.update(UV_COMPILE_BYTECODE="1", PYTHONDONTWRITEBYTECODE="")
+
 # Before pyenv's own stand-ins, which are there for each version but work for one.
 _pyenv = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv")
 _found = [str(folder) for folder in sorted(_pyenv.glob("versions/3.*/bin"))]

@@ -107,7 +107,8 @@ def test_a_row_that_fails_carries_its_error_and_the_job_goes_on(tmp_path: Path) 
         first = {result["custom_id"]: result for result in results(folder)}
         log.refused = None
         with start(source, folder, log) as process:
-            process.communicate(timeout=HANGS)
+            told, _ = process.communicate(timeout=HANGS)
+        assert process.returncode == 0, told
 
     assert first["q-2"]["response"]["status_code"] == 404
     assert [first[f"q-{number}"]["response"]["status_code"] for number in (0, 1, 3)] == [200] * 3
