@@ -20,21 +20,13 @@ import pytest
 from prompt_toolkit.application import create_app_session
 from typing_extensions import Self
 
-from aitoearn_openai import sandbox
 from aitoearn_openai.__main__ import main
+from conftest import KEY  # noqa: F401 - as the other names of a command
 
 STREAMS = "stdin", "stdout", "stderr"
 COMMAND = [sys.executable, "-m", "aitoearn_openai"]
-KEY = "sk-0123456789-abcdefghij"
 SAID = "This is the AiToEarn sandbox; no model read your message. You said: "
 """What every answer of the sandbox begins with."""
-
-
-@pytest.fixture
-def sandboxed(site: sandbox.Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The command finds the sandbox by its settings."""
-    monkeypatch.setenv("AITOEARN_SITE", "sandbox")
-    monkeypatch.setenv("AITOEARN_BASE_URL", site.base_url)
 
 
 def run(
@@ -170,8 +162,9 @@ class Terminal(_Screen):
         os.close(self._person)
         self._threads.shutdown()
 
-    def end(self) -> int:
+    def end(self, press: str = "") -> int:
         """The exit code; all is shown by then."""
+        self.type(press)
         while self._read(60):
             pass
         return self._code.result(60)

@@ -51,6 +51,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.sdk)
 
 
+KEY = "sk-0123456789-abcdefghij"
 MESSAGES: Any = [{"role": "user", "content": "你好"}]
 
 
@@ -202,6 +203,21 @@ def server() -> Iterator[ScriptedServer]:
 def other_server() -> Iterator[ScriptedServer]:
     with Scripted() as scripted:
         yield scripted
+
+
+@pytest.fixture
+def sandboxed(site: sandbox.Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The command finds the sandbox by its settings."""
+    monkeypatch.setenv("AITOEARN_SITE", "sandbox")
+    monkeypatch.setenv("AITOEARN_BASE_URL", site.base_url)
+
+
+@pytest.fixture
+def scripted(server: ScriptedServer, monkeypatch: pytest.MonkeyPatch) -> ScriptedServer:
+    """The command finds the scripted server by its settings."""
+    monkeypatch.setenv("AITOEARN_BASE_URL", server.origin)
+    monkeypatch.setenv("AITOEARN_API_KEY", KEY)
+    return server
 
 
 class Scripted:

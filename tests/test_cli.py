@@ -18,17 +18,10 @@ import pytest
 import aitoearn_openai
 from aitoearn_openai import OpenAI, sandbox
 from aitoearn_openai._errors import QUOTE
-from commands import COMMAND, KEY, Terminal, run, run_on, run_process, sandboxed  # noqa: F401 - a fixture
+from commands import COMMAND, KEY, Terminal, run, run_on, run_process
 from conftest import MESSAGES, Reply, ScriptedServer
 
 COMMANDS = ["models", "chat", "batch", "check", "run", "env", "relay", "sandbox", "demo"]
-
-
-@pytest.fixture
-def scripted(server: ScriptedServer, monkeypatch: pytest.MonkeyPatch) -> ScriptedServer:
-    monkeypatch.setenv("AITOEARN_BASE_URL", server.origin)
-    monkeypatch.setenv("AITOEARN_API_KEY", KEY)
-    return server
 
 
 def test_the_demo_shows_the_main_job() -> None:
@@ -122,9 +115,7 @@ def test_a_port_that_is_not_allowed_says_so(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_the_versions_are_told() -> None:
     """Of the package and of the SDK beneath it."""
-    assert run_process("--version").stdout.startswith(
-        f"aitoearn-openai {aitoearn_openai.__version__} (openai "
-    )
+    assert run("--version").stdout.startswith(f"aitoearn-openai {aitoearn_openai.__version__} (openai ")
 
 
 def test_without_the_extra_the_command_says_what_to_install(tmp_path: Path) -> None:

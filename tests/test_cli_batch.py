@@ -15,13 +15,14 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 from typing_extensions import Self
 
-from commands import COMMAND, KEY, SAID, TerminalProcess, run, run_on, run_process, sandboxed  # noqa: F401
+from commands import COMMAND, KEY, SAID, TerminalProcess, run, run_on, run_process
 from conftest import Reply, ScriptedServer
 
 MODELS = Reply({"data": [{"name": "m", "pricing": {"price": "0.5"}}], "code": 0})
@@ -42,29 +43,43 @@ def write(path: Path, *lines: Any) -> Path:
     return path
 
 
-def read(path: Path) -> dict[str, dict[str, Any]]:
-    """The results by their name; each stands there once."""
-    results = [json.loads(line) for line in path.read_bytes().splitlines()]
-    assert len({result["custom_id"] for result in results}) == len(results)
-    return {result["custom_id"]: result for result in results}
+@dataclass
+class Job:
+    """A file of requests and one for the results."""
 
+    folder: Path
 
-def said(path: Path) -> dict[str, str]:
-    """The answers by the name of their request."""
-    bodies = {name: result["response"]["body"] for name, result in read(path).items()}
-    return {
-        name: body["choices"][0]["message"]["content"].removeprefix(SAID) for name, body in bodies.items()
-    }
+    def __post_init__(self) -> None:
+        self.source, self.target = self.folder / "in.jsonl", self.folder / "out.jsonl"
+
+    def write(self, *lines: Any) -> Job:
+        write(self.source, *lines)
+        return self
+
+    def run(
+        self, *options: str, stdin: str | bytes | None = None, **settings: str
+    ) -> subprocess.CompletedProcess[str]:
+        """Answer the requests, or those that come through a pipe."""
+        source = str(self.source) if stdin is None else "-"
+        return run("batch", source, str(self.target), *options, stdin=stdin or "", **settings)
+
+    def results(self) -> dict[str, dict[str, Any]]:
+        """The results by their name; each stands there once."""
+        results = [json.loads(line) for line in self.target.read_bytes().splitlines()]
+        assert len({result["custom_id"] for result in results}) == len(results)
+        return {result["custom_id"]: result for result in results}
+
+    def answers(self) -> dict[str, str]:
+        """The answers by the name of their request."""
+        bodies = {name: result["response"]["body"] for name, result in self.results().items()}
+        return {
+            name: body["choices"][0]["message"]["content"].removeprefix(SAID) for name, body in bodies.items()
+        }
 
 
 @pytest.fixture
-def source(tmp_path: Path) -> Path:
-    return tmp_path / "in.jsonl"
-
-
-@pytest.fixture
-def target(tmp_path: Path) -> Path:
-    return tmp_path / "out.jsonl"
+def job(tmp_path: Path) -> Job:
+    return Job(tmp_path)
 
 
 @pytest.fixture
@@ -78,12 +93,6 @@ def scripted(server: ScriptedServer, monkeypatch: pytest.MonkeyPatch) -> Scripte
     return server
 
 
-def batch(
-    source: Path | str, target: Path | str, *options: str, **more: Any
-) -> subprocess.CompletedProcess[str]:
-    return run("batch", str(source), str(target), *options, **more)
-
-
 ONE = "-m", "m", "--concurrency", "1"
 """The answers come in the order of the requests."""
 
@@ -95,13 +104,13 @@ def asked(server: ScriptedServer) -> list[str]:
 
 
 @pytest.mark.usefixtures("sandboxed")
-def test_a_file_of_the_batch_api_is_answered_in_its_format(source: Path, target: Path) -> None:
+def test_a_file_of_the_batch_api_is_answered_in_its_format(job: Job) -> None:
     """So the code that reads those files reads these; what happens is told at the end."""
-    write(source, question("a", "你好"), question("b", "fine", user="u"), "")
-    done = batch(source, target)
+    job.write(question("a", "你好"), question("b", "fine", user="u"), "")
+    done = job.run()
 
-    result = read(target)["a"]
-    assert said(target) == {"a": "你好", "b": "fine"}
+    result = job.results()["a"]
+    assert job.answers() == {"a": "你好", "b": "fine"}
     assert result.keys() == {"id", "custom_id", "response", "error"}
     assert result["response"].keys() == {"status_code", "request_id", "body"}
     assert result["response"]["body"]["cost"] == "0"
@@ -122,38 +131,35 @@ def test_a_file_of_the_batch_api_is_answered_in_its_format(source: Path, target:
     ],
 )
 @pytest.mark.usefixtures("sandboxed")
-def test_plain_prompts_are_answered_under_the_number_of_their_line(
-    source: Path, target: Path, lines: list[Any]
-) -> None:
+def test_plain_prompts_are_answered_under_the_number_of_their_line(job: Job, lines: list[Any]) -> None:
     """One a line, as text or in JSON; the model may be given by its label."""
-    write(source, *lines)
-    source.write_bytes(b"\xef\xbb\xbf" + source.read_bytes().replace(b"\n", b"\r\n"))  # as Windows writes it
+    job.write(*lines)
+    job.source.write_bytes(
+        b"\xef\xbb\xbf" + job.source.read_bytes().replace(b"\n", b"\r\n")
+    )  # as Windows writes it
 
-    assert batch(source, target, "-m", "GLM 5.2").returncode == 0
-    assert said(target) == {"line-1": "你好", "line-3": "How are\tyou?", "line-4": "{}"}
+    assert job.run("-m", "GLM 5.2").returncode == 0
+    assert job.answers() == {"line-1": "你好", "line-3": "How are\tyou?", "line-4": "{}"}
 
 
-def test_what_every_line_would_repeat_may_be_left_out(
-    scripted: ScriptedServer, source: Path, target: Path
-) -> None:
+def test_what_every_line_would_repeat_may_be_left_out(scripted: ScriptedServer, job: Job) -> None:
     """Method, address, name and model; what is given is sent unchanged."""
     messages = [{"role": "user", "content": "Hi"}]
-    write(
-        source,
+    job.write(
         {"messages": messages, "temperature": 0.5},
         {"custom_id": "mine", "model": "other", "messages": messages},
         {"body": {"messages": messages}},
         {"prompt": "Hi", "custom_id": "named"},
     )
 
-    assert batch(source, target, *ONE[2:], AITOEARN_MODEL="m").returncode == 0
+    assert job.run(*ONE[2:], AITOEARN_MODEL="m").returncode == 0
     assert [json.loads(request.body) for request in scripted.requests if request.method == "POST"] == [
         {"messages": messages, "temperature": 0.5, "model": "m"},
         {"model": "other", "messages": messages},
         {"messages": messages, "model": "m"},
         {"messages": messages, "model": "m"},
     ]
-    assert list(read(target)) == ["line-1", "mine", "line-3", "named"]
+    assert list(job.results()) == ["line-1", "mine", "line-3", "named"]
 
 
 BESIDE = "messages beside method or url must be in body; or leave those two out"
@@ -186,21 +192,20 @@ BESIDE = "messages beside method or url must be in body; or leave those two out"
 )
 @pytest.mark.parametrize("name", ["in.jsonl", "standard input"])
 def test_a_bad_line_is_told_before_anything_is_asked(
-    scripted: ScriptedServer, source: Path, target: Path, lines: list[Any], told: str, name: str
+    scripted: ScriptedServer, job: Job, lines: list[Any], told: str, name: str
 ) -> None:
     """By its number, with what is wrong; no file is left."""
     if isinstance(lines[0], bytes):
-        source.write_bytes(lines[0])
+        job.source.write_bytes(lines[0])
     else:
-        write(source, *lines)
+        job.write(*lines)
     model = [] if lines == ["Hello"] else ["-m", "m"]
-    given = (source, b"") if name == "in.jsonl" else ("-", source.read_bytes())
-    failed = batch(given[0], target, *model, stdin=given[1])
+    failed = job.run(*model, stdin=None if name == "in.jsonl" else job.source.read_bytes())
 
     assert failed.returncode == 2
     assert re.fullmatch(f"aitoearn-openai: {name}{told}\n", failed.stderr)
     assert asked(scripted) == []
-    assert os.listdir(source.parent) == ["in.jsonl"]
+    assert os.listdir(job.folder) == ["in.jsonl"]
 
 
 @pytest.mark.parametrize(
@@ -215,24 +220,24 @@ def test_a_bad_line_is_told_before_anything_is_asked(
     ],
 )
 def test_an_output_that_cannot_be_is_refused(
-    scripted: ScriptedServer, source: Path, target: str, told: str
+    scripted: ScriptedServer, job: Job, target: str, told: str
 ) -> None:
     """It is the record of what is answered; only a dry run does without."""
-    write(source, "Hi")
-    failed = run("batch", str(source), *filter(None, [target.format(source.parent)]), "-m", "m")
+    job.write("Hi")
+    failed = run("batch", str(job.source), *filter(None, [target.format(job.folder)]), "-m", "m")
 
-    assert (failed.returncode, source.read_text(), asked(scripted)) == (2, "Hi\n", [])
+    assert (failed.returncode, job.source.read_text(), asked(scripted)) == (2, "Hi\n", [])
     assert re.fullmatch(f"aitoearn-openai: {told}\n", failed.stderr)
 
 
-def test_what_is_answered_is_not_asked_again(scripted: ScriptedServer, source: Path, target: Path) -> None:
+def test_what_is_answered_is_not_asked_again(scripted: ScriptedServer, job: Job) -> None:
     """The same command does the rest, also of a file that has grown; what failed is told, and asked again."""
     scripted.answer(GOOD, Reply(UNKNOWN), GOOD)
-    first = batch(write(source, "one", "two", "three"), target, *ONE)
-    failed = read(target)["line-2"]
-    write(source, "one", "two", "three", "four")
+    first = job.write("one", "two", "three").run(*ONE)
+    failed = job.results()["line-2"]
+    job.write("one", "two", "three", "four")
     scripted.answer(GOOD)
-    second, third = batch(source, target, *ONE), batch(source, target, *ONE)
+    second, third = job.run(*ONE), job.run(*ONE)
 
     assert (first.returncode, second.returncode, third.returncode) == (1, 0, 0)
     assert "2 of 3 answered, 1 failed" in first.stdout
@@ -243,18 +248,16 @@ def test_what_is_answered_is_not_asked_again(scripted: ScriptedServer, source: P
     assert failed["response"]["body"]["error"]["code"] == "12300"
     assert "4 of 4 answered, 0 failed" in second.stdout
     assert asked(scripted) == ["one", "two", "three", "two", "four"]
-    assert [result["response"]["status_code"] for result in read(target).values()] == [200] * 4
-    assert list(read(target)) == ["line-1", "line-3", "line-2", "line-4"]
+    assert [result["response"]["status_code"] for result in job.results().values()] == [200] * 4
+    assert list(job.results()) == ["line-1", "line-3", "line-2", "line-4"]
 
 
-def test_the_reasons_of_all_failures_are_counted(
-    scripted: ScriptedServer, source: Path, target: Path
-) -> None:
+def test_the_reasons_of_all_failures_are_counted(scripted: ScriptedServer, job: Job) -> None:
     """Each once, whatever id a request got, and the most common first; of very many, only the number is kept."""
     messages = ["no"] * 3 + ["away"] * 2 + [f"away {number}" for number in range(103)]
     failures = [{**UNKNOWN, "message": each, "requestId": f"r{n}"} for n, each in enumerate(messages)]
     scripted.answer(*map(Reply, failures))
-    done = batch(write(source, *messages), target, *ONE)
+    done = job.write(*messages).run(*ONE)
     reasons = [line for line in done.stderr.splitlines() if " failed: " in line]
 
     assert done.returncode == 1
@@ -267,50 +270,44 @@ def test_the_reasons_of_all_failures_are_counted(
     assert reasons[-1] == "aitoearn-openai: 95 requests failed: for other reasons, which the output names."
 
 
-def test_a_failure_that_may_pass_is_worth_the_same_command(
-    scripted: ScriptedServer, source: Path, target: Path
-) -> None:
+def test_a_failure_that_may_pass_is_worth_the_same_command(scripted: ScriptedServer, job: Job) -> None:
     """As one of the service's own."""
     scripted.answer(Reply({"code": 12301, "message": "away"}))
 
-    assert batch(write(source, "Hi"), target, "-m", "m").stdout.endswith(
-        " The same command sends the rest.\n"
-    )
+    assert job.write("Hi").run("-m", "m").stdout.endswith(" The same command sends the rest.\n")
 
 
-def test_requests_come_through_a_pipe(scripted: ScriptedServer, target: Path) -> None:
+def test_requests_come_through_a_pipe(scripted: ScriptedServer, job: Job) -> None:
     """As - says; the same requests through a pipe again are not asked again. A closed one has none."""
-    first = batch("-", target, "-m", "m", stdin="你好\nHi\n")
-    again = batch("-", target, "-m", "m", stdin="你好\nHi\nthree\n")
+    first = job.run("-m", "m", stdin="你好\nHi\n")
+    again = job.run("-m", "m", stdin="你好\nHi\nthree\n")
 
     assert (first.returncode, again.returncode) == (0, 0)
     assert sorted(asked(scripted)) == ["Hi", "three", "你好"]
-    assert os.listdir(target.parent) == ["out.jsonl"]
-    assert run_on(None, None, None, ["batch", "-", str(target)]) == 2
+    assert os.listdir(job.target.parent) == ["out.jsonl"]
+    assert run_on(None, None, None, ["batch", "-", str(job.target)]) == 2
 
 
-def test_answers_to_something_else_are_never_taken_for_these(
-    scripted: ScriptedServer, source: Path, target: Path
-) -> None:
+def test_answers_to_something_else_are_never_taken_for_these(scripted: ScriptedServer, job: Job) -> None:
     """A prompt that changed, or another model, needs another output."""
-    batch(write(source, "one", "two"), target, "-m", "m")
-    before = target.read_bytes()
-    refused = [batch(source, target, "-m", "m2")]
-    refused.append(batch(write(source, "one!", "two!"), target, "-m", "m"))
+    job.write("one", "two").run("-m", "m")
+    before = job.target.read_bytes()
+    refused = [job.run("-m", "m2")]
+    refused.append(job.write("one!", "two!").run("-m", "m"))
 
     for each in refused:
         assert each.returncode == 2
         told = "out.jsonl, line 1: answers another request as 'line-[12]'; name another file"
         assert re.match(f"aitoearn-openai: {told} ", each.stderr)
-    assert (len(asked(scripted)), target.read_bytes()) == (2, before)
+    assert (len(asked(scripted)), job.target.read_bytes()) == (2, before)
 
 
-def test_results_of_other_requests_stay(scripted: ScriptedServer, source: Path, target: Path) -> None:
+def test_results_of_other_requests_stay(scripted: ScriptedServer, job: Job) -> None:
     """Several inputs may share an output, as long as their names differ."""
-    batch(write(source, question("a")), target)
+    job.write(question("a")).run()
 
-    assert "1 of 1 answered" in batch(write(source, question("b")), target).stdout
-    assert list(read(target)) == ["a", "b"]
+    assert "1 of 1 answered" in job.write(question("b")).run().stdout
+    assert list(job.results()) == ["a", "b"]
 
 
 @pytest.mark.parametrize(
@@ -325,32 +322,30 @@ def test_results_of_other_requests_stay(scripted: ScriptedServer, source: Path, 
     ],
 )
 def test_what_a_power_cut_leaves_is_mended(
-    scripted: ScriptedServer, source: Path, target: Path, cut: Callable[[bytes], bytes], kept: int
+    scripted: ScriptedServer, job: Job, cut: Callable[[bytes], bytes], kept: int
 ) -> None:
     """A line that was cut off is asked again; one that only lacks its end is kept; zeros go."""
     scripted.answer(Reply({"choices": [{"message": {}}], "padding": "x" * 300}))
-    batch(write(source, "one", "two", "three"), target, "-m", "m")
-    target.write_bytes(cut(target.read_bytes()))
-    target.chmod(0o640)
+    job.write("one", "two", "three").run("-m", "m")
+    job.target.write_bytes(cut(job.target.read_bytes()))
+    job.target.chmod(0o640)
     scripted.requests.clear()
 
-    assert batch(source, target, "-m", "m").returncode == 0
+    assert job.run("-m", "m").returncode == 0
     assert len(asked(scripted)) == 3 - kept
-    assert read(target).keys() == {"line-1", "line-2", "line-3"}
-    assert (target.stat().st_mode & 0o777, b"\0" in target.read_bytes()) == (0o640, False)
+    assert job.results().keys() == {"line-1", "line-2", "line-3"}
+    assert (job.target.stat().st_mode & 0o777, b"\0" in job.target.read_bytes()) == (0o640, False)
 
 
 @pytest.mark.parametrize(
     "text", ["My diary\n", "no end", '{"a": 1}\n', '{"custom_id": [], "id": 1, "response": 2}\n', "5\n"]
 )
-def test_a_file_of_somebody_else_is_left_alone(
-    scripted: ScriptedServer, source: Path, target: Path, text: str
-) -> None:
+def test_a_file_of_somebody_else_is_left_alone(scripted: ScriptedServer, job: Job, text: str) -> None:
     """An output that holds anything but results is refused as it is."""
-    target.write_text(text)
-    refused = batch(write(source, "Hi"), target, "-m", "m")
+    job.target.write_text(text)
+    refused = job.write("Hi").run("-m", "m")
 
-    assert (refused.returncode, target.read_text()) == (2, text)
+    assert (refused.returncode, job.target.read_text()) == (2, text)
     assert refused.stderr == "aitoearn-openai: out.jsonl, line 1: is not a result; name another file\n"
 
 
@@ -363,31 +358,31 @@ def test_a_file_of_somebody_else_is_left_alone(
 )
 @pytest.mark.usefixtures("sandboxed")
 def test_without_credits_or_with_a_refused_key_it_stops(
-    source: Path, target: Path, model: str, code: int, told: str, when: str
+    job: Job, model: str, code: int, told: str, when: str
 ) -> None:
     """With the exit code that other commands have for it, and not with ten thousand failures in the file."""
     slow = question("slow", "kept", "slow-first-byte")
-    write(source, slow, *(question(f"q{n}", "Hi", model) for n in range(999)))
-    stopped = batch(source, target, "--concurrency", "2")
+    job.write(slow, *(question(f"q{n}", "Hi", model) for n in range(999)))
+    stopped = job.run("--concurrency", "2")
 
     assert stopped.returncode == code
     assert told in stopped.stderr
     assert "1 of 1,000 answered, 0 failed" in stopped.stdout
     assert stopped.stdout.endswith(f"{when} same command sends the rest.\n")
-    assert read(target).keys() == {"slow"}
+    assert job.results().keys() == {"slow"}
 
 
 @pytest.mark.parametrize("key", ["k", "test", "message", "e", KEY])
 def test_a_key_that_the_service_repeats_stays_out_of_the_file(
-    scripted: ScriptedServer, source: Path, target: Path, key: str
+    scripted: ScriptedServer, job: Job, key: str
 ) -> None:
     """Where it is an everyday word, names of requests and of fields, ids and statuses stay all the same."""
     error = {"message": f"<{key}>", "type": f"<{key}>", "param": {f"<{key}>": [f"<{key}>"]}, "code": 7}
     away = Reply(f"<{key}>", content_type=f"text/html; {key}")
     scripted.answer(Reply({"error": error}, status=400), away)
-    write(source, question(f"test-{key}-1"), question(f"check {key}"))
-    failed = batch(source, target, "--concurrency", "1", AITOEARN_API_KEY=key)
-    refused, page = read(target).values()
+    job.write(question(f"test-{key}-1"), question(f"check {key}"))
+    failed = job.run("--concurrency", "1", AITOEARN_API_KEY=key)
+    refused, page = job.results().values()
     words = refused["response"]["body"]["error"]
 
     assert [refused["custom_id"], page["custom_id"]] == [f"test-{key}-1", f"check {key}"]
@@ -398,7 +393,7 @@ def test_a_key_that_the_service_repeats_stays_out_of_the_file(
     assert words["message"].startswith("Error code: 400 - ")
     assert page["error"]["code"] == "invalid_response"
     assert "Check the base URL: AiToEarn's ends in /api/ai." in page["error"]["message"]
-    assert f"<{key}>" not in target.read_text("utf-8") + failed.stderr + failed.stdout
+    assert f"<{key}>" not in job.target.read_text("utf-8") + failed.stderr + failed.stdout
 
 
 def limited(limit: str) -> list[str]:
@@ -413,14 +408,14 @@ def limited(limit: str) -> list[str]:
 )
 @pytest.mark.usefixtures("sandboxed")
 def test_a_small_limit_on_open_files_is_raised_if_that_is_allowed(
-    source: Path, target: Path, limit: str, concurrency: int, code: int
+    job: Job, limit: str, concurrency: int, code: int
 ) -> None:
     """As on macOS, where it is 256; otherwise both numbers are told, and what to do, and nothing is asked."""
-    write(source, *(question(f"q{number}", model="slow-first-byte") for number in range(concurrency)))
-    options = str(source), str(target), "--concurrency", str(concurrency)
+    job.write(*(question(f"q{number}", model="slow-first-byte") for number in range(concurrency)))
+    options = str(job.source), str(job.target), "--concurrency", str(concurrency)
     done = run_process(*options, command=limited(limit), AITOEARN_MAX_RETRIES="0")
 
-    assert (done.returncode, target.exists() and len(read(target))) == (code, 0 if code else concurrency)
+    assert (done.returncode, job.target.exists() and len(job.results())) == (code, 0 if code else concurrency)
     assert not code or done.stderr == (
         "aitoearn-openai: too many open files: --concurrency 100 needs 132 of them, and the limit is 64. "
         "Lower --concurrency, or raise the limit with `ulimit -n`\n"
@@ -429,13 +424,13 @@ def test_a_small_limit_on_open_files_is_raised_if_that_is_allowed(
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no such limit")
 @pytest.mark.usefixtures("sandboxed")
-def test_too_many_open_files_are_named(source: Path, target: Path) -> None:
+def test_too_many_open_files_are_named(job: Job) -> None:
     """In the results and at the end, where the limit is reached all the same, such as by files of the parent."""
-    write(source, *(question(f"q{number}", model="slow-first-byte") for number in range(30)))
+    job.write(*(question(f"q{number}", model="slow-first-byte") for number in range(30)))
     files = 'for n in {10..39}; do eval "exec $n</dev/null"; done; ulimit -n 64'
-    options = str(source), str(target), "--concurrency", "30"
+    options = str(job.source), str(job.target), "--concurrency", "30"
     failed = run_process(*options, command=limited(files), AITOEARN_MAX_RETRIES="0")
-    errors = [result["error"]["message"] for result in read(target).values() if result["error"]]
+    errors = [result["error"]["message"] for result in job.results().values() if result["error"]]
 
     assert failed.returncode == 1
     assert errors
@@ -444,31 +439,29 @@ def test_too_many_open_files_are_named(source: Path, target: Path) -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no limit on the size of files")
-def test_a_full_disk_loses_nothing(scripted: ScriptedServer, source: Path, target: Path) -> None:
+def test_a_full_disk_loses_nothing(scripted: ScriptedServer, job: Job) -> None:
     """It stops and says so; with room again, the same command goes on."""
     import resource
 
     scripted.answer(Reply({"choices": [{"message": {}}], "padding": "x" * 500}))
-    write(source, "one", "two", "three")
+    job.write("one", "two", "three")
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1024, limits[1]))
     try:
-        full = batch(source, target, *ONE)
+        full = job.run(*ONE)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-    torn = target.read_bytes()
-    again = batch(source, target, *ONE)
+    torn = job.target.read_bytes()
+    again = job.run(*ONE)
 
     assert full.returncode == 2
     assert "out.jsonl cannot be written: File too large; the same command goes on from here\n" in full.stderr
     assert (len(torn), torn.count(b"\n")) == (1024, 1)
     assert (again.returncode, "3 of 3 answered" in again.stdout) == (0, True)
-    assert read(target).keys() == {"line-1", "line-2", "line-3"}
+    assert job.results().keys() == {"line-1", "line-2", "line-3"}
 
 
-def test_odd_answers_are_counted_as_far_as_they_tell(
-    scripted: ScriptedServer, source: Path, target: Path
-) -> None:
+def test_odd_answers_are_counted_as_far_as_they_tell(scripted: ScriptedServer, job: Job) -> None:
     """By the list, whatever they say of `cost`; neither half a character nor an odd end of a line breaks the file."""
     message = {"choices": [{"message": {"content": "\ud83d…\u2028b\u2029c\x85d"}}]}
     answers = (
@@ -480,24 +473,24 @@ def test_odd_answers_are_counted_as_far_as_they_tell(
         {**message, "cost": "9E+999999"},
     )
     scripted.answer(*(Reply(json.dumps(answer)) for answer in answers))
-    done = batch(write(source, *"abcdef"), target, *ONE)
+    done = job.write(*"abcdef").run(*ONE)
 
     counted = "This run: 3 tokens in, 4 out, about 3 credits by the list"
     assert f"6 of 6 answered, 0 failed. {counted}" in done.stdout
-    assert set(said(target).values()) == {"\ud83d…\u2028b\u2029c\x85d"}
-    assert len(target.read_text("utf-8").splitlines()) == 6  # As httpx and Node count them too.
-    assert "…" in target.read_text("utf-8")
+    assert set(job.answers().values()) == {"\ud83d…\u2028b\u2029c\x85d"}
+    assert len(job.target.read_text("utf-8").splitlines()) == 6  # As httpx and Node count them too.
+    assert "…" in job.target.read_text("utf-8")
 
 
 def test_a_service_that_was_away_for_a_while_costs_no_answer(
-    scripted: ScriptedServer, source: Path, target: Path, monkeypatch: pytest.MonkeyPatch
+    scripted: ScriptedServer, job: Job, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A long job tries more often than the SDK does, unless a setting says how often."""
     monkeypatch.delenv("AITOEARN_MAX_RETRIES")
     busy = Reply({"error": {"message": "busy"}}, status=503, headers={"Retry-After-Ms": "1"})
     scripted.answer(*[busy] * 5, GOOD)
 
-    assert batch(write(source, "Hi"), target, "-m", "m").returncode == 0
+    assert job.write("Hi").run("-m", "m").returncode == 0
 
 
 BIG = question("big", "x" * 4_000_004, model="claude-sonnet-5", max_tokens=1)
@@ -521,41 +514,40 @@ IMAGE = {"role": "user", "content": [{"type": "text", "text": "12345678"}, {"typ
     ],
 )  # fmt: skip
 @pytest.mark.usefixtures("sandboxed")
-def test_a_dry_run_counts_and_estimates(
-    source: Path, requests: list[Any], options: list[str], told: str
-) -> None:
+def test_a_dry_run_counts_and_estimates(job: Job, requests: list[Any], options: list[str], told: str) -> None:
     """For each balance, as it pays for its own models alone; it needs no key, and makes no output."""
-    shown = run("batch", str(write(source, *requests)), "--dry-run", *options, AITOEARN_API_KEY="")
+    job.write(*requests)
+    shown = run("batch", str(job.source), "--dry-run", *options, AITOEARN_API_KEY="")
 
     assert told in shown.stdout
-    assert os.listdir(source.parent) == ["in.jsonl"]
+    assert os.listdir(job.folder) == ["in.jsonl"]
 
 
 @pytest.mark.usefixtures("sandboxed")
-def test_a_dry_run_changes_nothing(source: Path, target: Path) -> None:
+def test_a_dry_run_changes_nothing(job: Job) -> None:
     """And counts what is answered; what has no price is not said to cost nothing, neither before nor after."""
-    done = batch(write(source, question("a", model="llama-5-local")), target)
-    before = target.read_bytes()
-    write(source, question("a", model="llama-5-local"), question("b"))
-    told = batch(source, target, "--dry-run")
+    done = job.write(question("a", model="llama-5-local")).run()
+    before = job.target.read_bytes()
+    job.write(question("a", model="llama-5-local"), question("b"))
+    told = job.run("--dry-run")
 
     assert re.search(r"1 token in, \d+ out; the cost of 1 answer is not known, ", done.stdout)
     assert told.stdout.startswith("2 requests, 1 answered, 1 to ask\nabout 0.2251 seedance credits")
-    assert target.read_bytes() == before
+    assert job.target.read_bytes() == before
 
 
 @pytest.mark.usefixtures("sandboxed")
-def test_a_batch_stops_before_it_costs_too_much_and_goes_on_the_next_time(source: Path, target: Path) -> None:
+def test_a_batch_stops_before_it_costs_too_much_and_goes_on_the_next_time(job: Job) -> None:
     """It keeps what is there and says how far it came."""
-    write(source, question("a"), question("b"), question("c"))
+    job.write(question("a"), question("b"), question("c"))
     limit = ["--max-credits", "0.24", "--concurrency", "1"]
-    first, second = batch(source, target, *limit), batch(source, target, *limit)
+    first, second = job.run(*limit), job.run(*limit)
 
     assert first.returncode == 1
     assert "out.jsonl: 2 of 3 answered, 0 failed." in first.stdout
     assert first.stdout.endswith(" s. The same command sends the rest.\n")
     assert "'c', is estimated at 0.2251 credits. With the 0.0" in first.stderr
-    assert (second.returncode, len(read(target))) == (0, 3)
+    assert (second.returncode, len(job.results())) == (0, 3)
     assert "3 of 3 answered" in second.stdout
 
 
@@ -567,14 +559,12 @@ def test_a_batch_stops_before_it_costs_too_much_and_goes_on_the_next_time(source
     ],
 )
 @pytest.mark.usefixtures("sandboxed")
-def test_a_limit_on_credits_needs_prices(
-    source: Path, target: Path, model: str, limit: str, told: str
-) -> None:
+def test_a_limit_on_credits_needs_prices(job: Job, model: str, limit: str, told: str) -> None:
     """Nothing is asked then."""
-    write(source, question("a"), question("b", model=model))
-    refused = batch(source, target, "--max-credits", limit)
+    job.write(question("a"), question("b", model=model))
+    refused = job.run("--max-credits", limit)
 
-    assert (refused.returncode, target.exists()) == (2, False)
+    assert (refused.returncode, job.target.exists()) == (2, False)
     assert told in refused.stderr
 
 
@@ -584,10 +574,10 @@ def test_a_limit_on_credits_needs_prices(
 )
 @pytest.mark.usefixtures("sandboxed")
 def test_the_summary_says_when_the_same_command_helps(
-    source: Path, target: Path, model: str, options: list[str], when: str
+    job: Job, model: str, options: list[str], when: str
 ) -> None:
     """It depends on what ended the run."""
-    done = batch(write(source, question("a", model=model)), target, *options)
+    done = job.write(question("a", model=model)).run(*options)
 
     assert done.stdout.endswith(f" s. {when} same command sends the rest.\n")
 
@@ -597,43 +587,41 @@ def test_the_summary_says_when_the_same_command_helps(
     [("m", 12001, "m is paid from the balance 'seedance'"), ("mm", 12300, "The closest name is m.")],
 )
 def test_what_to_do_next_is_said_by_the_list_that_is_known(
-    server: ScriptedServer, source: Path, target: Path, model: str, code: int, told: str
+    server: ScriptedServer, job: Job, model: str, code: int, told: str
 ) -> None:
     """Without another request: which balance pays, and which name is close."""
     listed = Reply({"data": [{"name": "m", "creditsScope": "seedance"}], "code": 0})
     server.answer(listed, Reply({"code": code, "message": "no"}))
     settings = {"AITOEARN_BASE_URL": server.origin, "AITOEARN_API_KEY": KEY}
 
-    assert told in batch(write(source, question("a", model=model)), target, **settings).stderr
+    assert told in job.write(question("a", model=model)).run(**settings).stderr
     assert [request.method for request in server.requests] == ["GET", "POST"]
 
 
 @pytest.mark.parametrize(("options", "code"), [([], 0), (["--dry-run"], 5), (["--max-credits", "1"], 5)])
 def test_a_gateway_without_a_list_answers_a_batch(
-    server: ScriptedServer, source: Path, target: Path, options: list[str], code: int
+    server: ScriptedServer, job: Job, options: list[str], code: int
 ) -> None:
     """Only prices need the list."""
     server.answer(Reply({"detail": "Not Found"}, 404), GOOD)
     settings = {"AITOEARN_BASE_URL": server.origin, "AITOEARN_API_KEY": KEY}
-    answered = batch(write(source, question("a", model="m")), target, *options, **settings)
+    answered = job.write(question("a", model="m")).run(*options, **settings)
 
-    assert (answered.returncode, target.exists()) == (code, not code)
+    assert (answered.returncode, job.target.exists()) == (code, not code)
 
 
-def test_an_input_that_changes_underway_is_noticed(
-    scripted: ScriptedServer, source: Path, target: Path
-) -> None:
+def test_an_input_that_changes_underway_is_noticed(scripted: ScriptedServer, job: Job) -> None:
     """What was checked is what is asked; a lock that somebody removed meanwhile ends no run."""
-    write(source, *(f"{number} {'x' * 500}" for number in range(100)))
+    job.write(*(f"{number} {'x' * 500}" for number in range(100)))
 
     def change() -> Reply:
         if scripted.requests[-1].method == "POST":
-            write(source, *(f"{number} {'y' * 500}" for number in range(100)))
-            Path(f"{target.resolve()}.lock").unlink(missing_ok=True)
+            job.write(*(f"{number} {'y' * 500}" for number in range(100)))
+            Path(f"{job.target.resolve()}.lock").unlink(missing_ok=True)
         return MODELS if scripted.requests[-1].method == "GET" else GOOD
 
     scripted.next_reply = change  # type: ignore[method-assign]
-    stopped = batch(source, target, *ONE)
+    stopped = job.run(*ONE)
 
     assert stopped.returncode == 2
     assert re.search(
@@ -666,8 +654,8 @@ class Gate:
 
 
 @contextlib.contextmanager
-def started(*arguments: Any) -> Iterator[subprocess.Popen[str]]:
-    command = [*COMMAND, "batch", *map(str, arguments)]
+def started(job: Job, *options: str) -> Iterator[subprocess.Popen[str]]:
+    command = [*COMMAND, "batch", str(job.source), str(job.target), *options]
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8"
     ) as process:
@@ -685,13 +673,11 @@ def interrupt(process: subprocess.Popen[str]) -> None:
         pass
 
 
-def test_ctrl_c_waits_for_what_is_paid_and_asks_nothing_more(
-    scripted: ScriptedServer, source: Path, target: Path
-) -> None:
+def test_ctrl_c_waits_for_what_is_paid_and_asks_nothing_more(scripted: ScriptedServer, job: Job) -> None:
     """The rest is done by the same command."""
     gate = Gate(scripted)
-    write(source, *map(str, range(20)))
-    with started(source, target, "-m", "m", "--concurrency", "3") as process:
+    job.write(*map(str, range(20)))
+    with started(job, "-m", "m", "--concurrency", "3") as process:
         gate.wait_for(3)
         interrupt(process)
         gate.open.set()
@@ -699,16 +685,16 @@ def test_ctrl_c_waits_for_what_is_paid_and_asks_nothing_more(
 
     assert process.returncode == 130
     assert "3 of 20 answered, 0 failed" in out
-    assert (len(asked(scripted)), len(read(target))) == (3, 3)
-    assert batch(source, target, "-m", "m").returncode == 0
-    assert (len(asked(scripted)), len(read(target))) == (20, 20)
+    assert (len(asked(scripted)), len(job.results())) == (3, 3)
+    assert job.run("-m", "m").returncode == 0
+    assert (len(asked(scripted)), len(job.results())) == (20, 20)
 
 
-def test_ctrl_c_twice_waits_for_nothing(scripted: ScriptedServer, source: Path, target: Path) -> None:
+def test_ctrl_c_twice_waits_for_nothing(scripted: ScriptedServer, job: Job) -> None:
     """What was finished is kept."""
     gate = Gate(scripted, GOOD)
-    write(source, *map(str, range(20)))
-    with started(source, target, "-m", "m", "--concurrency", "3") as process:
+    job.write(*map(str, range(20)))
+    with started(job, "-m", "m", "--concurrency", "3") as process:
         gate.wait_for(4)
         interrupt(process)
         process.send_signal(signal.SIGINT)
@@ -717,31 +703,31 @@ def test_ctrl_c_twice_waits_for_nothing(scripted: ScriptedServer, source: Path, 
 
     assert (process.returncode, errors) == (130, "")
     assert "1 of 20 answered, 0 failed" in out
-    assert len(read(target)) == 1
+    assert len(job.results()) == 1
 
 
-def test_two_runs_on_one_output_are_refused(scripted: ScriptedServer, source: Path, target: Path) -> None:
+def test_two_runs_on_one_output_are_refused(scripted: ScriptedServer, job: Job) -> None:
     """While the first is there; if it was killed, its lock went with it."""
     gate = Gate(scripted, GOOD)
-    write(source, "one", "two")
-    link = target.with_name("link.jsonl")
-    link.symlink_to(target)
-    with started(source, target, *ONE, "--rpm", "6000") as first:
+    job.write("one", "two")
+    link = job.target.with_name("link.jsonl")
+    link.symlink_to(job.target)
+    with started(job, *ONE, "--rpm", "6000") as first:
         gate.wait_for(2)
-        second = batch(source, link, "-m", "m")
+        second = run("batch", str(job.source), str(link), "-m", "m")
         first.kill()
     gate.open.set()
 
     assert second.returncode == 2
     assert second.stderr == "aitoearn-openai: another run is writing out.jsonl; wait for it, or end it\n"
-    assert batch(source, link, "-m", "m").returncode == 0
-    assert read(target).keys() == {"line-1", "line-2"}
+    assert run("batch", str(job.source), str(link), "-m", "m").returncode == 0
+    assert job.results().keys() == {"line-1", "line-2"}
 
 
 @pytest.mark.usefixtures("scripted")
-def test_a_reader_of_the_progress_that_goes_away_ends_it_quietly(source: Path, target: Path) -> None:
+def test_a_reader_of_the_progress_that_goes_away_ends_it_quietly(job: Job) -> None:
     """As other commands end then."""
-    with started(write(source, "Hi"), target, "-m", "m") as process:
+    with started(job.write("Hi"), "-m", "m") as process:
         assert process.stderr
         process.stderr.close()
         out, _ = process.communicate(timeout=60)
@@ -750,10 +736,10 @@ def test_a_reader_of_the_progress_that_goes_away_ends_it_quietly(source: Path, t
 
 
 @pytest.mark.usefixtures("sandboxed")
-def test_a_person_sees_how_far_it_is(source: Path, target: Path) -> None:
+def test_a_person_sees_how_far_it_is(job: Job) -> None:
     """On a terminal there is a bar with all that counts, then the summary."""
-    write(source, *(question(f"q{n}") for n in range(50)), question("slow", model="slow-first-byte"))
-    with TerminalProcess("batch", str(source), str(target)) as terminal:
+    job.write(*(question(f"q{n}") for n in range(50)), question("slow", model="slow-first-byte"))
+    with TerminalProcess("batch", str(job.source), str(job.target)) as terminal:
         terminal.wait_for("50 of 51 answered, 0 failed, ")
         terminal.wait_for("/s, 0:00:00 left")
         terminal.wait_for("50 tokens in, 900 out, about 0.40875 seedance credits")
@@ -834,13 +820,13 @@ def kill(process: int) -> None:
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 def test_a_run_that_is_killed_again_and_again_answers_each_request_once(
-    source: Path, target: Path, monkeypatch: pytest.MonkeyPatch
+    job: Job, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nothing finished is asked again: twice are only those that were under way at a kill, as the service counts."""
     chance = random.Random(SEED)
     at_once, prompts = 8, [f"prompt {number}" for number in range(100 * KILLS)]
-    write(source, *prompts)
-    command = ["batch", str(source), str(target), "-m", "m", "--concurrency", str(at_once)]
+    job.write(*prompts)
+    command = ["batch", str(job.source), str(job.target), "-m", "m", "--concurrency", str(at_once)]
     kills = again = 0
     kept: set[str] = set()
     with Log() as log:
@@ -874,7 +860,7 @@ def test_a_run_that_is_killed_again_and_again_answers_each_request_once(
                 asked_now = set(log.runs[-1])
                 assert len(asked_now) == len(log.runs[-1])
                 assert not asked_now & kept
-                lines = target.read_bytes().split(b"\n")[:-1] if target.exists() else []
+                lines = job.target.read_bytes().split(b"\n")[:-1] if job.target.exists() else []
                 kept = {
                     json.loads(each)["response"]["body"]["choices"][0]["message"]["content"] for each in lines
                 }
@@ -888,4 +874,4 @@ def test_a_run_that_is_killed_again_and_again_answers_each_request_once(
     assert (kills, ended) == (KILLS, 0)
     assert kept == calls.keys() == set(prompts)
     assert sum(calls.values()) == len(prompts) + again
-    assert len(read(target)) == len(prompts)
+    assert len(job.results()) == len(prompts)

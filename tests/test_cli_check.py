@@ -11,7 +11,7 @@ import pytest
 import trustme
 
 from aitoearn_openai import _settings
-from commands import KEY, run, sandboxed  # noqa: F401 - a fixture
+from commands import KEY, run
 from conftest import Reply, Scripted, ScriptedServer
 
 LIST = Reply({"data": [{"name": "glm-5.2"}], "code": 0})
@@ -25,13 +25,6 @@ PAGE = Reply("<html>", content_type="text/html")
 def steps(shown: str) -> list[str]:
     """The verdicts, each with what it is about."""
     return [" ".join(line.split()[:2]) for line in shown.splitlines() if line.startswith(("ok ", "no "))]
-
-
-@pytest.fixture
-def scripted(server: ScriptedServer, monkeypatch: pytest.MonkeyPatch) -> ScriptedServer:
-    monkeypatch.setenv("AITOEARN_BASE_URL", server.origin)
-    monkeypatch.setenv("AITOEARN_API_KEY", KEY)
-    return server
 
 
 @pytest.mark.usefixtures("sandboxed")

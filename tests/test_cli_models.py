@@ -9,7 +9,7 @@ import pytest
 from rich.cells import cell_len
 
 from aitoearn_openai.sandbox._catalogue import ENTRIES
-from commands import KEY, run, sandboxed  # noqa: F401 - a fixture
+from commands import KEY, run
 from conftest import Reply, ScriptedServer
 
 pytestmark = pytest.mark.usefixtures("sandboxed")
@@ -22,12 +22,6 @@ def shown(*arguments: str, columns: int = 80) -> str:
     lines = done.stdout.splitlines()
     assert max(cell_len(line) for line in lines if not line.endswith(".")) <= columns
     return "/".join(" ".join(line.split()) for line in lines)
-
-
-@pytest.fixture
-def scripted(server: ScriptedServer, monkeypatch: pytest.MonkeyPatch) -> ScriptedServer:
-    monkeypatch.setenv("AITOEARN_BASE_URL", server.origin)
-    return server
 
 
 def listed(*entries: dict[str, Any]) -> Reply:

@@ -13,7 +13,7 @@ import openai
 import pytest
 
 from aitoearn_openai import sandbox
-from commands import COMMAND, KEY, run, sandboxed  # noqa: F401 - a fixture
+from commands import COMMAND, KEY, run
 from conftest import MESSAGES, Reply, ScriptedServer
 
 TOKEN = "a token that the person chose"

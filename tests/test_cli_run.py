@@ -19,7 +19,7 @@ from uuid import uuid4
 import pytest
 
 from aitoearn_openai.relay import _detached
-from commands import COMMAND, KEY, Terminal, TerminalProcess, run, run_process, sandboxed  # noqa: F401
+from commands import COMMAND, KEY, Terminal, TerminalProcess, run, run_process
 
 OPENAI_PROGRAM = """
 import openai

@@ -15,7 +15,7 @@ import pytest
 import aitoearn_openai
 from aitoearn_openai import ChatModel, Settings, sandbox
 from aitoearn_openai._errors import CODES
-from commands import close_clients, run_process, sandboxed  # noqa: F401 - a fixture
+from commands import close_clients, run_process
 from snippets import snippet_of
 
 ROOT = Path(__file__).parent.parent
