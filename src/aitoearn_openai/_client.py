@@ -217,7 +217,7 @@ class _ClientMixin:
         def from_settings(cls, settings, **overrides):
             """A client of these settings, such as for a second site; any other argument wins over them.
 
-            Example:
+            Examples:
                 >>> OpenAI.from_settings(Settings(site="ai", api_key="...")).base_url
                 URL('https://aitoearn.ai/api/ai/')
             """
@@ -269,7 +269,7 @@ class OpenAI(_ClientMixin, SyncClient):
     Raises:
         openai.OpenAIError: there is no key, or a setting has a bad value.
 
-    Example:
+    Examples:
         >>> client = OpenAI(api_key="...")
         >>> client.base_url
         URL('https://aitoearn.cn/api/ai/')
@@ -311,7 +311,7 @@ class AsyncOpenAI(_ClientMixin, AsyncClient):
     Raises:
         openai.OpenAIError: there is no key, or a setting has a bad value.
 
-    Example:
+    Examples:
         >>> import asyncio
         >>> from aitoearn_openai import sandbox
         >>> async def main(settings):

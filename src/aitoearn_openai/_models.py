@@ -77,7 +77,7 @@ def _is_less(made: Any, listed: Any) -> bool:
 class Prices(_Lenient):
     """Prices of one side of a call, in credits per 1,000 tokens of each kind.
 
-    Example:
+    Examples:
         >>> Prices.model_validate({"text": "0.2", "cacheRead": "0.02"}).cache_read
         Decimal('0.02')
     """
@@ -102,7 +102,7 @@ class Prices(_Lenient):
 class PriceTier(_Lenient):
     """Prices of the calls of up to `max_input_tokens` input tokens, or of any size.
 
-    Example:
+    Examples:
         >>> PriceTier.model_validate({"maxInputTokens": 1000, "input": {"text": "0.2"}}).max_input_tokens
         1000
     """
@@ -123,7 +123,7 @@ class PriceTier(_Lenient):
 class Pricing(_Lenient):
     """What a model costs: by token in `tiers`, or `price` credits for each call.
 
-    Example:
+    Examples:
         >>> tiers = [{"maxInputTokens": 1000, "input": {"text": "0.2"}}, {"input": {"text": "0.4"}}]
         >>> pricing = Pricing.model_validate({"tiers": tiers})
         >>> pricing.tier(1000).input.text, pricing.tier(1001).input.text
@@ -158,7 +158,7 @@ class Pricing(_Lenient):
 class ImagePrice(_Lenient):
     """Credits for one image of a resolution, such as `1K`.
 
-    Example:
+    Examples:
         >>> ImagePrice.model_validate({"resolution": "1K", "price": "2.5"}).price
         Decimal('2.5')
     """
@@ -170,7 +170,7 @@ class ImagePrice(_Lenient):
 class ImageSizePrice(_Lenient):
     """Credits for one image of a size, such as `1024x1024`.
 
-    Example:
+    Examples:
         >>> ImageSizePrice.model_validate({"size": "1024x1024", "price": 1, "originPrice": 21.1}).origin_price
         Decimal('21.1')
     """
@@ -220,7 +220,7 @@ class ImageModel(ListedModel):
 
     Fields that are not named here are kept as they came.
 
-    Example:
+    Examples:
         >>> prices = [{"size": "1024x1024", "price": 1}, {"size": "2048x2048", "price": 4}]
         >>> model = ImageModel.model_validate({"name": "gpt-image-2", "pricing": prices})
         >>> model.id, model.credits(size="2048x2048", n=2)
@@ -272,7 +272,7 @@ class ChatModel(ListedModel):
 
     Every field but `id` may be missing on a server; fields that are not named here are kept as they came.
 
-    Example:
+    Examples:
         >>> model = ChatModel.model_validate({"name": "glm-5.2", "pricing": {"price": "0.5"}})
         >>> model.id, model.credits(prompt_tokens=9, completion_tokens=5)
         ('glm-5.2', Decimal('0.5'))
@@ -315,7 +315,7 @@ class ChatModel(ListedModel):
         Raises:
             TypeError: none of these is given, and the list has prices for tokens.
 
-        Example:
+        Examples:
             >>> tiers = [{"input": {"text": "0.075"}, "output": {"text": "0.45"}}]
             >>> model = ChatModel.model_validate({"name": "m", "pricing": {"tiers": tiers}})
             >>> model.credits(prompt_tokens=385, completion_tokens=86)

@@ -146,7 +146,7 @@ class _List(sdk.Models, Generic[_Model]):
         Raises:
             openai.APIError: the service refused, could not be reached, or answered with something else.
 
-        Example:
+        Examples:
             >>> from aitoearn_openai import OpenAI, sandbox
             >>> with sandbox.serve() as site, OpenAI.from_settings(site.settings) as client:
             ...     [model.id for model in client.models.list() if "audio" in model.input_modalities]
@@ -175,7 +175,7 @@ class _List(sdk.Models, Generic[_Model]):
             openai.APIError: as `list` does.
             ValueError: `model` is empty.
 
-        Example:
+        Examples:
             >>> from aitoearn_openai import OpenAI, sandbox
             >>> with sandbox.serve() as site, OpenAI.from_settings(site.settings) as client:
             ...     client.models.retrieve("GLM 5.2").id
@@ -246,7 +246,7 @@ class _AsyncList(sdk.AsyncModels, Generic[_Model]):
 class GenerationModels(_List[ImageModel]):
     """The models that `images.generate` takes, with their sizes and prices.
 
-    Example:
+    Examples:
         >>> from aitoearn_openai import OpenAI, sandbox
         >>> with sandbox.serve() as site, OpenAI.from_settings(site.settings) as client:
         ...     {model.id: model.credits(size="1024x1024") for model in client.models.image_generation.list()}

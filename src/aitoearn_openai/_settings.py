@@ -199,7 +199,7 @@ class Settings(BaseSettings):
         pydantic.ValidationError: for a bad value; the value itself is not shown.
         openai.OpenAIError: the `.env` file is missing, or no text.
 
-    Example:
+    Examples:
         >>> Settings(site="ai").base_url
         'https://aitoearn.ai/api/ai'
     """

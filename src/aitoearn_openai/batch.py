@@ -60,7 +60,7 @@ class Request:
     Raises:
         ValueError: it could not be sent, or would be refused at once; says why.
 
-    Example:
+    Examples:
         >>> Request("greeting-1", {"model": "glm-5.2", "messages": []})
         Traceback (most recent call last):
         ValueError: body.messages must be a list of at least one message
@@ -91,7 +91,7 @@ class Request:
         Raises:
             ValueError: it is none, or one for another endpoint; says why.
 
-        Example:
+        Examples:
             >>> body = {"model": "glm-5.2", "messages": [{"role": "user", "content": "Hi"}]}
             >>> line = {"custom_id": "a", "method": "POST", "url": "/v1/chat/completions", "body": body}
             >>> Request.from_dict(line).custom_id
@@ -159,7 +159,7 @@ def _check(good: bool, message: str) -> None:
 class Result:
     """What became of a request: an answer, or the error that the SDK raised when it gave up.
 
-    Example:
+    Examples:
         >>> request = Request("a", {"model": "glm-5.2", "messages": [{"role": "user", "content": "Hi"}]})
         >>> choice = {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": "Hello"}}
         >>> result = Result(request, body={"choices": [choice]})
@@ -347,7 +347,7 @@ async def run(
         ValueError: `concurrency`, `rpm` or `max_credits` is not above 0; or, with `max_credits`, the list has no
             price for a request's model. The results of those under way come first then, too.
 
-    Example:
+    Examples:
         >>> from aitoearn_openai import AsyncOpenAI, sandbox
         >>> async def main(settings):
         ...     messages = [{"role": "user", "content": "Hi"}]

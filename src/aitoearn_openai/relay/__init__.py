@@ -3,7 +3,7 @@
 It answers `/v1/models`, `/v1/chat/completions`, `/v1/images/generations` and `/v1/images/edits` on this machine. It
 adds the key, and gives a failure that AiToEarn reports with HTTP 200 the status that programs look at.
 
-Example:
+Examples:
     >>> import openai
     >>> from aitoearn_openai import relay, sandbox
     >>> with sandbox.serve() as site, relay.serve(settings=site.settings) as here:

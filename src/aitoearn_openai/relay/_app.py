@@ -41,7 +41,7 @@ def app(settings: Settings, token: str, *, local: bool = True) -> ASGIApp:
     Raises:
         ValueError: the token is empty, or the key.
 
-    Example:
+    Examples:
         >>> import uvicorn
         >>> uvicorn.run(app(Settings(), "a long secret"))  # doctest: +SKIP
     """

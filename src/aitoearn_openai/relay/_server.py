@@ -22,7 +22,7 @@ _HOST = re.compile(r"[\w.-]+|[\da-f]*:[\da-f:.]+(%[\w.-]+)?", re.IGNORECASE)
 class Relay:
     """A running relay: where it is, and what programs give as their key.
 
-    Example:
+    Examples:
         >>> with serve(settings=Settings(site="sandbox")) as here:
         ...     here.base_url.startswith("http://127.0.0.1:")
         True
@@ -58,7 +58,7 @@ def serve(
         ValueError: the host is none; other machines could reach it, and there is no token; or the token is the key, or
             no header can carry it.
 
-    Example:
+    Examples:
         >>> import openai
         >>> from aitoearn_openai import sandbox
         >>> with sandbox.serve() as site, serve(settings=site.settings) as here:

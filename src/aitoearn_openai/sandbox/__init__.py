@@ -3,7 +3,7 @@
 With it one tries the package without a key or credits, and tests one's own handling of failures: the
 names in `FAILURES` fail on purpose, as a `model=` or (those of a plain code or page) as a key.
 
-Example:
+Examples:
     >>> import openai
     >>> from aitoearn_openai import sandbox
     >>> with sandbox.serve() as site:

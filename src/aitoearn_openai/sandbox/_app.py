@@ -36,7 +36,7 @@ def app(upstream: str | None = None, upstream_key: str | None = None) -> Starlet
         upstream: The base URL of an OpenAI-compatible engine, which then answers for its own models.
         upstream_key: The engine's key.
 
-    Example:
+    Examples:
         >>> import uvicorn
         >>> uvicorn.run(app())  # doctest: +SKIP
     """

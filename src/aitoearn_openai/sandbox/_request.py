@@ -44,7 +44,7 @@ class Question:
 def tokens(text: str) -> int:
     """How many tokens the text counts as.
 
-    Example:
+    Examples:
         >>> tokens("Hello")
         2
     """

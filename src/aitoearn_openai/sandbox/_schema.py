@@ -19,7 +19,7 @@ def dig(value: Any, *path: str) -> Any:
 def minimal(schema: Any) -> Any:
     """A minimal instance of the schema, as far as the keywords that SDK users write go.
 
-    Example:
+    Examples:
         >>> minimal({"properties": {"city": {"type": "string"}, "days": {}}, "required": ["city"]})
         {'city': 'sandbox'}
     """

@@ -20,7 +20,7 @@ _HOST = str(urlsplit(SITES["sandbox"]).hostname)
 class Sandbox:
     """A running sandbox: where it is and the key that it takes.
 
-    Example:
+    Examples:
         >>> with serve() as site:
         ...     site.api_key
         'sandbox'
@@ -35,7 +35,7 @@ class Sandbox:
     def settings(self) -> Settings:
         """Settings of a client of this sandbox.
 
-        Example:
+        Examples:
             >>> with serve() as site:
             ...     site.settings.site
             'sandbox'
@@ -57,7 +57,7 @@ def serve(
     Raises:
         OSError: if the port cannot be had; the message names it.
 
-    Example:
+    Examples:
         >>> from aitoearn_openai import OpenAI
         >>> with serve() as site, OpenAI.from_settings(site.settings) as client:
         ...     client.models.retrieve("GLM 5.2").id
