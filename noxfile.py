@@ -11,9 +11,14 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import sys
 from pathlib import Path
 
 import nox
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from tests.tables import write_table
 
 nox.options.default_venv_backend = "uv|venv"
 nox.options.stop_on_first_error = False
@@ -43,8 +48,6 @@ PYTEST = ["pytest", "-n", "4", "--dist", "loadfile"]
 TESTING = ["pytest", "pytest-recording", "trustme"]
 
 RESULTS = Path(".nox", "results")
-PAGE = Path("docs", "compatibility.md")
-MARKERS = "<!-- compatibility -->", "<!-- /compatibility -->"
 
 # Compiled once, and not by each of the many processes that tests start.
 os.environ.update(UV_COMPILE_BYTECODE="1", PYTHONDONTWRITEBYTECODE="")
@@ -171,17 +174,12 @@ def compatibility(session: nox.Session) -> None:
     due = [*(f"tests-{sdk}" for sdk in SDKS), *(f"frameworks-{name}" for name in FRAMEWORKS)]
     missing = [name for name in due if not _result(name).exists()]
     due[len(SDKS) : len(SDKS)] = [f"pythons-{python}" for python in PYTHONS]
-    passed = [name for name in due if _result(name).exists()]
-    rows = dict.fromkeys(
-        "| {} | {} | {} | {} |".format(*json.loads(_result(name).read_text())) for name in passed
-    )
-    table = "\n".join(["| library | version | openai | Python |", "| --- | --- | --- | --- |", *rows])
-    print(table)
+    passed = [_result(name).read_text() for name in due if _result(name).exists()]
+    rows = [["library", "version", "openai", "Python"], ["---"] * 4, *map(json.loads, dict.fromkeys(passed))]
+    print("\n".join(map(" | ".join, rows)))
     if missing:
-        session.error(f"{PAGE} is as it was; not run, or not passed: {', '.join(missing)}")
-    before, _, rest = PAGE.read_text("utf-8").partition(MARKERS[0])
-    _, _, after = rest.partition(MARKERS[1])
-    PAGE.write_text(f"{before}{MARKERS[0]}\n{table}\n{MARKERS[1]}{after}", "utf-8")
+        session.error(f"docs/compatibility.md is as it was; not run, or not passed: {', '.join(missing)}")
+    write_table("compatibility.md", "compatibility", rows)
 
 
 def _result(name: str) -> Path:

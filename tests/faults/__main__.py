@@ -8,39 +8,19 @@ import re
 import shutil
 import sys
 import time
-from pathlib import Path
 
 import openai
 
+from ..tables import write_table
 from .runner import Result, Run, run_all, runs_of
 from .table import ROWS, Row
-
-MARKERS = "<!-- faults -->", "<!-- /faults -->"
-ENGLISH = [" | plain SDK | aitoearn-openai"]
-LABELS = {
-    "docs/errors.md": ENGLISH,
-    "README.md": ENGLISH,
-    "README.zh-CN.md": [
-        " | 原版 SDK | aitoearn-openai",
-        "故障种类",
-        "调用次数",
-        "失败被吞掉（得到错误的值或空流）",
-        "抛出了 `openai.OpenAIError` 以外的异常",
-        "调用挂起",
-        "正确的回答被拒绝",
-        "留下未归还的连接",
-        "之后的正常请求失败",
-        "另一方表现更好",
-    ],
-}
-"""The heading of the table in each document, and, where it is not in English, its rows."""
 
 MARKS = {"value": " ", "error": " ", "wrong value": "~", "foreign": "!", "hung": "#"}
 
 
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, prog="python -m tests.faults")
-    parser.add_argument("--write", action="store_true", help=f"put the summary into {', '.join(LABELS)}")
+    parser.add_argument("--write", action="store_true", help="put the summary into docs/errors.md")
     parser.add_argument("-k", metavar="TEXT", default="", help="only the rows whose name contains this")
     options = parser.parse_args(arguments)
     # A client that is told of a broken answer may log it; the table says it already.
@@ -134,20 +114,8 @@ def _swallowed(run: Run, result: Result) -> bool:
 
 
 def _write(summary: dict[str, tuple[int, int]]) -> None:
-    """Put the summary between the markers of each document that has them."""
-    for name, labels in LABELS.items():
-        document = Path(__file__).parents[2] / name
-        before, found, rest = document.read_text("utf-8").partition(MARKERS[0])
-        if not found:
-            continue
-        lines = [f"| {labels[0]} |\n| --- | ---: | ---: |"]
-        lines += [
-            f"| {label} | {plain} | {ours} |"
-            for label, (plain, ours) in zip(labels[1:] or summary, summary.values(), strict=True)
-        ]
-        after = rest.partition(MARKERS[1])[2]
-        table = "\n".join([MARKERS[0], *lines, MARKERS[1]])
-        document.write_text(f"{before}{table}{after}", "utf-8")
+    rows = [["", "plain SDK", "aitoearn-openai"], ["---", "---:", "---:"]]
+    write_table("errors.md", "faults", rows + [[name, *map(str, counts)] for name, counts in summary.items()])
 
 
 if __name__ == "__main__":

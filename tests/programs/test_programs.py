@@ -14,12 +14,11 @@ from pathlib import Path
 import pytest
 
 from aitoearn_openai import sandbox
+from tables import write_table
 
 from .table import FAILING, PROGRAMS, Program
 
 PLACE = os.environ.get("PROGRAMS")
-PAGE = Path(__file__).parents[2] / "docs" / "programs.md"
-MARKERS = "<!-- programs -->", "<!-- /programs -->"
 WORDS = {
     "answer": "no model read your message. You said:",
     "fail-12001": "Insufficient credits",
@@ -38,7 +37,9 @@ def seen() -> Iterator[Seen]:
     seen: Seen = {}
     yield seen
     if all(set(COLUMNS) <= found.keys() for found in seen.values()) and len(seen) == len(PROGRAMS):
-        write_table(seen)
+        head = [["program", *COLUMNS.values()], ["---"] * (len(COLUMNS) + 1)]
+        rows = [[name, *(found[column] for column in COLUMNS)] for name, found in seen.items()]
+        write_table("programs.md", "programs", head + rows)
 
 
 @pytest.fixture(scope="module", params=PROGRAMS, ids=lambda program: program.name)
@@ -157,12 +158,3 @@ COLUMNS = {
     "fail-stream-error": "failure in a stream",
     "direct": "reasons with `--direct`",
 }
-
-
-def write_table(seen: Seen) -> None:
-    lines = [["program", *COLUMNS.values()], ["---"] * (len(COLUMNS) + 1)]
-    lines += [[name, *(found[column] for column in COLUMNS)] for name, found in seen.items()]
-    table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
-    before, _, rest = PAGE.read_text("utf-8").partition(MARKERS[0])
-    after = rest.partition(MARKERS[1])[2]
-    PAGE.write_text(f"{before}{MARKERS[0]}\n{table}\n{MARKERS[1]}{after}", "utf-8")
