@@ -9,10 +9,10 @@ PYTEST = $(BIN)/python -m pytest -n 4 --dist loadfile
 export UV_COMPILE_BYTECODE = 1
 export PYTHONDONTWRITEBYTECODE =
 
-.PHONY: help demo quick test check nightly faults mutate bench record pictures lock
+.PHONY: help demo quick test check docs docs-serve nightly faults mutate bench record pictures lock
 
 help:  ## List these commands.
-	@awk -F ':.*  ## ' '/^[a-z]+:.*  ## / { printf "%-10s%s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*  ## ' '/^[a-z-]+:.*  ## / { printf "%-10s%s\n", $$1, $$2 }' Makefile
 
 demo: .venv/cli  ## Show what the package does, against its sandbox: no key, and no network once it is installed.
 	@$(BIN)/aitoearn-openai demo
@@ -37,6 +37,12 @@ check: .venv/installed  ## Lint, formatting, types, and the workflows.
 nightly: .venv/installed  ## Run all that there is, for hours: each SDK and Python, frameworks, programs, fuzzing, mutation.
 	@$(BIN)/nox
 
+docs: .venv/docs  ## Build the site of the documentation in both languages, and check its links; warnings are errors.
+	@$(BIN)/python docs/build.py
+
+docs-serve: .venv/docs  ## Build the site, and show it at http://127.0.0.1:8000.
+	@$(BIN)/python docs/build.py --serve
+
 faults: .venv/installed  ## Print what a misbehaving server does to the plain SDK and to this package; writes docs/errors.md.
 	@$(BIN)/python -m tests.faults --write
 
@@ -55,7 +61,7 @@ pictures: .venv/installed  ## Draw the pictures of the READMEs anew, from real r
 
 lock: .venv/uv  ## Renew requirements-dev.txt, the pins of what is installed here: the newest releases for each Python.
 	@$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.10 --no-annotate --no-emit-index-url \
-		--extra dev pyproject.toml --output-file $(PINS)
+		--extra dev --extra docs pyproject.toml --output-file $(PINS)
 
 .venv/uv: $(PINS)
 	@echo "Installing into .venv what is needed: up to a minute, at the first time only ..."
@@ -70,3 +76,7 @@ lock: .venv/uv  ## Renew requirements-dev.txt, the pins of what is installed her
 .venv/installed: pyproject.toml .venv/uv
 	@$(INSTALL) --editable '.[dev]'
 	@touch $@ .venv/cli
+
+.venv/docs: pyproject.toml .venv/uv
+	@$(INSTALL) --editable '.[docs]'
+	@touch $@
