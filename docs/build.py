@@ -15,7 +15,7 @@ from functools import cache, partial
 from html.parser import HTMLParser
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from urllib.parse import unquote, urljoin
+from urllib.parse import unquote, urljoin, urlsplit
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -58,7 +58,19 @@ def build() -> None:
     for config, address in ("zensical.en.yml", ""), ("zensical.zh-CN.yml", "zh-CN/"):
         settings = {"REPOSITORY": URLS["Repository"], "SITE_URL": URLS["Documentation"] + address}
         command = [sys.executable, "-m", "zensical", "build", "--clean", "--strict", "--config-file", config]
-        subprocess.run(command, cwd=ROOT, env={**os.environ, **settings}, check=True)
+        done = subprocess.run(
+            command,
+            cwd=ROOT,
+            env={**os.environ, **settings},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            check=False,
+            encoding="utf-8",
+        )
+        print(done.stdout, end="")
+        # What the reader of docstrings warns of is only printed.
+        if done.returncode or re.search(r"^(griffe|mkdocstrings): ", done.stdout, re.MULTILINE):
+            sys.exit(f"{config}: not built, or built with warnings.")
 
 
 def link_to_the_repository() -> None:
@@ -81,8 +93,8 @@ def broken_links() -> list[str]:
         for link in sorted(page.links | page.loaded):
             target = urljoin(page.url, link)
             if not target.startswith(HERE):
-                if link in page.loaded and not link.startswith("data:"):
-                    broken.append(f"{page.url}: loads {link}")
+                if link in page.loaded or not urlsplit(link).scheme:
+                    broken.append(f"{page.url}: {link}")
                 continue
             name, _, heading = unquote(target.removeprefix(HERE)).partition("#")
             path = SITE / name
