@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import cache
 from hashlib import sha256
 from pathlib import Path
 
@@ -50,6 +51,7 @@ def kind_of(line: str) -> str:
     return start[0] if start else "paragraph"
 
 
+@cache
 def headings_of(page: Path) -> list[str]:
     """The names by which links find them, on GitHub and on the site."""
     headings = (text.strip("# ") for kind, text in blocks_of(page) if kind.startswith("#"))
