@@ -12,7 +12,7 @@ export PYTHONDONTWRITEBYTECODE =
 .PHONY: help demo quick test check docs docs-serve nightly faults mutate bench record pictures lock
 
 help:  ## List these commands.
-	@awk -F ':.*  ## ' '/^[a-z-]+:.*  ## / { printf "%-10s%s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*  ## ' '/^[a-z-]+:.*  ## / { printf "%-11s%s\n", $$1, $$2 }' Makefile
 
 demo: .venv/cli  ## Show what the package does, against its sandbox: no key, and no network once it is installed.
 	@$(BIN)/aitoearn-openai demo

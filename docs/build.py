@@ -20,7 +20,9 @@ from urllib.parse import unquote, urljoin, urlsplit
 if sys.version_info >= (3, 11):
     import tomllib
 else:
-    sys.exit("The generator needs Python 3.11 or later; with another .venv, `make docs PYTHON=python3.13` takes one.")
+    sys.exit(
+        "The generator needs Python 3.11 or later; with another .venv, `make docs PYTHON=python3.13` takes one."
+    )
 
 ROOT = Path(__file__).parent.parent
 SITE = ROOT / "site"
