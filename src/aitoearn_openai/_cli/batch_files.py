@@ -56,8 +56,8 @@ def opened(
         raise BadFile("name a file for the results instead of -: it is also the record of what is answered")
     if target:
         _refuse_links(target)
-        _refuse_links(target.with_name(f"{target.name}.lock"))
         target = target.resolve()
+        _refuse_links(target.with_name(f"{target.name}.lock"))
     for path in filter(None, (source, target)):
         if path.exists() and not path.is_file():
             raise BadFile(f"{path} is not a file")
