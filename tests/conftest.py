@@ -140,6 +140,19 @@ def stream(model: str, **arguments: Any) -> Callable[[Any], Any]:
     return complete(model, stream=True, **arguments)
 
 
+def raw(ask: Callable[[Any], Any], **parse: Any) -> Callable[[Any], Any]:
+    """Parse what `ask(client.with_raw_response)` gives."""
+
+    async def ask_async(client: Any) -> Any:
+        return (await ask(client.with_raw_response)).parse(**parse)
+
+    return lambda client: (
+        ask_async(client)
+        if isinstance(client, openai.AsyncOpenAI)
+        else ask(client.with_raw_response).parse(**parse)
+    )
+
+
 def draw(model: str) -> Callable[[Any], Any]:
     return lambda client: client.images.generate(model=model, prompt="a cat")
 

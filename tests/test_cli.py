@@ -223,8 +223,7 @@ def test_a_key_that_is_an_everyday_word_spoils_no_sentence(scripted: ScriptedSer
     )
 
     assert refused.stderr == (
-        "aitoearn-openai: Error code: 401 - <**********> (AiToEarn code 401, request id 7). The key was sent to "
-        f"{scripted.origin}, and a key belongs to the one site that it was created on. {LOOK}\n"
+        f"aitoearn-openai: Error code: 401 - <**********> (AiToEarn code 401, request id 7). {LOOK}\n"
     )
     assert "_make_status_error" in debugged.stderr
     assert f"<{key}>" not in debugged.stderr

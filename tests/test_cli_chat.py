@@ -26,7 +26,7 @@ def models(*entries: dict[str, Any]) -> Reply:
 
 def events(*chunks: dict[str, Any]) -> Reply:
     said = "".join(f"data: {json.dumps(chunk)}\n\n" for chunk in chunks)
-    return Reply(said, content_type="text/event-stream")
+    return Reply(f"{said}data: [DONE]\n\n", content_type="text/event-stream")
 
 
 def delta(finish_reason: str | None = None, **parts: str) -> dict[str, Any]:

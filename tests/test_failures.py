@@ -109,7 +109,6 @@ def test_the_sdk_waits_as_long_as_the_service_says(site: Sandbox, caplog: pytest
     [
         ("https://aitoearn.cn", "If that is https://aitoearn.ai, set AITOEARN_SITE=ai."),
         ("https://aitoearn.ai", "If that is https://aitoearn.cn, set AITOEARN_SITE=cn."),
-        ("http://localhost:8080", "the one site that it was created on."),
     ],
 )
 def test_a_refused_key_names_the_site(origin: str, hint: str, code: int) -> None:
@@ -122,6 +121,32 @@ def test_a_refused_key_names_the_site(origin: str, hint: str, code: int) -> None
 
     assert f"Unauthorized (AiToEarn code {code}). The key was sent to {origin}, " in str(raised.value)
     assert str(raised.value).endswith(hint)
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        ({"detail": "model is away"}, "422 - model is away"),
+        ({"detail": [{"loc": ["body"], "msg": "model is away"}]}, "model is away"),
+        ({"error": "model is away"}, "model is away"),
+        ({"code": "invalid-argument", "error": "model is away"}, "model is away"),
+    ],
+)
+def test_the_words_of_another_server_are_in_the_message(
+    server: ScriptedServer, body: dict[str, Any], words: str
+) -> None:
+    """In whatever field, with a status of its own; a code in words is not AiToEarn's."""
+    error: Any = caught(SYNC, server, complete("m"), Reply(body, status=422))
+
+    assert words in str(error).replace("{'detail': 'model", "model")
+    assert "AiToEarn" not in str(error)
+
+
+def test_the_sites_of_the_service_are_no_advice_about_another_server(server: ScriptedServer) -> None:
+    """Its keys are its own."""
+    error: Any = caught(SYNC, server, complete("m"), envelope(401, "Unauthorized"))
+
+    assert str(error) == "Error code: 401 - Unauthorized (AiToEarn code 401, request id r-1)"
 
 
 def test_a_byte_order_mark_hides_no_failure(server: ScriptedServer) -> None:
@@ -159,7 +184,7 @@ def test_a_page_in_the_place_of_json_names_the_base_url(site: Sandbox, kind: str
     [
         *((body, "application/json", "ChatCompletion was expected") for body in ("null", "[]", "7", "{}")),
         ('{"data": {"choices": []}, "code": 0}', "application/json", "ChatCompletion was expected"),
-        ('{"choices": [{"ind', "application/json", "valid JSON was expected"),
+        ('{"choices": [{"ind', "application/json", "where JSON was expected"),
         ("upstream timed out", "application/jsonl", "JSON was expected"),
         ("upstream timed out", "application/json-seq", "JSON was expected"),
     ],

@@ -241,7 +241,9 @@ def test_a_stream_that_does_not_pass_is_tried_once(
 
     monkeypatch.setattr(ChatCompletionChunk, "model_validate", count)
     part = {"choices": [{"delta": {"content": "hi"}}]}
-    server.answer(Reply(f"data: {json.dumps(part)}\n\n" * 9, content_type="text/event-stream"))
+    server.answer(
+        Reply(f"data: {json.dumps(part)}\n\n" * 9 + "data: [DONE]\n\n", content_type="text/event-stream")
+    )
     with OpenAI(base_url=server.base_url, api_key="k") as client:
         for wanted in (1, 2):
             assert len(list(stream("m")(client))) == 9

@@ -1,71 +1,142 @@
-"""Hooks: an SDK that skips a step is noticed by the next one, and streams that are no chat stay the SDK's."""
+"""Hooks: whoever stands where the SDK or httpx stood, and streams that are no chat stay the SDK's."""
 
 from __future__ import annotations
 
+import builtins
+import json
 from typing import Any
 
 import openai
 import pytest
-from openai.types.chat import ChatCompletion
+from openai.types.chat import ChatCompletionChunk
 
+import aitoearn_openai
 from aitoearn_openai import ChatModel, OpenAI
-from aitoearn_openai._resource import _Page
-from aitoearn_openai._sdk.private import SSEDecoder
-from aitoearn_openai._sdk.response import family_of
-from aitoearn_openai._sdk.stream import Decoder
-from conftest import MESSAGES, Asker, Reply, ScriptedServer, list_models, stream
+from aitoearn_openai._sdk.errors import family_of
+from conftest import MESSAGES, Asker, Reply, ScriptedServer, complete, list_models, raw, stream
+
+COMPLETION = {
+    "id": "c",
+    "object": "chat.completion",
+    "created": 1,
+    "model": "m",
+    "choices": [{"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": "hi"}}],
+}
+ENVELOPE = {"data": {}, "code": 12001, "message": "no credits"}
+CHUNK = {
+    **COMPLETION,
+    "object": "chat.completion.chunk",
+    "choices": [{"index": 0, "delta": {"content": "hi"}}],
+}
+LIBRARY = family_of(openai.DefaultHttpxClient)
 
 
-def test_data_of_a_response_that_nobody_saw_is_refused() -> None:
-    """A failure in it would go unnoticed."""
-    with pytest.raises(openai.OpenAIError, match="cannot work with openai"):
-        OpenAI(api_key="k")._process_response_data(data={}, cast_to=ChatCompletion, response=object())
+def events(*datas: Any) -> bytes:
+    return b"".join(b"data: %b\n\n" % json.dumps(data).encode() for data in datas) + b"data: [DONE]\n\n"
 
 
-def test_a_stream_that_nobody_looked_at_is_refused() -> None:
-    """A failure in it would go unnoticed."""
-    with pytest.raises(openai.OpenAIError, match="cannot work with openai"):
-        list(Decoder().iter_bytes(iter([b""])))
+ASKS: dict[str, tuple[Any, Any, Any]] = {
+    "completion": (complete("m"), COMPLETION, lambda answer: answer.choices[0].message.content == "hi"),
+    "stream": (stream("m"), events(CHUNK), lambda chunks: chunks[0].choices[0].delta.content == "hi"),
+    "raw": (raw(complete("m")), COMPLETION, lambda answer: answer.choices[0].message.content == "hi"),
+    "list": (list_models, {"code": 0, "data": [{"name": "m"}]}, lambda page: page.data[0].id == "m"),
+    "text": (
+        lambda client: client.audio.transcriptions.create(model="m", file=b"", response_format="text"),
+        b"hi",
+        lambda text: text == "hi",
+    ),
+}
+"""What is asked, the right answer to it, and whether it came."""
 
 
-def test_a_stream_whose_events_nobody_looked_at_is_refused(
-    asker: Asker, server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
+def answered(asker: Asker, body: Any, *, is_class: bool, kind: str) -> Any:
+    """What becomes of a body that a `send` of the caller's own gives."""
+
+    def response(request: Any) -> Any:
+        content = body if isinstance(body, bytes) else json.dumps(body).encode()
+        content_type = "text/event-stream" if content.startswith(b"data:") else "application/json"
+        return LIBRARY.Response(200, content=content, headers={"Content-Type": content_type}, request=request)
+
+    async def send_async(self: Any, request: Any, **_: Any) -> Any:
+        return response(request)
+
+    def send(self: Any, request: Any, **_: Any) -> Any:
+        return response(request)
+
+    replaced = send_async if asker.is_async else send
+    name = "DefaultAsyncHttpxClient" if asker.is_async else "DefaultHttpxClient"
+    where = {"base_url": "http://h/v1", "api_key": "k", "max_retries": 0}
+    if is_class:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(
+                getattr(LIBRARY, name.removeprefix("Default").removesuffix("HttpxClient") + "Client"),
+                "send",
+                replaced,
+            )
+            return asker.run(ASKS[kind][0], **where)
+    return asker.run(
+        ASKS[kind][0], http_client=type("Mine", (getattr(openai, name),), {"send": replaced})(), **where
+    )
+
+
+@pytest.mark.parametrize("kind", ASKS)
+@pytest.mark.parametrize("is_class", [True, False])
+@pytest.mark.parametrize("is_async", [True, False])
+def test_who_sends_in_the_place_of_the_http_client_gets_answers_and_failures(
+    is_async: bool, is_class: bool, kind: str
 ) -> None:
-    """As of an SDK that has another way to decode them."""
-    iter_bytes, aiter_bytes = SSEDecoder.iter_bytes, SSEDecoder.aiter_bytes
-    monkeypatch.setattr(SSEDecoder, "iter_bytes", lambda _, parts: iter_bytes(SSEDecoder(), parts))
-    monkeypatch.setattr(SSEDecoder, "aiter_bytes", lambda _, parts: aiter_bytes(SSEDecoder(), parts))
-    server.answer(Reply('data: {"data": {}, "code": 12001}\n\n', content_type="text/event-stream"))
-    with pytest.raises(openai.OpenAIError, match=r"SSEDecoder\.decode is gone or no longer used"):
-        asker.run(stream("m"), base_url=server.base_url, api_key="k", max_retries=0)
+    """As test suites, caches and signers do; whether `httpx.Client.send` is replaced, or that of their own class."""
+    asker = Asker(is_async)
+
+    assert ASKS[kind][2](answered(asker, ASKS[kind][1], is_class=is_class, kind=kind))
+    with pytest.raises(openai.APIStatusError, match="no credits") as failed:
+        answered(asker, ENVELOPE, is_class=is_class, kind=kind)
+    assert failed.value.status_code == 402
 
 
-def test_a_stream_whose_end_nobody_looks_at_is_refused() -> None:
-    """As of an SDK that decodes line by line."""
-    decoder = Decoder()
-    decoder.decode("data: {}")
-    with pytest.raises(openai.OpenAIError, match=r"SSEDecoder\.iter_bytes is gone or no longer used"):
-        decoder.decode("")
+@pytest.mark.parametrize("is_async", [True, False])
+def test_a_page_from_who_sends_in_the_place_of_the_http_client_is_an_error(is_async: bool) -> None:
+    """As from any server."""
+    with pytest.raises(openai.APIResponseValidationError, match="was expected"):
+        answered(Asker(is_async), b"<p>hello", is_class=True, kind="completion")
 
 
-def test_an_unread_response_that_was_read_is_refused(
-    asker: Asker, server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """As of an SDK that says in another way that it is to come unread."""
-    monkeypatch.setattr("aitoearn_openai._sdk.response.RAW_RESPONSE_HEADER", "X-Gone")
-    server.answer(Reply({"id": "c", "object": "chat.completion", "choices": []}))
+def test_a_stream_made_by_hand_gives_its_chunks_and_raises_a_failure() -> None:
+    """As the SDK's own tests make it, with a response that nobody sent."""
+    with OpenAI(api_key="k", base_url="http://h/v1") as client:
+        for data, due in ((CHUNK, "hi"), (ENVELOPE, "no credits")):
+            request = LIBRARY.Request("POST", "http://h/v1/chat/completions")
+            response = LIBRARY.Response(200, content=events(CHUNK, data), request=request)
+            chunks = openai.Stream(cast_to=ChatCompletionChunk, client=client, response=response)
+            assert next(chunks).choices[0].delta.content == "hi"
+            if due == "hi":
+                assert [chunk.choices[0].delta.content for chunk in chunks] == ["hi"]
+            else:
+                with pytest.raises(openai.APIStatusError, match=due):
+                    list(chunks)
 
-    async def ask_async(client: Any) -> Any:
-        completions = client.chat.completions.with_streaming_response
-        async with completions.create(model="m", messages=MESSAGES) as response:
-            return response
 
-    def ask(client: Any) -> Any:
-        with client.chat.completions.with_streaming_response.create(model="m", messages=MESSAGES) as response:
-            return response
+def test_a_group_of_exceptions_of_the_callers_own_transport_is_theirs() -> None:
+    """It says nothing of the connection."""
 
-    with pytest.raises(openai.OpenAIError, match="RAW_RESPONSE_HEADER is gone or no longer used"):
-        asker.run(ask_async if asker.is_async else ask, base_url=server.base_url, api_key="k", max_retries=0)
+    class Mine(LIBRARY.AsyncBaseTransport):  # type: ignore[misc, name-defined]
+        async def handle_async_request(self, request: Any) -> Any:
+            raise group
+
+    group_type = getattr(builtins, "ExceptionGroup", None)
+    if group_type is None:
+        pytest.skip("Python 3.10 has no groups of exceptions")
+    group = group_type("mine", [KeyError("mine")])
+    outcomes = []
+    for modules in (openai, aitoearn_openai):
+        pool = openai.DefaultAsyncHttpxClient(transport=Mine())
+        with pytest.raises(Exception) as failed:  # noqa: PT011 - openai 1.x wraps whatever a transport raises
+            Asker(True, modules).run(
+                complete("m"), base_url="http://h/v1", api_key="k", max_retries=0, http_client=pool
+            )
+        outcomes.append(failed.type)
+
+    assert outcomes[0] is outcomes[1]
 
 
 @pytest.mark.parametrize("mark", ["raw", "true"])
@@ -89,16 +160,6 @@ def test_an_http_client_of_another_library_is_refused() -> None:
     """As of an SDK that has moved to another one."""
     with pytest.raises(openai.OpenAIError, match="httpx is gone or no longer used"):
         family_of(type("Client", (), {}))
-
-
-def test_a_page_that_the_sdk_made_in_its_own_way_is_refused(
-    asker: Asker, server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """It would hold models without a name, and unconverted prices."""
-    monkeypatch.setattr(_Page, "build", classmethod(lambda cls, *, response, data: cls.construct(**data)))
-    server.answer(Reply({"code": 0, "data": [{"name": "m"}, {}]}))
-    with pytest.raises(openai.OpenAIError, match="build is gone or no longer used"):
-        asker.run(list_models, base_url=server.base_url, api_key="k", max_retries=0)
 
 
 def test_a_failure_in_an_unread_list_is_the_services(asker: Asker, server: ScriptedServer) -> None:
@@ -132,7 +193,9 @@ def test_events_of_other_endpoints_stay_the_sdks(asker: Asker, server: ScriptedS
 
 def test_a_chunk_that_no_blank_line_ends_is_not_dispatched(asker: Asker, server: ScriptedServer) -> None:
     """By the standard; it may be half of what was to come."""
-    chunk = 'data: {"id": "1", "choices": [{"index": 0, "delta": {"content": "hi"}}]}'
+    chunk = (
+        'data: {"id": "1", "choices": [{"index": 0, "delta": {"content": "hi"}, "finish_reason": "stop"}]}'
+    )
     server.answer(Reply(f"{chunk}\n\n{chunk}", content_type="text/event-stream"))
 
     assert len(asker.run(stream("m"), base_url=server.base_url, api_key="k", max_retries=0)) == 1

@@ -108,8 +108,7 @@ def test_a_name_that_is_no_longer_used_is_loud_or_breaks_no_promise(
     [
         ("_base_client.py", "stream_cls"),
         ("_models.py", "follow_redirects"),
-        ("_streaming.py", "iter_bytes"),
-        ("_streaming.py", "aiter_bytes"),
+        ("_base_client.py", "stream"),
     ],
 )
 def test_an_argument_or_a_method_that_is_gone_is_an_import_error(
@@ -125,6 +124,24 @@ def test_an_argument_or_a_method_that_is_gone_is_an_import_error(
 
     assert len(shown) == 1
     assert re.match(rf"loud: .*cannot work with openai .*\b{name}\b.* is gone", shown[0])
+
+
+@pytest.mark.parametrize("name", ["iter_bytes", "aiter_bytes"])
+def test_a_decoder_that_is_asked_for_something_else_is_loud(
+    original: Path, tmp_path: Path, name: str
+) -> None:
+    """At the first event."""
+    folder = changed(
+        original,
+        tmp_path,
+        lambda text: re.sub(rf"_decoder\.{name}\b", f"_decoder.{name}_renamed", text),
+        name,
+    )
+    shown = outcome(folder)
+
+    assert shown
+    assert not silent(shown), "\n".join(shown)
+    assert all("iter_bytes is gone" in line for line in shown)
 
 
 def abandon(name: str, text: str) -> str:

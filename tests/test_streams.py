@@ -14,6 +14,7 @@ from aitoearn_openai.sandbox import Sandbox
 from conftest import Asker, Reply, ScriptedServer, complete, stream
 
 CHUNK = 'data: {"id":"1","choices":[{"index":0,"delta":{"content":"hi","reasoning_content":"r"}}],"cost":"0.1"}\n\n'
+END = 'data: {"id":"1","choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}\n\n'
 CHOICES = 'data: {"choices":[{"index":0,"delta":{"content":"a"}},{"index":1,"delta":{"content":"b"}}]}\n\n'
 
 
@@ -126,12 +127,64 @@ def test_a_failure_in_place_of_an_event_counts_before_the_end_mark_too(
         asker.run(stream("m"), base_url=server.base_url, api_key="k", max_retries=0)
 
 
-@pytest.mark.parametrize("name", ["error", "ERROR", "response.failed", "exception"])
-def test_an_error_event_is_one_whatever_it_carries(asker: Asker, server: ScriptedServer, name: str) -> None:
-    """Even something that could be a chunk."""
-    server.answer(Reply(f"{CHUNK}event: {name}\n{CHUNK}", content_type="text/event-stream"))
-    with pytest.raises(openai.APIError, match='"hi"'):
-        asker.run(stream("m"), base_url=server.base_url, api_key="k", max_retries=0)
+@pytest.mark.parametrize("name", ["error", "step.failed", "message.error"])
+def test_a_chunk_is_one_whatever_its_event_is_called(asker: Asker, server: ScriptedServer, name: str) -> None:
+    """What it carries counts."""
+    server.answer(Reply(f"{CHUNK}event: {name}\n{END}", content_type="text/event-stream"))
+
+    assert len(asker.run(stream("m"), base_url=server.base_url, api_key="k", max_retries=0)) == 2
+
+
+def read(asker: Asker, server: ScriptedServer, body: str) -> tuple[list[str], openai.APIError]:
+    """The texts that reach the caller, and the error that follows them."""
+    server.answer(Reply(body, content_type="text/event-stream"))
+    texts: list[str] = []
+
+    async def ask_async(client: Any) -> None:
+        async for chunk in await stream("m")(client):
+            texts.append(chunk.choices[0].delta.content)
+
+    def ask(client: Any) -> None:
+        for chunk in stream("m")(client):
+            texts.append(chunk.choices[0].delta.content)
+
+    with pytest.raises(openai.APIError) as failed:
+        asker.run(ask_async if asker.is_async else ask, base_url=server.base_url, api_key="k", max_retries=0)
+    return texts, failed.value
+
+
+@pytest.mark.parametrize(
+    ("body", "chunks"), [(CHUNK, 1), (CHUNK * 2, 2), (f"{CHUNK}: bye\n\n", 1), (f"{CHUNK}{CHUNK[:-9]}", 1)]
+)
+def test_a_stream_that_ends_before_its_end_is_said_is_an_error(
+    asker: Asker, server: ScriptedServer, body: str, chunks: int
+) -> None:
+    """With neither `[DONE]` nor a `finish_reason`, it is a part of an answer; the chunks come first."""
+    texts, error = read(asker, server, body)
+
+    assert texts == ["hi"] * chunks
+    assert str(error).startswith("The stream ended before the answer was complete")
+    assert f"chunks so far: {chunks}" in str(error)
+
+
+@pytest.mark.parametrize("end", ["data: [DONE]\n\n", "data: [DONE]", END, END.rstrip()])
+def test_either_word_ends_a_stream(asker: Asker, server: ScriptedServer, end: str) -> None:
+    """Some servers send `[DONE]` alone, some a `finish_reason` alone; a blank line may be missing."""
+    server.answer(Reply(f"{CHUNK}{end}", content_type="text/event-stream"))
+
+    assert asker.run(stream("m"), base_url=server.base_url, api_key="k", max_retries=0)
+
+
+@pytest.mark.parametrize("failure", [{"finish_reason": "error"}, {"error": {"message": "died"}}])
+def test_the_text_of_a_chunk_that_fails_comes_before_the_failure(
+    asker: Asker, server: ScriptedServer, failure: Any
+) -> None:
+    """It was paid for."""
+    chunk = json.dumps({"choices": [{"delta": {"content": "wo"}, **failure}]})
+    texts, error = read(asker, server, f"{CHUNK}data: {chunk}\n\n")
+
+    assert texts == ["hi", "wo"]
+    assert isinstance(error, openai.InternalServerError)
 
 
 @pytest.mark.parametrize(
@@ -175,23 +228,25 @@ def test_of_very_much_in_place_of_events_a_part_is_kept(asker: Asker, server: Sc
     with pytest.raises(openai.APIError) as failed:
         asker.run(stream("m"), base_url=server.base_url, api_key="k", max_retries=0)
 
-    assert len(str(failed.value.body)) < 1000
+    assert len(str(failed.value.body)) < 10_000
 
 
 @pytest.mark.parametrize(
     "body",
     [
         f"{CHUNK}trace: 7\n{CHUNK}data: [DONE]\n\nupstream died",
-        f"trace: 7\n{CHUNK}odd\n\n{CHUNK}",
-        f"{CHUNK} \n\n{CHUNK}: bye\n\nretry\n\n \n",
+        f"trace: 7\n{CHUNK}odd\n\n{END}",
+        f"{CHUNK} \n\n{END}: bye\n\nretry\n\n \n",
+        f"{CHUNK}{END}upstream died",
+        f"{CHUNK}{END}<html>502 Bad Gateway</html>\n",
         f"{CHUNK}{CHUNK}[DONE]\n\n",
         f"{CHUNK}{CHUNK}upstream died\n\ndata: [DONE]\n\n",
         f"{CHUNK}{CHUNK}Data: [DONE]\n\n",
         f"{CHUNK}error: null\n\nerror: {{}}\n\nerror:\n\n{CHUNK}data: [DONE]\n\n",
-        f"{CHUNK}{CHUNK}meta: {{}}\n\nevent : done\n\n",
-        f'{CHUNK}data: {{"usage": {{}}}}\nodd\n\n',
-        f"{CHUNK}{CHUNK}\ufeff\n\0\n\u200b\n\xa0\n",
-        "\ufeff" * 2000 + CHUNK * 2,
+        f"{CHUNK}{END}meta: {{}}\n\nevent : done\n\n",
+        f'{END}data: {{"usage": {{}}}}\nodd\n\n',
+        f"{CHUNK}{END}\ufeff\n\0\n\u200b\n\xa0\n",
+        "\ufeff" * 2000 + CHUNK + END,
     ],
 )
 def test_lines_that_mean_nothing_end_no_stream(asker: Asker, server: ScriptedServer, body: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from functools import cached_property, partial, wraps
 from typing import TYPE_CHECKING, Any
 
@@ -109,19 +110,14 @@ def _refuse_settings(name: str, arguments: Mapping[str, Any]) -> None:
 
 
 def _construct(client: Any, construct: Callable[..., None], arguments: dict[str, Any]) -> None:
-    """Construct a client as the SDK does, with settings in place of what the caller left open.
-
-    Three things are kept apart: `_given`, the caller's arguments; `_settings`, those of `from_settings`; and
-    `_left_open`, the values of the options that the caller left open.
-    """
-    client._settings = settings = arguments.pop("_settings", None)
+    """Construct a client as the SDK does, with settings in place of what the caller left open."""
+    settings = from_settings = arguments.pop("_settings", None)
     _refuse_settings(type(client).__name__, arguments)
     for name in [name for name, value in arguments.items() if isinstance(value, openai.NotGiven)]:
         del arguments[name]
     hide_key(arguments)
-    given = client._given = dict(arguments)
+    given = dict(arguments)
     client._known_models = {}
-    client._given_http_client = given.get("http_client")
 
     def is_open(name: str, *rivals: str) -> bool:
         return all(given.get(key) is None for key in (name, *rivals, "provider"))
@@ -179,29 +175,66 @@ def _construct(client: Any, construct: Callable[..., None], arguments: dict[str,
         client.timeout = settings.timeout
     if key_is_open and settings.api_key:
         _refuse_openais_host(given)
-    client._left_open = {name: getattr(client, name) for name in _FROM_SETTINGS if wanted[name]}
+    left_open = {name: getattr(client, name) for name in _FROM_SETTINGS if wanted[name]}
+    client._origins = Origins(given, from_settings, left_open, given.get("http_client"))
+
+
+@dataclass(frozen=True, repr=False)
+class Origins:
+    """Where the options of a client came from."""
+
+    given: dict[str, Any]
+    """The caller's arguments; of a copy, all of them."""
+    settings: Settings | None
+    """Those of `from_settings`."""
+    left_open: dict[str, Any]
+    """What the settings said where the caller said nothing, by the name of the argument."""
+    http_client: Any
+    """The caller's own, if any."""
+
+    def copied(self, given: dict[str, Any], overrides: dict[str, Any]) -> Origins:
+        """Those of a copy that was made with these overrides."""
+        told = {
+            name for name, value in overrides.items() if not isinstance(value, (type(None), openai.NotGiven))
+        }
+        left_open = {name: value for name, value in self.left_open.items() if name not in told}
+        return replace(
+            self,
+            given=given,
+            left_open=left_open,
+            http_client=overrides.get("http_client") or self.http_client,
+        )
+
+    def to_pickle(self, client: Any) -> dict[str, Any]:
+        """The arguments with which another process makes the same client."""
+        # A copy is given every option as it is now, except `_strict_response_validation` and its like.
+        options = {name: value for name, value in self.given.items() if name.startswith("_")}
+        options |= client.copy()._origins.given | {"http_client": None, "base_url": str(client.base_url)}
+        open_now = {name for name, value in self.left_open.items() if value == getattr(client, name)}
+        is_given = any(options.get(name) and name not in open_now for name in _CREDENTIALS)
+        names = [*(options.get("default_headers") or ()), *(options.get("default_query") or ())]
+        if is_given or any(map(_SECRET_NAME.search, names)):
+            open_now.discard("base_url")
+        options |= {"_settings": self.settings}
+        return {
+            name: value
+            for name, value in options.items()
+            if name not in open_now and (value is not None or name == "timeout")
+        }
 
 
 def _copying(sdk_copy: Any) -> Any:
-    """The SDK's `copy`, which keeps in mind what the caller gave and what was left open."""
+    """The SDK's `copy`, which keeps in mind where the options came from."""
 
     @wraps(sdk_copy)
     def copy(self: Any, **overrides: Any) -> Any:
         hide_key(overrides)
         copied = sdk_copy(self, **overrides)
-        if copied.api_key and copied.api_key == self._left_open.get("api_key"):
+        if copied.api_key and copied.api_key == self._origins.left_open.get("api_key"):
             _refuse_openais_host(overrides)
-        given = {
-            name
-            for name, value in overrides.items()
-            if value is not None and not isinstance(value, openai.NotGiven)
-        }
-        copied._settings = self._settings
+        copied._origins = self._origins.copied(copied._origins.given, overrides)
         if copied.base_url == self.base_url:
             copied._known_models = self._known_models
-        copied._left_open = {name: value for name, value in self._left_open.items() if name not in given}
-        if "http_client" not in given:
-            copied._given_http_client = self._given_http_client
         return copied
 
     return copy
@@ -233,24 +266,11 @@ class _ClientMixin:
         Raises:
             TypeError: for a client with an `http_client` of its own.
         """
-        if self._given_http_client is not None:
+        if self._origins.http_client is not None:
             raise TypeError(
                 "a client with an http_client of its own cannot be pickled: construct it where it is used"
             )
-        # A copy is given every option as it is now, except `_strict_response_validation` and its like.
-        options = {name: value for name, value in self._given.items() if name.startswith("_")}
-        options |= self.copy()._given | {"http_client": None, "base_url": str(self.base_url)}
-        open_now = {name for name, value in self._left_open.items() if value == getattr(self, name)}
-        is_given = any(options.get(name) and name not in open_now for name in _CREDENTIALS)
-        names = [*(options.get("default_headers") or ()), *(options.get("default_query") or ())]
-        if is_given or any(map(_SECRET_NAME.search, names)):
-            open_now.discard("base_url")
-        kept = {
-            name: value
-            for name, value in options.items()
-            if name not in open_now and (value is not None or name == "timeout")
-        }
-        return partial(self.__class__, **kept, _settings=self._settings), ()
+        return partial(self.__class__, **self._origins.to_pickle(self)), ()
 
     def __copy__(self: Any) -> Any:
         return self.copy()

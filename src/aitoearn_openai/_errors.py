@@ -1,17 +1,18 @@
-"""Map the service's failures to HTTP statuses: codes, messages and shapes, no I/O.
+"""What counts as a failure with HTTP 200. No I/O.
 
-AiToEarn reports a failure of its own as HTTP 200 with an envelope whose `code` is not 0:
-`{"data": {}, "code": 12001, "message": "...", "requestId": "..."}`.
+A body whose `code` is a whole number other than 0, with a `message` or empty `data`, and without an answer, is AiToEarn's
+failure; an `error` with a message, and without an answer beside it, is OpenAI's. Everything else must look like what the
+request expects; where it does not, it is a validation error that quotes the server.
+
+The `code` 200 says success, as 0 does. A chat in which no choice has anything and one has failed is a failure too: its
+choice is where gateways put OpenAI's `error`.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from contextlib import suppress
 from typing import Any, NamedTuple
-
-from pydantic_core import from_json
 
 from ._wording import Message, Ours
 
@@ -45,21 +46,18 @@ CODES = {
 }
 """The codes that are known (AiToEarn backend 2.5). Others from 400 to 599 are HTTP statuses too; any other means 400."""
 
-_UPSTREAM_FAILED = 502
+UPSTREAM_FAILED = 502
+ACCOUNT_STATUSES = {401, 402, 403}
+"""Statuses that speak of the account and not of the request: every other request would fail the same."""
+
+FAILED_FINISH_REASONS = "error", "network_error", "insufficient_system_resource", "abort"
+"""Those of a model that failed, of gateways, Zhipu, DeepSeek and vLLM."""
+
 QUOTE = 300
 """The most characters of a server's words in a message."""
 
-OF_ACCOUNT = {401, 402, 403}
-"""Statuses that speak of the account and not of the request: every other request would fail the same."""
-
-NOT_JSON: Any = object()
-
-# What other servers use for the same.
-_WORDS = ("message", "msg", "error_msg", "status_msg", "detail")
-_SUCCESSES = {"0", "200", "ok", "success"}
-_FAILURES = {"error", "fail", "failed", "failure"}
-FAILED = "error", "network_error", "insufficient_system_resource", "abort"
-"""A `finish_reason` of a model that failed: gateways, Zhipu, DeepSeek and vLLM have them."""
+_ENVELOPE = {"code", "data", "message", "requestId", "timestamp"}
+_SUCCESSES = 0, 200
 _NAMED = {
     "authentication_error": 401,
     "insufficient_quota": 429,
@@ -70,27 +68,26 @@ _NAMED = {
     "server_error": 500,
 }
 """The codes and types of OpenAI's errors, for servers that send them with HTTP 200."""
-_KEEP_ALIVES = {"ping", "heartbeat", "keepalive"}
+
+_NO_ERROR = {"none", "null", "ok", "success"}
+"""What some servers have as an `error` or its message where there is none."""
 
 # Of a number, nine digits are enough: Python refuses to read thousands.
 _WAIT = re.compile(r"after (\d{1,9})\d* seconds?|在\s*(\d{1,9})\d*\s*秒后重试")
-_BLANK = " \t\xa0\0\u200b\ufeff"
-_FIELD = re.compile(r":|(data|event|id|retry)$|(?!error\b)[a-z][\w-]*\s*:", re.IGNORECASE)
-"""A comment, or a field. Not `error: ...`: a server that sends it reports a failure."""
-_NO_MESSAGE = Ours("The service gave no message.")
 
 
 class Failure(NamedTuple):
-    """A failure as the service reports it."""
+    """A failure as a server reports it."""
 
-    code: int | str | None
-    status: int
     message: str
+    status: int | None = None
+    """The HTTP status that says the same; None inside a stream, where nothing says more than the message."""
+    code: int | str | None = None
     request_id: str | None = None
     retry_after: int | None = None
     """Seconds to wait before another try, where the message states them."""
-    enveloped: bool = True
-    """Whether it came in the service's envelope."""
+    enveloped: bool = False
+    """Whether it came in AiToEarn's envelope."""
 
     def __str__(self) -> str:
         if not self.enveloped:
@@ -99,214 +96,130 @@ class Failure(NamedTuple):
         return Message(self.message, Ours(" (AiToEarn code "), str(self.code), *request, Ours(")"))
 
 
-def decode_json(text: str | bytes) -> Any:
-    """The decoded JSON, or `NOT_JSON`."""
-    try:
-        return from_json(text)  # In a third of the time that `json.loads` takes; it reads a little less.
-    except ValueError:
-        with suppress(ValueError, RecursionError):
-            return json.loads(text)
-    return NOT_JSON
-
-
 def failure_in(body: Any) -> Failure | None:
-    """The failure that a decoded body reports with HTTP 200, or None.
-
-    It is the service's envelope, an error in OpenAI's format, also beside choices, or a choice that failed.
-    """
+    """The failure that a decoded body reports by the rule, or None."""
     if not isinstance(body, dict):
         return None
-    is_chat, choices, error = "choices" in body, body.get("choices"), body.get("error")
-    is_answer = not is_chat and ("object" in body or "id" in body) and body.get("object") != "error"
-    if says_something(error) and not is_answer and (is_chat or isinstance(error, dict)):
-        error = error if isinstance(error, dict) else words_of(body) or error
-        return _openai_failure(error, status=_UPSTREAM_FAILED if is_chat else 400)
-    if choices:
-        return _failed_choice(choices)
-    if is_answer and "data" not in body:
+    choices, data = body.get("choices"), body.get("data")
+    if has_text(choices) or (isinstance(data, list) and data):
         return None
-    code = body.get("code")
-    if "type" in body and not isinstance(code, int) and body.get("object") != "error":
-        return None  # Events of other endpoints have a type, and codes in words.
-    code = _number(code)
-    is_empty = "data" in body and body["data"] in (None, {})
-    if code in (None, 0) or (not is_empty and str(code).casefold() in _SUCCESSES):
+    if isinstance(body.get("error"), dict) or "choices" in body:
+        failure = openai_failure(body, UPSTREAM_FAILED if "choices" in body else 400)
+        if failure or choices:
+            return failure or choice_failure(choices)
+    return envelope_failure(body)
+
+
+def envelope_failure(body: Any, *, whole: bool = False) -> Failure | None:
+    """The failure in AiToEarn's envelope; a `whole` one has a message, and its data is empty or missing."""
+    code = body.get("code") if isinstance(body, dict) else None
+    if type(code) is not int or code in _SUCCESSES:
         return None
-    message, status = words_of(body) or words_of(error) or _NO_MESSAGE, _status(code)
-    wait = _WAIT.search(message) if status == 429 else None
+    message, has_message = error_message(body) or error_message(body.get("error")), "message" in body
+    is_empty = body.get("data") in (None, {})
+    if not (has_message and is_empty if whole else message or has_message or (is_empty and "data" in body)):
+        return None
+    status = _status(code, 400)
+    wait = _WAIT.search(message or "") if status == 429 else None
     return Failure(
-        code,
+        message or Ours("The service gave no message."),
         status,
-        message,
+        code,
         request_id=str(body["requestId"]) if body.get("requestId") else None,
         retry_after=int(wait[1] or wait[2]) if wait else None,
-        enveloped="data" in body or body.get("object") != "error",
+        enveloped="data" in body or body.keys() <= _ENVELOPE,
     )
 
 
-def _openai_failure(error: Any, *, status: int) -> Failure:
-    """The failure of an `error` as OpenAI has it, or of one that is a text."""
-    fields = error if isinstance(error, dict) else {}
-    code = _number(fields.get("code"))
-    message = words_of(error) or json.dumps(error, ensure_ascii=False)[:QUOTE]
-    cause = _provider_words(fields.get("metadata"))
-    if cause and cause not in message:
-        message = f"{message}: {cause[:QUOTE]}"
-    named = fields.get("type") if code is None else code
-    return Failure(code, _status(named, status), message, enveloped=False)
+def openai_failure(body: dict[str, Any], otherwise: int | None) -> Failure | None:
+    """The failure in an `error` as OpenAI has it, or in one that is a text, with a message beside it or not."""
+    error, beside = body.get("error"), body.get("message")
+    if not has_error(error):
+        return None
+    if not isinstance(error, dict):
+        return Failure(beside if isinstance(beside, str) else str(error), otherwise)
+    code = error.get("code")
+    message = error_message(error) or json.dumps(error, ensure_ascii=False)[:QUOTE]
+    return Failure(message, _status(error.get("type") if code is None else code, otherwise), code)
 
 
-def _provider_words(metadata: Any) -> str | None:
-    """What OpenRouter quotes of the provider, beside a message that says only that the provider failed."""
-    raw = metadata.get("raw") if isinstance(metadata, dict) else None
-    body = decode_json(raw) if isinstance(raw, str) else raw
-    if not isinstance(body, dict):
-        return words_of(raw)
-    return words_of(body.get("error")) or words_of(body)
+def choice_failure(choices: Any) -> Failure | None:
+    """The failure of the first choice that failed: an `error` of its own, or a `finish_reason` that says so.
 
-
-def _failed_choice(choices: Any) -> Failure | None:
-    """Gateways report a model that failed as the `error` of a choice; without a code that is an upstream failure.
-
-    So is one about an account or a key, as those are not the caller's: other requests would not fail the same.
+    Without a code that is an upstream failure. So is one about an account or a key, as those are not the caller's: other
+    requests would not fail the same.
     """
     for choice in choices if isinstance(choices, list) else ():
-        if isinstance(choice, dict):
-            error = choice.get("error")
-            if says_something(error):
-                failure = _openai_failure(error, status=_UPSTREAM_FAILED)
-                return failure._replace(status=_UPSTREAM_FAILED) if failure.status in OF_ACCOUNT else failure
-            if choice.get("finish_reason") in FAILED:
-                reason = choice.get("native_finish_reason") or choice["finish_reason"]
-                quote = repr(str(reason)[:QUOTE])
-                return broken(Message(Ours("The model failed: finish_reason "), quote, Ours(".")))
+        if isinstance(choice, dict) and (failure := openai_failure(choice, UPSTREAM_FAILED)):
+            return failure._replace(status=UPSTREAM_FAILED) if failure.status in ACCOUNT_STATUSES else failure
+        if isinstance(choice, dict) and choice.get("finish_reason") in FAILED_FINISH_REASONS:
+            reason = choice.get("native_finish_reason") or choice["finish_reason"]
+            quote = repr(str(reason)[:QUOTE])
+            return Failure(
+                Message(Ours("The model failed: finish_reason "), quote, Ours(".")), UPSTREAM_FAILED
+            )
     return None
 
 
-def says_something(error: Any) -> bool:
-    """Whether an `error` tells of one: some servers have `null` or an object of nulls in each answer."""
-    return any(error.values()) if isinstance(error, dict) else bool(error)
+def _status(code: Any, otherwise: int | None) -> int | None:
+    if isinstance(code, str) and re.fullmatch(r"\d{3,5}", code):
+        code = int(code)
+    if isinstance(code, int):
+        known = CODES.get(code)
+        return known.status if known else code if 400 <= code <= 599 else otherwise
+    return _NAMED.get(code, otherwise) if isinstance(code, str) else otherwise
 
 
-def words_of(body: Any) -> str | None:
+def has_error(error: Any) -> bool:
+    """Whether an `error` tells of one: some servers have `null`, an object of nulls or "ok" in each answer."""
+    words = error_message(error)
+    if words is None:
+        return isinstance(error, dict) and any(error.values())
+    return words.casefold() not in _NO_ERROR
+
+
+def error_message(body: Any) -> str | None:
     """The reason that a body or an `error` gives, under the names that servers use."""
     if not isinstance(body, dict):
         return body if isinstance(body, str) and body else None
-    words = next(filter(None, (body.get(name) for name in _WORDS)), None) or words_of(body.get("base_resp"))
-    return None if words is None else str(words)
+    words = body.get("message") or body.get("msg") or body.get("detail")
+    return words if isinstance(words, str) or not words else json.dumps(words, ensure_ascii=False)
 
 
-def failure_in_event(
-    name: str | None, text: str, data: Any, *, is_chat: bool, is_typed: bool = True
-) -> Failure | None:
-    """The failure that an event of a stream reports, or None; `data` is what its `text` decodes to.
-
-    `is_typed` says that events of another endpoint have a type, or are an `object`. A chunk of a chat has `choices`
-    afterwards, and no `error` that says nothing.
-    """
-    name = (name or "").casefold()
-    if not isinstance(data, dict):
-        if is_chat and (data is None or re.sub("[-_]", "", name) in _KEEP_ALIVES):
-            return None
-        if data is NOT_JSON or name == "error":
-            return broken(text or Ours("The server sent an error event without a message."))
-        return _no_chunk(text) if is_chat else None
-    if not is_chat:
-        error = data.get("error")
-        if error and not isinstance(error, str):
-            return None  # The SDK raises it.
-        is_refused = is_typed and "object" not in data and is_refusal(data)
-        is_failure = "type" not in data and (name == "error" or is_refused)
-        words = error or words_of(data) or text[:QUOTE]
-        return failure_in(data) or (broken(words) if error or is_failure else None)
-    choices = data.setdefault("choices", None)
-    if data.get("error") and not says_something(data["error"]):
-        data["error"] = None  # The SDK would raise.
-    if failure := failure_in(data):
-        return failure
-    if name.endswith(("error", "exception", "failed")) or (not choices and is_refusal(data)):
-        return broken(words_of(data) or text[:QUOTE])
-    return None if not choices or are_objects(choices) else _no_chunk(text)
-
-
-def broken(message: str) -> Failure:
-    """The failure of a stream that broke off, or sent something that is no chunk."""
-    return Failure(None, _UPSTREAM_FAILED, message, enveloped=False)
-
-
-def is_out_of_place(line: str) -> bool:
-    """Whether a line of a stream stands in place of an event: it is no field, also none of another name."""
-    line = line.strip(_BLANK)
-    return bool(line) and "[DONE]" not in line and not _FIELD.match(line)
-
-
-def error_field(line: str) -> Any:
-    """The error in llama.cpp's field `error:`, which stands in place of an event; None if there is none."""
-    name, _, value = line.strip(_BLANK).partition(":")
-    error = decode_json(value) if name.strip().casefold() == "error" else None
-    if error is NOT_JSON:
-        error = value.strip()[:QUOTE]
-    return error if says_something(error) else None
-
-
-def end_message(text: str, *, is_empty: bool) -> str:
-    """What to say of a stream that ended before its first event, or with `text` in place of an event."""
-    quote = " ".join(text[:QUOTE].split())
-    message = Ours("The stream ended before its first event" if is_empty else "The stream broke off")
-    return Message(message, *([Ours(": "), quote] if quote[:1] not in ("", "<") else [Ours(".")]))
-
-
-def _no_chunk(text: str) -> Failure:
-    return broken(Message(Ours("The stream sent something other than a chunk: "), text[:QUOTE]))
-
-
-def are_objects(value: object) -> bool:
-    """Whether this is a list of objects, as the choices of a completion are."""
-    return isinstance(value, list) and all(isinstance(each, dict) for each in value)
-
-
-def holds_answer(field: str, made: object) -> bool:
-    """Whether the `choices` of a completion are answers, or some of the `data` of an image request are images."""
-    if not isinstance(made, list):
-        return False
-
-    def has(each: Any, *names: str) -> bool:
-        fields = each if isinstance(each, dict) else getattr(each, "__dict__", {})
-        return any(fields.get(name) is not None for name in names)
-
-    if field == "data":
-        return any(has(each, "url", "b64_json") for each in made)
-    return all(has(each, "message", "text") for each in made)
-
-
-def is_refusal(body: dict[str, Any]) -> bool:
-    """Whether a body without an answer reports a failure in one of the shapes that other servers use."""
-    base = body.get("base_resp")
-    return bool(
-        says_something(body.get("error"))
-        or any(body.get(name) for name in ("errors", "error_code", "error_msg", "detail"))
-        or "error" in (body.get("object"), body.get("type"))
-        or body.get("success") is False
-        or any(_is_bad_status(body.get(name)) for name in ("status", "statusCode"))
-        or (isinstance(base, dict) and base.get("status_code"))
-        or {name for name, value in body.items() if value} == {"message"}
+def has_text(choices: Any) -> bool:
+    """Whether a choice has something that a model made: text, tool calls, or a part of them."""
+    return isinstance(choices, list) and any(
+        any(value for name, value in part.items() if name != "role") if isinstance(part, dict) else bool(part)
+        for choice in choices
+        if isinstance(choice, dict)
+        for part in (choice.get("message"), choice.get("delta"), choice.get("text"))
     )
 
 
-def _is_bad_status(value: Any) -> bool:
-    return value >= 400 if isinstance(value, int) else str(value).casefold() in _FAILURES
+def is_completion(body: dict[str, Any]) -> bool:
+    """Whether the `choices` of a body are those of a completion: one has a message, or a filter stopped it.
+
+    None at all may be right, unless the server says why.
+    """
+    choices = body.get("choices")
+    if choices == []:
+        return not error_message(body)
+    return isinstance(choices, list) and any(
+        isinstance(choice, dict)
+        and (
+            choice.get("message") is not None
+            or choice.get("text") is not None
+            or choice.get("finish_reason") == "content_filter"
+            or "content_filter_results" in choice
+        )
+        for choice in choices
+    )
 
 
-def _number(code: Any) -> Any:
-    try:
-        return int(code)
-    except (TypeError, ValueError, OverflowError):
-        return code
-
-
-def _status(code: Any, otherwise: int = 400) -> int:
-    if isinstance(code, int) and 400 <= code <= 599:
-        return code
-    if isinstance(code, int):
-        return CODES[code].status if code in CODES else otherwise
-    return _NAMED.get(code, otherwise) if isinstance(code, str) else otherwise
+def has_images(body: dict[str, Any]) -> bool:
+    """Whether some of the `data` of a body are images."""
+    data = body.get("data")
+    return isinstance(data, list) and any(
+        isinstance(each, dict) and (each.get("url") is not None or each.get("b64_json") is not None)
+        for each in data
+    )

@@ -22,6 +22,9 @@ LISTS = {
 }
 """The paths of the model lists, and the calls that ask for them."""
 
+HINT = "aitoearn_openai.hint"
+"""What a refusal has in its `extensions`: the one part of the message that no server wrote."""
+
 _LIST_FOR = {"/images/generations": "/models/image/generation", "/images/edits": "/models/image/edit"}
 _ENDPOINTS = {"/chat/completions", *_LIST_FOR, *LISTS}
 _NO_PATH = re.compile(r"\bCannot ([A-Z]+) /")
@@ -30,6 +33,11 @@ _NO_PATH = re.compile(r"\bCannot ([A-Z]+) /")
 def origin(url: Any) -> str:
     """Scheme, host and port of an address, without a user name and password."""
     return f"{url.scheme}://{url.netloc.decode()}"
+
+
+def hint_of(error: Any) -> str:
+    """The hint at the end of the message of an error, if any."""
+    return str(error.response.extensions.get(HINT, "")) if hasattr(error, "response") else ""
 
 
 def next_step(

@@ -12,10 +12,9 @@ from openai.resources import models as sdk
 from pydantic import PrivateAttr, ValidationError, field_validator
 
 from . import _models
-from ._hints import API_KEY_HEADER, LISTS, closest
+from ._hints import LISTS, closest
 from ._models import ChatModel, ImageModel, ListedModel
 from ._sdk.errors import unexpected
-from ._sdk.response import FILL_IN_KEY
 
 if TYPE_CHECKING:
     from ._sdk.private import (
@@ -30,13 +29,8 @@ if TYPE_CHECKING:
 _Model = TypeVar("_Model", bound=ListedModel)
 
 
-def _options(
-    client: Any, headers: Any, query: Any, body: Any, timeout: Any, post_parser: Any = None
-) -> RequestOptions:
+def _options(headers: Any, query: Any, body: Any, timeout: Any, post_parser: Any = None) -> RequestOptions:
     """The options of a request for a model list, from the arguments that the SDK's methods take."""
-    headers = dict(headers or {})
-    if API_KEY_HEADER.lower() not in {name.lower() for name in {**client.default_headers, **headers}}:
-        headers[API_KEY_HEADER] = FILL_IN_KEY
     options = {"headers": headers, "params": query, "extra_json": body, "post_parser": post_parser}
     return {
         **{name: value for name, value in options.items() if value is not None},  # type: ignore[typeddict-item]
@@ -61,13 +55,15 @@ class _Page(openai.BaseModel, Generic[_Model]):
         return _models.named(value)
 
     @classmethod
-    def build(cls, *, response: Any, data: Any) -> _Page[_Model]:
-        """Called by the SDK in place of its own construction, which checks and converts nothing."""
+    def from_answer(cls, client: Any, response: Any, data: Any) -> _Page[_Model]:
+        """Made in place of the SDK's own construction, which checks and converts nothing."""
         try:
             page = cls.model_validate(data)
         except ValidationError:
             raise unexpected(response, "a list of models", data) from None
         page._response = response
+        if not response.url.query:
+            client._known_models[cls.list_path] = page.data
         return page
 
     def _repr_html_(self) -> str:
@@ -84,12 +80,9 @@ class _Page(openai.BaseModel, Generic[_Model]):
         if isinstance(found, ListedModel):
             return found
         next_step = closest(found) or f"`{LISTS[self.list_path]}` has their names."
-        self._response.status_code = 404
-        raise openai.NotFoundError(
-            f"No model is named {wanted!r}. {next_step}",
-            response=self._response,
-            body=None,
-        )
+        listed = self._response
+        missing = type(listed)(404, headers=listed.headers, request=listed.request)
+        raise openai.NotFoundError(f"No model is named {wanted!r}. {next_step}", response=missing, body=None)
 
 
 def _finder(wanted: str) -> Any:
@@ -156,7 +149,7 @@ class _List(sdk.Models, Generic[_Model]):
             self._page.list_path,
             page=self._page,
             model=self._model,
-            options=_options(self._client, extra_headers, extra_query, extra_body, timeout),
+            options=_options(extra_headers, extra_query, extra_body, timeout),
         )
 
     def retrieve(
@@ -185,7 +178,7 @@ class _List(sdk.Models, Generic[_Model]):
         return self._client.get(
             self._page.list_path,
             cast_to=cast("type[_Model]", self._page),  # `find` turns the page into a model.
-            options=_options(self._client, extra_headers, extra_query, extra_body, timeout, find),
+            options=_options(extra_headers, extra_query, extra_body, timeout, find),
         )
 
 
@@ -216,7 +209,7 @@ class _AsyncList(sdk.AsyncModels, Generic[_Model]):
             self._page.list_path,
             page=self._page,
             model=self._model,
-            options=_options(self._client, extra_headers, extra_query, extra_body, timeout),
+            options=_options(extra_headers, extra_query, extra_body, timeout),
         )
 
     async def retrieve(
@@ -239,7 +232,7 @@ class _AsyncList(sdk.AsyncModels, Generic[_Model]):
         return await self._client.get(
             self._page.list_path,
             cast_to=cast("type[_Model]", self._page),  # `find` turns the page into a model.
-            options=_options(self._client, extra_headers, extra_query, extra_body, timeout, find),
+            options=_options(extra_headers, extra_query, extra_body, timeout, find),
         )
 
 

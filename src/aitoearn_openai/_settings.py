@@ -133,12 +133,14 @@ def needs_no_proxy(url: str) -> bool:
 
 
 def site_hint(origin: str) -> str:
-    """What to look at when a server refuses a key: nearly always it is a key of another site."""
-    hint = f"The key was sent to {origin}, and a key belongs to the one site that it was created on."
+    """What to look at when AiToEarn refuses a key: nearly always it is a key of its other site."""
     for here, other in (("cn", "ai"), ("ai", "cn")):
         if origin == SITES[here]:
-            hint += f" If that is {SITES[other]}, set AITOEARN_SITE={other}."
-    return hint
+            return (
+                f"The key was sent to {origin}, and a key belongs to the one site that it was created on. "
+                f"If that is {SITES[other]}, set AITOEARN_SITE={other}."
+            )
+    return ""
 
 
 def missing_key(settings: Settings) -> str:

@@ -27,7 +27,7 @@ import openai
 from openai.types import CompletionUsage
 from openai.types.chat import ChatCompletion
 
-from ._errors import OF_ACCOUNT, is_refusal, words_of
+from ._errors import ACCOUNT_STATUSES
 
 if TYPE_CHECKING:
     from ._models import ChatModel, Prices
@@ -463,14 +463,13 @@ class _Answer(openai.BaseModel):
     choices: list[Any]
 
     @classmethod
-    def build(cls, *, response: Any, data: Any) -> Any:
-        """What the SDK calls in the place of the constructor, for the response that goes with the data."""
-        if isinstance(data, dict) and data.get("choices") == []:
-            message = "The service gave an answer without choices"
-            if is_refusal(data) and (words := words_of(data)):
-                message += f": {words}"
-            raise openai.APIResponseValidationError(response, data, message=message)
-        return cls.construct(**data) if isinstance(data, dict) else data
+    def from_answer(cls, client: Any, response: Any, data: Any) -> _Answer:
+        """Made in place of the SDK's own construction."""
+        if not data["choices"]:
+            raise openai.APIResponseValidationError(
+                response, data, message="The service gave an answer without choices"
+            )
+        return cls.construct(**data)
 
 
 _Answer.__name__ = ChatCompletion.__name__  # Errors name what was expected.
@@ -481,7 +480,7 @@ async def _ask(client: openai.AsyncOpenAI, request: Request, budget: Budget | No
         answer = await client.post(PATH, body=request.body, cast_to=_Answer)
         result = Result(request, answer.to_dict(), answer._request_id)
     except openai.APIError as error:
-        if getattr(error, "status_code", None) in OF_ACCOUNT:
+        if getattr(error, "status_code", None) in ACCOUNT_STATUSES:
             raise
         result = Result(request, request_id=getattr(error, "request_id", None), error=error)
     if budget:

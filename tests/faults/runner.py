@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import itertools
+import json
 import ssl
 import threading
 import time
@@ -154,6 +155,10 @@ def _ask(run: Run, client: Any) -> Any:
     """The call itself; what it returns is awaited by the async twin."""
     if run.mode == "list":
         return client.models.list()
+    if run.mode == "bytes":
+        return client.files.content("f")
+    if run.mode == "object":
+        return client.get("/x", cast_to=object)
     completions = client.chat.completions
     if run.mode == "raw":
         completions = completions.with_raw_response
@@ -305,7 +310,7 @@ def _judge(run: Run, visit: Visit, got: list[Any], result: Result) -> None:
         result.told = problem or f"{len(got)} chunks"
     else:
         result.told = problem or (f"{len(got[0].data)} models" if run.mode == "list" else "ChatCompletion")
-    if not problem:
+    if not problem and run.mode not in ("bytes", "object"):
         result.value = [
             [model.id for model in value.data] if run.mode == "list" else value.to_dict() for value in got
         ]
@@ -316,6 +321,8 @@ def said_in(mode: Mode, got: list[Any]) -> str:
 
     Of a model list the ids. What is not of the promised type says nothing.
     """
+    if mode in ("bytes", "object"):
+        return "".join(each.text if mode == "bytes" else json.dumps(each) for each in got)
     if mode == "list":
         data = getattr(got[0], "data", None) if got else None
         return " ".join(str(getattr(model, "id", model)) for model in data) if isinstance(data, list) else ""
@@ -343,6 +350,8 @@ def problem_with(mode: Mode, got: list[Any], may_be_empty: bool = False) -> str:
                 return f"a chunk has choices={_shown(chunk.choices)}"
         return "" if got or may_be_empty else "an empty stream"
     value = got[0]
+    if mode in ("bytes", "object"):
+        return ""
     if mode == "list":
         if not isinstance(value, (SyncPage, AsyncPage)):
             return _shown(value)

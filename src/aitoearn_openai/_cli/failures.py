@@ -15,6 +15,7 @@ from typing import Any, NoReturn
 import openai
 import typer
 
+from .._hints import hint_of
 from .._settings import SITES
 from .._wording import Ours, parts_of
 from ..batch import causes, reason
@@ -116,7 +117,7 @@ def explain(error: openai.OpenAIError) -> tuple[str, str, int]:
         text, next_step, code = message(error), *_advice(error)
         text = text.replace("`credits_scope` in `client.", "the column balance of `client.")
         text = text.replace("`client.models.list()`", "`aitoearn-openai models`")
-        if next_step in text or (next_step == _ADDRESS and getattr(error, "_hint", None)):
+        if next_step in text or (next_step == _ADDRESS and hint_of(error)):
             next_step = ""
     return sentence(" ".join(text.split())), next_step, code
 

@@ -3,33 +3,41 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import partial, wraps
 from typing import Any
 
 import openai
+from openai.types.chat import ChatCompletion
+from pydantic import ValidationError
 
-from .._errors import failure_in
-from .._hints import next_step
+from .._errors import QUOTE, error_message, failure_in
+from .._hints import HINT, next_step
 from .._wording import Message, Ours
-from .answer import AnswerCheck, FastModels
+from .answer import check_answer, failure_for
+from .auth import auth_class
+from .errors import status_error
+from .exchange import CURRENT, Exchange
 from .private import unsupported
-from .response import auth_class, family_of
 from .stream import Decoder
 
 _PROBE = "X-Probe"
 
 
-class _Hooks(FastModels):
-    _given_http_client: Any
-    """The `http_client` that the caller gave."""
+class _Hooks:
+    _origins: Any
+    """Where the options came from: of the `http_client` that the caller gave, `auth` holds."""
 
     _known_models: dict[str, Any]
     """What each model list had when it was last asked for, by path."""
 
     def _auth(self, sdk_auth: Any) -> Any:
-        given = self._given_http_client
+        exchange, given = CURRENT.get(), self._origins.http_client
+        if exchange is None:
+            return sdk_auth
+        exchange.used.add("custom_auth")
         client_class: Any = openai.DefaultHttpxClient if given is None else type(given)
-        return auth_class(client_class)(sdk_auth or (given and given.auth))
+        return auth_class(client_class)(exchange, sdk_auth or (given and given.auth))
 
     @property
     def custom_auth(self) -> Any:
@@ -39,22 +47,47 @@ class _Hooks(FastModels):
         return self._auth(super()._custom_auth(security))  # type: ignore[misc]
 
     def _make_sse_decoder(self) -> Any:
-        return Decoder()
+        exchange = CURRENT.get()
+        if exchange is None:  # A `Stream` that was made by hand.
+            return super()._make_sse_decoder()  # type: ignore[misc]
+        exchange.used.add("_make_sse_decoder")
+        return Decoder(exchange)
+
+    def _process_response_data(self, *, data: Any, cast_to: Any, response: Any) -> Any:
+        if isinstance(data, openai.BaseModel):
+            return data  # A chunk that the decoder has made.
+        exchange, made = CURRENT.get(), None
+        if cast_to is ChatCompletion:
+            with suppress(ValidationError):  # As in `stream.py`.
+                made = cast_to.model_validate(data, strict=True)
+        if exchange is None:  # A chunk that the SDK makes, or a stream that was made by hand.
+            if failure := failure_for(cast_to, data):
+                raise status_error(self, response, failure, data)
+        else:
+            exchange.used.add("_process_response_data")
+            if not (made and made.choices and exchange.is_clean):
+                check_answer(self, response, cast_to, data)
+        if hasattr(cast_to, "from_answer"):
+            return cast_to.from_answer(self, response, data)
+        return made or super()._process_response_data(data=data, cast_to=cast_to, response=response)  # type: ignore[misc]
 
     def _make_status_error(
         self, err_msg: str, *, body: object, response: Any, **more: Any
     ) -> openai.APIStatusError:
-        failure = failure_in(body)
-        status = Ours(f"Error code: {response.status_code} - ")
+        failure, plain = failure_in(body), f"Error code: {response.status_code}"
+        status = Ours(f"{plain} - ")
         parts = [status, err_msg.removeprefix(status)] if err_msg.startswith(status) else [err_msg]
         if failure and (failure.enveloped or failure.message not in err_msg):
             parts = [status, str(failure)]
+        elif err_msg == plain and isinstance(body, dict):
+            words = error_message(body.get("error")) or error_message(body)
+            parts = [status, words[:QUOTE]] if words else parts
         if hint := next_step(response, failure, f"{''.join(parts)} {body}", self._known_models):
             *parts, last = Message(*parts).parts
             parts += [last.removesuffix("."), Ours(". "), hint]
         message = Message(*parts)
         error: Any = super()._make_status_error(message, body=body, response=response, **more)  # type: ignore[misc]
-        error._hint = hint
+        response.extensions[HINT] = hint
         if failure and failure.enveloped:
             error.code = str(failure.code)  # Declared as text, but before 3.x left as it came.
             error.request_id = error.request_id or failure.request_id
@@ -64,35 +97,42 @@ class _Hooks(FastModels):
 class SyncClient(_Hooks, openai.OpenAI):
     """The SDK's client, which sees the service's failures."""
 
-    def _process_response(self, **arguments: Any) -> Any:
-        check = AnswerCheck(self, arguments)
-        with check.errors():
-            return check.finish(super()._process_response(**_move_out(arguments)))
+    @wraps(openai.OpenAI.request)
+    def request(self, cast_to: Any, options: Any, **how: Any) -> Any:  # type: ignore[override]
+        with Exchange(self, cast_to, options, **how).running():
+            return super().request(cast_to, options, **how)
+
+    def _process_response(self, *, response: Any, **arguments: Any) -> Any:
+        exchange: Any = CURRENT.get()
+        exchange.used.add("_process_response")
+        if response is not exchange.response:  # Others stand in the place of the HTTP client's `send`.
+            if exchange.wants_body(response):
+                response.read()
+            if found := exchange.look(response):
+                raise status_error(self, response, *found)
+        return exchange.finish(super()._process_response(response=response, **_clear_frame(arguments)))
 
 
 class AsyncClient(_Hooks, openai.AsyncOpenAI):
     """The SDK's client, which sees the service's failures."""
 
     @wraps(openai.AsyncOpenAI.request)
-    async def request(self, cast_to: Any, options: Any, **arguments: Any) -> Any:  # type: ignore[override]
-        try:
-            return await super().request(cast_to, options, **arguments)
-        except Exception as error:
-            if not hasattr(error, "exceptions"):
-                raise
-            # A redirect to an impossible port: anyio lets out a group, which the SDK does not expect.
-            request = family_of(openai.DefaultHttpxClient).Request(
-                options.method, self.base_url.join(options.url.lstrip("/"))
-            )
-            raise openai.APIConnectionError(request=request) from error
+    async def request(self, cast_to: Any, options: Any, **how: Any) -> Any:  # type: ignore[override]
+        with Exchange(self, cast_to, options, **how).running():
+            return await super().request(cast_to, options, **how)
 
-    async def _process_response(self, **arguments: Any) -> Any:
-        check = AnswerCheck(self, arguments)
-        with check.errors():
-            return check.finish(await super()._process_response(**_move_out(arguments)))
+    async def _process_response(self, *, response: Any, **arguments: Any) -> Any:
+        exchange: Any = CURRENT.get()
+        exchange.used.add("_process_response")
+        if response is not exchange.response:  # Others stand in the place of the HTTP client's `send`.
+            if exchange.wants_body(response):
+                await response.aread()
+            if found := exchange.look(response):
+                raise status_error(self, response, *found)
+        return exchange.finish(await super()._process_response(response=response, **_clear_frame(arguments)))
 
 
-def _move_out(arguments: dict[str, Any]) -> dict[str, Any]:
+def _clear_frame(arguments: dict[str, Any]) -> dict[str, Any]:
     """Move the arguments out of the caller's frame: they may hold the key, and error reporters show frames."""
     moved = dict(arguments)
     arguments.clear()

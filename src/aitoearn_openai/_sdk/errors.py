@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import openai
 
-from .._errors import QUOTE, failure_in
+from .._errors import QUOTE, Failure
 from .._hints import origin
 from .._wording import Message, Ours
-from .response import family_of, set_status
+from .private import unsupported
+
+
+def family_of(client_class: type) -> Any:
+    """The httpx module that a class comes from; its own classes may have been replaced by an instrumentation."""
+    for name in (each.__module__.partition(".")[0] for each in client_class.__mro__):
+        if name in ("httpx", "httpx2"):
+            return sys.modules[name]
+    raise openai.OpenAIError(unsupported("httpx"))
 
 
 def connection_error(error: Any) -> openai.APIConnectionError:
@@ -19,16 +28,22 @@ def connection_error(error: Any) -> openai.APIConnectionError:
     return openai.APIConnectionError(request=error.request)
 
 
-def status_error(client: Any, response: Any, body: Any) -> openai.APIStatusError | None:
-    """The SDK's exception for the failure in a decoded body, if any; too late for the SDK to retry."""
-    failure = failure_in(body)
-    if not failure:
-        return None
+def set_status(response: Any, failure: Failure) -> None:
+    """Have a response say in HTTP what its body reports: the SDK's own retries and errors go by that."""
+    response.status_code = failure.status
+    response.extensions["reason_phrase"] = b"Reported with HTTP 200"
+    if failure.retry_after is not None:
+        response.headers["Retry-After"] = str(failure.retry_after)
+
+
+def status_error(client: Any, response: Any, failure: Failure, body: Any) -> openai.APIStatusError:
+    """The SDK's exception for a failure that a body reports; too late for the SDK to retry."""
     set_status(response, failure)
-    return client._make_status_error("", body=body, response=response)  # type: ignore[no-any-return]
+    message = Message(Ours(f"Error code: {failure.status} - "), str(failure))
+    return client._make_status_error(message, body=body, response=response)  # type: ignore[no-any-return]
 
 
-def unexpected(response: Any, expected: str, body: object = None) -> openai.APIResponseValidationError:
+def unexpected(response: Any, expected: str, body: object = None, *, advice: bool = True) -> openai.APIError:
     """The SDK's exception for an answer that is something else, with the first words of it."""
     content_type = response.headers.get("Content-Type", "no content type")
     quote = ""
@@ -42,6 +57,6 @@ def unexpected(response: Any, expected: str, body: object = None) -> openai.APIR
         repr(content_type),
         Ours(f" where {expected} was expected"),
         *([Ours(": "), quote] if quote else []),
-        Ours(". Check the base URL: AiToEarn's ends in /api/ai."),
+        Ours(". Check the base URL: AiToEarn's ends in /api/ai." if advice else "."),
     )
     return openai.APIResponseValidationError(response, body=body, message=message)

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import openai
 
-WORKING = "openai>=1.109.1,<=3.57.0"
+SUPPORTED = "openai>=1.109.1,<=3.57.0"
 """The versions that were checked."""
 
 _HOOKS = {
+    "request": ("cast_to", "options", "stream", "stream_cls"),
     "custom_auth": (),
-    "_process_response": ("cast_to", "options", "response", "stream_cls"),
+    "_process_response": ("response",),
     "_process_response_data": ("cast_to", "data", "response"),
     "_make_sse_decoder": (),
     "_make_status_error": ("err_msg", "body", "response"),
@@ -25,7 +26,7 @@ def unsupported(gone: str) -> str:
     """The message for an SDK that is not as this package needs it."""
     return (
         f"aitoearn-openai cannot work with openai {openai.__version__}: {gone} is gone or no longer used, and without "
-        f"it failures of the service would go unnoticed. Install a version that works: pip install '{WORKING}', "
+        f"it failures of the service would go unnoticed. Install a version that works: pip install '{SUPPORTED}', "
         "or look for a newer aitoearn-openai."
     )
 
@@ -43,9 +44,7 @@ if TYPE_CHECKING:
     from openai._types import RequestOptions as RequestOptions
 
 try:
-    from openai._constants import RAW_RESPONSE_HEADER as RAW_RESPONSE_HEADER
     from openai._models import FinalRequestOptions
-    from openai._streaming import SSEDecoder as SSEDecoder
     from openai._utils import LazyProxy as LazyProxy
 except ImportError as error:
     raise ImportError(unsupported(str(error).split("'")[1])) from None
@@ -55,7 +54,6 @@ def _check_hooks() -> None:
     """Raise `ImportError` unless everything that is overridden exists where the SDK calls it."""
     clients = openai.OpenAI, openai.AsyncOpenAI
     needed: list[tuple[Any, str]] = [(client, name) for client in clients for name in _HOOKS]
-    needed += [(SSEDecoder, name) for name in ("decode", "iter_bytes", "aiter_bytes")]
     for owner, name in needed:
         if not hasattr(owner, name):
             raise ImportError(unsupported(f"{owner.__name__}.{name}"))

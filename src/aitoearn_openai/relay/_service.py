@@ -17,15 +17,16 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from .._errors import QUOTE, Failure, decode_json, failure_in, holds_answer, is_refusal
+from .._errors import QUOTE, Failure, failure_in, has_images, is_completion
+from .._events import Events
 from .._hints import API_KEY_HEADER, origin
+from .._json import decode_json
 from .._models import ChatModel, named
+from .._sdk.errors import family_of
 from .._sdk.pools import make_pool
-from .._sdk.response import family_of
 from .._serving import for_client
 from .._settings import Settings, site_hint
 from ..batch import LINE_ENDS, causes
-from ._events import Events
 
 _SENT_ON = {b"accept", b"accept-language", b"content-type", b"user-agent", b"x-request-id"}
 _SENT_BACK = re.compile(r"retry-after(-ms)?|x-request-id|x-should-retry|x-ratelimit-.*")
@@ -159,7 +160,7 @@ class Service:
         headers = self.sent_back(answer)
         status = answer.status_code if 400 <= answer.status_code < 600 else 502
         if failure:
-            status = failure.status if answer.is_success else status
+            status = failure.status or 502 if answer.is_success else status
             if failure.retry_after is not None:
                 headers.setdefault("retry-after", str(failure.retry_after))
             if failure.request_id and failure.request_id.isprintable() and failure.request_id.isascii():
@@ -168,13 +169,13 @@ class Service:
         message = _quote(content)
         if not message:
             raise self.unexpected(answer, content, "JSON", status)
-        raise Failed(status, *self.words(Failure(None, status, message, enveloped=False), status), headers)
+        raise Failed(status, *self.words(Failure(message, status), status), headers)
 
     def words(self, failure: Failure, status: int) -> tuple[str, object]:
         """The message and the code of a failure as the program may see them: without the key."""
         message = self.hide_key(str(failure) if failure.enveloped else failure.message)
-        if status == 401:
-            message = f"{message.removesuffix('.')}. {site_hint(self._origin)}"
+        if status == 401 and (hint := site_hint(self._origin)):
+            message = f"{message.removesuffix('.')}. {hint}"
         return message, failure.code
 
     def unexpected(self, answer: Any, content: bytes, due: str, status: int = 502) -> Failed:
@@ -187,7 +188,7 @@ class Service:
         )
         if answer.status_code not in _PASSES:
             message += " Check the base URL: AiToEarn's ends in /api/ai."
-        failure = Failure(None, status, message, enveloped=False)
+        failure = Failure(message, status)
         return Failed(status, *self.words(failure, status), self.sent_back(answer))
 
     def hide_key(self, words: _Words) -> _Words:
@@ -249,8 +250,7 @@ class Answer:
             field = "choices" if self._is_chat else "data"
             if self._wants_stream:
                 raise self._service.unexpected(answer, content, "an event stream")
-            is_answer = isinstance(body, dict) and holds_answer(field, body.get(field))
-            if not is_answer or (not body[field] and is_refusal(body)):
+            if not isinstance(body, dict) or not (is_completion if self._is_chat else has_images)(body):
                 raise self._service.unexpected(answer, content, f"JSON with {field!r}")
             response = Response(
                 content, answer.status_code, self._service.sent_back(answer), "application/json"
@@ -273,12 +273,12 @@ class Answer:
         try:
             with self._service.reached():
                 while piece and not events.failure:
-                    await _send_piece(send, events.feed(piece))
+                    await _send_piece(send, b"".join(event.raw for event in events.feed(piece)))
                     piece = await anext(pieces, b"")
             if not events.failure:
                 await _send_piece(send, events.end())
             if events.failure:
-                status = events.failure.status
+                status = events.failure.status or 502
                 raise Failed(status, *self._service.words(events.failure, status))
         except Failed as failed:
             await _send_piece(send, b"data: %b\n\n" % bytes(error_response(*failed.args).body))

@@ -31,7 +31,7 @@ SLOW = "slow-first-byte"
 
 def _meaning(key: str) -> str:
     code = int(key.partition("-")[0])
-    failure = failure_in({"code": code})
+    failure = failure_in({"code": code, "data": {}})
     assert failure is not None
     note = "; so does any other number" if code not in CODES else ""
     return f"answers code {code} (as HTTP: {failure.status}), {_MESSAGES[key]!r}{note}"

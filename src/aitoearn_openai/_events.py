@@ -1,0 +1,257 @@
+"""Server-sent events, read and judged as their bytes come: for the client's decoder and for the relay. No I/O.
+
+What is well formed passes. A failure ends the stream in the server's words, after the chunks before it. In a chat,
+keep-alives are passed over, a frame without choices becomes a chunk whose `choices` is `[]`, and an answer is complete
+with `[DONE]` or a `finish_reason`.
+"""
+
+from __future__ import annotations
+
+import codecs
+import re
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from openai.types.chat import ChatCompletionChunk
+
+from ._errors import (
+    QUOTE,
+    Failure,
+    choice_failure,
+    envelope_failure,
+    error_message,
+    failure_in,
+    has_error,
+    has_text,
+    openai_failure,
+)
+from ._json import NOT_JSON, decode_json
+from ._wording import Message, Ours
+
+_CHUNK_FIELDS = (ChatCompletionChunk.model_fields.keys() | {"cost"}) - {"choices"}
+_KEEP_ALIVES = {"ping", "heartbeat", "keepalive"}
+_BLANK = " \t\r\n\xa0\0\u200b\ufeff"
+_FIELD = re.compile(r":|(data|event|id|retry)$|(?!error\b)[a-z][\w-]*\s*:", re.IGNORECASE)
+"""A comment, or a field. Not `error: ...`: a server that sends it, as llama.cpp does, reports a failure."""
+_MOST_CHARACTERS = 5000
+
+
+class Event:
+    """An event, or what came in place of one."""
+
+    __slots__ = ("data", "event", "made", "raw")
+
+    def __init__(self, raw: bytes, event: str | None = None, data: str = "", made: Any = NOT_JSON) -> None:
+        self.raw, self.event, self.data, self.made = raw, event, data, made
+
+    def json(self) -> Any:
+        """What the data says."""
+        return self.made
+
+
+class Events:
+    """What a stream has brought so far. Each event is judged once, when it is complete."""
+
+    failure: Failure | None = None
+    """The failure that ends the stream, once it is there."""
+    body: Any = None
+    """What reported it."""
+
+    def __init__(
+        self, *, is_chat: bool, is_typed: bool = True, hide_key: Callable[[bytes], bytes] | None = None
+    ) -> None:
+        self._is_chat, self._is_typed, self._hide_key = is_chat, is_typed, hide_key
+        self._rest, self._raw = bytearray(), b""
+        self._name = ""
+        self._data: list[bytes] = []
+        self._follows_cr = self._is_ending = False
+        self._count, self._is_empty = 0, True
+        self._is_complete = self._is_done = False
+        self._other, self._is_suspect = "", False
+        """What came in place of chunks since the last one, and whether the answer may be missing for it."""
+
+    def feed(self, piece: bytes) -> Iterator[Event]:
+        """The events that are complete now. Of those without data, only the bytes are of use, to the relay."""
+        if self._is_done:
+            yield Event(piece)
+            return
+        if self._rest:
+            self._rest += piece
+            if b"\n" not in piece and b"\r" not in piece:
+                return
+            piece = bytes(self._rest)
+            self._rest.clear()
+        lines = piece.splitlines(keepends=True)
+        if lines and not lines[-1].endswith((b"\n", b"\r")):
+            self._rest += lines.pop()
+        for place, line in enumerate(lines):
+            self._raw += line
+            text = line.rstrip(b"\r\n")
+            if text.startswith(b"data: "):
+                self._data.append(text[6:])
+            elif text:
+                self._read_line(text)
+                if not (
+                    self._data or self._name or self.failure
+                ):  # It need not wait for the end of an event.
+                    raw, self._raw = self._raw, b""
+                    yield Event(raw)
+            elif self._follows_cr and line == b"\n":  # The other half of a line end.
+                if self._raw == line:
+                    self._raw = b""
+                    yield Event(line)
+            elif event := self._event():
+                yield event
+            self._follows_cr = line.endswith(b"\r")
+            if self.failure:
+                return
+            if self._is_done:
+                yield Event(b"".join(lines[place + 1 :]) + self._rest)
+                return
+
+    def end(self) -> bytes:
+        """What no blank line ended, when the server has sent all. It is not an event; a failure in it is."""
+        rest, self._is_ending = self._raw + self._rest, True
+        if not self._is_done:
+            for _ in self.feed(b"\n\n"):
+                pass
+            if not self._is_done and not self.failure:
+                self._check_end()
+        return b"" if self.failure or self._is_done else rest
+
+    def _read_line(self, text: bytes) -> None:
+        field, _, value = text.partition(b":")
+        if field == b"data":
+            self._data.append(value)
+        elif field == b"event":
+            self._name = value.strip().decode(errors="replace")
+        elif text.startswith(codecs.BOM_UTF8) and self._is_empty:
+            start = text.decode(errors="replace").lstrip("\ufeff").encode()
+            self._read_line(start) if start else None
+        else:
+            line = (self._hide_key or bytes)(text).decode(errors="replace").strip(_BLANK)
+            self._is_complete |= "[DONE]" in line
+            if line and not self._is_complete and not _FIELD.match(line):
+                self._read_other(line)
+
+    def _read_other(self, line: str) -> None:
+        """A line in place of an event: a failure, or something that counts where nothing follows it."""
+        name, _, value = line.partition(":")
+        body = decode_json(line)
+        if name.strip().casefold() == "error":
+            error = decode_json(value)
+            body = {"error": value.strip()[:QUOTE] if error is NOT_JSON else error}
+            if has_error(body["error"]) and not (isinstance(error, dict) and error.get("code")):
+                self._fail(Failure(error_message(body["error"]) or line[:QUOTE]), body)
+                return
+        if failure := failure_in(body):
+            self._fail(failure, body)
+        elif len(self._other) < _MOST_CHARACTERS:
+            self._other += f"{line[:_MOST_CHARACTERS]}\n"
+
+    def _event(self) -> Event | None:
+        """What a blank line ends, unless a failure takes its place."""
+        raw, name, lines = self._raw, self._name, self._data
+        self._raw, self._name, self._data = b"", "", []
+        data = lines[0] if len(lines) == 1 else b"\n".join(lines)
+        try:
+            text = (self._hide_key(data) if self._hide_key else data).decode()
+        except UnicodeDecodeError:
+            self._fail(Failure(Ours("The stream broke: it is not UTF-8 text.")), None)
+            return None
+        if text.startswith("[DONE]"):
+            self._check_end(is_done=True)
+            self._is_done = not self.failure
+            return Event(raw, name, text) if self._is_done else None
+        kind = name.casefold()
+        if (text and not text.isspace()) or kind == "error":
+            made = decode_json(text)
+            if self._is_event(kind, text, made) and not self._is_ending:
+                self._count += 1
+                return Event(raw, name, text, made)
+        return None if self.failure else Event(raw)
+
+    def _is_event(self, name: str, text: str, body: Any) -> bool:
+        """Whether this becomes a chunk or an event of another stream; notes the failure that it reports."""
+        if isinstance(body, dict):
+            return (self._is_chunk if self._is_chat else self._is_other_event)(name, text, body)
+        if name == "error":
+            self._fail(Failure(text or Ours("The server sent an error event without a message.")), text)
+        elif self._is_ending and text.startswith("{"):
+            return False  # Half a chunk.
+        elif self._is_chat and (body is None or name.replace("-", "").replace("_", "") in _KEEP_ALIVES):
+            return False
+        elif body is NOT_JSON:
+            self._fail(Failure(text), text)
+        elif self._is_chat:
+            self._fail(Failure(_not_a_chunk(text)), body)
+        self._is_empty = False
+        return not self.failure
+
+    def _is_chunk(self, name: str, text: str, body: dict[str, Any]) -> bool:
+        choices, error = body.setdefault("choices", None), body.get("error")
+        if failure := openai_failure(body, None):
+            self._fail(failure._replace(status=None), error if isinstance(error, dict) else body)
+        elif failure := choice_failure(choices) if choices else envelope_failure(body):
+            self._fail(failure, body)
+        if error:
+            body["error"] = None  # The SDK would raise what is no failure, or before the text is there.
+        if self.failure:
+            return has_text(choices)
+        if choices:
+            if not isinstance(choices, list) or not all(isinstance(choice, dict) for choice in choices):
+                self._fail(Failure(_not_a_chunk(text)), body)
+                return False
+            self._is_complete |= any(choice.get("finish_reason") for choice in choices)
+            self._other, self._is_suspect = "", False
+            self._is_empty = False
+            return True
+        is_list = isinstance(choices, list)
+        is_frame = is_list or any(body.get(field) is not None for field in _CHUNK_FIELDS)
+        self._is_empty &= not is_list
+        if body.keys() - _CHUNK_FIELDS - {"choices", "error", "type"}:
+            self._other = text
+            self._is_suspect |= not is_frame or (not is_list and bool(error_message(body)))
+        if is_frame:
+            body["choices"] = []
+        elif name == "error":
+            self._fail(Failure(error_message(body) or text), body)
+        return is_frame
+
+    def _is_other_event(self, name: str, text: str, body: dict[str, Any]) -> bool:
+        """Events of the SDK's other types have a `type`, or are an `object`; those of the caller's own are theirs."""
+        error = body.get("error")
+        is_refusal = body.get("type", "error") == "error" and not name.startswith("thread.")
+        if is_refusal and (failure := openai_failure(body, None)):
+            self._fail(failure._replace(status=None), error if isinstance(error, dict) else body)
+        elif failure := envelope_failure(body, whole=True):
+            self._fail(failure, body)
+        elif "type" not in body and (name == "error" or (self._is_typed and "object" not in body)):
+            self._fail(Failure(error_message(body) or text[:QUOTE]), body)
+        self._is_empty = False
+        return not self.failure
+
+    def _check_end(self, *, is_done: bool = False) -> None:
+        """Note what failed at the end. Words before `[DONE]` are passed over, unless an answer is missing for them."""
+        body = decode_json(self._other)
+        if (failure := failure_in(body)) and not self._is_complete:
+            self._fail(failure, body)
+            return
+        quote = " ".join(self._other[:QUOTE].split())
+        message = ""
+        if self._is_empty:
+            message = "The stream ended before its first event" if self._is_chat or not is_done else ""
+        elif not self._is_complete and (self._is_suspect or (self._other and not is_done)):
+            message = "The stream broke off"
+        elif self._is_chat and not self._is_complete and not is_done:
+            message = f"The stream ended before the answer was complete (chunks so far: {self._count})"
+        if message:
+            words = [Ours(": "), quote] if quote[:1] not in ("", "<") else [Ours(".")]
+            self._fail(Failure(Message(Ours(message), *words)), self._other or None)
+
+    def _fail(self, failure: Failure, body: Any) -> None:
+        self.failure, self.body = failure, body
+
+
+def _not_a_chunk(text: str) -> str:
+    return Message(Ours("The stream sent something other than a chunk: "), text[:QUOTE])

@@ -1,0 +1,57 @@
+"""The first look at a response, in an httpx `Auth`: before the SDK sees its status, and with the SDK's retries to come.
+
+It is httpx's public way to see a response first, and leaves an `http_client` that others share untouched.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Generator
+from contextlib import aclosing, closing, suppress
+from functools import cache
+from typing import Any
+
+from .errors import family_of
+from .exchange import Exchange
+
+
+@cache
+def auth_class(client_class: type) -> Any:
+    """`_Auth` as a subclass of the `Auth` that goes with an HTTP client."""
+    family = family_of(client_class)
+    return type("AiToEarnAuth", (_Auth, family.Auth), {"family": family})
+
+
+class _Auth:
+    """Wraps the `Auth` that httpx would have used."""
+
+    family: Any
+
+    def __init__(self, exchange: Exchange, inner: Any) -> None:
+        self._exchange, self._inner = exchange, inner
+
+    def _inner_for(self, request: Any) -> Any:
+        self._exchange.starts(request)
+        if self._inner is None and request.url.userinfo:
+            return self.family.BasicAuth(request.url.username, request.url.password)
+        return self._inner or self.family.Auth()
+
+    def sync_auth_flow(self, request: Any) -> Generator[Any, Any, None]:
+        with closing(self._inner_for(request).sync_auth_flow(request)) as flow, suppress(StopIteration):
+            request = next(flow)
+            while True:
+                response = yield request
+                request = flow.send(response)
+        if self._exchange.wants_body(response):
+            response.read()
+        self._exchange.look(response)
+
+    async def async_auth_flow(self, request: Any) -> AsyncGenerator[Any, Any]:
+        async with aclosing(self._inner_for(request).async_auth_flow(request)) as flow:
+            with suppress(StopAsyncIteration):
+                request = await anext(flow)
+                while True:
+                    response = yield request
+                    request = await flow.asend(response)
+        if self._exchange.wants_body(response):
+            await response.aread()
+        self._exchange.look(response)

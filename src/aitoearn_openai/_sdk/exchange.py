@@ -1,0 +1,180 @@
+"""One call: what is expected of its answer, and what was seen of it. The SDK's hooks in `clients.py` ask it."""
+
+from __future__ import annotations
+
+import codecs
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
+from copy import copy
+from email.utils import parsedate_to_datetime
+from functools import cache, wraps
+from inspect import iscoroutinefunction
+from typing import Any, get_args
+
+import openai
+
+from .._errors import FAILED_FINISH_REASONS, Failure
+from .._hints import API_KEY_HEADER
+from .._json import NOT_JSON, decode_json
+from .answer import failure_for, is_sdk_type
+from .errors import connection_error, family_of, set_status, unexpected
+from .private import unsupported
+
+CURRENT: ContextVar[Exchange | None] = ContextVar("exchange", default=None)
+"""The exchange that the SDK is busy with: it gives its hooks nothing that leads there."""
+
+_LARGE = 65_536
+_KEY = "aitoearn_openai"
+# A body without any of these names reports no failure, and need not be decoded to find that out.
+_TELLING = b'"code"', b'error"', *(f'"{reason}"'.encode() for reason in FAILED_FINISH_REASONS)
+
+
+class Exchange:
+    """One call, from the SDK's `request()` to the object; each time that a raw response is parsed, a copy."""
+
+    request: Any = None
+    """What was sent last."""
+    response: Any = None
+    """What was answered to it, while the SDK is busy with that."""
+    is_clean = False
+    """Whether that was looked through, and has no name that a failure has."""
+
+    def __init__(
+        self, client: Any, cast_to: Any, options: Any, *, stream: bool = False, stream_cls: Any = None
+    ) -> None:
+        self.client, self.cast_to, self.stream = client, cast_to, stream
+        self.chunk_type = next(iter(get_args(stream_cls)), cast_to)
+        self.used: set[str] = set()
+        """The hooks that the SDK has called: without one, failures would go unnoticed."""
+        self.adds_key = False
+        """Whether the key goes along in a header of its own too."""
+        if hasattr(cast_to, "list_path"):
+            names = {*client.default_headers, *(options.headers or ())}
+            self.adds_key = API_KEY_HEADER.lower() not in map(str.lower, names)
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """While the SDK is busy with it: its hooks find it, and what comes out are the SDK's own errors."""
+        token = CURRENT.set(self)
+        try:
+            yield
+            if missing := {"custom_auth", "_process_response"} - self.used:
+                raise openai.OpenAIError(unsupported(missing.pop()))
+        except Exception as error:
+            causes = getattr(error, "exceptions", ())
+            if causes and all(isinstance(each, OverflowError) for each in causes):
+                # A redirect to an impossible port: anyio lets out a group, which the SDK does not expect.
+                raise openai.APIConnectionError(request=self.request) from error
+            if self.response is not None and not isinstance(error, openai.OpenAIError):
+                if isinstance(error, family_of(type(self.response)).RequestError):
+                    raise connection_error(error) from error
+                self._require_json()
+            raise
+        finally:
+            CURRENT.reset(token)
+            self.response = None  # It may be large, and this may be kept for longer.
+
+    def starts(self, request: Any) -> None:
+        """Take note of a request that goes out; one for a model list has the key in a header of its own too."""
+        self.request = request
+        scheme, _, key = request.headers.get("Authorization", "").partition(" ")
+        if self.adds_key and scheme == "Bearer":
+            request.headers[API_KEY_HEADER] = key
+
+    def wants_body(self, response: Any) -> bool:
+        """Whether the body is read before the SDK looks at the status."""
+        if not response.is_success:
+            return True  # The SDK reads it too, but in a stream it does not expect a body that breaks off.
+        if self.stream:
+            # A stream of another content type has no length; the failures of the service have one, unless they are compressed.
+            headers, content_type = response.headers, response.headers.get("Content-Type", "")
+            is_compressed = "Content-Encoding" in headers and (
+                "json" in content_type or "html" in content_type
+            )
+            if "event-stream" in content_type or not (is_compressed or "Content-Length" in headers):
+                return False
+        return not self.client._should_stream_response_body(request=response.request)
+
+    def look(self, response: Any) -> tuple[Failure, Any] | None:
+        """The failure in a response, if it was read, and its body. It gets the status, so that the SDK may ask again."""
+        self.response, content = response, response.content if response.is_stream_consumed else b""
+        if not response.is_success:
+            _make_decodable(response)
+        elif self.stream or len(content) <= _LARGE:
+            self.is_clean = bool(content) and not any(name in content for name in _TELLING)
+            body = NOT_JSON if self.is_clean else decode_json(content)
+            if failure := failure_for(self.cast_to, body):
+                _make_decodable(response)
+                set_status(response, failure)
+                return failure, body
+        return None
+
+    def finish(self, parsed: Any) -> Any:
+        """What the SDK made of the response, if it can be that; a raw response is looked at when it is parsed."""
+        if isinstance(parsed, (openai.Stream, openai.AsyncStream)):
+            self._require_stream()
+        elif hasattr(parsed, "http_response"):
+            self.response.extensions[_KEY] = self
+            parsed.__class__ = _checked_class(parsed.__class__)
+        elif isinstance(parsed, str):
+            self._require_json()
+        elif is_sdk_type(self.cast_to) and "_process_response_data" not in self.used:
+            raise openai.OpenAIError(unsupported("_process_response_data"))
+        return parsed
+
+    def _require_json(self) -> None:
+        is_read = is_sdk_type(self.cast_to) and self.response.is_stream_consumed
+        if is_read and decode_json(self.response.content) is NOT_JSON:
+            raise unexpected(self.response, "JSON") from None
+
+    def _require_stream(self) -> None:
+        response, content_type = self.response, self.response.headers.get("Content-Type", "")
+        is_json = "json" in content_type and response.is_stream_consumed
+        if "html" in content_type or (is_json and decode_json(response.content) is not NOT_JSON):
+            raise unexpected(response, "an event stream")
+        if "_make_sse_decoder" not in self.used:
+            raise openai.OpenAIError(unsupported("_make_sse_decoder"))
+
+    def parsing(self, response: Any, to: Any = None) -> Exchange:
+        """A copy for a raw response that is parsed, to another type if the caller says so."""
+        parsing = copy(self)
+        parsing.response = response
+        if to is not None:
+            parsing.cast_to, parsing.chunk_type = to, next(iter(get_args(to)), to)
+        return parsing
+
+
+@cache
+def _checked_class(response_class: Any) -> Any:
+    """A class of raw responses that go on with their exchange when they are parsed."""
+    sdk_parse = response_class.parse
+
+    def parse(self: Any, **arguments: Any) -> Any:
+        exchange = self.http_response.extensions[_KEY].parsing(self.http_response, **arguments)
+        with exchange.running():
+            return exchange.finish(sdk_parse(self, **arguments))
+
+    async def parse_async(self: Any, **arguments: Any) -> Any:
+        exchange = self.http_response.extensions[_KEY].parsing(self.http_response, **arguments)
+        with exchange.running():
+            return exchange.finish(await sdk_parse(self, **arguments))
+
+    checked_parse = wraps(sdk_parse)(parse_async if iscoroutinefunction(sdk_parse) else parse)
+    return type(response_class.__name__, (response_class,), {"parse": checked_parse})
+
+
+def _make_decodable(response: Any) -> None:
+    """Correct the encoding and the header on which the SDK would crash before it reports the failure."""
+    if response.content.startswith(codecs.BOM_UTF8):
+        with suppress(ValueError):  # A hook of the caller's has read the text already.
+            response.encoding = "utf-8-sig"
+    try:
+        _ = response.text
+    except (AssertionError, LookupError, TypeError, ValueError):
+        response.encoding = "utf-8"  # The charset is none, or not that of the text.
+    if "GMT" in response.headers.get("Retry-After", ""):
+        try:
+            parsedate_to_datetime(response.headers["Retry-After"])
+        except (TypeError, ValueError, OverflowError):  # In openai 1.x the year 99999 is an exception.
+            del response.headers["Retry-After"]

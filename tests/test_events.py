@@ -1,0 +1,104 @@
+"""The reader of events, which the client and the relay share: whole events, however the bytes are cut."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings, strategies as st
+
+from aitoearn_openai._events import Events
+from faults.table import CHUNKS
+
+EVENTS = [
+    b": ping",
+    *(each.strip() for each in CHUNKS),
+    b'data: {"id":"c-1",\ndata: "choices":[]}',
+    b"data: [DONE]",
+]
+FAILURES = [
+    (b"event: error\ndata: it broke", "it broke"),
+    (b'event: error\ndata: {"message": "it broke"}', "it broke"),
+    (b"event: error\ndata: it\ndata: broke", "it\nbroke"),
+    (b'data: {"code": 12001, "message": "it broke"}', "it broke"),
+    (b'{"code": 12001, "message": "it broke"}', "it broke"),
+    (b'error: {"message": "it broke"}', "it broke"),
+    (b'data: {"error": {"message": "it broke"}}', "it broke"),
+    (b"event: error", "The server sent an error event without a message."),
+    (b"data: \xff\xfe", "The stream broke: it is not UTF-8 text."),
+    (b'data: {"success": false, "message": "it broke"}', 'The stream broke off: {"success": false'),
+    (b'data: {"error": "it broke"}', "it broke"),
+    (b'data: {"choices": [{"finish_reason": "error", "error": {"message": "it broke"}}]}', "it broke"),
+    (b"data: oops", "oops"),
+    (b"data: 7", "The stream sent something other than a chunk: 7"),
+    (b'data: {"choices": [null]}', "The stream sent something other than a chunk: "),
+    (b'data: {"choices": [', "The stream ended before the answer was complete (chunks so far: 1)"),
+]
+
+
+def passed(events: Events, *pieces: bytes) -> bytes:
+    """What passes of these pieces, until one fails."""
+    whole = b""
+    for piece in pieces:
+        if not events.failure:
+            whole += b"".join(event.raw for event in events.feed(piece))
+    return whole
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
+def test_events_pass_unchanged_however_they_are_cut(end: str, mark: bytes) -> None:
+    """At every byte, with each kind of line end, with a byte order mark and without."""
+    text = mark + b"".join(event.replace(b"\n", end.encode()) + 2 * end.encode() for event in EVENTS)
+    for at in range(len(text)):
+        events = Events(is_chat=True)
+        assert passed(events, text[:at], text[at:]) + events.end() == text
+        assert events.failure is None
+
+
+@pytest.mark.parametrize("end", [b"\n", b"\r\n", b"\r"])
+def test_a_whole_event_waits_for_nothing(end: bytes) -> None:
+    """However it came, all of it is passed on."""
+    event = CHUNKS[0].strip() + end * 2
+    for at in range(1, len(event)):
+        assert passed(Events(is_chat=True), event[:at], event[at:]) == event
+
+
+@pytest.mark.parametrize(("event", "told"), FAILURES)
+@pytest.mark.parametrize("end", [b"\n", b"\r\n", b"\r"])
+@pytest.mark.parametrize("ended", [True, False])
+def test_a_failure_is_found_however_the_stream_is_cut(
+    event: bytes, told: str, end: bytes, ended: bool
+) -> None:
+    """Also in a last event that no blank line ends; what came before passes, what comes after does not."""
+    good = (EVENTS[1] + b"\n\n").replace(b"\n", end)
+    is_whole = ended and not event.endswith(b"[")
+    text = good + event.replace(b"\n", end) + end * 2 * is_whole
+    for size in (1, 7, len(text)):
+        events = Events(is_chat=True)
+        whole = passed(events, *(text[start : start + size] for start in range(0, len(text), size)))
+        if not events.failure:
+            whole += events.end()
+        assert events.failure is not None
+        assert events.failure.message.startswith(told)
+        assert whole.startswith(good.rstrip(b"\r\n"))
+        assert b"broke" not in whole or "broke off" in told
+
+
+@given(st.lists(st.binary(max_size=20)))
+@settings(max_examples=200)
+def test_no_bytes_make_the_reading_fail(pieces: list[bytes]) -> None:
+    """They pass, or they are a failure."""
+    events = Events(is_chat=True)
+    whole = passed(events, *pieces) + (b"" if events.failure else events.end())
+
+    assert events.failure or whole == b"".join(pieces)
+
+
+@pytest.mark.parametrize("size", [1, 1000])
+def test_what_is_not_an_event_takes_no_memory(size: int) -> None:
+    """However much of it comes, also where no blank line ends it."""
+    events = Events(is_chat=True)
+    for _ in range(200_000 // size):
+        for _ in events.feed(b"x" * size + b"\n"):
+            pass
+
+    assert sum(len(value) for value in vars(events).values() if hasattr(value, "__len__")) < 20_000
