@@ -31,6 +31,8 @@ PACKAGE = ROOT / "src" / "aitoearn_openai"
 KNOWN = ROOT / "tests" / "survivors.txt"
 UNREAD = "# Not looked at yet."
 WORK = ROOT / ".mutants"
+TOLD = os.fdopen(os.dup(1), "w")
+"""Where to print, as what the tests print is thrown away."""
 CORE = ["_sdk/*.py", "_client.py", "_errors.py"]
 
 LIBRARIES = (
@@ -55,10 +57,6 @@ class Mutant(NamedTuple):
     last_line: int
     name: str
     source: str
-
-    @property
-    def place(self) -> str:
-        return f"{self.path}:{self.line}"
 
 
 def mutants_of(path: Path) -> Iterator[Mutant]:
@@ -146,6 +144,8 @@ class Reached:
 
     def by(self, mutant: Mutant) -> set[str]:
         """The tests that reach the mutated lines, with "" for an import that does."""
+        if not mutant.line:
+            return {""}
         contexts = self._contexts[str(mutant.path)]
         return set().union(*(contexts.get(line, ()) for line in range(mutant.line, mutant.last_line + 1)))
 
@@ -224,12 +224,13 @@ def _forked(mutant: Mutant) -> Iterator[int | None]:
     with contextlib.suppress(ProcessLookupError):
         os.killpg(child, signal.SIGKILL)  # What the tests have started.
     with open(reads, "rb") as answer:
-        Asked.kills[answer.read().decode()] += 1
+        test = answer.read().decode()
+    Asked.kills[test] += 1
     survived = os.waitstatus_to_exitcode(status) in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED)
     with (WORK / "results").open("a", encoding="utf-8") as file:
-        file.write(f"{'survives' if survived else 'noticed'} {mutant.name}\n")
-    if survived:
-        print(f"{mutant.place}: {mutant.name}", file=sys.__stderr__, flush=True)
+        file.write(f"{'survives' if survived else 'noticed'}\t{mutant.name}\t{test}\n")
+    if survived and mutant.line:
+        print(f"{mutant.path}:{mutant.line}: {mutant.name}", file=TOLD, flush=True)
 
 
 class Mutated:
@@ -254,10 +255,17 @@ class Loader(machinery.SourceFileLoader):
         return compile(self.source, self.path, "exec", dont_inherit=True)
 
 
+def read_results() -> list[list[str]]:
+    """Of each mutant what became of it, its name, and the test that noticed it; a test that hung has no name."""
+    return [line.split("\t") for line in (WORK / "results").read_text("utf-8").splitlines()]
+
+
 def work(number: int, todo: list[Mutant], tests: list[str], reached: Reached) -> None:
     """Try mutants: at first those that only change the code of functions, then those that change an import."""
     os.chdir(ROOT)
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    silence = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(silence, 1)
+    os.dup2(silence, 2)
     for name in LIBRARIES:
         import_module(name)
     swapped, imported = [], []
@@ -269,11 +277,13 @@ def work(number: int, todo: list[Mutant], tests: list[str], reached: Reached) ->
             len(after[key]) == len(codes) == 1 and codes[0].co_freevars == after[key][0].co_freevars
             for key, codes in before.items()
         )
-        (swapped if fits and "" not in reached.by(mutant) else imported).append(mutant)
+        at_import = mutant.line and "" in reached.by(mutant)
+        (swapped if fits and not at_import else imported).append(mutant)
     options = [*tests, *FORKED, f"--basetemp={WORK / str(number)}"]
     if not (child := os.fork()):
         os._exit(pytest.main(options, plugins=[Forks(swapped, reached)]))
     os.waitpid(child, 0)
+    Asked.kills.update(test for _, _, test in read_results())
     for mutant in imported:
         with _forked(mutant) as answer:
             if answer is not None:
@@ -303,17 +313,21 @@ def main() -> int:
     WORK.mkdir()
     reached = Reached(options.tests)
     print(f"{len(mutants)} mutants; those that survive:", flush=True)
+    control = Mutant(paths[0], 0, 0, "nothing was changed", paths[0].read_text("utf-8"))
     workers = []
     for number in range(2):
         if not (worker := os.fork()):
-            work(number, mutants[number::2], options.tests, reached)
+            work(number, [control] * (not number) + mutants[number::2], options.tests, reached)
             os._exit(0)
         workers.append(worker)
     for worker in workers:
         os.waitpid(worker, 0)
-    lines = (WORK / "results").read_text("utf-8").splitlines()
-    survivors = [name for state, _, name in (line.partition(" ") for line in lines) if state == "survives"]
-    print(f"{len(lines)} of {len(mutants)} mutants tried, {len(survivors)} survive")
+    results = read_results()
+    if ["survives", control.name, ""] not in results or len(results) <= len(mutants):
+        print(f"A test fails though {control.name}, or a run broke off: see {WORK / 'results'}")
+        return 2
+    survivors = [name for state, name, _ in results if state == "survives" and name != control.name]
+    print(f"{len(survivors)} of {len(mutants)} survive")
     return compare(survivors, {mutant.name for mutant in mutants}, options.write)
 
 
