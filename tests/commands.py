@@ -132,7 +132,8 @@ class _Screen:
                 self.type(press)
             while words not in self.shown[self._seen :] and self._read(3 if press else 60):
                 pass
-            assert time.monotonic() < deadline, f"no {words!r} in {self.shown[self._seen :]!r}"
+            if words not in self.shown[self._seen :] and (not press or time.monotonic() > deadline):
+                pytest.fail(f"no {words!r} in {self.shown[self._seen :]!r}")
         start, self._seen = self._seen, self.shown.index(words, self._seen) + len(words)
         return self.shown[start : self._seen]
 

@@ -270,13 +270,6 @@ def test_the_reasons_of_all_failures_are_counted(scripted: ScriptedServer, job: 
     assert reasons[-1] == "aitoearn-openai: 95 requests failed: for other reasons, which the output names."
 
 
-def test_a_failure_that_may_pass_is_worth_the_same_command(scripted: ScriptedServer, job: Job) -> None:
-    """As one of the service's own."""
-    scripted.answer(Reply({"code": 12301, "message": "away"}))
-
-    assert job.write("Hi").run("-m", "m").stdout.endswith(" The same command sends the rest.\n")
-
-
 def test_requests_come_through_a_pipe(scripted: ScriptedServer, job: Job) -> None:
     """As - says; the same requests through a pipe again are not asked again. A closed one has none."""
     first = job.run("-m", "m", stdin="你好\nHi\n")

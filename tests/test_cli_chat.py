@@ -237,15 +237,6 @@ def test_neither_an_answer_nor_a_failure_can_steer_the_terminal(scripted: Script
     assert "]52;c;cm0=no (AiToEarn code 12301)" in run("chat", "-m", "m", "Hi").stderr
 
 
-@pytest.mark.usefixtures("sandboxed")
-def test_without_a_model_a_pipe_learns_how_to_name_one() -> None:
-    """Nobody is there to be asked."""
-    refused = run("chat", "Hi")
-
-    assert (refused.returncode, refused.stdout) == (2, "")
-    assert "--model or AITOEARN_MODEL" in refused.stderr
-
-
 def test_a_gateway_without_a_list_answers_who_names_a_model(scripted: ScriptedServer) -> None:
     """It speaks OpenAI's protocol, and has its own list elsewhere."""
     absent = Reply({"detail": "Not Found"}, 404)

@@ -12,7 +12,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from uuid import uuid4
 
@@ -269,15 +268,10 @@ def test_a_program_that_cannot_run_is_told_with_the_shells_codes(
     (tmp_path / "notes").write_text("words")
     (tmp_path / "binary").write_bytes(b"\x7fELF\0\0\necho wrong\n")
     (tmp_path / "binary").chmod(0o755)
-    failed = run_process("run", *(each.format(tmp_path) for each in arguments))
+    failed = run_process("run", *(each.format(tmp_path) for each in arguments), no_proxy="*")
 
     assert (failed.returncode, failed.stdout) == (code, "")
     assert failed.stderr == f"aitoearn-openai: {told.format(tmp_path)}\n"
-
-
-def test_a_command_that_is_missing_is_told() -> None:
-    """As for every other command."""
-    assert run("run").returncode == 2
 
 
 @pytest.mark.skipif(WINDOWS, reason="there are no such scripts")
@@ -339,14 +333,6 @@ def test_a_program_without_standard_streams_has_a_relay(tmp_path: Path) -> None:
     ran = run_process("run", "--", sys.executable, "-c", program, command=command)
 
     assert (ran.returncode, seen.read_text()) == (0, "200\n")
-
-
-def test_the_command_can_be_called_from_another_thread() -> None:
-    """Only the main one may say what a signal does."""
-    with ThreadPoolExecutor(1) as threads:
-        done = threads.submit(run, "--version").result()
-
-    assert (done.returncode, done.stderr) == (0, "")
 
 
 @pytest.mark.skipif(WINDOWS, reason="needs POSIX signals")
