@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gzip
 import http.client
 import importlib
 import json
@@ -391,15 +390,6 @@ def test_the_other_kind_of_answer_is_a_failure(server: ScriptedServer, before: r
     server.answer(COMPLETION)
     with pytest.raises(openai.InternalServerError, match="where an event stream was expected"):
         ask(before, stream("m"))
-
-
-def test_compressed_answers_are_read(server: ScriptedServer, before: relay.Relay) -> None:
-    """Though nobody asked for them."""
-    body = gzip.compress(COMPLETION.encoded())
-    server.answer(Reply(body, headers={"Content-Encoding": "gzip"}))
-
-    assert ask(before, complete("m")).choices[0].message.content == "Hi"
-    assert server.requests[0].headers["accept-encoding"] == "identity"
 
 
 @pytest.mark.parametrize(

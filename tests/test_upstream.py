@@ -49,7 +49,7 @@ def test_a_second_sandbox_as_the_engine_answers_in_the_same_words(
 
     for ask in (complete("deepseek-v4"), stream("deepseek-v4"), draw("gpt-image-2"), listing):
         through, direct = (
-            asker.run(ask, base_url=url, api_key="sandbox") for url in (front.base_url, site.base_url)
+            asker.run(ask, base_url=each.base_url, api_key=each.api_key) for each in (front, site)
         )
         assert list(through) == list(direct)
 
@@ -60,10 +60,10 @@ def test_the_sandbox_still_refuses_what_it_refuses(front: sandbox.Sandbox, asker
         asker.run(complete("glm-5.2"), base_url=front.base_url, api_key="wrong")
     for model, error in {"nobody": openai.NotFoundError, "fail-12001": openai.APIStatusError}.items():
         with pytest.raises(error):
-            asker.run(complete(model), base_url=front.base_url, api_key="sandbox")
+            asker.run(complete(model), base_url=front.base_url, api_key=front.api_key)
     with pytest.raises(openai.BadRequestError):
-        asker.run(complete("glm-5.2", n=0), base_url=front.base_url, api_key="sandbox")
-    slow = asker.run(complete("fail-once-502"), base_url=front.base_url, api_key="sandbox")
+        asker.run(complete("glm-5.2", n=0), base_url=front.base_url, api_key=front.api_key)
+    slow = asker.run(complete("fail-once-502"), base_url=front.base_url, api_key=front.api_key)
     assert "AiToEarn sandbox" in slow.choices[0].message.content
 
 
@@ -215,7 +215,7 @@ def test_an_engine_does_not_go_on_for_a_client_that_has_gone(method: str, ask: C
 
 @pytest.mark.slow
 def test_the_command_starts_a_sandbox_in_front_of_an_engine(site: sandbox.Sandbox) -> None:
-    """It says who answers; the engine's key comes from a variable, so that no process list shows it."""
+    """It says who answers, and shows its token; the engine's key comes from a variable, so that no process list has it."""
     options = ["--upstream", site.base_url, "--upstream-key-env", "ENGINE_KEY"]
     with subprocess.Popen(
         [*COMMAND, "sandbox", "--port", "0", *options],
@@ -226,7 +226,8 @@ def test_the_command_starts_a_sandbox_in_front_of_an_engine(site: sandbox.Sandbo
         try:
             assert process.stdout
             first = process.stdout.readline()
-            asked = run("models", "--names", AITOEARN_BASE_URL=re.findall(r"http://\S+/api/ai", first)[0])
+            settings = re.findall(r"(AITOEARN_\w+)=(\S+)", process.stdout.readline())
+            asked = run("models", "--names", **dict(settings))
         finally:
             process.terminate()
 

@@ -34,6 +34,10 @@ _BLANK = " \t\r\n\xa0\0\u200b\ufeff"
 _FIELD = re.compile(r":|(data|event|id|retry)$|(?!error\b)[a-z][\w-]*\s*:", re.IGNORECASE)
 """A comment, or a field. Not `error: ...`: a server that sends it, as llama.cpp does, reports a failure."""
 _MOST_CHARACTERS = 5000
+MAX_EVENT = 64 * 1024 * 1024
+"""The bytes that an event may have."""
+MAX_LINES = 100_000
+"""The lines that an event may have: each takes more time and memory than its bytes do."""
 
 
 class Event:
@@ -61,7 +65,9 @@ class Events:
         self, *, is_chat: bool, is_typed: bool = True, hide_key: Callable[[bytes], bytes] | None = None
     ) -> None:
         self._is_chat, self._is_typed, self._hide_key = is_chat, is_typed, hide_key
-        self._rest, self._raw = bytearray(), b""
+        self._rest, self._raw = bytearray(), list[bytes]()
+        self._size = 0
+        """The bytes since the last event."""
         self._name = ""
         self._data: list[bytes] = []
         self._follows_cr = self._is_ending = False
@@ -72,8 +78,13 @@ class Events:
 
     def feed(self, piece: bytes) -> Iterator[Event]:
         """The events that are complete now. Of those without data, only the bytes are of use, to the relay."""
-        if self._is_done:
-            yield Event(piece)
+        if self._is_done:  # Nobody reads what follows, but for the rest of a line end.
+            if not piece[:3].strip(b"\r\n"):
+                yield Event(piece[:3])
+            return
+        self._size += len(piece)
+        if self._size > MAX_EVENT or len(self._raw) > MAX_LINES:
+            self._fail(Failure(too_large()), None)
             return
         if self._rest:
             self._rest += piece
@@ -85,7 +96,7 @@ class Events:
         if lines and not lines[-1].endswith((b"\n", b"\r")):
             self._rest += lines.pop()
         for place, line in enumerate(lines):
-            self._raw += line
+            self._raw.append(line)
             text = line.rstrip(b"\r\n")
             if text.startswith(b"data: "):
                 self._data.append(text[6:])
@@ -94,30 +105,39 @@ class Events:
                 if not (
                     self._data or self._name or self.failure
                 ):  # It need not wait for the end of an event.
-                    raw, self._raw = self._raw, b""
-                    yield Event(raw)
+                    yield Event(self._take_raw())
             elif self._follows_cr and line == b"\n":  # The other half of a line end.
-                if self._raw == line:
-                    self._raw = b""
-                    yield Event(line)
+                if len(self._raw) == 1:
+                    yield Event(self._take_raw())
             elif event := self._event():
                 yield event
             self._follows_cr = line.endswith(b"\r")
             if self.failure:
                 return
             if self._is_done:
-                yield Event(b"".join(lines[place + 1 :]) + self._rest)
+                yield from self.feed(b"".join(lines[place + 1 :]) + self._rest)
                 return
 
     def end(self) -> bytes:
         """What no blank line ended, when the server has sent all. It is not an event; a failure in it is."""
-        rest, self._is_ending = self._raw + self._rest, True
+        rest, self._is_ending = b"".join(self._raw) + self._rest, True
         if not self._is_done:
             for _ in self.feed(b"\n\n"):
                 pass
             if not self._is_done and not self.failure:
                 self._check_end()
         return b"" if self.failure or self._is_done else rest
+
+    @property
+    def is_doubtful(self) -> bool:
+        """Whether something came in place of a chunk that may turn out to be why the answer is missing."""
+        return bool(self._other) and not self._is_done
+
+    def _take_raw(self) -> bytes:
+        raw = b"".join(self._raw)
+        self._raw.clear()
+        self._size = 0
+        return raw
 
     def _read_line(self, text: bytes) -> None:
         field, _, value = text.partition(b":")
@@ -151,8 +171,8 @@ class Events:
 
     def _event(self) -> Event | None:
         """What a blank line ends, unless a failure takes its place."""
-        raw, name, lines = self._raw, self._name, self._data
-        self._raw, self._name, self._data = b"", "", []
+        raw, name, lines = self._take_raw(), self._name, self._data
+        self._name, self._data = "", []
         data = lines[0] if len(lines) == 1 else b"\n".join(lines)
         try:
             text = (self._hide_key(data) if self._hide_key else data).decode()
@@ -251,6 +271,10 @@ class Events:
 
     def _fail(self, failure: Failure, body: Any) -> None:
         self.failure, self.body = failure, body
+
+
+def too_large() -> str:
+    return Ours(f"The stream sent an event of more than {MAX_EVENT >> 20} MB, or {MAX_LINES} lines.")
 
 
 def _not_a_chunk(text: str) -> str:

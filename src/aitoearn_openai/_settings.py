@@ -227,7 +227,7 @@ class Settings(BaseSettings):
     api_key: SecretStr | None = Field(default=None, validate_default=True)
     """The key. It belongs to one site: a key of aitoearn.cn is refused by aitoearn.ai and the reverse.
 
-    At the sandbox's own address it is always `sandbox`, so that a key of a real site never goes there.
+    At the sandbox's own address it is `sandbox`, or begins so, so that a key of a real site never goes there.
     """
 
     model: str | None = None
@@ -264,9 +264,9 @@ class Settings(BaseSettings):
         key = SecretStr(_SCHEME.sub("", value.get_secret_value().strip())) if value else None
         if key and not KEY.fullmatch(key.get_secret_value()):
             raise ValueError(BAD_KEY)
-        if info.data.get("base_url") == site_base_url("sandbox") or (
-            not key and info.data.get("site") == "sandbox"
-        ):
+        is_of_sandbox = key is not None and key.get_secret_value().startswith(SANDBOX_KEY)
+        at_home = info.data.get("base_url") == site_base_url("sandbox") and not is_of_sandbox
+        if at_home or (not key and info.data.get("site") == "sandbox"):
             return SecretStr(SANDBOX_KEY)
         return key or None
 

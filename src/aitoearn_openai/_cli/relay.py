@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from .. import relay
-from .._limits import allow_files
+from .._limits import allow_files, keep_memory_private
 from . import failures, options
 from .screen import escape, show
 
@@ -45,6 +45,7 @@ def serve_relay(
     For programs that are configured by hand: give them the address and the token that it prints.
     Your key stays in the relay.
     """
+    keep_memory_private()
     settings = options.resolve_with_key(site, base_url)
     token = os.environ[token_env] if token_env else None
     allow_files()

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import typer
 
 from .. import sandbox
-from .._settings import API_PATH, SITES, Settings
+from .._settings import API_PATH, SANDBOX_KEY, SITES, Settings
 from . import failures
 from .screen import escape, show
 
@@ -88,6 +88,6 @@ def serve_sandbox(
 
 def _variables(site: sandbox.Sandbox) -> str:
     home = site.base_url == Settings(site="sandbox").base_url
-    return "AITOEARN_SITE=sandbox" + (
-        "" if home else f" AITOEARN_BASE_URL={site.base_url.removesuffix(API_PATH)}"
-    )
+    address = "" if home else f" AITOEARN_BASE_URL={site.base_url.removesuffix(API_PATH)}"
+    key = "" if site.api_key == SANDBOX_KEY else f" AITOEARN_API_KEY={site.api_key}"
+    return f"AITOEARN_SITE=sandbox{address}{key}"

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
-import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from typing import Any
 
 from starlette.applications import Starlette
@@ -18,19 +17,15 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from .._hints import closest
 from .._models import ChatModel, find
-from .._serving import for_client
-from .._settings import SANDBOX_KEY, Settings, is_loopback
+from .._serving import MAX_BODY, TRUST, for_client, foreign, is_token, read_body
+from .._settings import SANDBOX_KEY, Settings
 from ._service import Answer, Failed, Service, error_response, json_response
 
-MAX_BODY = 50 * 1024 * 1024
-"""The bytes that a request may have: the service takes no more."""
-
-_HOST = re.compile(r"(\[[0-9a-f:]+\]|[\w.-]+)(:\d{1,5})?", re.IGNORECASE)
 _ENDPOINTS = ("/chat/completions", "/images/generations", "/images/edits")
 
 
 def app(settings: Settings, token: str, *, local: bool = True) -> ASGIApp:
-    """The relay as an ASGI application, for a server of one's own.
+    """The relay as an ASGI application, for a server of one's own, whose limits on connections and heads then hold.
 
     Args:
         settings: Where AiToEarn is, and the key.
@@ -57,13 +52,16 @@ def app(settings: Settings, token: str, *, local: bool = True) -> ASGIApp:
         yield
         await service.close()
 
+    def listed(request: Request) -> Awaitable[list[ChatModel]]:
+        return service.models(request.headers) if request.state.has_token else service.models_for_strangers()
+
     async def models(request: Request) -> Response:
-        data = [_entry(model) for model in await for_client(request.receive, service.models(request.headers))]
+        data = [_entry(model) for model in await for_client(request.receive, listed(request))]
         return json_response({"object": "list", "data": data})
 
     async def model(request: Request) -> Response:
         name = request.path_params["name"]
-        found = find(await for_client(request.receive, service.models(request.headers)), name)
+        found = find(await for_client(request.receive, listed(request)), name)
         if isinstance(found, ChatModel):
             return json_response(_entry(found))
         message = f"AiToEarn has no model {name!r}. {closest(found)}".rstrip()
@@ -98,28 +96,22 @@ def app(settings: Settings, token: str, *, local: bool = True) -> ASGIApp:
                 "same-origin",
             )  # Also without an origin.
             public = local and path == "/models" and scope["method"] in ("GET", "HEAD") and not is_page
-            if refused := _refused(headers, None if public else token, local=local):
-                return await error_response(*refused)(scope, receive, send)
-            scope = {**scope, "path": path}
+            if local and (why := foreign(headers, "relay")):
+                return await error_response(403, why)(scope, receive, send)
+            scheme, _, given = headers.get("authorization", "").partition(" ")
+            given = given.strip()
+            has_token = scheme.lower() == "bearer" and is_token(given, token)
+            if not (has_token or public):
+                sent = "a key that is not the token of this relay" if given else "no key"
+                message = f"The program sends {sent}: its API key must be the token that the relay shows."
+                return await error_response(401, message)(scope, receive, send)
+            state = scope.get("state", {})
+            if has_token and TRUST in state:
+                state[TRUST]()
+            scope = {**scope, "path": path, "state": {**state, "has_token": has_token}}
         return await routes(scope, receive, send)
 
     return guarded
-
-
-def _refused(headers: Headers, token: str | None, *, local: bool) -> tuple[int, str] | None:
-    """Why a request is not answered, if it is not, with the status that says so."""
-    host, origin = headers.get("host", ""), headers.get("origin", "")
-    if local and not (_HOST.fullmatch(host) and is_loopback(f"http://{host}")):
-        return 403, "This relay answers only at the address that it shows: 127.0.0.1 or localhost."
-    if local and origin.lower().startswith("http") and not is_loopback(origin):
-        return 403, f"This relay does not answer web pages, such as those of {origin}."
-    scheme, _, given = headers.get("authorization", "").partition(" ")
-    if token is None or (
-        scheme.lower() == "bearer" and secrets.compare_digest(given.strip().encode(), token.encode())
-    ):
-        return None
-    sent = "no key" if not given.strip() else "a key that is not the token of this relay"
-    return 401, f"The program sends {sent}: its API key must be the token that the relay shows."
 
 
 def _entry(model: ChatModel) -> dict[str, Any]:
@@ -127,12 +119,12 @@ def _entry(model: ChatModel) -> dict[str, Any]:
 
 
 async def _body(request: Request) -> bytes:
-    body = bytearray()
-    async for piece in request.stream():
-        body += piece
-        if len(body) > MAX_BODY:
-            raise Failed(413, f"The request is larger than the {MAX_BODY >> 20} MB that AiToEarn takes.")
-    return bytes(body)
+    if request.headers.get("content-encoding", "identity").lower() != "identity":
+        raise Failed(415, "The relay takes no compressed requests: set the program to send them as they are.")
+    body = await read_body(request)
+    if body is None:
+        raise Failed(413, f"The request is larger than the {MAX_BODY >> 20} MB that AiToEarn takes.")
+    return body
 
 
 async def _on_no_route(request: Request, error: Any) -> Response:

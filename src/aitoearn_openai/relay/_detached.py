@@ -14,7 +14,7 @@ from collections.abc import Mapping
 
 import uvicorn
 
-from .._limits import allow_files
+from .._limits import allow_files, keep_memory_private
 from .._serving import listen, make_server, until_stopped
 from .._settings import Settings
 from ._app import app
@@ -85,12 +85,13 @@ def main(listener: int, to_read: int, alive: int, program: int) -> None:
         alive: A pipe whose other end the program and its children hold.
         program: A descriptor of the program's process, or its number, negative.
     """
+    keep_memory_private()
     with open(to_read) as pipe:
         text = pipe.read()
     if text:  # Otherwise whoever started this has ended.
         allow_files()
         given = json.loads(text)
-        server = make_server(app(Settings(**given["settings"]), given["token"]))
+        server = make_server(app(Settings(**given["settings"]), given["token"]), has_token=True)
         asyncio.run(_serve(server, socket.socket(fileno=listener), alive, program))
 
 

@@ -81,5 +81,5 @@ def serve(
         raise ValueError("a header cannot carry this token: use printable ASCII characters only")
     with listen(host, port) as listener:
         here = Relay(f"http://{name}:{listener.getsockname()[1]}/v1", token)
-        with in_thread(app(settings, token, local=local), listener, "aitoearn-relay"):
+        with in_thread(app(settings, token, local=local), listener, "aitoearn-relay", has_token=True):
             yield here

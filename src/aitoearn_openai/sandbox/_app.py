@@ -15,7 +15,7 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from .._models import ChatModel
-from .._serving import for_client
+from .._serving import for_client, foreign, is_token, read_body
 from .._settings import API_PATH, SANDBOX_KEY
 from . import _replies, _request
 from ._catalogue import EDIT_ENTRIES, ENTRIES, GENERATION_ENTRIES, MODELS
@@ -29,17 +29,34 @@ _NAMES = {path: {entry["name"] for entry in entries} for path, entries in _LISTS
 _ENCODED = {path: _replies.dumps(entries) for path, entries in _LISTS.items()}
 
 
-def app(upstream: str | None = None, upstream_key: str | None = None) -> Starlette:
+def app(
+    upstream: str | None = None,
+    upstream_key: str | None = None,
+    *,
+    token: str | None = None,
+    local: bool = True,
+) -> Starlette:
     """The sandbox as an ASGI application, for your own server.
 
     Args:
         upstream: The base URL of an OpenAI-compatible engine, which then answers for its own models.
-        upstream_key: The engine's key.
+        upstream_key: The engine's key. Whoever has the token can spend from it.
+        token: The key that the sandbox takes, in the place of `sandbox`; it begins with that word.
+        local: With an engine, answer only requests to this machine by its own name, which keeps web pages out.
+
+    Raises:
+        ValueError: there is a key of the engine, and no token; or the token does not begin with `sandbox`.
 
     Examples:
         >>> import uvicorn
         >>> uvicorn.run(app())  # doctest: +SKIP
     """
+    if upstream_key and not token:
+        raise ValueError("a sandbox that spends from an engine's key needs a token")
+    if token and not token.startswith(SANDBOX_KEY):
+        raise ValueError(
+            f"the token must begin with {SANDBOX_KEY!r}, as settings send no other key to a sandbox"
+        )
     engine = Engine(upstream, upstream_key) if upstream else None
 
     @contextlib.asynccontextmanager
@@ -66,6 +83,8 @@ def app(upstream: str | None = None, upstream_key: str | None = None) -> Starlet
     )
     application.router.redirect_slashes = False
     application.state.engine = engine
+    application.state.token = token or SANDBOX_KEY
+    application.state.local = local and engine is not None
     application.state.tries = Tries()
     return application
 
@@ -92,7 +111,7 @@ class _Stream:
 
 
 async def _models(request: Request) -> Response:
-    _check_keys(request, b"", bearer_needed=False)
+    _check(request, b"", bearer_needed=False)
     request_id = _request_id(request)
     engine: Engine | None = request.app.state.engine
     entries = (
@@ -105,8 +124,8 @@ async def _models(request: Request) -> Response:
 
 
 async def _chat(request: Request) -> Response | _Stream:
-    raw = await request.body()
-    _check_keys(request, raw, bearer_needed=True)
+    raw = await _body(request)
+    _check(request, raw, bearer_needed=True)
     body = _request.parse(raw)
     name = _request.model_name(body)
     model = await _model(name, request, raw)
@@ -127,9 +146,16 @@ async def _chat(request: Request) -> Response | _Stream:
     return _Stream(request_id, half + endings.get(name, []), finished=name in endings)
 
 
+async def _body(request: Request) -> bytes:
+    body = await read_body(request)
+    if body is None:
+        raise Refused(500, "request entity too large")
+    return body
+
+
 async def _images(request: Request) -> Response:
-    raw = await request.body()
-    _check_keys(request, raw, bearer_needed=True)
+    raw = await _body(request)
+    _check(request, raw, bearer_needed=True)
     kind = request.headers.get("content-type", "")
     body = _request.parse_form(raw, kind) if kind.lower().startswith("multipart/") else _request.parse(raw)
     model = await _model(_request.model_name(body), request, raw)
@@ -138,18 +164,24 @@ async def _images(request: Request) -> Response:
     return _reply(_request_id(request), _replies.pictures(_request.picture_count(body)))
 
 
-def _check_keys(request: Request, raw: bytes, *, bearer_needed: bool) -> None:
-    """Refuse a wrong key: chat and images go by the bearer, the model list by `X-Api-Key` if there is one."""
+def _check(request: Request, raw: bytes, *, bearer_needed: bool) -> None:
+    """Refuse web pages, and a wrong key: chat and images go by the bearer, the model list by `X-Api-Key` if there is one."""
+    if request.app.state.local and (why := foreign(request.headers, "sandbox")):
+        raise Refused(403, why)
     scheme, _, bearer = request.headers.get("authorization", "").partition(" ")
-    header = request.headers.get("x-api-key", SANDBOX_KEY)
-    bearer_good = _is_good(bearer.strip() if scheme.lower() == "bearer" else "", request, raw)
+    bearer = bearer.strip() if scheme.lower() == "bearer" else ""
+    token = request.app.state.token
+    header = request.headers.get("x-api-key", SANDBOX_KEY if token == SANDBOX_KEY else bearer)
+    bearer_good = _is_good(bearer, request, raw)
     header_good = _is_good(header, request, raw)
     if not (bearer_good if bearer_needed else header_good):
         raise Refused(401, "Unauthorized")
 
 
 def _is_good(key: str, request: Request, raw: bytes) -> bool:
-    return act(key, lambda: _is_first_try(request, raw)) or key == SANDBOX_KEY
+    """Whether it is the token, or a name that has failed as it does and would not fail again."""
+    token = request.app.state.token
+    return is_token(key, token) or (act(key, lambda: _is_first_try(request, raw)) and token == SANDBOX_KEY)
 
 
 async def _answer_of(engine: Engine, request: Request, raw: bytes) -> Response:

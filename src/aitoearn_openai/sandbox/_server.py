@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import secrets
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 from pydantic import SecretStr
@@ -29,7 +30,7 @@ class Sandbox:
     base_url: str
     """The SDK base URL, such as `http://127.0.0.1:8378/api/ai`."""
 
-    api_key: str = SANDBOX_KEY
+    api_key: str = field(default=SANDBOX_KEY, repr=False)
 
     @property
     def settings(self) -> Settings:
@@ -52,7 +53,7 @@ def serve(
     Args:
         port: The port on 127.0.0.1; 0 takes a free one.
         upstream: The base URL of an OpenAI-compatible engine, which then answers for its own models.
-        upstream_key: The engine's key.
+        upstream_key: The engine's key. The sandbox then takes no key but a new one, its `api_key`.
 
     Raises:
         OSError: if the port cannot be had; the message names it.
@@ -64,6 +65,7 @@ def serve(
         'glm-5.2'
     """
     with listen(_HOST, port) as listener:
-        site = Sandbox(f"http://{_HOST}:{listener.getsockname()[1]}{API_PATH}")
-        with in_thread(app(upstream, upstream_key), listener, "aitoearn-sandbox"):
+        token = f"{SANDBOX_KEY}-{secrets.token_hex(24)}" if upstream_key else SANDBOX_KEY
+        site = Sandbox(f"http://{_HOST}:{listener.getsockname()[1]}{API_PATH}", token)
+        with in_thread(app(upstream, upstream_key, token=token), listener, "aitoearn-sandbox"):
             yield site

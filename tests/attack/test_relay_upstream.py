@@ -1,0 +1,307 @@
+"""A hostile server behind the relay: what it repeats of the key, where it leads, and how much it sends."""
+
+from __future__ import annotations
+
+import gzip
+import http.client
+import json
+import socket
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from importlib.util import find_spec
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+
+from aitoearn_openai import Settings, _events, relay
+from aitoearn_openai.relay import _service
+from faults.server import Hang, Pause, Server, Step, Visit, chunked, head, reply
+
+CHAT, LIST = "/v1/chat/completions", "/v1/models"
+KEY = "ak_0123456789abcdefghijklmnopqrstuvwxyz"
+ESCAPED = "\\u0061" + KEY[1:]
+"""The key as JSON may have it; in text that is not JSON, it is a secret that no mask can know."""
+SSE = "text/event-stream"
+DONE = "data: [DONE]\n\n"
+CHUNK = b'data: {"id":"1","choices":[{"index":0,"delta":{"content":"Hi"}}]}\n\n'
+COMPLETION = {"id": "1", "choices": [{"index": 0, "message": {"role": "assistant", "content": "Hi"}}]}
+MODELS = {"code": 0, "data": [{"name": "m"}]}
+BACKENDS = [
+    "httpx",
+    pytest.param("aiohttp", marks=pytest.mark.skipif(not find_spec("aiohttp"), reason="not installed")),
+]
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    with Server() as server:
+        yield server
+
+
+@pytest.fixture
+def visit(server: Server) -> Visit:
+    return server.visit("api", lambda request: [])
+
+
+@pytest.fixture
+def here(server: Server, visit: Visit) -> Iterator[relay.Relay]:
+    with relay.serve(settings=Settings(base_url=server.origin(), api_key=KEY)) as here:
+        yield here
+
+
+def ask(
+    here: relay.Relay, path: str = CHAT, *, token: bool = True, stream: bool = True
+) -> tuple[int, str, str]:
+    """The status, the headers and the body that a program gets."""
+    connection = http.client.HTTPConnection(str(urlsplit(here.base_url).netloc), timeout=60)
+    try:
+        body = json.dumps({"model": "m", "messages": [{"role": "user", "content": "Hi"}], "stream": stream})
+        headers = {"Authorization": f"Bearer {here.api_key}"} if token else {}
+        connection.request("POST" if path == CHAT else "GET", path, body if path == CHAT else None, headers)
+        response = connection.getresponse()
+        return (
+            response.status,
+            f"{response.reason} {response.headers}",
+            response.read().decode(errors="replace"),
+        )
+    finally:
+        connection.close()
+
+
+def answer(visit: Visit, *steps: Step) -> None:
+    visit.answer = lambda request: list(steps)  # type: ignore[method-assign]
+
+
+def events(*texts: str | bytes) -> bytes:
+    return reply(
+        b"".join(each if isinstance(each, bytes) else each.encode() for each in texts), content_type=SSE
+    )
+
+
+# --- the key
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        reply(f'{{"error": {{"message": "no", "code": "{ESCAPED}"}}}}', 400),
+        reply(f'{{"error": {{"message": "no", "code": ["{ESCAPED}"]}}}}', 400),
+        reply(f'{{"code": "{ESCAPED}", "data": {{}}, "message": "no"}}'),
+        reply(f'{{"code": 12001, "data": {{}}, "message": "no", "requestId": "{ESCAPED}"}}'),
+        reply(f'{{"code": 12001, "data": {{}}, "message": "{ESCAPED}"}}'),
+        reply(COMPLETION, x_request_id=f"r-{KEY}", x_ratelimit_key=KEY, retry_after=KEY),
+        reply(COMPLETION, set_cookie=KEY, location=f"/{KEY}", x_other=KEY),
+        reply(COMPLETION, f"401 {KEY}"),
+        reply(f"<{KEY}>", 502, content_type=f"text/{KEY}"),
+        reply("", 302, location=f"http://127.0.0.1/{KEY}?{KEY}#{KEY}"),
+        events(f'data: {{"error": {{"message": "no", "code": "{ESCAPED}"}}}}\n\n'),
+        events(CHUNK, f"{KEY}\n\n"),
+        events(CHUNK, f'{{"message": "{ESCAPED}", "code": 12001}}\n\n', ": ping\n\n"),
+        events(CHUNK, f"{KEY}\n\n", CHUNK),
+        events(CHUNK, f"odd {KEY}\nid: {KEY}\r: {KEY}\rdata-x: {KEY}\n".encode() + CHUNK),
+        events(CHUNK, "data: [DONE]\n\n", f"data: {KEY}\n\n", KEY),
+        events(CHUNK, f"data: [DONE]\n\n{KEY}"),
+        events(CHUNK, f"event: error\ndata: {ESCAPED}\n\n"),
+    ],
+)
+@pytest.mark.parametrize("path", [CHAT, LIST])
+@pytest.mark.parametrize("stream", [True, False])
+def test_the_key_comes_back_in_nothing_but_an_answer(
+    here: relay.Relay, visit: Visit, said: bytes, path: str, stream: bool
+) -> None:
+    """However the server has it in its words, codes, headers, and in what stands between events."""
+    answer(visit, said)
+    got = " ".join(map(str, ask(here, path, stream=stream)))
+
+    assert KEY not in got
+
+
+def test_a_header_of_any_length_is_not_passed_on(here: relay.Relay, visit: Visit) -> None:
+    """A request id may have a thousand characters."""
+    for length, passes in ((1000, True), (2000, False)):
+        answer(visit, reply({"code": 12001, "data": {}, "message": "no", "requestId": "x" * length}))
+        assert ("x-request-id" in ask(here)[1]) == passes
+
+
+def test_a_models_words_stay_as_they_are(here: relay.Relay, visit: Visit) -> None:
+    """Also beside a line that is masked."""
+    event = CHUNK.replace(b"Hi", KEY.encode())
+    answer(visit, events(f"id: {KEY}\n", event, DONE))
+
+    assert ask(here)[2] == f"id: **********\n{event.decode()}{DONE}"
+
+
+def test_what_stands_between_events_waits_for_the_next(here: relay.Relay, visit: Visit) -> None:
+    """It goes on once an event has shown that it means nothing, and not before."""
+    answer(visit, events(CHUNK, "odd\n\n: ping\n\n", CHUNK, DONE))
+    assert ask(here)[2].encode() == CHUNK + b"odd\n\n: ping\n\n" + CHUNK + DONE.encode()
+    answer(visit, events(CHUNK, "odd\n\n: ping\n\n"))
+    assert ask(here)[2].startswith(CHUNK.decode() + "data: {")
+    answer(visit, events(CHUNK, DONE, "odd\n\n", CHUNK))
+    assert ask(here)[2].encode() == CHUNK + DONE.encode()
+
+
+# --- where it leads
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize(
+    "location",
+    [
+        "http://127.0.0.1:99999/",
+        "http://127.0.0.1:-1/",
+        "http://127.0.0.1:x/",
+        "http://[::1/",
+        "http://a..b/",
+        f"http://{'a' * 70}.invalid/",
+        "ftp://127.0.0.1/",
+        "file:///etc/passwd",
+        "javascript:1",
+        "/a b\tc",
+        f"/{'x' * 70_000}",
+        "//",
+    ],
+)
+def test_a_redirect_to_nowhere_is_an_error_in_openais_form(
+    server: Server, visit: Visit, backend: Any, location: str
+) -> None:
+    """Whatever the HTTP library makes of the address."""
+    answer(visit, reply("", 307, location=location))
+    settings = Settings(base_url=server.origin(), api_key=KEY, http_backend=backend)
+    with relay.serve(settings=settings) as here:
+        for path in (CHAT, LIST):
+            status, _, body = ask(here, path)
+            error = json.loads(body)["error"]
+            assert (status, error["type"]) == (502, "server_error")
+            assert error["message"]
+
+
+# --- how much it sends
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "br", "deflate, gzip", "x-unknown"])
+@pytest.mark.parametrize("path", [CHAT, LIST])
+def test_a_compressed_answer_is_refused_unread(
+    here: relay.Relay, visit: Visit, encoding: str, path: str
+) -> None:
+    """Nobody asked for it, and a few bytes of it may be gigabytes; its status stays."""
+    bomb = gzip.compress(b" " * 10_000_000)
+    for status, got in ((200, 502), (429, 429)):
+        answer(visit, reply(bomb, status, content_encoding=encoding, retry_after="7"))
+        told, headers, body = ask(here, path)
+        assert told == got
+        assert "retry-after: 7" in headers
+        assert f"with the content encoding '{encoding}'" in json.loads(body)["error"]["message"]
+    assert {request.headers["accept-encoding"] for request in visit.requests} == {"identity"}
+
+
+@pytest.mark.parametrize("stream", [True, False])
+def test_an_answer_has_a_limit(
+    here: relay.Relay, visit: Visit, monkeypatch: pytest.MonkeyPatch, stream: bool
+) -> None:
+    """Also one of blanks, which servers send while a model thinks."""
+    monkeypatch.setattr(_service, "MAX_ANSWER", 1 << 20)
+    monkeypatch.setattr(_service, "MAX_EVENT", 1 << 20)
+    for piece in (b" " * 4096, b"{" * 4096):
+        answer(visit, head(transfer_encoding="chunked"), *[chunked(piece, end=False)] * 1000, Hang)
+        status, _, body = ask(here, stream=stream)
+        assert (status, "is larger than 1 MB" in body) == (502, True)
+
+
+def test_an_event_has_a_limit(here: relay.Relay, visit: Visit, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In bytes, and in lines, of which each costs more than its bytes; what came before it passes."""
+    for module in (_events, _service):
+        monkeypatch.setattr(module, "MAX_EVENT", 1 << 20)
+    for piece in (b"data: " + b"x" * 4090, b"data: x\n" * 512, b"x\n" * 2048, b"x" * 4096):
+        flood = [chunked(piece, end=False)] * 1000
+        answer(
+            visit,
+            head(content_type=SSE, transfer_encoding="chunked"),
+            chunked(CHUNK, end=False),
+            *flood,
+            Hang,
+        )
+        _, _, body = ask(here)
+        assert body.startswith(CHUNK.decode())
+        assert "The stream sent an event of more than 1 MB, or 100000 lines." in body[len(CHUNK) :]
+
+
+def test_an_event_of_many_lines_is_refused(here: relay.Relay, visit: Visit) -> None:
+    """Though it has few bytes."""
+    answer(visit, events(CHUNK, b"data: x\n" * 200_000, b"\n"))
+    assert "or 100000 lines." in ask(here)[2]
+
+
+def processor_seconds(run: Callable[[], object]) -> float:
+    started = time.process_time()
+    run()
+    return time.process_time() - started
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("start", "piece", "kind"),
+    [
+        (b'data: {"choices":[],"x":"', b"x" * 4096, SSE),
+        (b"", b" " * 4096, SSE),
+        (b"data: [DONE]\n\n", b"x" * 4096, SSE),
+    ],
+)
+def test_four_times_the_bytes_take_four_times_the_time(
+    here: relay.Relay, visit: Visit, start: bytes, piece: bytes, kind: str
+) -> None:
+    """In one event, in blanks before the first, and after the end: what has been looked at is not looked at again."""
+
+    def asking(count: int) -> Callable[[], object]:
+        def run() -> object:
+            pieces = [
+                chunked(start + piece, end=False),
+                *[chunked(piece, end=False)] * count,
+                chunked(b'"}\n\n'),
+            ]
+            answer(visit, head(content_type=kind, transfer_encoding="chunked"), *pieces)
+            return ask(here)
+
+        return run
+
+    asking(10)()
+    short, long = (min(processor_seconds(asking(count)) for _ in range(2)) for count in (500, 2000))
+    assert long < 8 * short
+
+
+# --- the model list
+
+
+def test_the_list_is_asked_for_once_a_minute_without_the_token(
+    here: relay.Relay, visit: Visit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Many at once get the same, also the same failure, and nothing of them goes to the service; the token asks anew."""
+    answer(visit, reply(MODELS))
+    with ThreadPoolExecutor(10) as threads:
+        got = list(threads.map(lambda _: ask(here, LIST, token=False), range(50)))
+    assert {status for status, *_ in got} == {200}
+    answer(visit, reply({"code": 12001, "data": {}, "message": "no"}))
+    for seconds, token, status, count in (
+        (60, False, 200, 1),
+        (60, True, 402, 2),
+        (0, False, 402, 3),
+        (60, False, 402, 3),
+    ):
+        monkeypatch.setattr(_service, "LIST_SECONDS", seconds)
+        assert ask(here, LIST, token=token)[0] == status
+        assert len(visit.requests) == count
+
+
+def test_who_goes_away_takes_the_list_from_nobody(here: relay.Relay, visit: Visit) -> None:
+    """The question goes on for the others that wait."""
+    answer(visit, Pause(0.5), reply(MODELS))
+    address = urlsplit(here.base_url)
+    with socket.create_connection((str(address.hostname), address.port or 0)) as impatient:
+        impatient.sendall(b"GET /v1/models HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+        while not visit.requests:
+            time.sleep(0.01)
+        impatient.shutdown(socket.SHUT_RDWR)
+        assert ask(here, LIST, token=False)[0] == 200
+    assert len(visit.requests) == 1
