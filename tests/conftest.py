@@ -219,14 +219,14 @@ def other_server() -> Iterator[ScriptedServer]:
 
 
 @pytest.fixture
-def sandboxed(site: sandbox.Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+def sandboxed(site: sandbox.Sandbox, no_waiting: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """The command finds the sandbox by its settings."""
     monkeypatch.setenv("AITOEARN_SITE", "sandbox")
     monkeypatch.setenv("AITOEARN_BASE_URL", site.base_url)
 
 
 @pytest.fixture
-def scripted(server: ScriptedServer, monkeypatch: pytest.MonkeyPatch) -> ScriptedServer:
+def scripted(server: ScriptedServer, no_waiting: None, monkeypatch: pytest.MonkeyPatch) -> ScriptedServer:
     """The command finds the scripted server by its settings."""
     monkeypatch.setenv("AITOEARN_BASE_URL", server.origin)
     monkeypatch.setenv("AITOEARN_API_KEY", KEY)

@@ -45,6 +45,7 @@ def test_the_demo_shows_the_main_job() -> None:
 
 
 @pytest.mark.parametrize("port", ["0", "8378"])
+@pytest.mark.usefixtures("no_waiting")
 def test_the_sandbox_serves_until_ctrl_c(port: str) -> None:
     """It says where it is, what to set, and how to stop it; then it answers. Later a command says how to start it."""
     with socket.socket() as probe:
