@@ -180,7 +180,7 @@ LOOK = "Run `aitoearn-openai check` to find the cause."
         ("modles", {}, 2, "No such command 'modles'.*`aitoearn-openai --help` shows how to use it."),
         ("models --site mars", {}, 2, ".*--site.*'mars' is not one of cn, ai, sandbox. `.*"),
         ("models --base-url localhost", {}, 2, ".*--base-url.* write the address with its scheme.*"),
-        ("run", {}, 2, "Missing argument 'COMMAND...'.*"),
+        ("run", {}, 2, "Missing argument 'COMMAND'.*"),
         ("chat Hi", {}, 2, "name a model with --model or AITOEARN_MODEL; `aitoearn-openai models` lists them"),
         ("models", {"AITOEARN_SITE": "mars"}, 2, "AITOEARN_SITE: 'mars' is not one of cn, ai, sandbox."),
         ("chat Hi --site cn", {}, 3, "There is no AiToEarn key. Create one at https://aitoearn.cn .*"),
