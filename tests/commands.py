@@ -50,7 +50,7 @@ def run_on(
 
     The command's modules are imported anew, as what they make at import depends on the environment.
     """
-    for name in [name for name in sys.modules if name.startswith("aitoearn_openai._cli")]:
+    for name in [name for name in sys.modules if f"{name}.".startswith("aitoearn_openai._cli.")]:
         del sys.modules[name]
     becomes_another = AssertionError("`run` becomes another program: run_process()")
     with patch.object(os, "execvpe", side_effect=becomes_another):
