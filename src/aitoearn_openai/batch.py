@@ -28,6 +28,7 @@ from openai.types import CompletionUsage
 from openai.types.chat import ChatCompletion
 
 from ._errors import ACCOUNT_STATUSES
+from ._wording import Ours
 
 if TYPE_CHECKING:
     from ._models import ChatModel, Prices
@@ -466,9 +467,8 @@ class _Answer(openai.BaseModel):
     def from_answer(cls, client: Any, response: Any, data: Any) -> _Answer:
         """Made in place of the SDK's own construction."""
         if not data["choices"]:
-            raise openai.APIResponseValidationError(
-                response, data, message="The service gave an answer without choices"
-            )
+            message = Ours("The service gave an answer without choices")
+            raise openai.APIResponseValidationError(response, data, message=message)
         return cls.construct(**data)
 
 
