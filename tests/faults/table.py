@@ -568,7 +568,7 @@ def redirects() -> Iterable[Row]:
         modes=LIST,
         status=307,
         requests=1,
-        words="/elsewhere/models/chat",
+        words="redirects to http://127.0.0.1",
     )
     yield Row(
         "307 to itself, again and again",

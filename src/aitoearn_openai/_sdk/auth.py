@@ -10,6 +10,7 @@ from contextlib import aclosing, closing, suppress
 from functools import cache
 from typing import Any
 
+from .._hints import API_KEY_HEADER
 from .errors import family_of
 from .exchange import Exchange
 
@@ -30,7 +31,10 @@ class _Auth:
         self._exchange, self._inner = exchange, inner
 
     def _inner_for(self, request: Any) -> Any:
-        self._exchange.starts(request)
+        self._exchange.request = request
+        if self._exchange.adds_key:
+            scheme, _, key = request.headers.get("Authorization", "").partition(" ")
+            request.headers.update({API_KEY_HEADER: key} if scheme == "Bearer" else {})
         if self._inner is None and request.url.userinfo:
             return self.family.BasicAuth(request.url.username, request.url.password)
         return self._inner or self.family.Auth()

@@ -14,7 +14,7 @@ from typing import Any, get_args
 
 import openai
 
-from .._errors import FAILED_FINISH_REASONS, Failure
+from .._errors import Failure
 from .._hints import API_KEY_HEADER
 from .._json import NOT_JSON, decode_json
 from .answer import failure_for, is_sdk_type
@@ -26,8 +26,6 @@ CURRENT: ContextVar[Exchange | None] = ContextVar("exchange", default=None)
 
 _LARGE = 65_536
 _KEY = "aitoearn_openai"
-# A body without any of these names reports no failure, and need not be decoded to find that out.
-_TELLING = b'"code"', b'error"', *(f'"{reason}"'.encode() for reason in FAILED_FINISH_REASONS)
 
 
 class Exchange:
@@ -75,13 +73,6 @@ class Exchange:
             CURRENT.reset(token)
             self.response = None  # It may be large, and this may be kept for longer.
 
-    def starts(self, request: Any) -> None:
-        """Take note of a request that goes out; one for a model list has the key in a header of its own too."""
-        self.request = request
-        scheme, _, key = request.headers.get("Authorization", "").partition(" ")
-        if self.adds_key and scheme == "Bearer":
-            request.headers[API_KEY_HEADER] = key
-
     def wants_body(self, response: Any) -> bool:
         """Whether the body is read before the SDK looks at the status."""
         if not response.is_success:
@@ -102,9 +93,11 @@ class Exchange:
         if not response.is_success:
             _make_decodable(response)
         elif self.stream or len(content) <= _LARGE:
-            self.is_clean = bool(content) and not any(name in content for name in _TELLING)
+            # A body without these names reports no failure, and need not be decoded to find that out.
+            names = b'"code"' in content or b'error"' in content or b'"abort"' in content
+            self.is_clean = not names and b'"insufficient_system_resource"' not in content and bool(content)
             body = NOT_JSON if self.is_clean else decode_json(content)
-            if failure := failure_for(self.cast_to, body):
+            if body is not NOT_JSON and (failure := failure_for(self.cast_to, body)):
                 _make_decodable(response)
                 set_status(response, failure)
                 return failure, body
@@ -119,7 +112,7 @@ class Exchange:
             parsed.__class__ = _checked_class(parsed.__class__)
         elif isinstance(parsed, str):
             self._require_json()
-        elif is_sdk_type(self.cast_to) and "_process_response_data" not in self.used:
+        elif "_process_response_data" not in self.used and is_sdk_type(self.cast_to):
             raise openai.OpenAIError(unsupported("_process_response_data"))
         return parsed
 
