@@ -8,7 +8,7 @@ _PR_SET_DUMPABLE = 4
 """Of `linux/prctl.h`."""
 
 
-def allow_files(wanted: int = 4096, *, least: int = 0) -> int | None:
+def raise_file_limit(wanted: int = 4096, *, least: int = 0) -> int | None:
     """Raise the limit so that `wanted` files can be open, as far as the system lets a program do so.
 
     The limit is 256 on macOS.

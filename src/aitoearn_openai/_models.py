@@ -45,7 +45,7 @@ class _Lenient(openai.BaseModel):
             made._unreadable = frozenset(
                 name
                 for name, field in cls.model_fields.items()
-                if _is_less(getattr(made, name), value.get(field.alias or name, value.get(name)))
+                if _lost_values(getattr(made, name), value.get(field.alias or name, value.get(name)))
             )
         return made
 
@@ -67,7 +67,7 @@ class _Lenient(openai.BaseModel):
         return readable
 
 
-def _is_less(made: Any, listed: Any) -> bool:
+def _lost_values(made: Any, listed: Any) -> bool:
     """Whether what the list has could not be read, or not all of its elements."""
     if isinstance(made, list):
         return len(made) < (len(listed) if isinstance(listed, list) else listed is not None)
@@ -90,7 +90,7 @@ class Prices(_Lenient):
     cache_write_5m: Decimal | None = Field(default=None, alias="cacheWrite5m")
     cache_write_1h: Decimal | None = Field(default=None, alias="cacheWrite1h")
 
-    def of(self, *kinds: str) -> Decimal | None:
+    def first_price(self, *kinds: str) -> Decimal | None:
         """The price of the first of these kinds that has one; None also where one before it cannot be read."""
         for kind in kinds:
             price: Decimal | None = getattr(self, kind)
@@ -364,7 +364,7 @@ class ChatModel(ListedModel):
             if tier is None:
                 return None
             prices = tier.input
-            parts: list[tuple[int, Any]] = [(cached, prices.of("cache_read", "text"))]
+            parts: list[tuple[int, Any]] = [(cached, prices.first_price("cache_read", "text"))]
             writes = [
                 _field(read, "cache_write_tokens"),
                 _field(read, "cache_creation_tokens"),
@@ -372,21 +372,24 @@ class ChatModel(ListedModel):
             ]
             (stored,) = {_count(write or 0) for write in writes} - {0} or {0}
             if stored:
-                (write_price,) = {prices.of("cache_write_5m", "text"), prices.of("cache_write_1h", "text")}
+                (write_price,) = {
+                    prices.first_price("cache_write_5m", "text"),
+                    prices.first_price("cache_write_1h", "text"),
+                }
                 parts.append((stored, write_price))
             for kind in ("image", "audio", "video"):
-                tokens, price = _count(_field(read, f"{kind}_tokens") or 0), prices.of(kind, "text")
+                tokens, price = _count(_field(read, f"{kind}_tokens") or 0), prices.first_price(kind, "text")
                 if tokens and cached and price != prices.text:
                     return None  # Which of them were read from the cache is not told.
                 parts.append((tokens, price))
             parts.append((_count(tokens_in - sum(tokens for tokens, _ in parts)), prices.text))
             for kind in ("image", "audio", "video"):
                 tokens = _field(written, f"{kind}_tokens")
-                is_priced = tier.output.of(kind) is not None or kind in tier.output._unreadable
+                is_priced = tier.output.first_price(kind) is not None or kind in tier.output._unreadable
                 if tokens is None and answered and tokens_out and is_priced:
                     return None
                 tokens = _count(tokens or 0)
-                parts.append((tokens, tier.output.of(kind)))
+                parts.append((tokens, tier.output.first_price(kind)))
                 tokens_out = _count(tokens_out - tokens)
             parts.append((tokens_out, tier.output.text))
             used = [(tokens, price) for tokens, price in parts if tokens]

@@ -69,7 +69,7 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 def _reason(error: OSError) -> str:
-    known = (error.errno or 0) > 0  # A name that is none has a number of another kind.
+    known = (error.errno or 0) > 0  # A host name that cannot be resolved has a negative number.
     return os.strerror(error.errno or 0) if known else error.strerror or str(error)
 
 
@@ -208,7 +208,7 @@ def in_thread(app: Any, listener: socket.socket, name: str, *, has_token: bool =
     server = make_server(app, has_token=has_token)
 
     def run() -> None:
-        with _no_records():
+        with _silence_thread():
             asyncio.run(until_stopped(server, listener))
 
     thread = threading.Thread(target=run, name=name, daemon=True)
@@ -263,7 +263,7 @@ async def read_body(request: Request) -> bytes | None:
     return bytes(body)
 
 
-async def for_client(receive: Receive, awaitable: Awaitable[_Result]) -> _Result:
+async def until_disconnect(receive: Receive, awaitable: Awaitable[_Result]) -> _Result:
     """The result for a client whose request has been read; given up when the client goes away.
 
     Raises:
@@ -287,7 +287,7 @@ async def _disconnect(receive: Receive) -> None:
 
 
 @contextlib.contextmanager
-def _no_records() -> Iterator[None]:
+def _silence_thread() -> Iterator[None]:
     """Drop what this thread logs; the loggers belong to the process, which may run another server."""
     loggers = [logging.getLogger(name) for name in ("uvicorn.error", "uvicorn.access", "asyncio")]
     servers = threading.get_ident()

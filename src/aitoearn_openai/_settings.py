@@ -199,7 +199,7 @@ class Settings(BaseSettings):
 
     Raises:
         pydantic.ValidationError: for a bad value; the value itself is not shown.
-        openai.OpenAIError: the `.env` file is missing, or no text.
+        openai.OpenAIError: the `.env` file is missing, or is not text.
 
     Examples:
         >>> Settings(site="ai").base_url

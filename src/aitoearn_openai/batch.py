@@ -90,7 +90,7 @@ class Request:
         """The request of a decoded line of a Batch API input file.
 
         Raises:
-            ValueError: it is none, or one for another endpoint; says why.
+            ValueError: it is not a request, or is for another endpoint; says why.
 
         Examples:
             >>> body = {"model": "glm-5.2", "messages": [{"role": "user", "content": "Hi"}]}
@@ -235,7 +235,7 @@ def reason(error: openai.APIError) -> str:
 
 def _dearest(prices: Prices) -> Decimal:
     known = [getattr(prices, kind) for kind in type(prices).model_fields]
-    # A price such as 1E+999999 is none, and a sum of it an exception.
+    # A price such as 1E+999999 is not a price, and a sum with it raises.
     return max((each for each in known if each is not None and each.adjusted() < _DIGITS), default=Decimal(0))
 
 
@@ -383,7 +383,7 @@ async def in_groups(
     _check(concurrency >= 1 and (rpm is None or rpm > 0), "concurrency and rpm must be above 0")
     ended: asyncio.Queue[asyncio.Task[Any]] = asyncio.Queue()
     unended: set[asyncio.Task[Any]] = set()
-    # A slot is free again when the caller comes back for more: so what a crash of the caller loses is bounded too.
+    # A slot is free again when the caller asks for more, so that a crash of the caller loses few results.
     slots = asyncio.Semaphore(concurrency)
 
     def start(work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:

@@ -20,7 +20,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
 from .. import AsyncOpenAI, ChatModel, Settings
 from .._hints import closest
-from .._limits import allow_files
+from .._limits import raise_file_limit
 from .._models import find
 from ..batch import (
     ANSWER_TOKENS,
@@ -116,7 +116,7 @@ def batch(
     name = found.id if isinstance(found, ChatModel) else wanted
     models = {each.id: each for each in offered}
     if not dry_run:
-        _allow_files(concurrency)
+        _raise_file_limit(concurrency)
     try:
         budget = None if max_credits is None else Budget(max_credits, models, answer_tokens)
         refuse = partial(_refuse_unpriced, models=models) if budget else None
@@ -133,9 +133,9 @@ def batch(
         failures.fail(f"{error.filename}: {error.strerror}", failures.USAGE)
 
 
-def _allow_files(concurrency: int) -> None:
+def _raise_file_limit(concurrency: int) -> None:
     least = concurrency + _OTHER_FILES
-    limit = allow_files(2 * least, least=least)  # A host of two addresses may be tried at both.
+    limit = raise_file_limit(2 * least, least=least)  # A host of two addresses may be tried at both.
     if limit is not None:
         failures.fail(
             f"too many open files: --concurrency {concurrency} needs {least} of them, and the limit is {limit}. "

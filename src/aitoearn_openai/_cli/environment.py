@@ -182,7 +182,7 @@ def _own_shell() -> Shell:
 
 
 def _lines(shell: Shell, variables: dict[str, str]) -> list[str]:
-    # A name that is none in a shell cannot be unset there, and must not become a command.
+    # What is not a name in a shell cannot be unset there, and must not become a command.
     others = [
         name
         for name in sorted(os.environ)

@@ -43,7 +43,7 @@ _UsageError: Any = typer.BadParameter.__mro__[1]
 _ADDRESS = "Look at the address: AiToEarn's ends in /api/ai."
 _MASK = "**********"
 _FEW = 3
-"""So many first characters of a key tell nothing."""
+"""The most first characters of a key that may be shown."""
 
 secrets: set[str] = set()
 """What must not be shown where a server repeats it."""

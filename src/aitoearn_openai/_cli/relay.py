@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from .. import relay
-from .._limits import allow_files, keep_memory_private
+from .._limits import raise_file_limit, keep_memory_private
 from . import failures, options
 from .screen import escape, show
 
@@ -48,7 +48,7 @@ def serve_relay(
     keep_memory_private()
     settings = options.resolve_with_key(site, base_url)
     token = os.environ[token_env] if token_env else None
-    allow_files()
+    raise_file_limit()
     try:
         with relay.serve(port, host=host, settings=settings, token=token) as here:
             shown = f"the value of {token_env}" if token_env else here.api_key

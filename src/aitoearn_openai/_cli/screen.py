@@ -18,7 +18,7 @@ from rich.segment import Segment
 from rich.table import Table
 
 DIGITS = 15
-"""Numbers of more are no count of tokens or credits."""
+"""The most digits that a number of tokens or credits can have."""
 _EXACT = 12
 """Numbers of more digits before the point cannot be rounded to `DIGITS` after it."""
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")

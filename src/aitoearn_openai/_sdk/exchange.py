@@ -165,7 +165,7 @@ def _make_decodable(response: Any) -> None:
     try:
         _ = response.text
     except (AssertionError, LookupError, TypeError, ValueError):
-        response.encoding = "utf-8"  # The charset is none, or not that of the text.
+        response.encoding = "utf-8"  # The charset is not one, or not that of the text.
     if "GMT" in response.headers.get("Retry-After", ""):
         try:
             parsedate_to_datetime(response.headers["Retry-After"])

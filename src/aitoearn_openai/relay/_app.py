@@ -17,7 +17,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from .._hints import closest
 from .._models import ChatModel, find
-from .._serving import MAX_BODY, TRUST, for_client, foreign, is_token, read_body
+from .._serving import MAX_BODY, TRUST, until_disconnect, foreign, is_token, read_body
 from .._settings import SANDBOX_KEY, Settings
 from ._service import Answer, Failed, Service, error_response, json_response
 
@@ -56,12 +56,12 @@ def app(settings: Settings, token: str, *, local: bool = True) -> ASGIApp:
         return service.models(request.headers) if request.state.has_token else service.models_for_strangers()
 
     async def models(request: Request) -> Response:
-        data = [_entry(model) for model in await for_client(request.receive, listed(request))]
+        data = [_entry(model) for model in await until_disconnect(request.receive, listed(request))]
         return json_response({"object": "list", "data": data})
 
     async def model(request: Request) -> Response:
         name = request.path_params["name"]
-        found = find(await for_client(request.receive, listed(request)), name)
+        found = find(await until_disconnect(request.receive, listed(request)), name)
         if isinstance(found, ChatModel):
             return json_response(_entry(found))
         message = f"AiToEarn has no model {name!r}. {closest(found)}".rstrip()

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 
 import uvicorn
 
-from .._limits import allow_files, keep_memory_private
+from .._limits import raise_file_limit, keep_memory_private
 from .._serving import listen, make_server, until_stopped
 from .._settings import Settings
 from ._app import app
@@ -33,7 +33,7 @@ _FIRST_DESCRIPTOR = 64
 
 
 def start(settings: Settings, environment: Mapping[str, str]) -> Relay:
-    """Start a relay that ends with this process, whatever that executes, and all that inherit from it.
+    """Start a relay that ends when this process, the program that it becomes, and their children have ended.
 
     It holds none of this process's files; the key reaches it through a pipe.
 
@@ -89,7 +89,7 @@ def main(listener: int, to_read: int, alive: int, program: int) -> None:
     with open(to_read) as pipe:
         text = pipe.read()
     if text:  # Otherwise whoever started this has ended.
-        allow_files()
+        raise_file_limit()
         given = json.loads(text)
         server = make_server(app(Settings(**given["settings"]), given["token"]), has_token=True)
         asyncio.run(_serve(server, socket.socket(fileno=listener), alive, program))

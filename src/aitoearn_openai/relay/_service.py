@@ -25,7 +25,7 @@ from .._hints import API_KEY_HEADER, origin
 from .._json import decode_json
 from .._models import ChatModel, named
 from .._sdk.pools import make_pool
-from .._serving import for_client
+from .._serving import until_disconnect
 from .._settings import Settings, site_hint
 from ..batch import LINE_ENDS, causes
 
@@ -302,7 +302,7 @@ class Answer:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         with contextlib.suppress(ClientDisconnect):
-            await for_client(receive, self._send(scope, receive, send))
+            await until_disconnect(receive, self._send(scope, receive, send))
 
     async def _send(self, scope: Scope, receive: Receive, send: Send) -> None:
         asked = self._service.ask("POST", self._path, self._headers, {}, True, self._body)

@@ -15,7 +15,7 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from .._models import ChatModel
-from .._serving import for_client, foreign, is_token, read_body
+from .._serving import until_disconnect, foreign, is_token, read_body
 from .._settings import API_PATH, SANDBOX_KEY
 from . import _replies, _request
 from ._catalogue import EDIT_ENTRIES, ENTRIES, GENERATION_ENTRIES, MODELS
@@ -115,7 +115,7 @@ async def _models(request: Request) -> Response:
     request_id = _request_id(request)
     engine: Engine | None = request.app.state.engine
     entries = (
-        _replies.dumps(await for_client(request.receive, engine.models()))
+        _replies.dumps(await until_disconnect(request.receive, engine.models()))
         if engine
         else _ENCODED[_path(request)]
     )
@@ -194,7 +194,7 @@ async def _answer_of(engine: Engine, request: Request, raw: bytes) -> Response:
         request_id,
         ending=b"data: " + broken + b"\n\n",
     )
-    return await for_client(request.receive, answer)
+    return await until_disconnect(request.receive, answer)
 
 
 async def _model(name: str, request: Request, raw: bytes) -> ChatModel | Engine:
@@ -206,7 +206,7 @@ async def _model(name: str, request: Request, raw: bytes) -> ChatModel | Engine:
         return MODELS["glm-5.2"]
     engine: Engine | None = request.app.state.engine
     path = _DRAWN_BY.get(_path(request), "/models/chat")
-    if not (await for_client(request.receive, engine.has(name)) if engine else name in _NAMES[path]):
+    if not (await until_disconnect(request.receive, engine.has(name)) if engine else name in _NAMES[path]):
         raise Refused(12300, f"Model not found: {name}")
     return engine or MODELS.get(name, MODELS["glm-5.2"])
 
