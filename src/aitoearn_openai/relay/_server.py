@@ -55,8 +55,8 @@ def serve(
     Raises:
         openai.OpenAIError: there is no key, or a setting has a bad value.
         OSError: if the port cannot be had; the message names it.
-        ValueError: the host is not a host name or address; other machines could reach it, and there is no token; or the token is the key, or
-            no header can carry it.
+        ValueError: the host is not a host name or address; other machines could reach it, and there is no token; or the
+            token is the key, or no header can carry it.
 
     Examples:
         >>> import openai
