@@ -458,6 +458,7 @@ def _stream_slowly(
     [
         ({"error": "too fast", "code": 429}, openai.RateLimitError, "too fast"),
         ({"error": {"message": "no", "code": "rate_limit_exceeded"}}, openai.RateLimitError, "no"),
+        ({"error": {"message": "no", "code": "429"}}, openai.RateLimitError, "no"),
         (
             {"error": {"message": "no", "code": None, "type": "server_error"}},
             openai.InternalServerError,

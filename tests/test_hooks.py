@@ -101,6 +101,12 @@ def test_a_page_from_who_sends_in_the_place_of_the_http_client_is_an_error(is_as
         answered(Asker(is_async), b"<p>hello", is_class=True, kind="completion")
 
 
+def test_between_calls_a_client_has_the_sdks_own_authentication() -> None:
+    """For who looks at it."""
+    with OpenAI(api_key="k", base_url="http://h/v1") as client:
+        assert client.custom_auth is None
+
+
 def test_a_stream_made_by_hand_gives_its_chunks_and_raises_a_failure() -> None:
     """As the SDK's own tests make it, with a response that nobody sent."""
     with OpenAI(api_key="k", base_url="http://h/v1") as client:

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from .. import relay
-from .._limits import raise_file_limit, keep_memory_private
+from .._limits import keep_memory_private, raise_file_limit
 from . import failures, options
 from .screen import escape, show
 

@@ -17,7 +17,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from .._hints import closest
 from .._models import ChatModel, find
-from .._serving import MAX_BODY, TRUST, until_disconnect, foreign, is_token, read_body
+from .._serving import MAX_BODY, TRUST, foreign, is_token, read_body, until_disconnect
 from .._settings import SANDBOX_KEY, Settings
 from ._service import Answer, Failed, Service, error_response, json_response
 

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 
 import uvicorn
 
-from .._limits import raise_file_limit, keep_memory_private
+from .._limits import keep_memory_private, raise_file_limit
 from .._serving import listen, make_server, until_stopped
 from .._settings import Settings
 from ._app import app

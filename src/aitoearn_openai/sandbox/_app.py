@@ -15,7 +15,7 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from .._models import ChatModel
-from .._serving import until_disconnect, foreign, is_token, read_body
+from .._serving import foreign, is_token, read_body, until_disconnect
 from .._settings import API_PATH, SANDBOX_KEY
 from . import _replies, _request
 from ._catalogue import EDIT_ENTRIES, ENTRIES, GENERATION_ENTRIES, MODELS
