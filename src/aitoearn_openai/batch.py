@@ -20,10 +20,13 @@ from collections.abc import (
 from contextlib import aclosing
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import cache
 from hashlib import blake2b
+from inspect import signature
 from typing import TYPE_CHECKING, Any
 
 import openai
+from openai.resources.chat.completions import AsyncCompletions
 from openai.types import CompletionUsage
 from openai.types.chat import ChatCompletion
 
@@ -309,9 +312,12 @@ class Budget:
         did not arrive in time, the estimate stays.
         """
         estimate = used = self._estimate(result.request)
-        if result.usage is not None:
-            credits = self._models[result.request.body["model"]].credits(result.usage)
-            used = credits or self._at_most(result, estimate)
+        if (usage := result.usage) is not None:
+            credits = self._models[result.request.body["model"]].credits(usage)
+            is_counted = any(_whole(usage, f"{name}_tokens") for name in ("prompt", "completion"))
+            used = (
+                self._at_most(result, estimate) if credits is None or not (credits or is_counted) else credits
+            )
         elif isinstance(result.error, openai.APIStatusError):
             used = Decimal(0)
         self._reserved -= estimate
@@ -347,6 +353,7 @@ async def run(
             starts, the results of those under way come first, and those that were refused give no result.
         ValueError: `concurrency`, `rpm` or `max_credits` is not above 0; or, with `max_credits`, the list has no
             price for a request's model. The results of those under way come first then, too.
+        RuntimeError: no event loop of asyncio runs, as under trio.
 
     Examples:
         >>> from aitoearn_openai import AsyncOpenAI, sandbox
@@ -359,6 +366,12 @@ async def run(
         ...     asyncio.run(main(site.settings))
         ['hi-0', 'hi-1', 'hi-2']
     """
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        raise RuntimeError(
+            "batch.run works with asyncio only, and not with trio: run it by asyncio.run()"
+        ) from None
     budget = None
     if max_credits is not None:
         listed: Any = await client.models.list()
@@ -475,10 +488,21 @@ class _Answer(openai.BaseModel):
 _Answer.__name__ = ChatCompletion.__name__  # Errors name what was expected.
 
 
+@cache
+def _arguments() -> frozenset[str]:
+    """The fields of a body that `create` takes by name."""
+    names = signature(AsyncCompletions.create).parameters.keys()
+    return frozenset(names - {"self", "extra_headers", "extra_query", "extra_body", "timeout", "stream"})
+
+
 async def _ask(client: openai.AsyncOpenAI, request: Request, budget: Budget | None) -> Result:
     try:
-        answer = await client.post(PATH, body=request.body, cast_to=_Answer)
-        result = Result(request, answer.to_dict(), answer._request_id)
+        # By `create`, which tracers wrap; and raw, so that no objects are made of the answer.
+        known = {name: value for name, value in request.body.items() if name in _arguments()}
+        other = {name: value for name, value in request.body.items() if name not in known}
+        raw = await client.chat.completions.with_raw_response.create(**known, extra_body=other or None)
+        answer = raw.parse(to=_Answer)
+        result = Result(request, answer.to_dict(), raw.request_id)
     except openai.APIError as error:
         if getattr(error, "status_code", None) in ACCOUNT_STATUSES:
             raise

@@ -43,17 +43,30 @@ def _command(
         typer.echo(context.get_help())
 
 
-for _name, _function, _example in (
-    ("models", models, "models --input image --sort price"),
-    ("chat", chat, "chat --model glm-5.2 '你好'"),
-    ("batch", batch, "batch questions.jsonl answers.jsonl --model glm-5.2"),
-    ("check", check, "check --site ai"),
-    ("run", run, "run -- python your_program.py"),
-    ("env", env, 'env --shell bash, as in eval "$(aitoearn-openai env)"'),
-    ("relay", serve_relay, "relay --port 8379"),
-    ("sandbox", serve_sandbox, "sandbox --port 8378"),
-    ("demo", demo, "demo"),
+# The words of the list do not come from docstrings, which `python -OO` has not.
+for _name, _function, _words, _example in (
+    ("models", models, "List the models and their prices.", "models --input image --sort price"),
+    ("chat", chat, "Ask a model, or hold a conversation.", "chat --model glm-5.2 '你好'"),
+    (
+        "batch",
+        batch,
+        "Answer a file of requests, many at once.",
+        "batch questions.jsonl answers.jsonl --model glm-5.2",
+    ),
+    ("check", check, "Test the settings, the network and the key.", "check --site ai"),
+    ("run", run, "Run a program made for OpenAI against AiToEarn.", "run -- python your_program.py"),
+    (
+        "env",
+        env,
+        "Print shell commands that make programs use AiToEarn.",
+        'env --shell bash, as in eval "$(aitoearn-openai env)"',
+    ),
+    ("relay", serve_relay, "Serve OpenAI's protocol on this machine.", "relay --port 8379"),
+    ("sandbox", serve_sandbox, "Serve a local stand-in for AiToEarn.", "sandbox --port 8378"),
+    ("demo", demo, "Show what the package does, without a key or network.", "demo"),
 ):
     # What follows the name of another program is that program's.
     _settings: dict[Any, Any] = {**_HELP, "allow_interspersed_args": _name != "run"}
-    app.command(_name, epilog=f"Example: aitoearn-openai {_example}", context_settings=_settings)(_function)
+    app.command(
+        _name, short_help=_words, epilog=f"Example: aitoearn-openai {_example}", context_settings=_settings
+    )(_function)

@@ -34,6 +34,10 @@ ADDRESS_VARIABLES = (
 """Where programs look for the address. Left out: OPENAI_API_HOST, which is no address to promptfoo, but a name."""
 
 
+_IS_PARENT = sys.platform == "win32" or hasattr(sys, "frozen")
+"""Whether programs are run as children, and the relay in this process: on Windows `exec` leaves the shell without its child,
+and in a bundle, such as PyInstaller's, there is no Python that could be started as a relay."""
+
 _SHORT = 8
 """A key of fewer characters may stand in a variable by chance."""
 
@@ -83,7 +87,7 @@ def run(
         if direct:
             _execute(command, environment | _direct(settings))
         environment = _without_key(environment, settings) | _unproxied(environment)
-        if sys.platform == "win32":  # pragma: no cover - there, a parent is all that a program can have
+        if _IS_PARENT:
             with relay.serve(settings=settings) as here:
                 _execute(command, environment | _variables(here.base_url, here.api_key))
         from ..relay import _detached
@@ -126,9 +130,14 @@ def env(
 
 
 def _execute(command: list[str], environment: dict[str, str]) -> None:
-    """Become that program, or on Windows its parent."""
-    if sys.platform == "win32":  # pragma: no cover - there, `exec` leaves the shell without its child
-        raise SystemExit(subprocess.call(command, env=environment))
+    """Become that program, or its parent."""
+    if _IS_PARENT:
+        with subprocess.Popen(command, env=environment) as program:
+            # Ctrl-C is the program's, who gets it too; what is sent to this process alone goes on to it.
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+            signal.signal(signal.SIGTERM, lambda number, _: program.send_signal(number))
+            code = program.wait()
+        raise SystemExit(code if code >= 0 else 128 - code)
     for ignored in (signal.SIGPIPE, signal.SIGXFSZ):  # By Python, and the program would inherit that.
         signal.signal(ignored, signal.SIG_DFL)
     try:

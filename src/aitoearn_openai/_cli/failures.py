@@ -200,8 +200,10 @@ def one_line_errors() -> Iterator[None]:
         )
     except typer.Abort:
         raise SystemExit(INTERRUPTED) from None
-    except OSError as error:
-        if error.errno not in _OUTPUT_IS_AWAY:
+    except (OSError, RuntimeError) as error:
+        if "--install-completion" in sys.argv[:2]:  # Which writes into the home.
+            fail(f"the completion cannot be installed ({error}): set HOME to a folder of yours", USAGE)
+        if not isinstance(error, OSError) or error.errno not in _OUTPUT_IS_AWAY:
             raise
         if error.errno == errno.EPIPE:  # Whoever reads has seen enough.
             raise SystemExit(NO_MATCH) from None

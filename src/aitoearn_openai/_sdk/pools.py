@@ -1,12 +1,13 @@
-"""The HTTP clients that are made here: all share one TLS context, and close themselves as the SDK's do."""
+"""The HTTP clients that are made here: they share a TLS context, and close themselves as the SDK's do."""
 
 from __future__ import annotations
 
 import asyncio
 import os
 import re
+import ssl
+import sys
 from contextlib import suppress
-from functools import lru_cache
 from typing import Any
 from urllib.request import getproxies
 
@@ -17,6 +18,18 @@ from .errors import family_of
 
 _LOCAL = "all://localhost", "all://*.localhost", "all://127.0.0.1", "all://[::1]"
 _IPV6 = re.compile(r"\[[\da-f:.]+\](/\d+)?|[\da-f]*:[\da-f:.]*/\d+", re.IGNORECASE)
+
+_TLS_OPTIONS = (
+    "check_hostname",
+    "hostname_checks_common_name",
+    "keylog_filename",
+    "maximum_version",
+    "minimum_version",
+    "options",
+    "post_handshake_auth",
+    "verify_flags",
+    "verify_mode",
+)
 
 
 class _Pool(openai.DefaultHttpxClient):
@@ -45,11 +58,10 @@ def make_pool(*, is_async: bool, backend: str = "httpx", base_url: str = "") -> 
     Raises:
         openai.OpenAIError: aiohttp is wanted but not installed, or a variable names a proxy that cannot be used.
     """
-    environment = (os.environ.get(name) for name in ("SSL_CERT_FILE", "SSL_CERT_DIR", "SSLKEYLOGFILE"))
     make: Any = _AsyncPool if is_async else _Pool
     if is_async and backend == "aiohttp":
         make = openai.DefaultAioHttpClient
-    options = {"verify": _tls_context(*environment), "trust_env": not needs_no_proxy(base_url)}
+    options = {"verify": _tls_context(), "trust_env": not needs_no_proxy(base_url)}
     if options["trust_env"] and getproxies():  # A copy of a client may have another address.
         options["mounts"] = dict.fromkeys(_LOCAL)
     try:
@@ -62,10 +74,44 @@ def make_pool(*, is_async: bool, backend: str = "httpx", base_url: str = "") -> 
         raise openai.OpenAIError(_proxy_problem()) from None
 
 
-@lru_cache(maxsize=1)
-def _tls_context(*_environment: str | None) -> Any:
+_shared: tuple[Any, Any, Any] | None = None
+"""The TLS context that was made last, between what it was made of and how it was then."""
+
+
+def _tls_context() -> Any:
     """What the SDK makes anew for each client, in nearly all of the time that a client takes to make."""
-    return family_of(_Pool).create_ssl_context()
+    global _shared
+    origin, shared = _tls_origin(), _shared
+    if not shared or shared[0] != origin or _tls_state(shared[1]) != shared[2]:
+        context = family_of(_Pool).create_ssl_context()
+        _shared = shared = origin, context, _tls_state(context)
+    return shared[1]
+
+
+def _tls_origin() -> Any:
+    """All that a TLS context depends on. A folder is asked at each handshake, so that sharing would gain nothing there."""
+    names = "SSL_CERT_FILE", "SSL_CERT_DIR", "SSLKEYLOGFILE"
+    file, folder, _ = variables = [os.environ.get(name) for name in names]
+    if folder and not file:
+        return object()
+    files = [file] if file else [ssl.get_default_verify_paths().openssl_cafile]
+    if not file and (certifi := sys.modules.get("certifi")):
+        files.append(certifi.where())  # pragma: no cover - httpx2, in newer SDKs, asks the system
+    versions = []
+    for path in files:
+        with suppress(OSError):
+            found = os.stat(path)
+            versions.append((path, found.st_ino, found.st_size, found.st_mtime_ns))
+    return ssl.SSLContext, ssl.create_default_context, variables, versions
+
+
+def _tls_state(context: Any) -> Any:
+    """What can be seen of a TLS context: another state says that a caller has changed it."""
+    ciphers = [cipher["name"] for cipher in context.get_ciphers()]
+    authorities = None
+    with suppress(NotImplementedError):  # By truststore, where they are the system's.
+        authorities = context.cert_store_stats()
+    return ciphers, authorities, [getattr(context, name, None) for name in _TLS_OPTIONS]
 
 
 def _proxy_problem() -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import fcntl
 import json
 import os
@@ -10,7 +11,10 @@ import select
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Mapping
+from contextlib import suppress
+from typing import IO
 
 import uvicorn
 
@@ -28,6 +32,8 @@ sys.path[:] = sys.argv[5:]
 from aitoearn_openai.relay._detached import main
 main(*map(int, sys.argv[1:5]))
 """
+_START_SECONDS = 60.0
+_READY = "ready"
 _FIRST_DESCRIPTOR = 64
 """Shell scripts use lower numbers for files of their own."""
 
@@ -40,6 +46,9 @@ def start(settings: Settings, environment: Mapping[str, str]) -> Relay:
     Args:
         settings: Where AiToEarn is, and the key.
         environment: The relay's environment.
+
+    Raises:
+        OSError: it did not start; its `strerror` says why.
     """
     # Where a standard stream is closed, a pipe would get its number, and not reach the relay.
     for _ in range(3):
@@ -50,6 +59,7 @@ def start(settings: Settings, environment: Mapping[str, str]) -> Relay:
     alive, held = os.pipe()
     fcntl.fcntl(held, fcntl.F_DUPFD, _FIRST_DESCRIPTOR)  # Unlike `held`, the copy is inherited.
     to_read, to_write = os.pipe()
+    told, to_tell = os.pipe()
     with listen(HOST, 0) as listener:
         passed = [listener.fileno(), to_read, alive]
         try:
@@ -65,15 +75,32 @@ def start(settings: Settings, environment: Mapping[str, str]) -> Relay:
             env=environment,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
+            stderr=to_tell,  # Until it is ready: whatever goes wrong is written there.
             pass_fds=passed,
             start_new_session=True,
         )
-        for descriptor in (held, *passed[1:]):
+        for descriptor in (held, to_tell, *passed[1:]):
             os.close(descriptor)
-        with open(to_write, "w") as pipe:
+        with suppress(BrokenPipeError), open(to_write, "w") as pipe:
             json.dump({"settings": given, "token": token}, pipe)
+        with open(told, "rb", buffering=0) as pipe:
+            _wait_until_ready(pipe)
         return Relay(f"http://{HOST}:{listener.getsockname()[1]}/v1", token)
+
+
+def _wait_until_ready(pipe: IO[bytes]) -> None:
+    """Read what the relay writes to its standard error until it closes that."""
+    end = time.monotonic() + _START_SECONDS
+    told = b""
+    while select.select([pipe], [], [], max(0, end - time.monotonic()))[0]:
+        part = pipe.read(4096)
+        told += part
+        if not part:
+            break
+    lines = told.decode(errors="replace").split("\n")
+    if _READY not in lines:
+        reason = next(filter(None, reversed(lines)), f"it is not ready after {_START_SECONDS:g} seconds")
+        raise ChildProcessError(errno.ECHILD, reason.strip())
 
 
 def main(listener: int, to_read: int, alive: int, program: int) -> None:
@@ -92,6 +119,8 @@ def main(listener: int, to_read: int, alive: int, program: int) -> None:
         raise_file_limit()
         given = json.loads(text)
         server = make_server(app(Settings(**given["settings"]), given["token"]), has_token=True)
+        print(_READY, file=sys.stderr, flush=True)
+        os.dup2(0, 2)
         asyncio.run(_serve(server, socket.socket(fileno=listener), alive, program))
 
 

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from .._models import ChatModel
+from ._failures import Refused
 from ._request import BYTES_PER_TOKEN, Question, tokens
-from ._schema import minimal
+from ._schema import NoInstance, minimal
 
 CREATED = 1767225600  # always 2026-01-01, as the same request gets the same answer
 DONE = b"data: [DONE]\n\n"
@@ -82,7 +83,7 @@ def pictures(count: int) -> bytes:
 def _answer(question: Question, model: ChatModel) -> _Answer:
     text = f"This is the AiToEarn sandbox; no model read your message. You said: {question.said}"
     if question.schema is not None:
-        text = dumps(minimal(question.schema) if question.schema else {"answer": text}).decode()
+        text = _instance(question) if question.schema else dumps({"answer": text}).decode()
     for stop in question.stop:
         text = text.partition(stop)[0]
     reasoning = _within(question.limit, _REASONING if model.owned_by == _DEEPSEEK else "")
@@ -101,6 +102,18 @@ def _answer(question: Question, model: ChatModel) -> _Answer:
     # The one cost that the service was seen to send is 0, for a call that has a price; some models send none.
     bill = {"usage": usage} if model.owned_by in _WITHOUT_COST else {"usage": usage, "cost": "0"}
     return _Answer(reasoning, said, done if said == text else "length", bill)
+
+
+def _instance(question: Question) -> str:
+    try:
+        return minimal(question.schema)
+    except NoInstance as error:
+        where = f"the parameters of {question.function}" if question.function else "response_format"
+        raise Refused(
+            400,
+            f"{where}: the sandbox finds no value for this schema: {error}. A valid one among the `examples` of that part "
+            "of the schema is its answer.",
+        ) from None
 
 
 def _within(limit: int, text: str) -> str:

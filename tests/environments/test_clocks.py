@@ -1,0 +1,118 @@
+"""The sandbox and the relay where tests freeze time, or another event loop runs."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from typing import Any
+
+import pytest
+
+from aitoearn_openai import AsyncOpenAI, OpenAI, relay, sandbox
+from conftest import MESSAGES, complete
+
+pytestmark = pytest.mark.slow
+
+DAY = "2025-01-01"
+
+
+def freezegun(**options: Any) -> AbstractContextManager[Any]:
+    module: Any = pytest.importorskip("freezegun")
+    return module.freeze_time(DAY, **options)  # type: ignore[no-any-return]
+
+
+def time_machine(**options: Any) -> AbstractContextManager[Any]:
+    module: Any = pytest.importorskip("time_machine")
+    return module.travel(DAY, **options)  # type: ignore[no-any-return]
+
+
+@contextlib.contextmanager
+def stopped() -> Iterator[None]:
+    """What all that freeze time have in common: a clock that stands."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("monotonic", "perf_counter", "time"):
+            patch.setattr(time, name, lambda: 1e9)
+        yield
+
+
+FROZEN: dict[str, Callable[[], AbstractContextManager[Any]]] = {
+    "stopped": stopped,
+    "freezegun": freezegun,
+    "freezegun real_asyncio": lambda: freezegun(real_asyncio=True),
+    "time-machine": time_machine,
+    "time-machine tick=False": lambda: time_machine(tick=False),
+}
+
+
+def in_time(work: Callable[[], object], seconds: float = 10) -> None:
+    """Do the work, in a thread that may be given up: what waits for a frozen clock waits for ever."""
+    done = []
+    thread = threading.Thread(target=lambda: done.append(work()), daemon=True)
+    thread.start()
+    thread.join(seconds)
+    assert done
+
+
+@pytest.mark.parametrize("freeze", FROZEN)
+@pytest.mark.parametrize("leaves", ["frozen", "thawed"])
+def test_a_sandbox_and_a_relay_are_left_where_time_is_frozen(freeze: str, leaves: str) -> None:
+    """They answer, also a model that takes its time, and their `with` blocks end."""
+
+    def work() -> None:
+        with contextlib.ExitStack() as inner, contextlib.ExitStack() as outer:
+            ice, servers = (inner, outer) if leaves == "frozen" else (outer, inner)
+            site = servers.enter_context(sandbox.serve())
+            here = servers.enter_context(relay.serve(settings=site.settings))
+            ice.enter_context(FROZEN[freeze]())
+            for base_url, key in ((site.base_url, site.api_key), (here.base_url, here.api_key)):
+                with OpenAI(base_url=base_url, api_key=key, max_retries=0) as client:
+                    assert complete("slow-first-byte")(client).choices
+
+    in_time(work, 30)
+
+
+def test_a_sandbox_that_starts_while_time_is_frozen_answers_and_ends() -> None:
+    """As where a fixture freezes time before another one serves."""
+
+    def work() -> None:
+        with stopped(), sandbox.serve() as site, OpenAI.from_settings(site.settings) as client:
+            assert complete("glm-5.2")(client).choices
+
+    in_time(work)
+
+
+def test_a_sandbox_serves_a_loop_of_uvloop() -> None:
+    """One that runs, and one that a policy makes."""
+    uvloop: Any = pytest.importorskip("uvloop")
+
+    async def main() -> None:
+        with sandbox.serve() as site:
+            async with AsyncOpenAI.from_settings(site.settings) as client:
+                assert (await client.chat.completions.create(model="glm-5.2", messages=MESSAGES)).choices
+
+    in_time(lambda: uvloop.run(main()))
+    in_time(lambda: asyncio.run(main()))
+
+
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="the system has no fork")
+def test_a_sandbox_outlives_a_fork() -> None:
+    """The child leaves its copy of the `with` block, asks the sandbox and ends; the parent's goes on."""
+    parent, code = os.getpid(), 1
+    try:
+        with sandbox.serve() as site:
+            child = os.fork()
+            with OpenAI.from_settings(site.settings) as client:
+                assert complete("glm-5.2")(client).choices
+                if child:
+                    assert os.waitpid(child, 0)[1] == 0
+                    assert complete("glm-5.2")(client).choices
+        code = 0
+    finally:
+        if os.getpid() != parent:
+            os._exit(code)

@@ -1,0 +1,37 @@
+"""Clients in several event loops and threads; after a fork, see the test of the sandbox."""
+
+from __future__ import annotations
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import openai
+import pytest
+
+from aitoearn_openai import AsyncOpenAI, OpenAI
+from aitoearn_openai.sandbox import Sandbox
+from conftest import complete
+
+
+async def ask_and_close(site: Sandbox) -> Any:
+    async with AsyncOpenAI.from_settings(site.settings) as client:
+        return await complete("glm-5.2")(client)
+
+
+@pytest.mark.filterwarnings("ignore:unclosed transport:ResourceWarning")
+def test_an_async_client_is_one_event_loops(site: Sandbox) -> None:
+    """In a second one its calls fail, as the plain SDK's do; a client of its own works there."""
+    client = AsyncOpenAI.from_settings(site.settings, max_retries=0)
+    assert asyncio.run(complete("glm-5.2")(client)).choices
+    with pytest.raises((RuntimeError, openai.APIConnectionError)):
+        asyncio.run(complete("glm-5.2")(client))
+    assert asyncio.run(ask_and_close(site)).choices
+
+
+def test_threads_share_a_client_and_loops_in_threads_do_not(site: Sandbox) -> None:
+    """One sync client for all of them, and an async one for each."""
+    with OpenAI.from_settings(site.settings) as client, ThreadPoolExecutor(4) as threads:
+        answers = [threads.submit(complete("glm-5.2"), client) for _ in range(20)]
+        answers += [threads.submit(lambda: asyncio.run(ask_and_close(site))) for _ in range(4)]
+        assert all(answer.result().choices for answer in answers)

@@ -1,0 +1,331 @@
+"""Structured answers and tool arguments of the sandbox: values that the schema allows, or the reason why there are none."""
+
+from __future__ import annotations
+
+import collections
+import datetime
+import decimal
+import enum
+import fractions
+import ipaddress
+import json
+import pathlib
+import re
+import uuid
+from collections.abc import Iterator
+from typing import Annotated, Any, Literal, NamedTuple
+
+import jsonschema
+import openai
+import pydantic
+import pytest
+from pydantic import Field
+from typing_extensions import TypedDict
+
+from aitoearn_openai import OpenAI
+from aitoearn_openai.sandbox import Sandbox
+
+HELLO: list[Any] = [{"role": "user", "content": "Hello there"}]
+
+
+@pytest.fixture(scope="module")
+def client(site: Sandbox) -> Iterator[openai.OpenAI]:
+    with OpenAI.from_settings(site.settings, max_retries=0) as client:
+        yield client
+
+
+class Colour(enum.Enum):
+    red = "r"
+    blue = "b"
+
+
+class Place(TypedDict):
+    x: int
+    name: str
+
+
+class Pair(NamedTuple):
+    first: int
+    second: str
+
+
+class Cat(pydantic.BaseModel):
+    kind: Literal["cat"]
+    lives: int
+
+
+class Dog(pydantic.BaseModel):
+    kind: Literal["dog"]
+    name: str
+
+
+class Node(pydantic.BaseModel):
+    value: int
+    next: Node | None
+
+
+class Tree(pydantic.BaseModel):
+    children: list[Tree]
+
+
+class Grove(pydantic.BaseModel):
+    trees: Annotated[list[Grove], Field(min_length=1)] | None
+
+
+class Formula(pydantic.BaseModel):
+    term: Sum | int
+
+
+class Sum(pydantic.BaseModel):
+    left: Formula
+    right: Formula
+
+
+KINDS: list[Any] = [
+    # strings
+    str,
+    Annotated[str, Field(min_length=20)],
+    Annotated[str, Field(max_length=3)],
+    Annotated[str, Field(max_length=0)],
+    Annotated[str, Field(pattern=r"^[A-Z]{2}\d+$")],
+    Annotated[str, Field(pattern=r"^\S+@\S+$", min_length=12, max_length=14)],
+    Annotated[str, Field(pattern=r"^[^<>]+$")],
+    pydantic.SecretStr,
+    bytes,
+    pydantic.Base64Bytes,
+    pydantic.Base64UrlStr,
+    pydantic.EmailStr,
+    pydantic.NameEmail,
+    uuid.UUID,
+    *(getattr(pydantic, f"UUID{version}") for version in "13456788" if hasattr(pydantic, f"UUID{version}")),
+    pathlib.Path,
+    pydantic.DirectoryPath,
+    pydantic.NewPath,
+    pydantic.Json[list[int]],
+    re.Pattern,
+    pydantic.ByteSize,
+    # numbers
+    int,
+    float,
+    decimal.Decimal,
+    Annotated[decimal.Decimal, Field(max_digits=5, decimal_places=2, gt=3)],
+    fractions.Fraction,
+    pydantic.PositiveInt,
+    pydantic.NegativeInt,
+    pydantic.NonPositiveFloat,
+    pydantic.NegativeFloat,
+    Annotated[int, Field(multiple_of=7, gt=3)],
+    Annotated[int, Field(multiple_of=7, lt=-3)],
+    Annotated[float, Field(multiple_of=0.1, gt=0.25, lt=0.5)],
+    Annotated[float, Field(le=-2.5)],
+    Annotated[float, Field(gt=0, lt=1)],
+    Annotated[float, Field(gt=1e-9, lt=2e-9)],
+    # dates
+    datetime.date,
+    datetime.datetime,
+    datetime.time,
+    datetime.timedelta,
+    pydantic.AwareDatetime,
+    pydantic.PastDate,
+    pydantic.PastDatetime,
+    # the network
+    pydantic.AnyUrl,
+    pydantic.HttpUrl,
+    pydantic.PostgresDsn,
+    ipaddress.IPv4Address,
+    ipaddress.IPv6Address,
+    ipaddress.IPv4Interface,
+    ipaddress.IPv6Interface,
+    ipaddress.IPv4Network,
+    ipaddress.IPv6Network,
+    pydantic.IPvAnyAddress,
+    pydantic.IPvAnyInterface,
+    pydantic.IPvAnyNetwork,
+    # choices
+    bool,
+    None,
+    Any,
+    int | None,
+    int | str,
+    Annotated[Cat | Dog, Field(discriminator="kind")],
+    Literal["a", 1],
+    Colour,
+    # containers
+    tuple[int, bool],
+    tuple[int, ...],
+    tuple[()],
+    tuple[int, str, tuple[bool, None]],
+    Pair,
+    Place,
+    Annotated[set[int], Field(min_length=3)],
+    Annotated[set[str], Field(min_length=3)],
+    Annotated[frozenset[bool], Field(min_length=2)],
+    Annotated[set[Colour], Field(min_length=2)],
+    Annotated[set[datetime.date], Field(min_length=2)],
+    Annotated[set[Annotated[int, Field(multiple_of=5, le=20)]], Field(min_length=3)],
+    Annotated[set[tuple[int, ...]], Field(min_length=3)],
+    Annotated[set[tuple[Literal["a"], int]], Field(min_length=3)],
+    Annotated[set[Literal["a"] | Annotated[int, Field(ge=5, le=6)]], Field(min_length=3)],
+    Annotated[list[int], Field(min_length=2, max_length=3)],
+    collections.deque[int],
+    Annotated[dict[str, int], Field(min_length=2)],
+    Annotated[dict[Annotated[str, Field(pattern="^a")], int], Field(min_length=1)],
+    # what leads back to itself
+    Node,
+    Tree,
+    Grove,
+    Formula,
+    Annotated[list[Cat], Field(min_length=2)],
+    # what only its author knows
+    Annotated[pydantic.FutureDate, Field(examples=["3000-01-01"])],
+    Annotated[pydantic.ImportString[Any], Field(examples=["os.path"])],
+]
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=str)
+def test_a_pydantic_type_is_answered_with_a_value_of_it(client: openai.OpenAI, kind: Any) -> None:
+    """As a structured answer, and as the argument of a tool that is forced."""
+    model = pydantic.create_model("Event", value=(kind, ...))
+    answer = client.chat.completions.parse(model="glm-5.2", messages=HELLO, response_format=model)
+    assert isinstance(answer.choices[0].message.parsed, model)
+
+    tool = openai.pydantic_function_tool(model)
+    answer = client.chat.completions.parse(
+        model="glm-5.2", messages=HELLO, tools=[tool], tool_choice="required"
+    )
+    called: Any = answer.choices[0].message.tool_calls
+    assert isinstance(called[0].function.parsed_arguments, model)
+
+
+ITSELF = {"type": "object", "properties": {"next": {"$ref": "#"}}, "required": ["next"]}
+ZOD_EMAIL = (
+    r"^(?!\.)(?!.*\.\.)([A-Za-z0-9_'+\-\.]*)[A-Za-z0-9_+-]@([A-Za-z0-9][A-Za-z0-9\-]*\.)+[A-Za-z]{2,}$"
+)
+ZOD_TIME = r"^(?:[01]\d|2[0-3]):[0-5]\d(?::[0-5]\d(?:\.\d+)?)?$"
+A = {"type": "object", "properties": {"a": {"type": "string"}}, "required": ["a"]}
+B = {"properties": {"a": {"maxLength": 1}, "b": {"const": 5}}, "required": ["b"]}
+
+
+@pytest.mark.parametrize(
+    ("schema", "value"),
+    [
+        (True, None),
+        ({"properties": {"a": {"type": "boolean"}, "b": {}}, "required": ["a"]}, {"a": False}),
+        ({"type": "object", "required": ["a"]}, {"a": None}),
+        ({"required": ["a"], "additionalProperties": {"type": "integer"}}, {"a": 0}),
+        ({"required": ["ab"], "patternProperties": {"^a": {"type": "string"}}}, {"ab": "sandbox"}),
+        ({"type": "object", "minProperties": 1, "properties": {"a": {"type": "null"}}}, {"a": None}),
+        ({"type": "object", "minProperties": 1, "propertyNames": {"enum": ["k"]}}, {"k": None}),
+        ({"const": 5}, 5),
+        ({"enum": ["red", "blue"]}, "red"),
+        ({"type": "string", "enum": [1, "red"]}, "red"),
+        ({"type": "string", "default": "x"}, "x"),
+        ({"type": "string", "default": "x", "minLength": 7}, "sandbox"),
+        ({"type": "string", "default": "x", "examples": ["y"]}, "y"),
+        ({"anyOf": [{"type": "integer"}, {"type": "string"}]}, 0),
+        ({"anyOf": [{"type": "integer"}, {"type": "null"}]}, None),
+        ({"anyOf": [{"type": "integer"}, {"type": "string"}], "minLength": 8}, 0),
+        ({"anyOf": [{"minimum": 2}, {"type": "string"}], "type": "number"}, 2),
+        ({"allOf": [A, B]}, {"a": "s", "b": 5}),
+        ({"allOf": [{"$ref": "#/$defs/x"}], "maxLength": 2, "$defs": {"x": {"type": "string"}}}, "sa"),
+        ({"$ref": "#/$defs/a~1b%25", "$defs": {"a/b%": {"type": "integer"}}}, 0),
+        ({"$ref": "#here", "$defs": {"x": {"$anchor": "here", "type": "integer"}}}, 0),
+        (
+            {"anyOf": [ITSELF | {"properties": {"next": {"$ref": "#"}}}, {"type": "string"}]},
+            {"next": "sandbox"},
+        ),
+        ({"type": "array", "items": {"type": "string"}}, []),
+        ({"type": "array", "items": {"type": "string"}, "minItems": 2}, ["sandbox", "sandbox"]),
+        ({"prefixItems": [{"type": "integer"}, {"type": "boolean"}]}, [0, False]),
+        ({"prefixItems": [{"type": "integer"}, False]}, []),
+        (
+            {"type": "array", "prefixItems": [{"const": None}], "minItems": 3, "uniqueItems": True},
+            [None, False, True],
+        ),
+        (
+            {
+                "$schema": "http://json-schema.org/draft-07/schema#",
+                "type": "array",
+                "items": [{"type": "string"}],
+                "minItems": 2,
+                "additionalItems": {"type": "integer"},
+            },
+            ["sandbox", 0],
+        ),
+        ({"type": "integer", "minimum": 1.5}, 2),
+        ({"type": "integer", "exclusiveMinimum": 0}, 1),
+        ({"type": "integer", "maximum": -0.5}, -1),
+        ({"type": "integer", "minimum": 2**70, "multipleOf": 3}, 2**70 + 2),
+        ({"type": "number", "minimum": 0.5}, 0.5),
+        ({"type": "number", "exclusiveMaximum": 1, "exclusiveMinimum": 0}, 0.5),
+        ({"exclusiveMaximum": -3}, -4),
+        ({"type": ["string", "null"]}, None),
+        ({"type": ["string"]}, "sandbox"),
+        ({"not": {"type": "null"}}, False),
+        ({"type": "string", "format": "email", "pattern": ZOD_EMAIL}, "sandbox1@example.com"),
+        ({"type": "string", "format": "time", "pattern": ZOD_TIME}, "00:00:01"),
+        ({"type": "string", "format": "of the author's"}, "sandbox"),
+        ({"type": "string", "contentMediaType": "application/json", "contentSchema": {"const": [1]}}, "[1]"),
+    ],
+)
+def test_whoever_wants_a_schema_gets_the_least_that_fits(
+    client: openai.OpenAI, schema: Any, value: Any
+) -> None:
+    """What pydantic, zod and people write; the validator of another project agrees."""
+    wanted: Any = {"type": "json_schema", "json_schema": {"name": "s", "schema": schema}}
+    answer = client.chat.completions.create(model="glm-5.2", messages=HELLO, response_format=wanted)
+    got = json.loads(answer.choices[0].message.content or "")
+    assert got == value
+    assert type(got) is type(value)
+    jsonschema.validate(got, schema)
+
+
+WIDE = {
+    f"d{n}": {"properties": {key: {"$ref": f"#/$defs/d{n + 1}"} for key in "ab"}, "required": ["a", "b"]}
+    for n in range(20)
+}
+
+
+@pytest.mark.parametrize(
+    ("schema", "why"),
+    [
+        ({"type": {}}, "not a valid JSON schema: {} is not valid"),
+        ({"type": "strin"}, "not a valid JSON schema: 'strin' is not valid"),
+        ({"type": "string", "pattern": r"^\p{L}+$"}, r"'^\\p{L}+$' is not a 'regex'"),
+        ({"type": "string", "pattern": "^a+$", "maxLength": 0}, "fits 'maxLength': 0"),
+        ({"type": "string", "pattern": "^a{65536}$"}, "fits 'pattern': \"^a"),
+        ({"type": "string", "format": "file-path"}, 'found for {"type": "string", "format": "file-path"}'),
+        ({"type": "string", "format": "date", "pattern": "^1999"}, "fits 'pattern': \"^1999"),
+        ({"type": "string", "minLength": 10**9}, "fits 'minLength': 1000000000"),
+        (
+            {"type": "array", "minItems": 10**9, "items": {}},
+            'found for {"type": "array", "minItems": 1000000000',
+        ),
+        (
+            {
+                "type": "array",
+                "items": {"anyOf": [{"type": "boolean"}, {"type": "null"}]},
+                "minItems": 4,
+                "uniqueItems": True,
+            },
+            'found for {"type": "array", "items": {"anyOf": ',
+        ),
+        ({"type": "array", "contains": {"const": 1}, "maxItems": 0}, "fits 'contains': "),
+        ({"oneOf": [{"type": "number"}, {"type": "integer"}]}, "fits 'oneOf': "),
+        ({"type": "integer", "minimum": 5, "maximum": 4}, "fits 'maximum': 4"),
+        (ITSELF, 'found for {"$ref": "#"}'),
+        ({"allOf": [{"$ref": "#"}]}, 'found for {"allOf": '),
+        ({"anyOf": [{"$ref": "#"}, {"type": "string"}]}, "leads back to itself"),
+        ({"$ref": "#/$defs/missing"}, "it has no '/$defs/missing'"),
+        ({"$ref": "http://127.0.0.1:9/schema"}, "it has no 'http://127.0.0.1:9/schema'"),
+        ({"$ref": "#/$defs/d0", "$defs": {**WIDE, "d20": {}}}, "too many or too large"),
+    ],
+)
+def test_a_schema_that_is_not_imitated_is_refused(client: openai.OpenAI, schema: Any, why: str) -> None:
+    """With the keyword, and what to do; never a value that the schema does not allow."""
+    wanted: Any = {"type": "json_schema", "json_schema": {"name": "s", "schema": schema}}
+    extra: Any = {"response_format": wanted}
+    with pytest.raises(openai.OpenAIError) as refused:
+        client.chat.completions.create(model="glm-5.2", messages=HELLO, **extra)
+    print(refused.value)
+    assert why in str(refused.value)
