@@ -570,7 +570,6 @@ def test_a_run_within_its_credits_ends_as_any(server: ScriptedServer) -> None:
 @pytest.mark.parametrize(
     ("reply", "n", "answered"),
     [
-        (used(0), 1, 5),  # Its input is free.
         (used("?"), 1, 2),  # Nobody knows what it used: the estimate stays.
         (Reply("<p>", content_type="text/html"), 1, 2),
         (Reply({"code": 12301, "message": "failed"}), 1, 5),  # Failed calls of the service are not charged.
@@ -661,6 +660,13 @@ DREW = {"completion_tokens_details": {"image_tokens": 100}}
         (DRAWS, {"completion_tokens": 100}, 2.5, 2),
         (DRAWS, {"completion_tokens": 100, **DREW}, 2.5, 2),
         (DRAWS, {"completion_tokens": 0}, 2.5, 2),
+        # What is free costs nothing, whatever else the list has a price for.
+        (
+            [{"input": {"text": 0, "cacheWrite5m": 9}, "output": {"text": 0}}],
+            {"prompt_tokens": 999, "completion_tokens": 5},
+            1,
+            9,
+        ),
     ],
 )
 def test_an_answer_whose_price_is_open_counts_as_the_most_it_may_be(

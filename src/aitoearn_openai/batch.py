@@ -314,10 +314,10 @@ class Budget:
         estimate = used = self._estimate(result.request)
         if (usage := result.usage) is not None:
             credits = self._models[result.request.body["model"]].credits(usage)
-            is_counted = any(_whole(usage, f"{name}_tokens") for name in ("prompt", "completion"))
-            used = (
-                self._at_most(result, estimate) if credits is None or not (credits or is_counted) else credits
-            )
+            # A cost of 0 is one only if the answer was counted.
+            if credits is None or not (credits or _whole(usage, "completion_tokens")):
+                credits = self._at_most(result, estimate)
+            used = credits
         elif isinstance(result.error, openai.APIStatusError):
             used = Decimal(0)
         self._reserved -= estimate

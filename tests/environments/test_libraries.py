@@ -13,9 +13,9 @@ from typing import Any
 
 import openai
 import pytest
-from aitoearn_openai._sdk.response import family_of
 
 from aitoearn_openai import AsyncOpenAI, OpenAI, batch
+from aitoearn_openai._sdk.errors import family_of
 from aitoearn_openai.sandbox import Sandbox
 from conftest import MESSAGES, complete
 
