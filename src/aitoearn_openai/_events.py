@@ -156,6 +156,8 @@ class Events:
 
     def _read_other(self, line: str) -> None:
         """A line in place of an event: a failure, or something that counts where nothing follows it."""
+        if len(self._other) >= _MOST_CHARACTERS:
+            return  # To look into each of a flood of lines would stop all else.
         name, _, value = line.partition(":")
         body = decode_json(line)
         if name.strip().casefold() == "error":
@@ -166,7 +168,7 @@ class Events:
                 return
         if failure := failure_in(body):
             self._fail(failure, body)
-        elif len(self._other) < _MOST_CHARACTERS:
+        else:
             self._other += f"{line[:_MOST_CHARACTERS]}\n"
 
     def _event(self) -> Event | None:

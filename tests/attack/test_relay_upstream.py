@@ -211,10 +211,10 @@ def test_an_answer_has_a_limit(
 
 
 def test_an_event_has_a_limit(here: relay.Relay, visit: Visit, monkeypatch: pytest.MonkeyPatch) -> None:
-    """In bytes, and in lines, of which each costs more than its bytes; what came before it passes."""
+    """In bytes, and in lines, of which each costs more; so has what stands in place of events. What came before passes."""
     for module in (_events, _service):
         monkeypatch.setattr(module, "MAX_EVENT", 1 << 20)
-    for piece in (b"data: " + b"x" * 4090, b"data: x\n" * 512, b"x\n" * 2048, b"x" * 4096):
+    for piece in (b"data: " + b"x" * 4090, b"data: x\n" * 512, b"x\n" * 2048, b"x" * 4096, b"x\n\n" * 1365):
         flood = [chunked(piece, end=False)] * 1000
         answer(
             visit,
@@ -246,7 +246,7 @@ def processor_seconds(run: Callable[[], object]) -> float:
     [
         (b'data: {"choices":[],"x":"', b"x" * 4096, SSE),
         (b"", b" " * 4096, SSE),
-        (b"data: [DONE]\n\n", b"x" * 4096, SSE),
+        (CHUNK + DONE.encode(), b"x" * 4096, SSE),
     ],
 )
 def test_four_times_the_bytes_take_four_times_the_time(
