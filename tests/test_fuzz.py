@@ -383,7 +383,7 @@ def event_streams(draw: st.DrawFn) -> tuple[bytes, list[Any]]:
         parts += [line + end for line in [*before, *lines, *after]]
         parts.append(end * draw(st.integers(1, 3)))
         parts.append(draw(st.sampled_from(["", *(f"{line}{end}{end}" for line in KEEPALIVES)])))
-    parts.append(draw(st.sampled_from(["data: [DONE]\n\n", "data:[DONE]\r\n\r\n", ""])))
+    parts.append(draw(st.sampled_from(["data: [DONE]\n\n", "data:[DONE]\r\n\r\n"])))
     return "".join(parts).encode(), sent
 
 
