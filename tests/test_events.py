@@ -34,6 +34,31 @@ FAILURES = [
 ]
 
 
+@pytest.mark.parametrize(
+    ("event", "is_typed", "told"),
+    [
+        (
+            b'data: {"code": 12001, "message": "no credits", "data": {}}',
+            True,
+            "no credits (AiToEarn code 12001)",
+        ),
+        (b'data: {"code": 12001, "message": "no credits"}', False, "no credits (AiToEarn code 12001)"),
+        (b'data: {"detail": "it broke"}', True, "it broke"),
+        (b'data: {"code": "US", "detail": "mine"}', False, None),
+        (b'data: {"type": "image.done", "error": null}', True, None),
+    ],
+)
+def test_events_of_another_endpoint_fail_by_the_same_rule(
+    event: bytes, is_typed: bool, told: str | None
+) -> None:
+    """Those of the SDK's types have a `type` or are an `object`; those of the caller's own are theirs."""
+    events = Events(is_chat=False, is_typed=is_typed)
+    whole = passed(events, event + b"\n\n")
+
+    assert (str(events.failure) if events.failure else None) == told
+    assert whole == (b"" if told else event + b"\n\n")
+
+
 def passed(events: Events, *pieces: bytes) -> bytes:
     """What passes of these pieces, until one fails."""
     whole = b""

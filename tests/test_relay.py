@@ -12,7 +12,7 @@ import socket
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -21,6 +21,7 @@ import openai
 import pytest
 
 from aitoearn_openai import Settings, relay, sandbox
+from aitoearn_openai._sdk.errors import family_of
 from aitoearn_openai._serving import KEEP_ALIVE
 from conftest import AIOHTTP, MESSAGES, Reply, ScriptedServer, complete, draw, list_models, stream
 from faults.runner import KEY
@@ -224,6 +225,26 @@ def test_a_failure_in_http_200_gets_its_status(
         assert f"request id {headers['x-request-id']})" in error.message
     assert headers.get("retry-after") == ("1" if status == 429 else None)
     assert "belongs to the one site" not in error.message
+
+
+def test_a_key_of_the_other_site_is_what_to_look_at_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where AiToEarn itself refuses it."""
+    family = family_of(openai.DefaultAsyncHttpxClient)
+
+    async def body() -> AsyncIterator[bytes]:
+        yield b'{"error": {"message": "No such key."}}'
+
+    refused = family.MockTransport(lambda _: family.Response(401, content=body()))
+    monkeypatch.setattr(
+        "aitoearn_openai.relay._service.make_pool", lambda **_: family.AsyncClient(transport=refused)
+    )
+    with (
+        relay.serve(settings=Settings(site="cn", api_key=KEY)) as here,
+        pytest.raises(
+            openai.AuthenticationError, match=r"No such key\. The key was sent to https://aitoearn\.cn"
+        ),
+    ):
+        ask(here, complete("m"))
 
 
 def test_the_model_list_fails_in_the_same_form(server: ScriptedServer, before: relay.Relay) -> None:

@@ -134,7 +134,7 @@ def envelope_failure(body: Any, *, whole: bool = False) -> Failure | None:
 def openai_failure(body: dict[str, Any], otherwise: int | None) -> Failure | None:
     """The failure in an `error` as OpenAI has it, or in one that is a text, with a message beside it or not."""
     error, beside = body.get("error"), body.get("message")
-    if not has_error(error):
+    if not error or not has_error(error):
         return None
     if not isinstance(error, dict):
         return Failure(beside if isinstance(beside, str) else str(error), otherwise)
