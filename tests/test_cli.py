@@ -404,7 +404,12 @@ def test_another_error_of_the_system_is_not_taken_for_one_of_the_output() -> Non
 
 @pytest.mark.usefixtures("sandboxed")
 def test_a_reader_that_has_seen_enough_ends_the_command_quietly() -> None:
-    """As `| head -1` does."""
+    """As `| head -1` does, in a process too: Python would flush once more at its end."""
+    to_read, to_write = os.pipe()
+    os.close(to_read)
+    with open(to_write, "w") as out:
+        assert run_on(None, out, None, ["models", "--names"]) == 1
+
     with subprocess.Popen(
         [*COMMAND, "models", "--names"],
         stdout=subprocess.PIPE,
