@@ -17,7 +17,7 @@ import pytest
 from aitoearn_openai import AsyncOpenAI, OpenAI, batch
 from aitoearn_openai._sdk.errors import family_of
 from aitoearn_openai.sandbox import Sandbox
-from conftest import MESSAGES, complete
+from conftest import MESSAGES, Reply, ScriptedServer, complete
 
 pytestmark = pytest.mark.slow
 
@@ -25,6 +25,7 @@ URL = "https://aitoearn.cn/api/ai/chat/completions"
 ANSWER = {
     "choices": [{"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": "Hi"}}]
 }
+ANSWER_OF_LIST = {"code": 0, "data": [{"name": "glm-5.2"}]}
 FAILURE = {"code": 12001, "message": "Insufficient credits", "data": {}}
 
 needs_httpx = pytest.mark.skipif(
@@ -60,16 +61,26 @@ def test_pytest_httpx_answers_in_the_place_of_the_service(request: pytest.Fixtur
 
 
 @needs_httpx
-def test_hishel_is_an_http_client_of_ones_own(site: Sandbox, tmp_path: Path) -> None:
-    """It replaces `send`, by which a cache answers."""
+def test_hishel_answers_from_its_cache(server: ScriptedServer, tmp_path: Path) -> None:
+    """As an `http_client` of one's own, whose transport it is; a failure is an error from there too."""
     hishel: Any = pytest.importorskip("hishel.httpx")
-    storage: Any = pytest.importorskip("hishel").SyncSqliteStorage(database_path=tmp_path / "cache.db")
-    with OpenAI.from_settings(
-        site.settings, http_client=hishel.SyncCacheClient(storage=storage), max_retries=0
-    ) as client:
-        assert complete("glm-5.2")(client).choices
-        with pytest.raises(openai.APIStatusError):
-            complete("fail-12001")(client)
+    kept = {"Cache-Control": "max-age=60"}
+    for reply in (Reply(ANSWER_OF_LIST, headers=kept), Reply(FAILURE, headers=kept)):
+        server.answer(reply)
+        server.requests.clear()
+        place = tmp_path / f"{len(reply.encoded())}.db"
+        pool = hishel.CacheClient(storage=sys.modules["hishel"].SqliteStorage(database_path=place))
+        with OpenAI(api_key="k", base_url=server.base_url, http_client=pool, max_retries=0) as client:
+            seen = [ask_for_list(client) for _ in range(2)]
+        assert seen[0] == seen[1] == (["glm-5.2"] if reply.body is ANSWER_OF_LIST else 402)
+        assert len(server.requests) == 1
+
+
+def ask_for_list(client: OpenAI) -> Any:
+    try:
+        return [model.id for model in client.models.list()]
+    except openai.APIStatusError as error:
+        return error.status_code
 
 
 def test_an_async_client_runs_under_trio(site: Sandbox) -> None:
