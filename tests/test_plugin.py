@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -13,10 +14,24 @@ pytestmark = pytest.mark.slow
 PAGE = Path(__file__, "..", "..", "docs", "test-without-the-service.md").resolve()
 SNIPPET = PAGE.read_text("utf-8").split("## In pytest")[1].split("```python\n")[1].split("```")[0]
 
+QUIET = "ignore::pytest.PytestDeprecationWarning"  # Of pytest-asyncio, about an option of its own.
+
 
 def run_tests(place: Path, tests: str, *options: str) -> tuple[int, str]:
     (place / "test_theirs.py").write_text(tests, "utf-8")
-    command = [sys.executable, "-m", "pytest", "-q", "-W", "error", "-p", "no:cacheprovider", *options]
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-W",
+        "error",
+        "-W",
+        QUIET,
+        "-p",
+        "no:cacheprovider",
+        *options,
+    ]
     done = subprocess.run(command, cwd=place, capture_output=True, text=True, check=False)
     return done.returncode, done.stdout + done.stderr
 
@@ -27,6 +42,23 @@ def test_a_test_that_asks_for_the_sandbox_has_one(tmp_path: Path, options: list[
     code, said = run_tests(tmp_path, SNIPPET, *options)
 
     assert (code, "2 passed" in said) == (0, True), said
+
+
+@pytest.mark.skipif(find_spec("pytest_asyncio") is None, reason="pytest-asyncio is not installed")
+def test_an_async_test_has_one_too(tmp_path: Path) -> None:
+    """By pytest-asyncio, with a client in the loop of the test."""
+    tests = (
+        "import pytest\n"
+        "from aitoearn_openai import AsyncOpenAI\n"
+        "@pytest.mark.asyncio\n"
+        "async def test_it(aitoearn_sandbox):\n"
+        "    async with AsyncOpenAI() as client:\n"
+        "        assert client.base_url == aitoearn_sandbox.base_url + '/'\n"
+        "        assert [model.id async for model in client.models.list()]\n"
+    )
+    code, said = run_tests(tmp_path, tests)
+
+    assert (code, "1 passed" in said) == (0, True), said
 
 
 def test_a_test_that_does_not_ask_pays_nothing(tmp_path: Path) -> None:
