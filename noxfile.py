@@ -63,7 +63,9 @@ os.environ["PATH"] = os.pathsep.join([*_found, os.environ["PATH"]])
 def tests(session: nox.Session, openai: str) -> None:
     """Run the tests on one version of the SDK."""
     session.install(*PINNED)
-    session.install("--upgrade", "--editable", ".", "openai" if openai == "newest" else f"openai=={openai}")
+    # With what its own client for aiohttp needs, which differs between majors.
+    sdk = "openai" if openai == "newest" else f"openai=={openai}"
+    session.install("--upgrade", "--editable", ".[aiohttp]", sdk)
     _run_pytest(session, f"tests-{openai}", "openai")
 
 

@@ -66,7 +66,7 @@ def test_every_row_is_there_once_though_a_worker_was_killed(tmp_path: Path) -> N
     folder.mkdir()
     failed = {"id": "batch_req_1", "custom_id": "q-0", "response": None, "error": {"code": "request_timeout"}}
     (folder / "before.jsonl").write_text(json.dumps(failed) + "\n" + '{"id": "batch_re')
-    with Log(seconds=0.3) as log:
+    with Log(seconds=3) as log:
         with start(source, folder, log) as process:
             deadline = time.monotonic() + HANGS
             while len(log.runs[0]) < ROWS / 4 or not actors_of(process):
@@ -75,6 +75,7 @@ def test_every_row_is_there_once_though_a_worker_was_killed(tmp_path: Path) -> N
                 time.sleep(0.01)
             killed = actors_of(process)
             os.kill(killed[0], signal.SIGKILL)
+            log.seconds = 0.1
             told, _ = process.communicate(timeout=HANGS)
         assert process.returncode == 0, told
         first = results(folder)
