@@ -408,7 +408,7 @@ def test_a_reader_that_has_seen_enough_ends_the_command_quietly() -> None:
     to_read, to_write = os.pipe()
     os.close(to_read)
     with open(to_write, "w") as out:
-        assert run_on(None, out, None, ["models", "--names"]) == 1
+        assert run_on(None, out, None, ["models", "glm-5.2", "--json"]) == 1
 
     with subprocess.Popen(
         [*COMMAND, "models", "--names"],
