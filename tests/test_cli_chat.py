@@ -478,3 +478,15 @@ def test_ctrl_c_stops_a_single_answer_with_the_shells_code(scripted: ScriptedSer
         terminal.wait_for("The answer is")
         assert terminal.end(press="\x03") == 130
     assert "Traceback" not in terminal.shown
+
+
+@pytest.mark.usefixtures("sandboxed")
+def test_an_answer_that_is_interrupted_ends_with_the_code_of_ctrl_c(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether it is streamed or not."""
+
+    def interrupted(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("openai.resources.chat.completions.Completions.create", interrupted)
+
+    assert [run("chat", "-m", "glm-5.2", *more, "Hi").returncode for more in ([], ["--json"])] == [130, 130]
