@@ -1,7 +1,8 @@
-"""The command `aitoearn-openai`, also as `python -m aitoearn_openai`."""
+"""The command `aitoearn-openai`, in short `aitoe`, also as `python -m aitoearn_openai`."""
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import threading
@@ -24,7 +25,8 @@ def main() -> None:
     if catches:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     with one_line_errors():
-        sys.exit(app(prog_name="aitoearn-openai", standalone_mode=False))
+        short = os.path.splitext(os.path.basename(sys.argv[0]))[0] == "aitoe"
+        sys.exit(app(prog_name="aitoe" if short else "aitoearn-openai", standalone_mode=False))
 
 
 if __name__ == "__main__":

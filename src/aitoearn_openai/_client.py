@@ -12,7 +12,8 @@ import openai
 
 from ._sdk.clients import AsyncClient, SyncClient, drop_openai_settings
 from ._sdk.pools import make_pool
-from ._settings import SITES, Settings, load, missing_key
+from ._settings import Settings, load, missing_key
+from ._sites import SITES
 
 if TYPE_CHECKING:
     from typing import Concatenate, Generic, ParamSpec, TypeVar

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ._errors import Failure
-from ._settings import API_PATH, site_hint
+from ._sites import API_PATH, site_hint
 from ._wording import Message, Ours
 
 if TYPE_CHECKING:

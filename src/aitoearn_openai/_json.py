@@ -1,4 +1,4 @@
-"""Decode JSON of any server, without an exception."""
+"""JSON: decoded from any server without an exception, and written so that each reader takes it for one line."""
 
 from __future__ import annotations
 
@@ -9,6 +9,9 @@ from typing import Any
 from pydantic_core import from_json
 
 NOT_JSON: Any = object()
+
+LINE_ENDS = {ord(character): f"\\u{ord(character):04x}" for character in "\x85\u2028\u2029"}
+"""What JSON allows in a text, and many readers of lines take for the end of one."""
 
 
 def decode_json(text: str | bytes) -> Any:

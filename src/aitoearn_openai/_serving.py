@@ -24,7 +24,7 @@ from starlette.types import Receive
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from ._limits import files_allowed
-from ._settings import is_loopback
+from ._sites import is_loopback
 
 KEEP_ALIVE = 600
 """Seconds that an idle connection stays open: longer than clients keep one, so that none meets a closed one."""

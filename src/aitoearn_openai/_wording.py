@@ -1,10 +1,13 @@
-"""A message that knows which of its words are this package's: the command line masks a key in all others."""
+"""The words of an error: which of them are this package's, as a key is masked in all others, and what it comes from."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import openai
     from typing_extensions import Self
 
 
@@ -27,3 +30,18 @@ class Message(str):
 def parts_of(message: str) -> tuple[str, ...]:
     """The parts of a message; of any other text, the whole."""
     return getattr(message, "parts", (message,))
+
+
+def causes(error: BaseException | None) -> Iterator[BaseException]:
+    """The error, and what it comes from."""
+    while error:
+        yield error
+        group = getattr(error, "exceptions", ())  # As many as a host has addresses.
+        error = error.__cause__ or error.__context__ or next(iter(group), None)
+
+
+def reason(error: openai.APIError) -> str:
+    """Why there is no answer: the words of the HTTP library, and what the system said, which it leaves out."""
+    cause = error.__cause__ or error
+    systems = [str(each) for each in causes(error) if isinstance(each, OSError) and each.errno]
+    return ": ".join(filter(None, dict.fromkeys([str(cause), *systems[:1]]))) or type(cause).__name__

@@ -14,7 +14,6 @@ from collections.abc import (
     Coroutine,
     Generator,
     Iterable,
-    Iterator,
     Mapping,
 )
 from contextlib import aclosing
@@ -31,7 +30,7 @@ from openai.types import CompletionUsage
 from openai.types.chat import ChatCompletion
 
 from ._errors import ACCOUNT_STATUSES
-from ._wording import Ours
+from ._wording import Ours, reason
 
 if TYPE_CHECKING:
     from ._models import ChatModel, Prices
@@ -50,9 +49,6 @@ BYTES_PER_TOKEN = 4
 PATH = "/chat/completions"
 URL = f"/v1{PATH}"
 """What a line of a Batch API file says for the one endpoint that the service has."""
-
-LINE_ENDS = {ord(character): f"\\u{ord(character):04x}" for character in "\x85\u2028\u2029"}
-"""What JSON allows in a text, and many readers of lines take for the end of one."""
 
 _DIGITS = 20
 
@@ -219,21 +215,6 @@ def _kind(error: openai.APIError) -> str:
     if isinstance(error, openai.APITimeoutError):
         return "request_timeout"
     return "connection_error" if isinstance(error, openai.APIConnectionError) else "invalid_response"
-
-
-def causes(error: BaseException | None) -> Iterator[BaseException]:
-    """The error, and what it comes from."""
-    while error:
-        yield error
-        group = getattr(error, "exceptions", ())  # As many as a host has addresses.
-        error = error.__cause__ or error.__context__ or next(iter(group), None)
-
-
-def reason(error: openai.APIError) -> str:
-    """Why there is no answer: the words of the HTTP library, and what the system said, which it leaves out."""
-    cause = error.__cause__ or error
-    systems = [str(each) for each in causes(error) if isinstance(each, OSError) and each.errno]
-    return ": ".join(filter(None, dict.fromkeys([str(cause), *systems[:1]]))) or type(cause).__name__
 
 
 def _dearest(prices: Prices) -> Decimal:

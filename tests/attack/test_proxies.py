@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from aitoearn_openai import OpenAI
-from aitoearn_openai._settings import needs_no_proxy
+from aitoearn_openai._sites import needs_no_proxy
 from attack.conftest import Hostile
 from commands import run
 from conftest import Asker, Reply, ScriptedServer, list_models

@@ -11,7 +11,7 @@ import openai
 import pytest
 
 from aitoearn_openai import OpenAI, Settings, sandbox
-from aitoearn_openai._settings import SITES
+from aitoearn_openai._sites import SITES
 
 MESSAGES = [{"role": "user", "content": "Hi"}]
 PATHS = ["/models/chat", "/models/image/edit", "/chat/completions", "/images/generations"]

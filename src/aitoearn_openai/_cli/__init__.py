@@ -2,31 +2,41 @@
 
 from __future__ import annotations
 
+from importlib.metadata import version
 from typing import Annotated, Any
 
-import openai
 import typer
 
-from .. import __version__
+from .._version import __version__
 from .batch import batch
 from .chat import chat
 from .check import check
 from .demo import demo
-from .environment import env, run
 from .models import models
 from .relay import serve_relay
+from .run import run
 from .sandbox import serve_sandbox
+
+
+class _Command(typer.core.TyperCommand):
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:
+        """What is in the line of usage, as other commands write it: `COMMAND`, and `[COMMAND]` where it can be left out."""
+        return [piece.replace("{", "").replace("}", "") for piece in super().collect_usage_pieces(ctx)]
+
 
 _HELP = {"help_option_names": ["-h", "--help"]}
 
 app = typer.Typer(
-    pretty_exceptions_enable=False, invoke_without_command=True, context_settings=dict[Any, Any](_HELP)
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    invoke_without_command=True,
+    context_settings=dict[Any, Any](_HELP),
 )
 
 
 def _show_version(context: typer.Context, wanted: bool) -> None:
     if wanted and not context.resilient_parsing:  # zsh would run what is printed while it completes.
-        typer.echo(f"aitoearn-openai {__version__} (openai {openai.__version__})")
+        typer.echo(f"aitoearn-openai {__version__} (openai {version('openai')})")
         raise typer.Exit
 
 
@@ -46,7 +56,7 @@ def _command(
 # The words of the list do not come from docstrings, which `python -OO` has not.
 for _name, _function, _words, _example in (
     ("models", models, "List the models and their prices.", "models --input image --sort price"),
-    ("chat", chat, "Ask a model, or hold a conversation.", "chat --model glm-5.2 '你好'"),
+    ("chat", chat, "Ask a model, or hold a conversation.", "chat --model glm-5.2 Hello"),
     (
         "batch",
         batch,
@@ -55,12 +65,6 @@ for _name, _function, _words, _example in (
     ),
     ("check", check, "Test the settings, the network and the key.", "check --site ai"),
     ("run", run, "Run a program made for OpenAI against AiToEarn.", "run -- python your_program.py"),
-    (
-        "env",
-        env,
-        "Print shell commands that make programs use AiToEarn.",
-        'env --shell bash, as in eval "$(aitoearn-openai env)"',
-    ),
     ("relay", serve_relay, "Serve OpenAI's protocol on this machine.", "relay --port 8379"),
     ("sandbox", serve_sandbox, "Serve a local stand-in for AiToEarn.", "sandbox --port 8378"),
     ("demo", demo, "Show what the package does, without a key or network.", "demo"),
@@ -68,5 +72,9 @@ for _name, _function, _words, _example in (
     # What follows the name of another program is that program's.
     _settings: dict[Any, Any] = {**_HELP, "allow_interspersed_args": _name != "run"}
     app.command(
-        _name, short_help=_words, epilog=f"Example: aitoearn-openai {_example}", context_settings=_settings
+        _name,
+        cls=_Command,
+        short_help=_words,
+        epilog=f"Example: aitoearn-openai {_example}",
+        context_settings=_settings,
     )(_function)

@@ -33,7 +33,7 @@ from ..batch import (
 )
 from . import failures, options
 from .batch_files import BadFile, Files, opened
-from .models import fetch
+from .lists import fetch
 from .screen import DIGITS, count, credits_text, errors, escape, show, whole
 
 _RETRIES = 5
@@ -89,7 +89,6 @@ def batch(
     ] = None,
     site: options.Site = None,
     base_url: options.BaseUrl = None,
-    debug: options.Debug = False,
 ) -> None:
     """Answer a file of requests, many at once.
 

@@ -16,7 +16,8 @@ from typing import Any, BinaryIO
 
 from filelock import FileLock, Timeout
 
-from ..batch import LINE_ENDS, URL, Request
+from .._json import LINE_ENDS
+from ..batch import URL, Request
 
 _BEGINNING = b'{"id": "batch_req_'
 """How each line that is written here begins, and so one that was cut off."""

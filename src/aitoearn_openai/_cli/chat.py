@@ -5,56 +5,63 @@ from __future__ import annotations
 import base64
 import mimetypes
 import os
+import re
 import stat
 import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any
 
-import openai
 import typer
 
-from .. import ChatModel, OpenAI
-from .._models import find
+import aitoearn_openai as openai
+
 from . import failures, options
-from .conversation import Conversation, matching, takes
+from .conversation import Conversation, takes
+from .lists import matching
 from .screen import errors, one_line
 
 _NOT_WAITING = getattr(os, "O_NONBLOCK", 0)
+_BEGINNINGS = re.compile(
+    rb"(?P<png>\x89PNG\r\n\x1a\n)|(?P<jpeg>\xff\xd8\xff)|(?P<gif>GIF8[79]a)|(?P<webp>RIFF.{4}WEBP)", re.DOTALL
+)
+"""What the content of an image begins with."""
 _MOST_BYTES = 50 * 2**20
 """The largest request that the service takes; an image is a third larger in it than in its file."""
 
 
 def chat(
     prompt: Annotated[
-        str | None,
-        typer.Argument(help="The question. Text from a pipe goes before it; - reads standard input alone."),
+        list[str] | None,
+        typer.Argument(metavar="PROMPT", hidden=True),
     ] = None,
     model: options.Model = None,
-    system: Annotated[str | None, typer.Option(help="Instructions for the model.")] = None,
+    system: Annotated[str | None, typer.Option(metavar="TEXT", help="Instructions for the model.")] = None,
     image: Annotated[
-        list[Path] | None,
-        typer.Option(exists=True, dir_okay=False, help="An image to send with the question; repeatable."),
+        list[str] | None,
+        typer.Option(metavar="FILE|URL", help="An image to send with the question; repeatable."),
     ] = None,
     max_tokens: Annotated[
-        int | None, typer.Option(min=1, help="The most tokens of an answer, reasoning included.")
+        int | None, typer.Option(metavar="N", min=1, help="The most tokens of an answer, reasoning included.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the full completion as JSON.")] = False,
     site: options.Site = None,
     base_url: options.BaseUrl = None,
-    debug: options.Debug = False,
 ) -> None:
-    """Ask a model and stream its answer. Without a question, on a terminal, hold a conversation.
+    """Ask a model and stream its answer. Without PROMPT, on a terminal, hold a conversation.
+
+    PROMPT is the question, in quotes or not. Text from a pipe goes before it; - reads standard input only.
 
     The answer goes to stdout; reasoning, tokens, credits and time go to stderr.
     """
     settings = options.resolve_with_key(site, base_url)
     images = _images(image or ())
-    is_conversation = prompt is None and not as_json and _is_terminal(sys.stdin) and _is_terminal(sys.stdout)
-    question = "" if is_conversation else _question(prompt)
+    asked = " ".join(prompt) if prompt else None
+    is_conversation = asked is None and not as_json and _is_terminal(sys.stdin) and _is_terminal(sys.stdout)
+    question = "" if is_conversation else _question(asked)
     if not is_conversation and not question.strip():
         failures.fail("there is no question; give it as an argument or through a pipe", failures.USAGE)
-    with OpenAI.from_settings(settings) as client:
+    with openai.OpenAI.from_settings(settings) as client:
         wanted = model or settings.model
         try:
             offered = list(client.models.list())
@@ -102,52 +109,65 @@ def _piped() -> str:
         failures.fail("standard input is not UTF-8 text; save it with the encoding UTF-8", failures.USAGE)
 
 
-def _choose(offered: list[ChatModel], wanted: str | None, kind: str) -> ChatModel:
+def _choose(offered: list[openai.ChatModel], wanted: str | None, kind: str) -> openai.ChatModel:
     """The model to ask; where that is unclear, a person at a terminal picks one."""
     suited = [each for each in offered if "image" not in each.output_modalities and takes(each, kind)]
-    (wanted or "").encode()  # What is no text is refused as such, not as an unknown name.
-    found = find(offered, wanted) if wanted else [each.id for each in suited]
-    if isinstance(found, ChatModel):
+    (wanted or "").encode()  # What is not text is refused as such, not as an unknown name.
+    found = matching(offered, wanted) if wanted else "Which model?"
+    if isinstance(found, openai.ChatModel):
         return found
-    if found and suited and _is_terminal(sys.stdin) and _is_terminal(sys.stderr):
-        names = [each.id for each in suited]
-        return _pick(offered, suited, [name for name in found if name in names] or names, wanted)
-    if not wanted:
-        failures.fail(
-            "name a model with --model or AITOEARN_MODEL; `aitoearn-openai models` lists them", failures.USAGE
-        )
-    return ChatModel.model_validate({"name": wanted})  # The service itself refuses a name that is wrong.
+    if suited and _is_terminal(sys.stdin) and _is_terminal(sys.stderr):
+        return _pick(suited, found)
+    if wanted:
+        return openai.ChatModel.model_validate({"name": wanted})  # The service itself refuses a wrong name.
+    return failures.fail(
+        "name a model with --model or AITOEARN_MODEL; `aitoearn-openai models` lists them"
+        + options.misspelt_hint(),
+        failures.USAGE,
+    )
 
 
-def _pick(
-    offered: list[ChatModel], suited: list[ChatModel], names: list[str], wanted: str | None
-) -> ChatModel:
-    question = f"No model is named {wanted!r}. Which one?" if wanted else "Which model?"
-    errors.print(f"{question} (--model NAME or AITOEARN_MODEL chooses it without asking.)", markup=False)
-    for place, name in enumerate(names, 1):
-        errors.print(f"  {place:2}  {one_line(name)}", markup=False)
+def _pick(suited: list[openai.ChatModel], question: str) -> openai.ChatModel:
+    errors.print(
+        f"{one_line(question)} (--model NAME or AITOEARN_MODEL chooses without a question.)", markup=False
+    )
+    for place, model in enumerate(suited, 1):
+        errors.print(f"  {place:2}  {one_line(model.id)}", markup=False)
     while True:
         answer = typer.prompt("Number, name or part of a name", default="1", err=True)
-        place = int(answer) if answer.isdecimal() else 0
-        answer = names[place - 1] if place in range(1, len(names) + 1) else answer
-        found, likely = find(offered, answer), matching(suited, answer)
-        if isinstance(found, ChatModel):
+        if answer.isdecimal() and 0 < int(answer) <= len(suited):
+            return suited[int(answer) - 1]
+        found = matching(suited, answer)
+        if isinstance(found, openai.ChatModel):
             return found
-        if isinstance(likely, ChatModel):
-            return likely
-        errors.print(one_line(likely), markup=False)
+        errors.print(one_line(found), markup=False)
 
 
-def _images(paths: Iterable[Path]) -> list[dict[str, Any]]:
+def _images(given: Iterable[str]) -> list[dict[str, Any]]:
     images, left = [], _MOST_BYTES
-    for path in paths:
-        kind = mimetypes.guess_type(path.name)[0] or ""
-        if not kind.startswith("image/"):
-            raise _bad_image(f"{path.name!r} has no image file extension, such as .png.")
-        data = base64.b64encode(_content(path, left * 3 // 4)).decode()
-        left -= len(data)
-        images.append({"type": "image_url", "image_url": {"url": f"data:{kind};base64,{data}"}})
+    for each in given:
+        url = each
+        if not each.startswith(("https://", "http://", "data:")):  # Which the service fetches itself.
+            name = Path(each).name
+            content = _content(Path(each), left * 3 // 4)
+            url = f"data:{_kind(name, content)};base64,{base64.b64encode(content).decode()}"
+        left -= len(url)
+        images.append({"type": "image_url", "image_url": {"url": url}})
     return images
+
+
+def _kind(name: str, content: bytes) -> str:
+    """The type of an image: that of its content, or of its name where no content is known for that."""
+    by_name = mimetypes.guess_type(name)[0] or ""
+    if not content:
+        raise _bad_image(f"{name!r} is empty.")
+    if by_content := _BEGINNINGS.match(content):
+        return f"image/{by_content.lastgroup}"
+    if not by_name.startswith("image/"):
+        raise _bad_image(f"{name!r} is not an image.")
+    if by_name.removeprefix("image/") in _BEGINNINGS.groupindex:
+        raise _bad_image(f"the content of {name!r} is not {by_name}.")
+    return by_name
 
 
 def _content(path: Path, most: int) -> bytes:

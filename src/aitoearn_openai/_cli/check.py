@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 import socket
 import ssl
@@ -11,52 +10,40 @@ from typing import Annotated, Any, NoReturn
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
-import openai
 import typer
-from openai.types.chat import ChatCompletion
 
-from .. import ChatModel, OpenAI, Settings
-from .._models import find
-from .._sdk.pools import make_pool
-from .._settings import (
-    API_PATH,
-    ENV_PREFIX,
-    SANDBOX_KEY,
-    SITES,
-    env_file_source,
-    missing_key,
-    needs_no_proxy,
-    site_base_url,
-)
-from ..batch import causes
+import aitoearn_openai as openai
+
+from .._sites import API_PATH, ENV_PREFIX, SANDBOX_KEY, SITES, needs_no_proxy, site_base_url
+from .._wording import causes
 from . import failures, options
-from .models import fetch
+from .lists import fetch, matching
 from .screen import console, escape, show, table
 
 _SECONDS = 30.0
 _OTHER_SITE = {"cn": "ai", "ai": "cn"}
 _REFUSES_AN_EMPTY_BODY = (400, 404, 422)
-_CLOSE = 0.82
-"""How alike a misspelt variable is to the one that is meant: AITOEARN_URL is, OPENAI_API_KEY is not."""
-_SHORT = 16
-"""A key of fewer characters is not shown in part: too little of it would stay hidden."""
+_LONG_KEY = 16
+"""Only of such a key the end is shown: of a shorter one, too little would stay hidden."""
 
 
 def check(
     both_sites: Annotated[
         bool,
         typer.Option(
-            "--both-sites", help="Send a refused key to the other official site, to see if it takes it."
+            "--both-sites",
+            help="Send a refused key to the other official site, to see if it is accepted there.",
         ),
     ] = False,
     site: options.Site = None,
     base_url: options.BaseUrl = None,
-    debug: options.Debug = False,
 ) -> None:
     """Test the settings, the network and the key. Costs no credits.
 
     The exit code is 0 if all is well, 2 for a wrong setting, 3 for the key, 4 for the network, 5 for the service.
     """
+    from .._sdk.pools import make_pool
+
     settings = options.resolve(site, base_url)
     _show_settings(settings, {"site": site, "base_url": base_url})
     _find_misspelt()
@@ -67,43 +54,45 @@ def check(
     _find_host(settings)
     offered = _reach(settings)
     if not settings.api_key:
-        _bad("key", "there is none", missing_key(settings), failures.KEY)
+        from .._settings import missing_key
+
+        _bad("key", "missing", missing_key(settings), failures.KEY)
     offered = _try_key(settings, both_sites) or offered
     _find_chat(settings, both_sites)
     _good("models", f"{len(offered)} in the list")
     if settings.model:
-        found = find(offered, settings.model)
-        if not isinstance(found, ChatModel):
-            closest = f" The closest: {', '.join(found)}." if found else ""
-            _bad(
-                "model",
-                f"{settings.model} is not in the list.{closest}",
-                "Correct AITOEARN_MODEL.",
-                failures.USAGE,
-            )
+        found = matching(offered, settings.model)
+        if isinstance(found, str):
+            _bad("model", found, f"Correct {ENV_PREFIX}MODEL.", failures.USAGE)
         _good("model", f"{found.id} is in the list")
-    show("\nAll is well. Next: aitoearn-openai chat '你好'")
+    show("\nAll is well. Next: aitoearn-openai chat Hello")
+
+
+def _show(style: str, mark: str, what: str, text: str) -> None:
+    show(f"[{style}]{mark:4}[/]  {what:7} {escape(text)}")
 
 
 def _good(what: str, text: str) -> None:
-    show(f"[green]ok[/]  {what:7} {escape(text)}")
+    _show("green", "ok", what, text)
 
 
 def _doubtful(what: str, text: str) -> None:
-    show(f"[yellow]??[/]  {what:7} {escape(text)}")
+    _show("yellow", "??", what, text)
 
 
 def _bad(what: str, text: str, next_step: str, code: int) -> NoReturn:
-    show(f"[red]no[/]  {what:7} {escape(text)}")
+    _show("red", "FAIL", what, text)
     failures.fail(next_step, code)
 
 
-def _show_settings(settings: Settings, given: dict[str, str | None]) -> None:
+def _show_settings(settings: openai.Settings, given: dict[str, str | None]) -> None:
+    from .._settings import env_file_source
+
     variables = {name.upper() for name, value in os.environ.items() if value}
     file = os.environ.get(f"{ENV_PREFIX}ENV_FILE")
-    in_file = env_file_source(Settings, file)() if file else {}
+    in_file = env_file_source(openai.Settings, file)() if file else {}
     shown = table("setting", "value", "from")
-    for field in Settings.model_fields:
+    for field in openai.Settings.model_fields:
         value = getattr(settings, field)
         if given.get(field):
             source = f"--{field.replace('_', '-')}"
@@ -128,27 +117,23 @@ def _show_settings(settings: Settings, given: dict[str, str | None]) -> None:
 
 def _find_misspelt() -> None:
     """Variables that nothing reads: one that is nearly a setting is an error, another may belong to somebody else."""
-    known = [f"{ENV_PREFIX}{name.upper()}" for name in (*Settings.model_fields, "env_file")]
-    names = {name.upper(): name for name in os.environ}
-    if file := os.environ.get(f"{ENV_PREFIX}ENV_FILE"):
-        names = {name.upper(): name.upper() for name in env_file_source(Settings, file).env_vars} | names
-    for upper, name in sorted(names.items()):
-        if upper in known:
-            continue
-        meant = difflib.get_close_matches(upper, known, n=1, cutoff=_CLOSE)
-        if meant and meant[0] not in names:
-            advice = f"Rename it to {meant[0]}."
-            _bad("setting", f"{name} is not a setting; do you mean {meant[0]}?", advice, failures.USAGE)
-        if upper.startswith(ENV_PREFIX):
+    renames = []
+    for name, meant in options.misspelt().items():
+        if meant:
+            _show("red", "FAIL", "setting", f"{name} is not a setting; do you mean {meant}?")
+            renames.append(f"{name} to {meant}")
+        else:
             _doubtful("setting", f"{name} is not read by this package")
+    if renames:
+        failures.fail(f"Rename {', '.join(renames)}.", failures.USAGE)
 
 
 def _masked(key: str) -> str:
-    end = key[-4:] if len(key) >= _SHORT else ""
+    end = key[-4:] if len(key) >= _LONG_KEY else ""
     return f"********{end} ({len(key)} characters)"
 
 
-def _find_host(settings: Settings) -> None:
+def _find_host(settings: openai.Settings) -> None:
     address = urlsplit(settings.base_url)
     host = str(address.hostname)
     proxies = {} if needs_no_proxy(settings.base_url) else getproxies()
@@ -166,8 +151,10 @@ def _find_host(settings: Settings) -> None:
     _good("DNS", f"{host} is {found[0][4][0]}")
 
 
-def _reach(settings: Settings) -> list[ChatModel]:
+def _reach(settings: openai.Settings) -> list[openai.ChatModel]:
     """The list as anybody gets it; on the way, what the connection is like."""
+    from .._sdk.pools import make_pool
+
     seen: dict[str, str] = {}
 
     def look(response: Any) -> None:
@@ -175,13 +162,13 @@ def _reach(settings: Settings) -> list[ChatModel]:
         seen["TLS"] = (
             f"{tls.version()}, certificate until {tls.getpeercert()['notAfter']}"
             if tls
-            else "none: plain http"
+            else "not used: plain http"
         )
         seen["HTTP"] = f"{response.http_version}, status {response.status_code}"
 
     started = time.monotonic()
     anybody = settings.model_copy(update={"api_key": None})
-    offered: list[ChatModel] = []
+    offered: list[openai.ChatModel] = []
     http_client = make_pool(is_async=False, base_url=settings.base_url)
     http_client.event_hooks = {"response": [look]}
     try:
@@ -208,36 +195,41 @@ def _reach(settings: Settings) -> list[ChatModel]:
         _bad("HTTP", text, advice, code)
     if settings.base_url.startswith("http:") and not needs_no_proxy(settings.base_url):
         _doubtful(
-            "TLS", f"{seen.pop('TLS', 'none')}: others on the way can read the key and the prompts; use https"
+            "TLS",
+            f"{seen.pop('TLS', 'not used')}: others on the way can read the key and the prompts; use https",
         )
     for what, text in seen.items():
         _good(what, text if what == "TLS" else f"{text}, {1000 * (time.monotonic() - started):.0f} ms")
     return offered
 
 
-def _fetch(settings: Settings, **arguments: Any) -> list[ChatModel]:
+def _fetch(settings: openai.Settings, **arguments: Any) -> list[openai.ChatModel]:
     return fetch(settings, max_retries=0, timeout=settings.timeout or _SECONDS, **arguments)
 
 
-def _try_key(settings: Settings, both_sites: bool) -> list[ChatModel]:
+def _try_key(settings: openai.Settings, both_sites: bool) -> list[openai.ChatModel]:
     """The list as it is with the key: a server that looks at keys refuses a wrong one here."""
     origin = settings.base_url.removesuffix(API_PATH)
     started = time.monotonic()
     try:
         offered = _fetch(settings)
     except openai.AuthenticationError:
-        _bad("key", f"{origin} refuses it", _where_it_belongs(settings, both_sites), failures.KEY)
+        _bad("key", f"refused by {origin}", _where_it_belongs(settings, both_sites), failures.KEY)
     except openai.APIError as error:
         text, advice, code = failures.explain(error)
         _bad("key", text, advice, code)
-    _good("key", f"{origin} takes it, {1000 * (time.monotonic() - started):.0f} ms")
+    _good("key", f"accepted by {origin}, {1000 * (time.monotonic() - started):.0f} ms")
     return offered
 
 
-def _find_chat(settings: Settings, both_sites: bool) -> None:
+def _find_chat(settings: openai.Settings, both_sites: bool) -> None:
     """Whether chat completions are there: a body without a model and messages is refused, and costs nothing."""
+    from openai.types.chat import ChatCompletion
+
     try:
-        with OpenAI.from_settings(settings, max_retries=0, timeout=settings.timeout or _SECONDS) as client:
+        with openai.OpenAI.from_settings(
+            settings, max_retries=0, timeout=settings.timeout or _SECONDS
+        ) as client:
             client.post("/chat/completions", body={}, cast_to=ChatCompletion)
     except openai.AuthenticationError as error:
         _bad("chat", failures.explain(error)[0], _where_it_belongs(settings, both_sites), failures.KEY)
@@ -253,7 +245,7 @@ def _find_chat(settings: Settings, both_sites: bool) -> None:
     _good("chat", "completions are there")
 
 
-def _where_it_belongs(settings: Settings, both_sites: bool) -> str:
+def _where_it_belongs(settings: openai.Settings, both_sites: bool) -> str:
     """What to do with a refused key."""
     create = "Copy the key once more, or create one: Settings, then API Key"
     other = next(
@@ -264,7 +256,7 @@ def _where_it_belongs(settings: Settings, both_sites: bool) -> str:
     if not both_sites:
         return f"{create}; `check --both-sites` sends the key to {site_base_url(other)} too, to see if it is from there."
     try:
-        _fetch(Settings(site=other, api_key=settings.api_key))  # type: ignore[arg-type]
+        _fetch(openai.Settings(site=other, api_key=settings.api_key))  # type: ignore[arg-type]
     except openai.APIError as error:
-        return f"{create}; {site_base_url(other)} does not take it either: {failures.explain(error)[0]}"
+        return f"{create}; {site_base_url(other)} refuses it too: {failures.explain(error)[0]}"
     return f"The key is from the other site: set {ENV_PREFIX}SITE={other}."

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
+import sys
 import time
 from decimal import Decimal
 from typing import Any
 
-import openai
+import aitoearn_openai as openai
 
-from .. import ChatModel, OpenAI
 from . import failures
+from .lists import matching
 from .screen import (
     DIGITS,
     count,
@@ -27,11 +28,11 @@ from .screen import (
 
 _HELP = """\
 /model NAME  use another model, named in full or in part; without NAME, list all
-/clear       forget what was said so far
-/exit        end the conversation, as do exit, quit and Ctrl-D
+/clear       start again without the questions and answers so far
+/exit        end the conversation, as do exit, quit, bye, q and Ctrl-D
 Enter sends. Alt+Enter, or \\ and Enter, begins a new line. Pasted lines stay one
 message. Ctrl-C stops an answer. What begins with a space is never a command."""
-_COMMAND = re.compile(r"/[a-z]*(?!\S)|(exit|quit)(\(\))?\s*$", re.IGNORECASE)
+_COMMAND = re.compile(r"/[a-z]*(?!\S)|(exit|quit|bye|q|help|\?)(\(\))?\s*$", re.IGNORECASE)
 
 
 class Conversation:
@@ -39,8 +40,8 @@ class Conversation:
 
     def __init__(
         self,
-        client: OpenAI,
-        model: ChatModel,
+        client: openai.OpenAI,
+        model: openai.ChatModel,
         system: str | None,
         images: list[dict[str, Any]],
         max_tokens: int | None,
@@ -56,7 +57,7 @@ class Conversation:
         self._answers = self._priced = self._tokens_in = self._tokens_out = 0
         self._credits: dict[str | None, Decimal] = {}
 
-    def refusal(self, model: ChatModel) -> str | None:
+    def refusal(self, model: openai.ChatModel) -> str | None:
         """Why a model cannot go on with this conversation."""
         said = [part for message in self._messages for part in message["content"] if isinstance(part, dict)]
         if takes(model, "image") or not (self._images or said):
@@ -104,7 +105,8 @@ class Conversation:
                             text += part
                             write(part, end="")
         finally:
-            self._answers += bool(text or is_reasoning or usage or finish)
+            is_stopped = isinstance(sys.exc_info()[1], KeyboardInterrupt)
+            self._answers += bool(text or is_reasoning or usage or finish or is_stopped)
             if text:
                 write("")
                 self._messages.append({"role": "assistant", "content": text})
@@ -137,7 +139,7 @@ class Conversation:
                 self._priced += 1
                 scope = self._model.credits_scope
                 self._credits[scope] = self._credits.get(scope, Decimal(0)) + cost
-                parts.append(f"about {credits_text({None: cost})} by the list")
+                parts.append(f"about {credits_text({None: cost})} (list price)")
             else:
                 parts.append("of unknown cost")
         parts.append(f"{time.monotonic() - started:.1f} s")
@@ -156,7 +158,7 @@ class Conversation:
             return f"There is no answer: reasoning took all tokens up to {limit}{more}."
         return "" if has_text else "The model gave no text."
 
-    def hold(self, offered: list[ChatModel]) -> None:
+    def hold(self, offered: list[openai.ChatModel]) -> None:
         """Ask what a person types, until they end it."""
         # Here, as a single answer needs none of it.
         from prompt_toolkit import PromptSession
@@ -169,8 +171,14 @@ class Conversation:
         def is_after_backslash() -> bool:
             return session.default_buffer.document.char_before_cursor == "\\"
 
+        def is_pasted() -> bool:
+            """Whether more has arrived together with Enter: not every terminal marks a paste as one."""
+            return any(
+                isinstance(each.key, str) and each.data for each in session.app.key_processor.input_queue
+            )
+
         @keys.add("escape", "enter")
-        @keys.add("enter", filter=Condition(is_after_backslash), eager=True)
+        @keys.add("enter", filter=Condition(is_after_backslash) | Condition(is_pasted), eager=True)
         def begin_line(event: Any) -> None:
             event.current_buffer.delete_before_cursor(is_after_backslash())
             event.current_buffer.insert_text("\n")
@@ -210,14 +218,14 @@ class Conversation:
                 failures.report(error)
         self._show_total()
 
-    def _run(self, command: str, argument: str, offered: list[ChatModel]) -> bool:
+    def _run(self, command: str, argument: str, offered: list[openai.ChatModel]) -> bool:
         """Carry out a command of a conversation; whether it goes on."""
         if command == "/model":
             self._change_model(argument, offered)
         elif command == "/clear":
             self._messages = [*self._system]
-            errors.print("What was said is forgotten.", style="dim")
-        elif command == "/help":
+            errors.print("Conversation cleared.", style="dim")
+        elif command in ("/help", "help", "help()", "?"):
             errors.print(_HELP, style="dim", markup=False)
         elif command.startswith("/") and command not in ("/exit", "/quit"):
             errors.print(f"There is no command {escape(command)}. /help lists them.")
@@ -225,7 +233,7 @@ class Conversation:
             return False
         return True
 
-    def _change_model(self, wanted: str, offered: list[ChatModel]) -> None:
+    def _change_model(self, wanted: str, offered: list[openai.ChatModel]) -> None:
         if not wanted:
             offered = offered or [self._model]
             names = [
@@ -234,9 +242,9 @@ class Conversation:
             errors.print("\n".join(names), markup=False)
             return
         # A gateway of another kind has no list, and takes names that are not known here.
-        found = matching(offered, wanted) if offered else ChatModel.model_validate({"name": wanted})
-        problem = self.refusal(found) if isinstance(found, ChatModel) else found
-        if isinstance(found, ChatModel) and not problem:
+        found = matching(offered, wanted) if offered else openai.ChatModel.model_validate({"name": wanted})
+        problem = self.refusal(found) if isinstance(found, openai.ChatModel) else found
+        if isinstance(found, openai.ChatModel) and not problem:
             self._model = found
             problem = f"The model is now {found.id}."
         errors.print(one_line(str(problem)), style="dim", markup=False)
@@ -244,31 +252,17 @@ class Conversation:
     def _show_total(self) -> None:
         if not self._answers:
             return
-        total = f"{count(self._tokens_in, 'token')} in, {self._tokens_out:,} out"
+        parts = []
+        if self._tokens_in or self._tokens_out:
+            parts.append(f"{count(self._tokens_in, 'token')} in, {self._tokens_out:,} out")
         if self._priced:
-            total += f", about {credits_text(self._credits)} by the list"
+            parts.append(f"about {credits_text(self._credits)} (list price)")
         if unpriced := self._answers - self._priced:
-            total += f"; the cost of {count(unpriced, 'answer')} is not known"
+            parts.append(f"the cost of {count(unpriced, 'answer')} is not known")
+        total = ", ".join(parts)
         show(f"[dim]{count(self._answers, 'answer')}: {escape(total)}[/]", errors)
 
 
-def takes(model: ChatModel, kind: str) -> bool:
+def takes(model: openai.ChatModel, kind: str) -> bool:
     """Whether a model takes text, images or the like, as far as the list says."""
     return not model.input_modalities or kind in model.input_modalities
-
-
-def matching(offered: list[ChatModel], wanted: str) -> ChatModel | str:
-    """The model of that name or label or, if it is the only one, with that in its name; or what to do instead."""
-    from .._models import find
-
-    found = find(offered, wanted)
-    if isinstance(found, ChatModel):
-        return found
-    part = wanted.casefold()
-    fitting = [model for model in offered if part in f"{model.id}\n{model.label or ''}".casefold()]
-    if len(fitting) == 1:
-        return fitting[0]
-    names = ", ".join([model.id for model in fitting] or found)
-    if fitting:
-        return f"{wanted!r} fits {names}; write more of the name."
-    return f"No model is named {wanted!r}.{f' The closest: {names}.' if names else ''}"

@@ -12,13 +12,13 @@ from collections.abc import Iterator
 from functools import cache
 from typing import Any, NoReturn
 
-import openai
 import typer
 
+import aitoearn_openai as openai
+
 from .._hints import hint_of
-from .._settings import SITES
-from .._wording import Ours, parts_of
-from ..batch import causes, reason
+from .._sites import ENV_PREFIX, SITES
+from .._wording import Ours, causes, parts_of, reason
 from .screen import errors, one_line, show, write
 
 NO_MATCH = 1
@@ -49,13 +49,6 @@ secrets: set[str] = set()
 """What must not be shown where a server repeats it."""
 
 _OUTPUT_IS_AWAY = errno.EPIPE, errno.ENOSPC, errno.EFBIG
-_debugging = False
-
-
-def debug(wanted: bool) -> None:
-    """Show tracebacks from now on."""
-    global _debugging
-    _debugging = wanted
 
 
 @cache
@@ -105,7 +98,12 @@ def fail(message: str, code: int) -> NoReturn:
 def explain(error: openai.OpenAIError) -> tuple[str, str, int]:
     """What happened, what to do next, and the exit code for it."""
     text, next_step, code = str(error), "", USAGE
-    if isinstance(error, openai.APIConnectionError):
+    if isinstance(error, openai.APITimeoutError):
+        seconds = error.request.extensions["timeout"]
+        seconds = seconds["connect" if "Connect" in type(error.__cause__).__name__ else "read"]
+        text = f"no answer from {_origin(error)} within {seconds:g} s ({ENV_PREFIX}TIMEOUT)"
+        next_step, code = "Allow more time, or try again later.", NETWORK
+    elif isinstance(error, openai.APIConnectionError):
         origin, why = _origin(error), reason(error)
         text = f"the connection to {origin} failed: {masked(why) if error.__cause__ else why}"
         # By its name: the HTTP library is another one in some versions of the SDK.
@@ -167,7 +165,7 @@ def report(error: openai.OpenAIError) -> int:
     """Show an error, with its traceback if that is wanted; the exit code for it."""
     text, next_step, code = explain(error)
     with contextlib.suppress(OSError):
-        if _debugging:
+        if os.environ.get(f"{ENV_PREFIX}DEBUG"):
             write(_traceback(error), to=sys.stderr)
         say(f"aitoearn-openai: {text} {next_step}".rstrip())
     return code
@@ -185,16 +183,18 @@ def one_line_errors() -> Iterator[None]:
             yield
         finally:
             print(end="", flush=True)
+    except SystemExit:  # What follows would import the SDK, to look at its exceptions.
+        raise
     except _UsageError as error:
         path = error.ctx.command_path if error.ctx else "aitoearn-openai"
         message = error.format_message().replace("Value error, ", "")
         fail(f"{sentence(message)} `{path} --help` shows how to use it.", USAGE)
     except openai.OpenAIError as error:
         raise SystemExit(report(error)) from None
-    except UnicodeError as error:
-        # Python takes bytes that are no text for half characters, which nobody can send.
+    except UnicodeError:
+        # Python takes bytes that are not text for half characters, which cannot be sent.
         fail(
-            f"an argument, a variable or the input is not valid text ({error}): "
+            "an argument, a variable or the input is not valid text: "
             "write it in UTF-8, in a locale such as LC_ALL=C.UTF-8",
             USAGE,
         )

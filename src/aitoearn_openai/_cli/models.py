@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
 from enum import Enum
-from typing import Annotated, Any, NoReturn, TypeVar
+from itertools import zip_longest
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
-import openai
 import typer
 from rich.cells import cell_len
-from rich.padding import Padding
 from rich.table import Table
-from rich.text import Text
 
-from .. import ChatModel, OpenAI, Settings
-from .._models import ImageModel, ImageSizePrice, ListedModel, PriceTier, Pricing, find
+import aitoearn_openai as openai
+
 from . import failures, options
+from .lists import fetch, fetch_images, named
 from .screen import (
     DIGITS,
     console,
@@ -32,8 +31,17 @@ from .screen import (
     write,
 )
 
-_NARROW = 60
-_LONG_NAME = 26
+if TYPE_CHECKING:
+    from .._models import ListedModel, PriceTier, Pricing
+
+_LEGEND = (
+    "in, out: credits per 1,000 tokens of text, a range where long calls cost more; "
+    "balance: which of the account's two balances pays"
+)
+_IMAGES_LEGEND = "`aitoearn-openai models --images NAME` lists sizes and prices"
+_TOKENS: Any = {"prompt_tokens": 1000, "completion_tokens": 500}
+_EXAMPLE = "of 1,000 tokens in and 500 out"
+"""The call that models are compared by."""
 
 
 class Sort(str, Enum):
@@ -43,43 +51,58 @@ class Sort(str, Enum):
     name = "name"
 
 
-_Model = TypeVar("_Model", bound=ListedModel)
-
-
 def models(
     name: Annotated[
         str | None,
-        typer.Argument(autocompletion=options.model_names, help="One model, by its name or label."),
+        typer.Argument(metavar="NAME", autocompletion=options.model_names, hidden=True),
     ] = None,
     takes: Annotated[
-        list[str] | None, typer.Option("--input", help="Only what takes this, such as image; repeatable.")
+        list[str] | None,
+        typer.Option(
+            "--input", metavar="TYPE", help="Only models that accept this input, such as image; repeatable."
+        ),
     ] = None,
     gives: Annotated[
-        list[str] | None, typer.Option("--output", help="Only what gives this, such as image; repeatable.")
+        list[str] | None,
+        typer.Option(
+            "--output", metavar="TYPE", help="Only models with this output, such as image; repeatable."
+        ),
     ] = None,
-    channel: Annotated[str | None, typer.Option(help="Only models of this channel, such as openai.")] = None,
-    search: Annotated[str | None, typer.Option(help="Only models with this in a name or a text.")] = None,
-    sort: Annotated[Sort | None, typer.Option(help="price: cheapest first, for the example call.")] = None,
-    prompt_tokens: Annotated[int, typer.Option(min=0, help="Input tokens of the example call.")] = 1000,
-    completion_tokens: Annotated[int, typer.Option(min=0, help="Output tokens of the example call.")] = 500,
-    names: Annotated[bool, typer.Option("--names", help="Print bare names, for scripts.")] = False,
+    channel: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Only models of this channel, such as openai.")
+    ] = None,
+    search: Annotated[
+        str | None, typer.Option(metavar="TEXT", help="Only models with this in a name, description or tag.")
+    ] = None,
+    sort: Annotated[
+        Sort | None,
+        typer.Option(metavar="|".join(Sort), help=f"price: cheapest first, for a call {_EXAMPLE}."),
+    ] = None,
+    names: Annotated[bool, typer.Option("--names", help="Print names only, for scripts.")] = False,
     images: Annotated[
-        bool, typer.Option("--images", help="The models of images.generate and images.edit instead.")
+        bool, typer.Option("--images", help="Show the models of images.generate and images.edit instead.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print all that the service says.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print all fields as JSON, as the service sends them.")
+    ] = False,
     site: options.Site = None,
     base_url: options.BaseUrl = None,
-    debug: options.Debug = False,
 ) -> None:
-    """List the models, or show one with all its prices and what a call costs. Needs no key, costs nothing."""
+    """List the models, or show one with all its prices and what a call costs. Needs no key, costs nothing.
+
+    NAME is a name or label, or a part that fits no other.
+
+    In a pipe, each model is a line of tab-separated fields: name, label, channel, inputs, outputs, prices of input and output,
+    balance, discounts and tags.
+    """
     settings = options.resolve(site, base_url)
     if images:
         if takes or gives or channel:
-            raise typer.BadParameter("--input, --output and --channel are for chat models alone")
+            raise typer.BadParameter("--input, --output and --channel are for chat models only")
         _images(settings, name, search, sort, names, as_json)
         return
     offered = fetch(settings)
-    chosen = [_named(offered, name)] if name else offered
+    chosen = [named(offered, name)] if name else offered
     for option, wanted, of in (
         ("--input", takes, lambda model: model.input_modalities),
         ("--output", gives, lambda model: model.output_modalities),
@@ -88,13 +111,11 @@ def models(
         for value in wanted or []:
             chosen = _with(value, of, chosen, offered, option)
     chosen = [model for model in chosen if (search or "").casefold() in _texts(model)]
-
-    def price(model: ChatModel) -> Decimal:
-        cost = model.credits(prompt_tokens=prompt_tokens, completion_tokens=completion_tokens)
-        return Decimal("Infinity") if cost is None else cost
-
-    if sort:
-        chosen.sort(key=price if sort is Sort.price else lambda model: model.id)
+    costs = {id(model): model.credits(**_TOKENS) for model in chosen}
+    if sort is Sort.price:
+        chosen.sort(key=lambda model: _or_last(costs[id(model)]))
+    elif sort:
+        chosen.sort(key=lambda model: model.id)
     if as_json:
         entries = [model.to_dict(mode="json") for model in chosen]
         print_json(entries[0] if name and entries else entries)
@@ -102,31 +123,17 @@ def models(
         for model in chosen:
             write(one_line(model.id))
     elif name and chosen:
-        _show(chosen[0], prompt_tokens, completion_tokens)
+        _show(chosen[0], costs[id(chosen[0])])
     elif chosen:
-        costs = [price(model) for model in chosen] if sort is Sort.price else None
-        _show_all(chosen, costs)
-        if costs:
-            call = f"{count(prompt_tokens, 'token')} in and {completion_tokens:,} out"
-            console.print(f"a call: credits for {call}", style="dim")
+        rows, legend = [_row(model) for model in chosen], _LEGEND
+        if sort is Sort.price and console.is_terminal:
+            legend += f"; example: credits for a call {_EXAMPLE}"
+            for row, model in zip(rows, chosen, strict=True):
+                cost = costs[id(model)]
+                row["example"] = "" if cost is None else number(cost)
+        _show_rows(rows, legend)
     if not chosen:
         _no_match(len(offered))
-
-
-def fetch(settings: Settings, **arguments: Any) -> list[ChatModel]:
-    """The service's list, also without a key: it is public."""
-    with _client(settings, arguments) as client:
-        return list(client.models.list(extra_headers=_headers(settings)))
-
-
-def fetch_images(settings: Settings, **arguments: Any) -> dict[str, list[ImageModel]]:
-    """The lists of the models that draw, by the method of `client.images`."""
-    headers = _headers(settings)
-    with _client(settings, arguments) as client:
-        return {
-            "generate": list(client.models.image_generation.list(extra_headers=headers)),
-            "edit": list(client.models.image_edit.list(extra_headers=headers)),
-        }
 
 
 def _no_match(offered: int) -> NoReturn:
@@ -134,36 +141,22 @@ def _no_match(offered: int) -> NoReturn:
     failures.fail(f"{text}; try fewer filters" if offered else "the list is empty", failures.NO_MATCH)
 
 
-def _client(settings: Settings, arguments: dict[str, Any]) -> OpenAI:
-    return OpenAI.from_settings(
-        settings, **arguments if settings.api_key else {"api_key": "none", **arguments}
-    )
-
-
-def _headers(settings: Settings) -> dict[str, str | openai.Omit]:
-    return {} if settings.api_key else {"Authorization": openai.Omit()}
-
-
-def _named(offered: list[_Model], name: str, command: str = "models") -> _Model:
-    found = find(offered, name)
-    if not isinstance(found, list):
-        return found
-    closest = f"the closest: {', '.join(found)}" if found else f"`aitoearn-openai {command}` lists them"
-    return failures.fail(f"no model is named {name!r}; {closest}", failures.USAGE)
+def _or_last(price: Decimal | None) -> Decimal:
+    return Decimal("Infinity") if price is None else price
 
 
 def _with(
     value: str,
-    of: Callable[[ChatModel], list[str]],
-    chosen: list[ChatModel],
-    offered: list[ChatModel],
+    of: Callable[[openai.ChatModel], list[str]],
+    chosen: list[openai.ChatModel],
+    offered: list[openai.ChatModel],
     option: str,
-) -> list[ChatModel]:
+) -> list[openai.ChatModel]:
     """The models that have a value among theirs, in whatever case; one that no model has is refused."""
     wanted = value.strip().casefold()
     known = {each for model in offered for each in of(model) if each}
     if not known:
-        raise typer.BadParameter("the list says nothing of that for any model.", param_hint=option)
+        raise typer.BadParameter("the list does not say that of any model.", param_hint=option)
     if wanted not in {each.casefold() for each in known}:
         raise typer.BadParameter(f"{value!r} is not one of {', '.join(sorted(known))}.", param_hint=option)
     return [model for model in chosen if wanted in [each.casefold() for each in of(model)]]
@@ -173,201 +166,155 @@ def _texts(model: ListedModel) -> str:
     return "\n".join([model.id, model.label or "", model.description or "", *model.tags]).casefold()
 
 
-def _show_all(chosen: list[ChatModel], costs: list[Decimal] | None) -> None:
-    if console.width < _NARROW:
-        _show_list(chosen, costs)
+def _row(model: openai.ChatModel) -> dict[str, str]:
+    """A model in the list, by column."""
+    before, after = prices(model.pricing)
+    return {
+        "model": model.id,
+        "label": model.label or "",
+        "channel": model.owned_by,
+        "takes": " ".join(model.input_modalities),
+        "gives": " ".join(model.output_modalities),
+        "in": before,
+        "out": after,
+        "balance": model.credits_scope or "",
+        "notes": ", ".join([*_discounts(model.pricing), *model.tags]),
+    }
+
+
+def _show_rows(rows: list[dict[str, str]], legend: str) -> None:
+    """A line for each model where a program reads it; on a terminal a table, or a list where it is too narrow for one."""
+    if not console.is_terminal:
+        for row in rows:
+            write("\t".join(map(one_line, row.values())))
         return
-    wide = (_lines(chosen, costs, names) for names in (["label", "channel"], ["channel"]))
-    unlimited = console.options.update(width=1000)
-    fitting = (each for each in wide if console.measure(each, options=unlimited).maximum <= console.width)
-    made = next(fitting, None) or _blocks(chosen, costs)
-    if made is None:
-        _show_list(chosen, costs)
-        return
-    console.print(made)
-    console.print(
-        "in, out: credits per 1,000 tokens of text; a range where long calls cost more", style="dim"
-    )
+    columns = [name for name in rows[0] if any(row[name] for row in rows)]
+    for column in ("", "label", "channel"):  # Those that say least are left out first.
+        columns = [name for name in columns if name != column]
+        made = _table(rows, columns)
+        width = console.measure(made, options=console.options.update(width=1000))
+        if width.maximum <= console.width:
+            break
+    if width.minimum <= console.width:
+        console.print(made)
+    else:
+        for row in rows:
+            show_about(row["model"], row)
+    show(legend, style="dim")
 
 
-def _show_list(chosen: list[ChatModel], costs: list[Decimal] | None) -> None:
-    """Some lines for each model, where no table fits."""
-    no_costs: list[Decimal | None] = [None] * len(chosen)
-    for model, cost in zip(chosen, costs or no_costs, strict=True):
-        before, after = (cell.partition("\n") for cell in _price_cells(model.pricing))
-        prices = [(before, "in"), (after, "out")]
-        if after[0] == "a call":
-            prices = [(before, "a call")]
-        takes, gives = " ".join(model.input_modalities), " ".join(model.output_modalities)
-        lines = [
-            escape(", ".join(filter(None, [model.label, model.owned_by, *model.tags]))),
-            f"balance {escape(model.credits_scope)}" if model.credits_scope else "",
-            escape(f"{takes} → {gives}" if gives else takes),
-            *(f"{price} {unit}{', ' * bool(off)}{off}" for (price, _, off), unit in prices if price),
-            f"a call: {_cost(cost)}" if cost is not None and cost.is_finite() else "",
-        ]
-        console.print(f"[bold]{escape(model.id)}[/]")
-        for line in filter(None, lines):
-            console.print(Padding(line, (0, 0, 0, 2), expand=False))
-    console.print("in, out: credits per 1,000 tokens of text", style="dim")
-
-
-def _cost(cost: Decimal) -> str:
-    return number(cost) if cost.is_finite() else ""
-
-
-def _lines(chosen: list[ChatModel], costs: list[Decimal] | None, names: list[str]) -> Table:
-    """A line for each model, with the prices lined up at the decimal point."""
-    call = ["a call"] if costs else []
-    if any(model.credits_scope for model in chosen):
-        names = [*names, "balance"]
-    shown = table("model", *names, "takes → gives", "in", "out", *call, "discount", "tags")
-    shown.show_edge, shown.padding = False, (0, 0, 0, 0)
-    prices = [[cell.partition("\n") for cell in _price_cells(model.pricing)] for model in chosen]
-    sides = (_aligned([cells[side][0] for cells in prices]) for side in (0, 1))
-    calls = _aligned([_cost(cost) for cost in costs]) if costs else [""] * len(chosen)
-    for model, cells, before, after, cost in zip(chosen, prices, *sides, calls, strict=True):
-        takes, gives = " ".join(model.input_modalities), " ".join(model.output_modalities)
-        known = {"label": model.label, "channel": model.owned_by, "balance": model.credits_scope}
-        shown.add_row(
-            f"[bold]{escape(model.id)}[/]",
-            *(escape(known[name] or "") for name in names),
-            escape(f"{takes} → {gives}" if gives else takes),
-            before,
-            after,
-            *([cost] if costs else []),
-            " ".join(dict.fromkeys(cell[2].replace(" off", "") for cell in cells if cell[2])),
-            escape(", ".join(model.tags)),
-        )
+def _table(rows: list[dict[str, str]], columns: list[str]) -> Table:
+    shown = table(*columns)
+    shown.show_edge = False
+    cells = [
+        _aligned([row[name] for row in rows])
+        if name in ("in", "out", "example")
+        else [row[name] for row in rows]
+        for name in columns
+    ]
+    for column, lines in zip(shown.columns, cells, strict=True):
+        column.style = "bold" if column.header == "model" else ""
+        if column.header in ("model", "in", "out", "balance", "example"):
+            column.no_wrap, column.min_width = True, max(map(cell_len, lines))
+    for row in zip(*cells, strict=True):
+        shown.add_row(*map(escape, row))
     return shown
 
 
 def _aligned(cells: list[str]) -> list[str]:
+    """Prices with their decimal points below each other."""
     digits = [re.sub(r"\D.*", "", cell) for cell in cells]
     most = max(map(len, digits))
     return [" " * (most - len(each)) * bool(each) + cell for cell, each in zip(cells, digits, strict=True)]
 
 
-def _blocks(chosen: list[ChatModel], costs: list[Decimal] | None) -> Table | None:
-    """Two lines for each model, for narrow terminals; None where prices would be cut."""
-    call = ["a call"] if costs else []
-    shown = table("model, label", "channel\nbalance", "takes → gives", "in", "out", *call, "tags")
-    shown.show_edge, shown.padding = False, (0, 0, 0, 0)
-    for model, cost in zip(chosen, costs or [Decimal(0)] * len(chosen), strict=True):
-        gives = f"\n→ {escape(' '.join(model.output_modalities))}" if model.output_modalities else ""
-        shown.add_row(
-            f"[bold]{escape(model.id)}[/]\n[dim]{escape(model.label or '')}[/]",
-            f"{escape(model.owned_by)}\n[dim]{escape(model.credits_scope or '')}[/]",
-            escape(" ".join(model.input_modalities)) + gives,
-            *_price_cells(model.pricing),
-            *([_cost(cost)] if costs else []),
-            escape(", ".join(model.tags)),
-        )
-    return (
-        shown
-        if _fits(shown, max(cell_len(tag) for model in chosen for tag in ["tags", *model.tags]))
-        else None
-    )
-
-
-def _fits(shown: Table, tag: int) -> bool:
-    """Give each column its width; where there is not enough, first the modalities and then the tags are folded."""
-    texts = [[str(text) for text in (column.header, *column.cells)] for column in shown.columns]
-    lines = [
-        [line for text in each for line in Text.from_markup(text, emoji=False).plain.split("\n")]
-        for each in texts
-    ]
-    widths = [max(map(cell_len, each)) for each in lines]
-    widths[0] = min(_LONG_NAME, widths[0])
-    word = max(cell_len(word) for line in lines[2] for word in [*line.split(), ""])
-    for place, least in ((2, word), (-1, tag)):
-        excess = sum(widths) + len(widths) - 1 - console.width
-        widths[place] = max(min(least, widths[place]), widths[place] - max(0, excess))
-    for column, width in zip(shown.columns, widths, strict=True):
-        column.width = width
-    return sum(widths) + len(widths) - 1 <= console.width
-
-
-def _price_cells(pricing: Pricing | None) -> tuple[str, str]:
-    """The cells for input and output."""
+def prices(pricing: Pricing | None) -> tuple[str, str]:
+    """The prices of input and output, in credits per 1,000 tokens or for a call."""
     if pricing is None:
         return "", ""
-    before = pricing.origin_pricing or Pricing()
     if pricing.price is not None and not pricing.tiers:
-        return number(pricing.price) + _discount(pricing.price, pricing.origin_price, "\n"), "a call"
-    sides = ([(tier.input.text, tier.output.text) for tier in each.tiers] for each in (pricing, before))
-    now, origin = (list(zip(*side, strict=True)) or [(), ()] for side in sides)
-    return _range(now[0], origin[0]), _range(now[1], origin[1])
+        return f"{number(pricing.price)} a call", ""
+    return _range(tier.input.text for tier in pricing.tiers), _range(
+        tier.output.text for tier in pricing.tiers
+    )
 
 
-def _range(prices: tuple[Decimal | None, ...], before: tuple[Decimal | None, ...]) -> str:
-    known = [price for price in prices if price is not None]
-    if not known:
-        return ""
-    text = " - ".join(dict.fromkeys(map(number, (known[0], known[-1]))))
-    return text + _discount(known[0], before[0] if before else None, "\n")
+def _range(prices: Iterable[Decimal | None]) -> str:
+    known = [number(price) for price in prices if price is not None]
+    return " - ".join(dict.fromkeys([*known[:1], *known[-1:]]))
 
 
-def _discount(price: Decimal, before: Decimal | None, gap: str) -> str:
-    if before is None or not 0 <= price < before or before.adjusted() >= DIGITS:
+def _discounts(pricing: Pricing | None) -> list[str]:
+    """What is taken off the prices of short calls."""
+    if pricing is None:
+        return []
+    if pricing.price is not None and not pricing.tiers:
+        return [*filter(None, [_discount(pricing.price, pricing.origin_price)])]
+    now, before = (
+        each.tiers[0] if each and each.tiers else None for each in (pricing, pricing.origin_pricing)
+    )
+    if not now or not before:
+        return []
+    sides = ("in", now.input.text, before.input.text), ("out", now.output.text, before.output.text)
+    return [f"{side} {discount}" for side, *both in sides if (discount := _discount(*both))]
+
+
+def _discount(price: Decimal | None, before: Decimal | None) -> str:
+    if price is None or before is None or not 0 <= price < before or before.adjusted() >= DIGITS:
         return ""
     percent = min(99, round(100 * (1 - price / before))) if price else 100
-    return f"{gap}[green]{percent}% off[/]" if percent else ""
+    return f"{percent}% off" if percent else ""
 
 
-def _show(model: ChatModel, prompt_tokens: int, completion_tokens: int) -> None:
-    show(f"[bold]{escape(model.id)}[/]")
-    _show_texts(
-        ("label", model.label),
-        ("channel", model.owned_by),
-        ("takes", ", ".join(model.input_modalities)),
-        ("gives", ", ".join(model.output_modalities)),
-        ("scenes", ", ".join(model.scenes)),
-        ("balance", model.credits_scope),
-        ("tags", ", ".join(model.tags)),
-        ("about", "" if model.description == model.label else model.description),
-    )
-    if model.pricing and model.pricing.tiers:
-        _show_tiers(model.pricing)
+def _priced(price: Decimal, before: Decimal | None) -> str:
+    return ", ".join(filter(None, [number(price), _discount(price, before)]))
+
+
+def show_about(name: str, texts: Mapping[str, str | None]) -> None:
+    """A model, and below it what is known of it."""
+    show(f"[bold]{escape(name)}[/]")
+    for what, text in texts.items():
+        if text and text != name:
+            show(f"  [dim]{what:8}[/] {escape(text)}")
+
+
+def _show(model: openai.ChatModel, cost: Decimal | None) -> None:
+    about = _row(model)
+    for shown_below in ("in", "out", "notes"):
+        del about[shown_below]
+    if model.description != model.label:
+        about["about"] = model.description or ""
+    show_about(model.id, {**about, "scenes": ", ".join(model.scenes), "tags": ", ".join(model.tags)})
+    pricing = model.pricing
+    if pricing and pricing.tiers:
+        _show_tiers(pricing)
     for image in model.fixed_image_pricing:
         if image.price is not None:
-            costs = credits_text({None: image.price})
-            console.print(f"An image of {escape(image.resolution or 'any size')} costs {costs}.")
-    cost = model.credits(prompt_tokens=prompt_tokens, completion_tokens=completion_tokens)
+            show(
+                f"An image of {escape(image.resolution or 'any size')} costs {credits_text({None: image.price})}."
+            )
     price = "has no price in the list" if cost is None else f"costs [bold]{credits_text({None: cost})}[/]"
-    if model.pricing and model.pricing.tiers and model.pricing.price is not None:
+    if pricing and pricing.price is not None and pricing.tiers:
         price = "has two prices in the list, by call and by token"
-    elif cost is not None and model.pricing and model.pricing.price is not None:
-        price += f"{_discount(cost, model.pricing.origin_price, ', ')}, as every call does"
-    limit = model.pricing.max_input_tokens if model.pricing else None
-    if limit is not None and prompt_tokens > limit:
-        price += f"; that is over the last limit in the list, {limit:,} in, and may be refused"
-    call = f"A call of {count(prompt_tokens, 'token')} in and {completion_tokens:,} out"
-    show(f"{call} {price}.")
-
-
-def _show_texts(*texts: tuple[str, str | None]) -> None:
-    for what, text in texts:
-        if text:
-            show(f"  [dim]{what:8}[/] {escape(text)}")
+    elif pricing and pricing.price is not None and cost is not None:
+        show(f"A call {price}{''.join(f', {each}' for each in _discounts(pricing))}, whatever its size.")
+        return
+    show(f"A call {_EXAMPLE} {price}.")
 
 
 def _show_tiers(pricing: Pricing) -> None:
     """Each kind of token in a row, each tier in a column."""
     shown = table("credits per 1,000 tokens", *_reaches(pricing.tiers))
     before = pricing.origin_pricing.tiers if pricing.origin_pricing else []
-    origins = [*before, *[PriceTier()] * len(pricing.tiers)]
     for side in ("input", "output"):
-        for kind in type(PriceTier().input).model_fields:
-            prices = [getattr(getattr(tier, side), kind) for tier in pricing.tiers]
-            if any(price is not None for price in prices):
-                cells = (
-                    ""
-                    if price is None
-                    else number(price) + _discount(price, getattr(getattr(origin, side), kind), ", ")
-                    for price, origin in zip(prices, origins, strict=False)
-                )
-                shown.add_row(f"{'in' if side == 'input' else 'out'}, {kind.replace('_', ' ')}", *cells)
+        for kind in type(pricing.tiers[0].input).model_fields:
+            now, then = (
+                [getattr(getattr(tier, side), kind) for tier in tiers] for tiers in (pricing.tiers, before)
+            )
+            if any(price is not None for price in now):
+                pairs = zip_longest(now, then[: len(now)])
+                cells = ("" if price is None else _priced(price, origin) for price, origin in pairs)
+                shown.add_row(f"{side.removesuffix('put')}, {kind.replace('_', ' ')}", *cells)
     console.print(shown)
 
 
@@ -385,21 +332,26 @@ def _reaches(tiers: list[PriceTier]) -> Iterable[str]:
 
 
 def _images(
-    settings: Settings, name: str | None, search: str | None, sort: Sort | None, names: bool, as_json: bool
+    settings: openai.Settings,
+    name: str | None,
+    search: str | None,
+    sort: Sort | None,
+    names: bool,
+    as_json: bool,
 ) -> None:
     """List the models that draw, or show one with the prices of its sizes."""
     lists = fetch_images(settings)
     offered = [model for models in lists.values() for model in models]
-    wanted = _named(offered, name, "models --images").id if name else None
-    chosen: dict[str, dict[str, ImageModel]] = {}
+    wanted = named(offered, name).id if name else None
+    chosen: dict[str, dict[str, openai.ImageModel]] = {}
     for call, models in lists.items():
         for model in models:
             if wanted in (None, model.id) and (search or "").casefold() in _texts(model):
                 chosen.setdefault(model.id, {})[call] = model
-    if sort:
-        chosen = dict(
-            sorted(chosen.items(), key=lambda item: _cheapest(item[1]) if sort is Sort.price else item[0])
-        )
+    if sort is Sort.price:
+        chosen = dict(sorted(chosen.items(), key=lambda item: min(map(_or_last, _image_prices(item[1])))))
+    elif sort:
+        chosen = dict(sorted(chosen.items()))
     if as_json:
         found = {call: [each[call] for each in chosen.values() if call in each] for call in lists}
         print_json({call: [model.to_dict(mode="json") for model in found[call]] for call in lists})
@@ -409,64 +361,53 @@ def _images(
     elif wanted and chosen:
         _show_image_model(chosen[wanted])
     elif chosen:
-        _show_image_models(chosen.values())
+        _show_rows([_image_row(entries) for entries in chosen.values()], _IMAGES_LEGEND)
     if not chosen:
         _no_match(len({model.id for model in offered}))
 
 
-def _cheapest(entries: dict[str, ImageModel]) -> Decimal:
-    return min(_price(each) for model in entries.values() for each in [*model.prices, ImageSizePrice()])
+def _image_prices(entries: dict[str, openai.ImageModel]) -> list[Decimal | None]:
+    return [None, *(each.price for model in entries.values() for each in model.prices)]
 
 
-def _price(each: ImageSizePrice) -> Decimal:
-    return Decimal("Infinity") if each.price is None else each.price
-
-
-def _show_image_models(chosen: Iterable[dict[str, ImageModel]]) -> None:
-    if console.width < _NARROW:
-        for entries in chosen:
-            _show_image_model(entries)
-        return
-    shown = table("model, label", "images.", "sizes", "credits an image", "balance", "tags")
-    for entries in chosen:
-        model = next(iter(entries.values()))
-        prices = sorted((each for each in model.prices if each.price is not None), key=_price)
-        shown.add_row(
-            f"[bold]{escape(model.id)}[/]\n[dim]{escape(model.label or '')}[/]",
-            "\n".join(entries),
-            f"{len(model.sizes)}" if model.sizes else "",
-            _range(tuple(each.price for each in prices), tuple(each.origin_price for each in prices)),
-            escape(model.credits_scope or ""),
-            escape(", ".join(model.tags)),
-        )
-    console.print(shown)
-    console.print("`aitoearn-openai models --images NAME` has the sizes and their prices", style="dim")
-
-
-def _show_image_model(entries: dict[str, ImageModel]) -> None:
+def _image_row(entries: dict[str, openai.ImageModel]) -> dict[str, str]:
     model = next(iter(entries.values()))
-    show(f"[bold]{escape(model.id)}[/]")
-    _show_texts(
-        ("label", model.label),
-        ("balance", model.credits_scope),
-        ("tags", ", ".join(model.tags)),
-        ("about", "" if model.description == model.label else model.description),
+    listed = sorted(
+        (each for each in model.prices if each.price is not None), key=lambda each: _or_last(each.price)
     )
+    discounts = [_discount(each.price, each.origin_price) for each in listed[:1]]
+    return {
+        "model": model.id,
+        "label": model.label or "",
+        "images.": " ".join(entries),
+        "sizes": str(len(model.sizes) or ""),
+        "credits an image": _range(each.price for each in listed),
+        "balance": model.credits_scope or "",
+        "notes": ", ".join(filter(None, [*discounts, *model.tags])),
+    }
+
+
+def _show_image_model(entries: dict[str, openai.ImageModel]) -> None:
+    model = next(iter(entries.values()))
+    about = {"label": model.label, "balance": model.credits_scope, "tags": ", ".join(model.tags)}
+    show_about(model.id, {**about, "about": "" if model.description == model.label else model.description})
     for call, model in entries.items():
-        console.print(f"[bold]images.{call}[/]")
         most = model.max_input_images
-        _show_texts(
-            ("quality", ", ".join(model.qualities)),
-            ("style", ", ".join(model.styles)),
-            ("takes", "" if most is None else f"up to {count(most, 'image')}"),
+        show_about(
+            f"images.{call}",
+            {
+                "quality": ", ".join(model.qualities),
+                "style": ", ".join(model.styles),
+                "takes": "" if most is None else f"up to {count(most, 'image')}",
+            },
         )
         by_price: dict[str, list[str]] = {}
         for each in model.prices:
             if each.price is not None:
-                price = number(each.price) + _discount(each.price, each.origin_price, ", ")
-                by_price.setdefault(price, []).append(each.size or "any size")
-        unpriced = [size for size in model.sizes if model.credits(size=size) is None]
-        if unpriced:
+                by_price.setdefault(_priced(each.price, each.origin_price), []).append(
+                    each.size or "any size"
+                )
+        if unpriced := [size for size in model.sizes if model.credits(size=size) is None]:
             by_price.setdefault("no price", []).extend(unpriced)
         if by_price:
             shown = table("credits an image", "sizes")

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import difflib
+import os
 import re
 from typing import Annotated, Any
 
-import openai
 import typer
 
-from .._settings import ENV_PREFIX, SANDBOX_KEY, SITES, Settings, load, missing_key, normalize_base_url
+import aitoearn_openai as openai
+
+from .._sites import ENV_PREFIX, SANDBOX_KEY, SITES, normalize_base_url
 from . import failures
 
 _COMPLETION_SECONDS = 2.0
+_CLOSE = 0.82
+"""How alike a misspelt variable is to the one that is meant: AITOEARN_URL is, OPENAI_API_KEY is not."""
 _WORD = re.compile(r"[A-Za-z0-9][\w.:/@+-]*", re.ASCII)
 """What no shell takes for anything but a word, whether it evaluates it, as zsh does, or puts it on the line."""
 
@@ -31,7 +36,7 @@ def _normalized_url(url: str | None) -> str | None:
 
 def model_names(context: typer.Context, incomplete: str) -> list[str]:
     """The names in the model list that begin so and that a shell can be given; none where the list cannot be had at once."""
-    from .models import fetch, fetch_images
+    from .lists import fetch, fetch_images
 
     at_once: Any = {"max_retries": 0, "timeout": _COMPLETION_SECONDS}
     try:
@@ -51,8 +56,9 @@ Model = Annotated[
     typer.Option(
         "--model",
         "-m",
+        metavar="NAME",
         autocompletion=model_names,
-        help=f"A name or label, instead of {ENV_PREFIX}MODEL.",
+        help=f"A model by its name, its label or a part that fits no other, instead of {ENV_PREFIX}MODEL.",
     ),
 ]
 Site = Annotated[
@@ -72,27 +78,54 @@ BaseUrl = Annotated[
         help=f"The address of a server, instead of {ENV_PREFIX}BASE_URL.",
     ),
 ]
-Debug = Annotated[
-    bool,
-    typer.Option("--debug", callback=failures.debug, help="Show the traceback of an error."),
-]
 
 
-def resolve(site: str | None, base_url: str | None) -> Settings:
+def resolve(site: str | None, base_url: str | None) -> openai.Settings:
     """The settings, with the options of the command before all else."""
+    from .._settings import load
+
     given = {name: value for name, value in (("site", site), ("base_url", base_url)) if value}
     # Names the variable of each bad value; any option wins over the variable's address.
-    settings = load(only=Settings.model_fields.keys() - ({"base_url"} if given else set()))
+    settings = load(only=openai.Settings.model_fields.keys() - ({"base_url"} if given else set()))
     if given:
-        settings = Settings(**given)  # type: ignore[arg-type]
+        settings = openai.Settings(**given)  # type: ignore[arg-type]
     if settings.api_key and settings.api_key.get_secret_value() != SANDBOX_KEY:
         failures.secrets.add(settings.api_key.get_secret_value())
     return settings
 
 
-def resolve_with_key(site: str | None, base_url: str | None) -> Settings:
+def resolve_with_key(site: str | None, base_url: str | None) -> openai.Settings:
     """The settings of a command that needs a key."""
     settings = resolve(site, base_url)
     if not settings.api_key:
-        failures.fail(missing_key(settings), failures.KEY)
+        from .._settings import missing_key
+
+        failures.fail(missing_key(settings) + misspelt_hint(), failures.KEY)
     return settings
+
+
+def misspelt() -> dict[str, str | None]:
+    """The variables that look like settings and are not, each with the one that is meant, if that is not set."""
+    from .._settings import env_file_source
+
+    known = [f"{ENV_PREFIX}{name.upper()}" for name in (*openai.Settings.model_fields, "env_file", "debug")]
+    names = {name.upper(): name for name in os.environ}
+    if file := os.environ.get(f"{ENV_PREFIX}ENV_FILE"):
+        in_file = env_file_source(openai.Settings, file).env_vars
+        names = {name.upper(): name.upper() for name in in_file} | names
+    found = {}
+    for upper, name in sorted(names.items()):
+        close = difflib.get_close_matches(upper, known, n=1, cutoff=_CLOSE)
+        meant = close[0] if close and close[0] not in names else None
+        if upper not in known and (meant or upper.startswith(ENV_PREFIX)):
+            found[name] = meant
+    return found
+
+
+def misspelt_hint() -> str:
+    """What to rename, where a setting is missing."""
+    return "".join(
+        f" {name} is set, but is not a setting: rename it to {meant}."
+        for name, meant in misspelt().items()
+        if meant
+    )

@@ -9,7 +9,8 @@ from typing import Annotated
 
 import typer
 
-from .. import relay
+import aitoearn_openai as openai
+
 from .._limits import keep_memory_private, raise_file_limit
 from . import failures, options
 from .screen import escape, show
@@ -26,9 +27,15 @@ def _token(variable: str | None) -> str | None:
 
 
 def serve_relay(
-    port: Annotated[int, typer.Option(min=0, max=65535, help="The port; 0 takes a free one.")] = _PORT,
+    port: Annotated[
+        int, typer.Option(metavar="N", min=0, max=65535, help="The port; 0 takes a free one.")
+    ] = _PORT,
     host: Annotated[
-        str, typer.Option(help="The address to listen on; one that other machines reach needs --token-env.")
+        str,
+        typer.Option(
+            metavar="ADDRESS",
+            help="The address to listen on; one that other machines reach needs --token-env.",
+        ),
     ] = "127.0.0.1",
     token_env: Annotated[
         str | None,
@@ -38,7 +45,6 @@ def serve_relay(
     ] = None,
     site: options.Site = None,
     base_url: options.BaseUrl = None,
-    debug: options.Debug = False,
 ) -> None:
     """Serve OpenAI's protocol on this machine, and forward to AiToEarn, until Ctrl-C.
 
@@ -50,7 +56,7 @@ def serve_relay(
     token = os.environ[token_env] if token_env else None
     raise_file_limit()
     try:
-        with relay.serve(port, host=host, settings=settings, token=token) as here:
+        with openai.relay.serve(port, host=host, settings=settings, token=token) as here:
             shown = f"the value of {token_env}" if token_env else here.api_key
             with contextlib.suppress(KeyboardInterrupt):
                 for line in (

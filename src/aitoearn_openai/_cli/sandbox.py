@@ -10,8 +10,9 @@ from urllib.parse import urlsplit
 
 import typer
 
-from .. import sandbox
-from .._settings import API_PATH, SANDBOX_KEY, SITES, Settings
+import aitoearn_openai as openai
+
+from .._sites import API_PATH, SANDBOX_KEY, SITES, site_base_url
 from . import failures
 from .screen import escape, show
 
@@ -32,14 +33,14 @@ def _key(variable: str | None) -> str | None:
 
 def _show_failures(context: typer.Context, wanted: bool) -> None:
     if wanted and not context.resilient_parsing:
-        for name, meaning in sandbox.FAILURES.items():
+        for name, meaning in openai.sandbox.FAILURES.items():
             show(f"[bold]{name:20}[/] {escape(meaning)}")
         raise typer.Exit
 
 
 def serve_sandbox(
     port: Annotated[
-        int, typer.Option(min=0, max=65535, help="The port on 127.0.0.1; 0 takes a free one.")
+        int, typer.Option(metavar="N", min=0, max=65535, help="The port on 127.0.0.1; 0 takes a free one.")
     ] = _PORT,
     upstream: Annotated[
         str | None,
@@ -72,7 +73,7 @@ def serve_sandbox(
     behind = f"{upstream} answers there." if upstream else "No model answers there."
     try:
         with (
-            sandbox.serve(port, upstream=upstream, upstream_key=key) as site,
+            openai.sandbox.serve(port, upstream=upstream, upstream_key=key) as site,
             contextlib.suppress(KeyboardInterrupt),
         ):
             for line in (
@@ -86,8 +87,8 @@ def serve_sandbox(
         failures.fail_to_listen(error)
 
 
-def _variables(site: sandbox.Sandbox) -> str:
-    home = site.base_url == Settings(site="sandbox").base_url
+def _variables(site: openai.sandbox.Sandbox) -> str:
+    home = site.base_url == site_base_url("sandbox")
     address = "" if home else f" AITOEARN_BASE_URL={site.base_url.removesuffix(API_PATH)}"
     key = "" if site.api_key == SANDBOX_KEY else f" AITOEARN_API_KEY={site.api_key}"
     return f"AITOEARN_SITE=sandbox{address}{key}"

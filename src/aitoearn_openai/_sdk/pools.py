@@ -13,7 +13,7 @@ from urllib.request import getproxies
 
 import openai
 
-from .._settings import needs_no_proxy
+from .._sites import needs_no_proxy
 from .errors import family_of
 
 _LOCAL = "all://localhost", "all://*.localhost", "all://127.0.0.1", "all://[::1]"

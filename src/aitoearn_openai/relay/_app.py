@@ -18,7 +18,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from .._hints import closest
 from .._models import ChatModel, find
 from .._serving import MAX_BODY, TRUST, foreign, is_token, read_body, until_disconnect
-from .._settings import SANDBOX_KEY, Settings
+from .._settings import Settings
+from .._sites import SANDBOX_KEY
 from ._service import Answer, Failed, Service, error_response, json_response
 
 _ENDPOINTS = ("/chat/completions", "/images/generations", "/images/edits")

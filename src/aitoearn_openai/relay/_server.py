@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 import openai
 
 from .._serving import in_thread, listen
-from .._settings import Settings, is_loopback, load, missing_key
+from .._settings import Settings, load, missing_key
+from .._sites import is_loopback
 from ._app import app
 
 HOST = "127.0.0.1"

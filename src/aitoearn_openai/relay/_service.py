@@ -22,12 +22,13 @@ from starlette.types import Receive, Scope, Send
 from .._errors import QUOTE, Failure, failure_in, has_images, is_completion
 from .._events import MAX_EVENT, Events, too_large
 from .._hints import API_KEY_HEADER, origin
-from .._json import decode_json
+from .._json import LINE_ENDS, decode_json
 from .._models import ChatModel, named
 from .._sdk.pools import make_pool
 from .._serving import until_disconnect
-from .._settings import Settings, site_hint
-from ..batch import LINE_ENDS, causes
+from .._settings import Settings
+from .._sites import site_hint
+from .._wording import causes
 
 LIST_SECONDS = 60.0
 """Seconds in which the model list is asked for once, whoever asks without the token."""

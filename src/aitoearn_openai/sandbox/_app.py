@@ -16,7 +16,7 @@ from starlette.types import Receive, Scope, Send
 
 from .._models import ChatModel
 from .._serving import foreign, is_token, read_body, until_disconnect
-from .._settings import API_PATH, SANDBOX_KEY
+from .._sites import API_PATH, SANDBOX_KEY
 from . import _replies, _request
 from ._catalogue import EDIT_ENTRIES, ENTRIES, GENERATION_ENTRIES, MODELS
 from ._failures import FAILURES, PAGE, SLOW, SLOW_SECONDS, STREAM_FAILURES, NotTheService, Refused, Tries, act

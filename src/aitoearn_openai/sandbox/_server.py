@@ -11,7 +11,8 @@ from urllib.parse import urlsplit
 from pydantic import SecretStr
 
 from .._serving import in_thread, listen
-from .._settings import API_PATH, SANDBOX_KEY, SITES, Settings
+from .._settings import Settings
+from .._sites import API_PATH, SANDBOX_KEY, SITES
 from ._app import app
 
 _HOST = str(urlsplit(SITES["sandbox"]).hostname)

@@ -1,25 +1,22 @@
-"""`run` and `env`: point a program made for OpenAI at AiToEarn, without a change to it."""
+"""`run`: point a program made for OpenAI at AiToEarn, without a change to it."""
 
 from __future__ import annotations
 
 import errno
 import os
-import re
-import shlex
 import shutil
 import signal
 import subprocess
 import sys
 from collections.abc import Mapping
-from enum import Enum
 from typing import Annotated
 
 import typer
 
-from .. import relay
-from .._settings import ENV_PREFIX, Settings
+import aitoearn_openai as openai
+
+from .._sites import ENV_PREFIX
 from . import failures, options
-from .screen import write
 
 ADDRESS_VARIABLES = (
     "OPENAI_BASE_URL",  # the SDKs, Vercel's AI SDK
@@ -38,34 +35,12 @@ _IS_PARENT = sys.platform == "win32" or hasattr(sys, "frozen")
 """Whether programs are run as children, and the relay in this process: on Windows `exec` leaves the shell without its child,
 and in a bundle, such as PyInstaller's, there is no Python that could be started as a relay."""
 
-_SHORT = 8
+_SHORTEST_KEY = 8
 """A key of fewer characters may stand in a variable by chance."""
 
 
-class Shell(str, Enum):
-    """A shell whose words `env` knows; those of bash, zsh and sh are the same."""
-
-    bash = "bash"
-    zsh = "zsh"
-    sh = "sh"
-    fish = "fish"
-    powershell = "powershell"
-
-
-_POWERSHELL_QUOTE = re.compile("['\u2018-\u201b]")
-"""What PowerShell takes for the end of a quote, unless it is doubled."""
-_EVALUATE_POSIX = 'eval "$(aitoearn-openai env)"'
-_EVALUATE = {
-    Shell.fish: "aitoearn-openai env --shell fish | source",
-    Shell.powershell: "aitoearn-openai env --shell powershell | Out-String | Invoke-Expression",
-}
-"""How the lines are run, in the shell's own words."""
-
-
 def run(
-    command: Annotated[
-        list[str], typer.Argument(metavar="COMMAND", help="The program and its arguments, after --.")
-    ],
+    command: Annotated[list[str], typer.Argument(metavar="COMMAND", hidden=True)],
     direct: Annotated[
         bool,
         typer.Option(
@@ -74,9 +49,8 @@ def run(
     ] = False,
     site: options.Site = None,
     base_url: options.BaseUrl = None,
-    debug: options.Debug = False,
 ) -> None:
-    """Run a program made for OpenAI against AiToEarn.
+    """Run a program made for OpenAI against AiToEarn. COMMAND is the program and its arguments, after --.
 
     The program asks a relay on this machine, which adds the key and turns failures into errors that the program knows.
     No OPENAI_ or AITOEARN_ variable of yours reaches the program.
@@ -88,7 +62,7 @@ def run(
             _execute(command, environment | _direct(settings))
         environment = _without_key(environment, settings) | _unproxied(environment)
         if _IS_PARENT:
-            with relay.serve(settings=settings) as here:
+            with openai.relay.serve(settings=settings) as here:
                 _execute(command, environment | _variables(here.base_url, here.api_key))
         from ..relay import _detached
 
@@ -103,30 +77,6 @@ def run(
         failures.fail(f"cannot run {command[0]!r}: {error.strerror}{question}", code)
     except ValueError:
         failures.fail(f"cannot run {command[0]!r}: it is not the name of a program", 127)
-
-
-def env(
-    shell: Annotated[Shell | None, typer.Option(help="The shell to write for; by default yours.")] = None,
-    reveal: Annotated[bool, typer.Option("--reveal", help="Print the key even to a terminal.")] = False,
-    site: options.Site = None,
-    base_url: options.BaseUrl = None,
-    debug: options.Debug = False,
-) -> None:
-    """Print shell commands that make programs use AiToEarn directly. The commands hold your key."""
-    settings = options.resolve_with_key(site, base_url)
-    shell = shell or _own_shell()
-    if sys.stdout and sys.stdout.isatty() and not reveal:
-        failures.fail(
-            "these lines hold your key, so they are not shown on a terminal; "
-            f"use {_EVALUATE.get(shell, _EVALUATE_POSIX)}, or add --reveal",
-            failures.USAGE,
-        )
-    for line in _lines(shell, _direct(settings)):
-        write(line)
-    failures.say(
-        "aitoearn-openai: programs started this way ask the service directly: they have your key, and do not see failures "
-        "that come with HTTP 200. `aitoearn-openai run -- PROGRAM` hides the key from them and shows such failures."
-    )
 
 
 def _execute(command: list[str], environment: dict[str, str]) -> None:
@@ -156,17 +106,19 @@ def _is_text(path: str) -> bool:
         return b"\0" not in file.readline(256)
 
 
-def _without_key(environment: Mapping[str, str], settings: Settings) -> dict[str, str]:
+def _without_key(environment: Mapping[str, str], settings: openai.Settings) -> dict[str, str]:
     """The environment without variables of any name that hold the key."""
     key = settings.api_key.get_secret_value() if settings.api_key else ""
-    return {name: value for name, value in environment.items() if len(key) < _SHORT or key not in value}
+    return {
+        name: value for name, value in environment.items() if len(key) < _SHORTEST_KEY or key not in value
+    }
 
 
 def _variables(address: str, key: str) -> dict[str, str]:
     return {**dict.fromkeys(ADDRESS_VARIABLES, address), "OPENAI_API_KEY": key}
 
 
-def _direct(settings: Settings) -> dict[str, str]:
+def _direct(settings: openai.Settings) -> dict[str, str]:
     return _variables(settings.base_url, settings.api_key.get_secret_value() if settings.api_key else "")
 
 
@@ -181,33 +133,3 @@ def _unproxied(environment: Mapping[str, str]) -> dict[str, str]:
 
 def _is_ours_or_openais(name: str) -> bool:
     return name.upper().startswith(("OPENAI_", ENV_PREFIX))
-
-
-def _own_shell() -> Shell:
-    if sys.platform == "win32":  # pragma: no cover - Windows does not say which shell it is
-        return Shell.powershell
-    name = os.path.basename(os.environ.get("SHELL", ""))
-    return Shell(name) if name in list(Shell) else Shell.bash
-
-
-def _lines(shell: Shell, variables: dict[str, str]) -> list[str]:
-    # What is not a name in a shell cannot be unset there, and must not become a command.
-    others = [
-        name
-        for name in sorted(os.environ)
-        if name.upper().startswith("OPENAI_")
-        and name not in variables
-        and re.fullmatch(r"[A-Za-z0-9_]+", name)
-    ]
-    if shell is Shell.fish:
-        return [f"set -e {name}" for name in others] + [
-            "set -gx {} '{}'".format(name, value.replace("\\", "\\\\").replace("'", "\\'"))
-            for name, value in variables.items()
-        ]
-    if shell is Shell.powershell:
-        return [f"Remove-Item Env:{name} -ErrorAction SilentlyContinue" for name in others] + [
-            "$env:{} = '{}'".format(name, _POWERSHELL_QUOTE.sub(r"\g<0>\g<0>", value))
-            for name, value in variables.items()
-        ]
-    unset = [f"unset {name}" for name in others]
-    return unset + [f"export {name}={shlex.quote(value)}" for name, value in variables.items()]
