@@ -10,7 +10,7 @@ import openai
 import pytest
 import trustme
 
-from aitoearn_openai import _settings
+from aitoearn_openai import _sites
 from commands import KEY, run
 from conftest import Reply, Scripted, ScriptedServer
 
@@ -24,7 +24,7 @@ PAGE = Reply("<html>", content_type="text/html")
 
 def steps(shown: str) -> list[str]:
     """The verdicts, each with what it is about."""
-    return [" ".join(line.split()[:2]) for line in shown.splitlines() if line.startswith(("ok ", "no "))]
+    return [" ".join(line.split()[:2]) for line in shown.splitlines() if line.startswith(("ok ", "FAIL "))]
 
 
 @pytest.mark.usefixtures("sandboxed")
@@ -66,8 +66,19 @@ def test_a_misspelt_variable_is_found(tmp_path: Path, wrong: str, right: str, is
     variables = {"AITOEARN_ENV_FILE": str(tmp_path / "my.env")} if is_in_file else {wrong: "1"}
     checked = run("check", **variables)
 
-    assert (checked.returncode, checked.stderr) == (2, f"aitoearn-openai: Rename it to {right}.\n")
-    assert f"\nno  setting {wrong} is not a setting; do you mean {right}?\n" in checked.stdout
+    assert (checked.returncode, checked.stderr) == (2, f"aitoearn-openai: Rename {wrong} to {right}.\n")
+    assert f"\nFAIL  setting {wrong} is not a setting; do you mean {right}?\n" in checked.stdout
+
+
+def test_every_misspelt_variable_is_named_at_once() -> None:
+    """By `check` all of them, and by each command that misses what they were to say."""
+    wrong = {"AITOEARN_APIKEY": KEY, "AITOEARN_MODL": "m"}
+    checked, asked = run("check", **wrong), run("chat", "Hi", **wrong)
+
+    assert checked.stdout.count("FAIL") == 2
+    assert "Rename AITOEARN_APIKEY to AITOEARN_API_KEY, AITOEARN_MODL to AITOEARN_MODEL.\n" in checked.stderr
+    assert "AITOEARN_APIKEY is set, but is not a setting: rename it to AITOEARN_API_KEY." in asked.stderr
+    assert (asked.returncode, KEY in asked.stderr) == (3, False)
 
 
 @pytest.mark.usefixtures("sandboxed")
@@ -77,7 +88,7 @@ def test_a_variable_of_another_program_is_only_named() -> None:
 
     assert (checked.returncode, checked.stderr) == (0, "")
     for name in ("AITOEARN_WORKSPACE", "AITOEARN_MODELS"):
-        assert f"??  setting {name} is not read by this package\n" in checked.stdout
+        assert f"??    setting {name} is not read by this package\n" in checked.stdout
 
 
 @pytest.mark.usefixtures("sandboxed")
@@ -86,7 +97,7 @@ def test_a_refused_key_is_the_first_thing_that_is_wrong() -> None:
     checked = run("check", AITOEARN_API_KEY=KEY)
 
     assert checked.returncode == 3
-    assert steps(checked.stdout)[-2:] == ["ok HTTP", "no key"]
+    assert steps(checked.stdout)[-2:] == ["ok HTTP", "FAIL key"]
     assert re.fullmatch(r"aitoearn-openai: Copy the key once more.*\n", checked.stderr)
     assert f"********{KEY[-4:]} ({len(KEY)} characters)" in checked.stdout
     assert KEY not in checked.stdout
@@ -118,7 +129,7 @@ def test_without_a_key_the_way_is_still_looked_at(server: ScriptedServer) -> Non
     server.answer(LIST)
     checked = run("check", "--base-url", server.origin)
 
-    assert (checked.returncode, steps(checked.stdout)[-2:]) == (3, ["ok HTTP", "no key"])
+    assert (checked.returncode, steps(checked.stdout)[-2:]) == (3, ["ok HTTP", "FAIL key"])
     assert f"There is no key for {server.origin}: set AITOEARN_API_KEY" in checked.stderr
 
 
@@ -145,7 +156,7 @@ def test_a_broken_way_is_told_where_it_breaks(
     url = url.format(server=server.origin.replace("http:", "https:"))
     checked = run("check", "--base-url", url, AITOEARN_API_KEY=KEY)
 
-    assert (checked.returncode, steps(checked.stdout)[-1]) == (4, f"no {what}")
+    assert (checked.returncode, steps(checked.stdout)[-1]) == (4, f"FAIL {what}")
     assert re.search(told, checked.stdout)
     assert re.match(f"aitoearn-openai: {advice}", checked.stderr)
 
@@ -167,13 +178,13 @@ def test_a_service_that_fails_is_told_with_the_advice_of_the_other_commands(
     scripted.answer(*replies)
     checked = run("check")
 
-    assert (checked.returncode, steps(checked.stdout)[-1]) == (5, f"no {what}")
+    assert (checked.returncode, steps(checked.stdout)[-1]) == (5, f"FAIL {what}")
     assert checked.stderr == f"aitoearn-openai: {advice}\n"
 
 
 @pytest.mark.usefixtures("sandboxed")
 @pytest.mark.parametrize(
-    ("model", "told"), [("glm", "The closest: glm-5.2."), ("xyzzy", "not in the list.\n")]
+    ("model", "told"), [("glm5", "; the closest: glm-5.2\n"), ("xyzzy", "no model is named 'xyzzy'\n")]
 )
 def test_a_model_that_is_not_offered_is_told(model: str, told: str) -> None:
     """The key and the way are fine, the setting is not."""
@@ -201,8 +212,8 @@ def test_a_key_of_the_other_site_is_found_only_when_asked_for(
 ) -> None:
     """A key goes nowhere that its owner did not name."""
     monkeypatch.setenv("AITOEARN_API_KEY", KEY)
-    monkeypatch.setitem(_settings.SITES, "cn", server.origin)
-    monkeypatch.setitem(_settings.SITES, "ai", other_server.origin)
+    monkeypatch.setitem(_sites.SITES, "cn", server.origin)
+    monkeypatch.setitem(_sites.SITES, "ai", other_server.origin)
     server.answer(REFUSED)
     other_server.answer(LIST)
     cautious = run("check")
@@ -215,7 +226,7 @@ def test_a_key_of_the_other_site_is_found_only_when_asked_for(
 
     other_server.answer(REFUSED)
     lost = run("check", "--both-sites", "--site", "ai")
-    assert f"{server.base_url} does not take it either" in lost.stderr
+    assert f"{server.base_url} refuses it too" in lost.stderr
 
 
 def test_a_certificate_is_told_with_its_end(tmp_path: Path) -> None:
@@ -230,21 +241,21 @@ def test_a_certificate_is_told_with_its_end(tmp_path: Path) -> None:
         unknown = run("check", **asked)
 
     assert (trusted.returncode, unknown.returncode) == (0, 4)
-    assert re.search(r"\nok  TLS +TLSv1\.[23], certificate until \w+ +\d+ .* GMT\n", trusted.stdout)
-    assert re.search(r"\nno  TLS .*CERTIFICATE_VERIFY_FAILED", unknown.stdout)
+    assert re.search(r"\nok    TLS +TLSv1\.[23], certificate until \w+ +\d+ .* GMT\n", trusted.stdout)
+    assert re.search(r"\nFAIL  TLS .*CERTIFICATE_VERIFY_FAILED", unknown.stdout)
 
 
 @pytest.mark.parametrize(
     ("reply", "code", "words"),
     [
-        (INVALID, 0, "ok  chat    completions are there"),
-        (Reply({"data": {}, "code": 12300, "message": "no such model"}), 0, "ok  chat"),
+        (INVALID, 0, "ok    chat    completions are there"),
+        (Reply({"data": {}, "code": 12300, "message": "no such model"}), 0, "ok    chat"),
         (Reply({"data": {}, "code": 404, "message": "Cannot POST /x"}), 5, "A self-hosted AiToEarn"),
-        (Reply("<h1>Not Found</h1>", status=404, content_type="text/html"), 5, "no  chat"),
-        (REFUSED, 3, "no  chat"),
-        (Reply("no", status=405, content_type="text/plain"), 5, "no  chat"),
-        (Reply({"data": {}, "code": 12001, "message": "Insufficient credits"}), 5, "no  chat"),
-        (Reply({"code": 0, "message": "ok", "data": {}}), 5, "no  chat"),
+        (Reply("<h1>Not Found</h1>", status=404, content_type="text/html"), 5, "FAIL  chat"),
+        (REFUSED, 3, "FAIL  chat"),
+        (Reply("no", status=405, content_type="text/plain"), 5, "FAIL  chat"),
+        (Reply({"data": {}, "code": 12001, "message": "Insufficient credits"}), 5, "FAIL  chat"),
+        (Reply({"code": 0, "message": "ok", "data": {}}), 5, "FAIL  chat"),
     ],
 )
 def test_chat_completions_are_looked_for_without_cost(
@@ -269,4 +280,4 @@ def test_a_backend_that_is_not_installed_is_found(monkeypatch: pytest.MonkeyPatc
     checked = run("check", AITOEARN_HTTP_BACKEND="aiohttp")
 
     assert checked.returncode == 2
-    assert "no  setting AITOEARN_HTTP_BACKEND=aiohttp needs a package that is missing" in checked.stdout
+    assert "FAIL  setting AITOEARN_HTTP_BACKEND=aiohttp needs a package that is missing" in checked.stdout

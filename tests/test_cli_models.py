@@ -16,8 +16,8 @@ pytestmark = pytest.mark.usefixtures("sandboxed")
 
 
 def shown(*arguments: str, columns: int = 80) -> str:
-    """What is shown on so many columns: a slash between lines, and one blank for many."""
-    done = run("models", *arguments, COLUMNS=str(columns))
+    """What a terminal of so many columns shows: a slash between lines, and one blank for many."""
+    done = run("models", *arguments, COLUMNS=str(columns), TTY_COMPATIBLE="1", TERM="dumb")
     assert (done.returncode, done.stderr) == (0, "")
     lines = done.stdout.splitlines()
     assert max(cell_len(line) for line in lines if not line.endswith(".")) <= columns
@@ -31,35 +31,30 @@ def listed(*entries: dict[str, Any]) -> Reply:
 @pytest.mark.parametrize(
     ("arguments", "columns", "rows"),
     [
-        ("", 80, "/gpt-5.2 openai text image 0.16 1.3 Sale/GPT-5.2 seedance → text 20% off 19% off/"),
-        ("", 80, "/gpt-5.2-mini openai text image 0.5 a call/GPT-5.2 Mini seedance → text 38% off/"),
-        ("", 80, "/gemini-3.1-pro-preview gemini text image audio video 0.2 - 0.4 1.2 - 1.8/"),
-        ("", 80, "/bare-local//in, out: credits per 1,000 tokens of text"),
-        ("", 110, "/gpt-5.2 openai seedance text image → text 0.16 1.3 20% 19% Sale/gpt-5.2-mini openai "),
-        ("", 130, "/deepseek-v4 DeepSeek V4 deepseek seedance text → text 0.03 0.045/claude-sonnet-5 "),
-        ("--channel openai", 41, "gpt-5.2/GPT-5.2, openai, Sale/balance seedance/text image → text/0.16 in, 20% off/"),
-        ("--channel openai", 41, "/1.3 out, 19% off/gpt-5.2-mini/GPT-5.2 Mini, openai/balance seedance/text image "),
-        ("--channel openai", 41, "/0.5 a call, 38% off/gpt-image-2/"),
-        ("--search bare", 41, "bare-local/in, out"),
-        ("--sort price --prompt-tokens 1 --channel zhipu", 40, "/a call: 0.225075/"),
-        ("--sort price --prompt-tokens 1 --channel zhipu", 80, " 0.225075/in, out: "),
-        ("--sort price --prompt-tokens 1 --channel zhipu", 200, "/a call: credits for 1 token in and 500 out"),
+        ("", 80, "/gpt-5.2 text text 0.16 1.3 seedance in 20%/image off, out/19% off,/Sale/"),
+        ("", 80, "/gpt-5.2-mini text text 0.5 a call seedance 38% off/image/"),
+        ("", 80, "/gemini-3.1-pro-preview text text 0.2 - 0.4 1.2 - 1.8 general/image/audio/video/"),
+        ("", 80, "/bare-local/in, out: credits per 1,000 tokens of text, a range where long calls cost more;/balance: "),
+        ("", 126, "/gpt-5.2 openai text image text 0.16 1.3 seedance in 20% off, out 19% off, Sale/gpt-5.2-mini openai "),
+        ("", 160, "/deepseek-v4 DeepSeek V4 deepseek text text 0.03 0.045 seedance/claude-sonnet-5 "),
+        ("--channel openai", 41, "gpt-5.2/label GPT-5.2/channel openai/takes text image/gives text/in 0.16/out 1.3/"),
+        ("--channel openai", 41, "/in 0.5 a call/balance seedance/notes 38% off/gpt-image-2/"),
+        ("--search bare", 41, "/bare-local/in, out"),
+        ("--sort price --channel zhipu", 40, "/example 0.3/"),
+        ("--sort price --channel zhipu", 80, " 0.3/in, out: "),
+        ("--sort price --channel zhipu", 200, "; example: credits for a call of 1,000 tokens in and 500 out"),
         ("gemini-3.1-pro-preview", 80, "/credits per 1,000 tokens up to 200,000 in above 200,000 in/"),
-        ("claude-sonnet-5", 80, "claude-sonnet-5/label Claude Sonnet 5/channel anthropic/takes text, image/gives "),
-        ("claude-sonnet-5", 80, "/scenes web, comment, draft-generation/balance seedance/"),
+        ("claude-sonnet-5", 80, "claude-sonnet-5/label Claude Sonnet 5/channel anthropic/takes text image/gives "),
+        ("claude-sonnet-5", 80, "/balance seedance/scenes web, comment, draft-generation/"),
         ("claude-sonnet-5", 80, "/credits per 1,000 tokens up to 200,000 in up to 1,000,000 in/"),
         ("claude-sonnet-5", 80, "/in, cache write 5m 0.375 0.75/in, cache write 1h 0.6 1.2/"),
-        ("claude-sonnet-5 --prompt-tokens 300000 --completion-tokens 1000", 80,
-         "/A call of 300,000 tokens in and 1,000 out costs 182.2 credits."),
-        ("claude-sonnet-5 --prompt-tokens 2000000", 80,
-         "over the last limit in the list, 1,000,000 in, and may be refused."),
+        ("claude-sonnet-5", 80, "/A call of 1,000 tokens in and 500 out costs 1.05 credits."),
         ("gpt-5.2", 80, "/in, text 0.16, 20% off/"),
-        ("gpt-5.2-mini", 80, " costs 0.5 credits, 38% off, as every call does."),
+        ("gpt-5.2-mini", 80, "/A call costs 0.5 credits, 38% off, whatever its size."),
         ("gemini-3-pro-image", 80, "/An image of 4K costs 7.5 credits./"),
         ("bare-local", 80, "bare-local/A call of 1,000 tokens in and 500 out has no price in the list."),
-        ("--images", 80, "/gpt-image-2 generate 27 1 - 4 seedance Sale/GPT Image 2 edit 95% off/"),
-        ("--images", 40, "gpt-image-2/label GPT Image 2/balance seedance/tags Sale/images.generate/"),
-        ("--images", 40, "/0.8 1024x1024/"),
+        ("--images", 80, "/gpt-image-2 generate edit 27 1 - 4 seedance 95% off, Sale/"),
+        ("--images", 40, "gpt-image-2/label GPT Image 2/images. generate edit/sizes 27/"),
         ("--images gpt-image-2", 80, "/quality auto, high, medium, low/"),
         ("--images gpt-image-2", 80, "/1, 95% off 1024x1024 1024x1536 "),
         ("--images gpt-image-2", 80, "/images.edit/takes up to 14 images/"),
@@ -73,8 +68,18 @@ def test_models_and_their_prices_are_shown_on_any_width(arguments: str, columns:
 
 
 def test_a_model_can_be_named_by_its_label() -> None:
-    """In any case."""
-    assert shown("claude SONNET 5") == shown("claude-sonnet-5")
+    """In any case, or by a part of its name that fits no other."""
+    assert shown("claude SONNET 5") == shown("sonnet") == shown("claude-sonnet-5")
+
+
+def test_a_program_reads_a_line_a_model() -> None:
+    """Its fields are separated by tabs, and always the same; no header stands before them."""
+    chat, drawing = (run("models", *options).stdout.splitlines() for options in ([], ["--images"]))
+
+    fields = ["gpt-5.2", "GPT-5.2", "openai", "text image", "text", "0.16", "1.3", "seedance"]
+    assert chat[3].split("\t") == [*fields, "in 20% off, out 19% off, Sale"]
+    assert {line.count("\t") for line in chat} == {8}
+    assert drawing[0].split("\t")[:5] == ["gpt-image-2", "GPT Image 2", "generate edit", "27", "1 - 4"]
 
 
 def test_prices_are_lined_up_at_the_decimal_point(scripted: ScriptedServer) -> None:
@@ -82,7 +87,7 @@ def test_prices_are_lined_up_at_the_decimal_point(scripted: ScriptedServer) -> N
     tiers = [[{"input": {"text": price}}] for price in ("0.075", "12.5", "3")]
     priced = [{"name": f"m{n}", "pricing": {"tiers": each}} for n, each in enumerate(tiers)]
     scripted.answer(listed(*priced, {"name": "free"}))
-    rows = run("models").stdout.splitlines()[2:5]
+    rows = run("models", TTY_COMPATIBLE="1", TERM="dumb").stdout.splitlines()[2:5]
 
     assert rows[0].index(".") == rows[1].index(".") == rows[2].index("3") + 1
 
@@ -117,7 +122,6 @@ def test_the_list_needs_no_key_and_sends_none(scripted: ScriptedServer) -> None:
         ("--channel ANTHROPIC --input Text --output TEXT", "claude-sonnet-5"),
         ("--search SALE --sort name", "deepseek-r2-local gpt-5.2"),
         ("--sort price --search deepseek", "deepseek-v4 deepseek-r2-local"),
-        ("--sort price --prompt-tokens 90000 --channel openai --output text", "gpt-5.2-mini gpt-5.2"),
         ("--images --sort price", "seedream-5 gpt-image-2 bare-painter"),
         ("--images --sort name", "bare-painter gpt-image-2 seedream-5"),
         ("--images --search SEED", "seedream-5"),
@@ -132,10 +136,10 @@ def test_filters_and_an_order_narrow_the_list(arguments: str, names: str) -> Non
     ("arguments", "code", "told"),
     [
         ("glm5", 2, "no model is named 'glm5'; the closest: glm-5.2\n"),
-        ("xyzzy", 2, "no model is named 'xyzzy'; `aitoearn-openai models` lists them\n"),
+        ("xyzzy", 2, "no model is named 'xyzzy'. `aitoearn-openai models` lists them\n"),
         ("--images gpt-image-3", 2, "the closest: gpt-image-2"),
-        ("--images zzzz", 2, "no model is named 'zzzz'; `aitoearn-openai models --images` lists them\n"),
-        ("--images --input text", 2, "--input, --output and --channel are for chat models alone."),
+        ("--images zzzz", 2, "no model is named 'zzzz'. `aitoearn-openai models` lists them\n"),
+        ("--images --input text", 2, "--input, --output and --channel are for chat models only."),
         ("--channel openia", 2, "--channel: 'openia' is not one of anthropic, deepseek, gemini, ollama, openai, zhipu."),
         ("--input txt", 2, "--input: 'txt' is not one of audio, image, text, video."),
         ("--output txt", 2, "--output: 'txt' is not one of image, text."),
@@ -195,7 +199,7 @@ def test_an_odd_price_is_no_discount(scripted: ScriptedServer, price: str, then:
     """None of a price below 0, none of 0 %, and none of 100 % where something is to be paid."""
     scripted.answer(listed({"name": "m", "pricing": {"price": price, "originPrice": then}}))
 
-    assert shown().split("/")[2] == f"m {price} a call {discount}".rstrip()
+    assert f"/m {price} a call{discount and f' {discount} off'}/" in shown()
 
 
 ANY = {"input": {"text": "3"}}
@@ -234,7 +238,7 @@ def test_a_size_without_a_price_is_called_so(scripted: ScriptedServer) -> None:
 @pytest.mark.parametrize(
     ("option", "entries", "code", "told"),
     [
-        *((option, [{"name": "m"}], 2, f"{option}: the list says nothing of that for any model.")
+        *((option, [{"name": "m"}], 2, f"{option}: the list does not say that of any model.")
           for option in ("--input", "--output", "--channel")),
         ("--search", [{"name": "m"}], 1, "the only model does not match; try fewer filters\n"),
         ("--search", [], 1, "the list is empty"),

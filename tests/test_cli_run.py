@@ -1,4 +1,4 @@
-"""`run` and `env`: programs of the plain OpenAI SDK, pointed at AiToEarn."""
+"""`run`: programs of the plain OpenAI SDK, pointed at AiToEarn."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import json
 import os
 import re
 import shlex
-import shutil
 import signal
 import subprocess
 import sys
@@ -18,7 +17,7 @@ from uuid import uuid4
 import pytest
 
 from aitoearn_openai.relay import _detached
-from commands import COMMAND, KEY, Terminal, TerminalProcess, run, run_process
+from commands import COMMAND, KEY, TerminalProcess, run_process
 
 OPENAI_PROGRAM = """
 import openai
@@ -354,67 +353,3 @@ def test_ctrl_c_shows_nothing_while_the_command_starts(tmp_path: Path, ignored: 
         process.send_signal(signal.SIGINT)
         _, told = process.communicate(b"", timeout=30)
     assert (process.returncode, told) == (7 if ignored else -signal.SIGINT, b"")
-
-
-@pytest.mark.skipif(shutil.which("bash") is None, reason="bash is not installed")
-def test_a_shell_takes_over_what_env_prints() -> None:
-    """Whatever is in the key, and without a variable whose name would be a command."""
-    script = f'eval "$({shlex.join(COMMAND)} env --site ai)"; {shlex.join([sys.executable, "-c", SHOW])}'
-    odd = {"OPENAI_X;touch oops": "1"}
-    given = {"AITOEARN_API_KEY": ODD_KEY, "SHELL": "/bin/zsh", **OTHERS, **odd}
-    shell = run_process(command=["bash", "-c", script], **given)
-
-    assert (shell.returncode, shell.stderr.count("\n")) == (0, 1)
-    assert "`aitoearn-openai run -- PROGRAM` hides the key from them and shows such failures." in shell.stderr
-    shown = json.loads(shell.stdout)
-    assert shown.pop("OPENAI_API_KEY") == ODD_KEY
-    assert shown.pop("OPENAI_BASE_URL") == shown["OPENAI_API_BASE"] == "https://aitoearn.ai/api/ai"
-    assert not shown.keys() & {"OPENAI_ORG_ID", "OPENAI_CUSTOM_HEADERS"}
-    assert odd.keys() <= shown.keys()
-
-
-BASH = ["unset OPENAI_ORG_ID", f"export OPENAI_API_KEY='{ODD_KEY}'"]
-FISH = ["set -e OPENAI_ORG_ID", r"set -gx OPENAI_API_KEY 'sk-$HOME;`id`\\&|*(x)'"]
-POWERSHELL = [
-    "Remove-Item Env:OPENAI_ORG_ID -ErrorAction SilentlyContinue",
-    f"$env:OPENAI_API_KEY = '{ODD_KEY}'",
-]
-
-
-@pytest.mark.parametrize(
-    ("options", "own", "lines"),
-    [
-        (["--shell", "bash"], "", BASH),
-        (["--shell", "zsh"], "", BASH),
-        (["--shell", "sh"], "", BASH),
-        (["--shell", "fish"], "", FISH),
-        (["--shell", "powershell"], "", POWERSHELL),
-        ([], "/usr/bin/fish", FISH),
-        ([], "/bin/sh", BASH),
-        ([], "", BASH),
-    ],
-)
-def test_each_shell_gets_its_own_words(options: list[str], own: str, lines: list[str]) -> None:
-    """With its own quotes; the default is the shell in use, and what is not known is taken for a kin of bash."""
-    asked = {"AITOEARN_API_KEY": ODD_KEY, "OPENAI_ORG_ID": "org", "SHELL": own}
-    printed = run("env", *options, **asked).stdout.splitlines()
-
-    assert [printed[0], printed[-1]] == lines
-
-
-@pytest.mark.parametrize(
-    ("options", "shell", "words"),
-    [
-        (["--shell", "zsh"], "zsh", 'use eval "$(aitoearn-openai env)", or add --reveal'),
-        ([], "fish", "use aitoearn-openai env --shell fish | source, or add --reveal"),
-        (["--shell", "powershell"], "", "--shell powershell | Out-String | Invoke-Expression, or add --reveal"),
-        (["--reveal"], "", KEY),
-    ],
-)  # fmt: skip
-def test_a_terminal_does_not_get_to_show_the_key(options: list[str], shell: str, words: str) -> None:
-    """Unless a person asks for it; else there is a hint in the words of the shell."""
-    with Terminal("env", *options, AITOEARN_API_KEY=KEY, SHELL=f"/bin/{shell}") as terminal:
-        assert terminal.end() == (0 if words == KEY else 2)
-
-    assert words in " ".join(terminal.shown.split())
-    assert (KEY in terminal.shown) == (words == KEY)

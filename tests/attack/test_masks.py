@@ -84,7 +84,7 @@ def test_the_key_is_masked_in_whatever_way_a_server_says_it(
     asked = {"AITOEARN_BASE_URL": hostile.origin, "AITOEARN_API_KEY": key, "AITOEARN_MAX_RETRIES": "0"}
     source, target = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
     source.write_text("Hi\n")
-    chat = run("chat", "-m", "m", "Hi", "--debug", **asked)
+    chat = run("chat", "-m", "m", "Hi", AITOEARN_DEBUG="1", **asked)
     batch = run("batch", str(source), str(target), "-m", "m", **asked)
     kept = target.read_text() if target.exists() else ""
 

@@ -1,4 +1,4 @@
-"""What a server names reaches shells: at TAB, and in the lines of `env`."""
+"""What a server names reaches shells: at TAB."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from attack.conftest import Hostile
-from commands import KEY, TerminalProcess, run
+from commands import TerminalProcess, run
 
 GOOD = "ok-1.0:x/y@z+w_v"
 EVIL_NAMES = [
@@ -86,18 +86,3 @@ def test_a_name_of_the_list_runs_nothing_in_a_shell(hostile: Hostile, tmp_path: 
         terminal.wait_for(GOOD)
 
     assert not (tmp_path / "hit").exists()
-
-
-@pytest.mark.parametrize("quote", "'\u2018\u2019\u201a\u201b")
-def test_no_quote_of_powershell_ends_what_env_quotes(quote: str) -> None:
-    """It takes four others for the usual one; doubled, each stands for itself."""
-    shown = run(
-        "env",
-        "--shell",
-        "powershell",
-        AITOEARN_API_KEY=KEY,
-        AITOEARN_BASE_URL=f"http://127.0.0.1:1/a{quote};Remove-Item x;{quote}",
-    )
-    line = f"$env:OPENAI_BASE_URL = 'http://127.0.0.1:1/a{quote * 2};Remove-Item x;{quote * 2}'"
-
-    assert line in shown.stdout.splitlines()

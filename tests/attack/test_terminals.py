@@ -44,7 +44,7 @@ def asked(hostile: Hostile, **more: str) -> dict[str, str]:
         ("80", ["models", "--images", EVIL]),
         ("80", ["models", "--images", "--names"]),
         ("80", ["chat", "Hi", "-m", EVIL]),
-        ("80", ["chat", "Hi", "-m", EVIL, "--debug"]),
+        ("80", ["chat", "Hi", "-m", EVIL]),
         ("80", ["chat", "Hi"]),
         ("80", ["check"]),
         ("80", ["check", "--base-url", f"http://127.0.0.1:1/{EVIL}"]),
@@ -59,7 +59,9 @@ def test_every_command_cleans_what_it_prints(
 ) -> None:
     """Names, labels, tags, texts, errors, arguments; at each width, as tables differ."""
     monkeypatch.chdir(tmp_path)
-    shown = run(*arguments, **asked(hostile, COLUMNS=columns))
+    shown = run(
+        *arguments, **asked(hostile, COLUMNS=columns, TTY_COMPATIBLE="1", TERM="dumb", AITOEARN_DEBUG="1")
+    )
 
     assert shown.stdout + shown.stderr
     assert is_clean(shown.stdout + shown.stderr)
@@ -125,7 +127,7 @@ def test_a_conversation_cleans_what_it_shows(hostile: Hostile) -> None:
     with Terminal("chat", **environment) as terminal:
         terminal.wait_for("Number, name or part of a name")
         terminal.type("no-such\n")
-        terminal.wait_for("No model is named")
+        terminal.wait_for("o model is named")
         terminal.type("1\n")
         terminal.wait_for("/exit ends it.")
         for typed, shown in (

@@ -111,13 +111,17 @@ def _piped() -> str:
 
 def _choose(offered: list[openai.ChatModel], wanted: str | None, kind: str) -> openai.ChatModel:
     """The model to ask; where that is unclear, a person at a terminal picks one."""
+    from .._models import find
+
     suited = [each for each in offered if "image" not in each.output_modalities and takes(each, kind)]
     (wanted or "").encode()  # What is not text is refused as such, not as an unknown name.
     found = matching(offered, wanted) if wanted else "Which model?"
     if isinstance(found, openai.ChatModel):
         return found
     if suited and _is_terminal(sys.stdin) and _is_terminal(sys.stderr):
-        return _pick(suited, found)
+        close = find(offered, wanted) if wanted else []
+        likely = [each for each in suited if isinstance(close, list) and each.id in close]
+        return _pick(suited, likely or suited, found)
     if wanted:
         return openai.ChatModel.model_validate({"name": wanted})  # The service itself refuses a wrong name.
     return failures.fail(
@@ -127,16 +131,16 @@ def _choose(offered: list[openai.ChatModel], wanted: str | None, kind: str) -> o
     )
 
 
-def _pick(suited: list[openai.ChatModel], question: str) -> openai.ChatModel:
+def _pick(suited: list[openai.ChatModel], shown: list[openai.ChatModel], question: str) -> openai.ChatModel:
     errors.print(
         f"{one_line(question)} (--model NAME or AITOEARN_MODEL chooses without a question.)", markup=False
     )
-    for place, model in enumerate(suited, 1):
+    for place, model in enumerate(shown, 1):
         errors.print(f"  {place:2}  {one_line(model.id)}", markup=False)
     while True:
         answer = typer.prompt("Number, name or part of a name", default="1", err=True)
-        if answer.isdecimal() and 0 < int(answer) <= len(suited):
-            return suited[int(answer) - 1]
+        if answer.isdecimal() and 0 < int(answer) <= len(shown):
+            return shown[int(answer) - 1]
         found = matching(suited, answer)
         if isinstance(found, openai.ChatModel):
             return found

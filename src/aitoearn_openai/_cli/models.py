@@ -205,19 +205,17 @@ def _show_rows(rows: list[dict[str, str]], legend: str) -> None:
 
 def _table(rows: list[dict[str, str]], columns: list[str]) -> Table:
     shown = table(*columns)
-    shown.show_edge = False
-    cells = [
-        _aligned([row[name] for row in rows])
-        if name in ("in", "out", "example")
-        else [row[name] for row in rows]
-        for name in columns
-    ]
-    for column, lines in zip(shown.columns, cells, strict=True):
-        column.style = "bold" if column.header == "model" else ""
-        if column.header in ("model", "in", "out", "balance", "example"):
-            column.no_wrap, column.min_width = True, max(map(cell_len, lines))
-    for row in zip(*cells, strict=True):
-        shown.add_row(*map(escape, row))
+    shown.show_edge, shown.padding = False, (0, 0, 0, 0)
+    cells = {name: [escape(row[name]) for row in rows] for name in columns}
+    for column in shown.columns:
+        name = str(column.header)
+        column.style = "bold" if name == "model" else ""
+        if name in ("in", "out", "example"):
+            cells[name] = _aligned(cells[name])
+        if name in ("model", "in", "out", "balance", "example"):
+            column.no_wrap, column.min_width = True, max(map(cell_len, cells[name]))
+    for row in zip(*cells.values(), strict=True):
+        shown.add_row(*row)
     return shown
 
 
