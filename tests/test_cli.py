@@ -203,6 +203,50 @@ def test_what_goes_wrong_is_one_line_errors(
     assert KEY not in failed.stderr
 
 
+@pytest.mark.usefixtures("sandboxed")
+def test_a_timeout_names_its_seconds_and_its_variable() -> None:
+    """`check` would find nothing: the service is there, and slow."""
+    late = run("chat", "Hi", "-m", "slow-first-byte", AITOEARN_TIMEOUT="0.05", AITOEARN_MAX_RETRIES="0")
+
+    assert late.returncode == 4
+    assert re.fullmatch(
+        r"aitoearn-openai: no answer from http://127\.0\.0\.1:\d+ within 0\.05 s \(AITOEARN_TIMEOUT\)\. Allow .*\n",
+        late.stderr,
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "is_light"),
+    [
+        *((f"{command} --help", True) for command in COMMANDS),
+        ("--version", True),
+        ("--help", True),
+        ("models --sort 1", True),
+        ("models --names", False),
+    ],
+)
+def test_help_and_versions_do_not_wait_for_the_sdk(arguments: str, is_light: bool) -> None:
+    """Neither do completion and mistakes in a line: what takes long to load is loaded when something is asked."""
+    heavy = (
+        "openai",
+        "pydantic_settings",
+        "httpx",
+        "httpx2",
+        "uvicorn",
+        "starlette",
+        "prompt_toolkit",
+        "asyncio",
+    )
+    program = (
+        "import sys; from aitoearn_openai.__main__ import main\n"
+        f"try: sys.argv[1:] = {arguments.split()!r}; main()\n"
+        f"finally: print(*sys.modules.keys() & set({heavy!r}))"
+    )
+    done = run_process(command=[sys.executable, "-c", program], AITOEARN_BASE_URL="http://127.0.0.1:1")
+
+    assert (done.stdout.splitlines()[-1] == "") == is_light
+
+
 @pytest.mark.parametrize("key", ["k", "code", "e", KEY])
 def test_a_key_that_a_server_repeats_is_masked_in_its_words_alone(scripted: ScriptedServer, key: str) -> None:
     """Keys of servers of one's own may be everyday words. With AITOEARN_DEBUG there is a traceback, and no key in it."""

@@ -182,18 +182,47 @@ def test_instructions_images_and_a_limit_go_along(scripted: ScriptedServer, cat:
     }
 
 
-def test_an_image_that_cannot_be_looked_at_is_refused(
-    scripted: ScriptedServer, cat: str, tmp_path: Path
-) -> None:
-    """A file that is no image, or a model that takes none; nothing is asked."""
-    (tmp_path / "notes.txt").write_text("words")
-    scripted.answer(models({"name": "blind", "inputModalities": ["text"]}))
-    words, blind = (
-        run("chat", "-m", "blind", "--image", image, "Hi") for image in (str(tmp_path / "notes.txt"), cat)
-    )
+def test_an_image_is_sent_as_what_it_is(scripted: ScriptedServer, tmp_path: Path) -> None:
+    """Its content says that, and its name only where nothing is known of the content; an address goes along as it is."""
+    given = {"a.png": b"GIF89a", "b": b"RIFF1234WEBP", "c.svg": b"<svg/>"}
+    for name, content in given.items():
+        (tmp_path / name).write_bytes(content)
+    scripted.answer(models(), events(delta(content="Cats.")))
+    images = [*(str(tmp_path / name) for name in given), "https://example.org/cat.png"]
+    assert run("chat", "-m", "m", *(f"--image={each}" for each in images), "Hi").returncode == 0
 
-    assert (words.returncode, words.stdout, blind.returncode, blind.stdout) == (2, "", 2, "")
-    assert re.fullmatch(r"aitoearn-openai: .*--image.*'notes.txt'.*\n", words.stderr)
+    _, *sent = json.loads(scripted.requests[1].body)["messages"][0]["content"]
+    kinds = [part["image_url"]["url"].partition(";")[0] for part in sent]
+    assert kinds == ["data:image/gif", "data:image/webp", "data:image/svg+xml", images[-1]]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "told"),
+    [
+        ("a.png", b"", "'a.png' is empty."),
+        ("a.png", b"<html>", "the content of 'a.png' is not image/png."),
+        ("notes.txt", b"words", "'notes.txt' is not an image."),
+        ("a.png", None, "'a.png' cannot be read: No such file or directory."),
+    ],
+)
+def test_a_file_that_is_not_an_image_is_refused(
+    tmp_path: Path, name: str, content: bytes | None, told: str
+) -> None:
+    """Before anything is asked or paid."""
+    if content is not None:
+        (tmp_path / name).write_bytes(content)
+    refused = run("chat", "-m", "m", "--image", str(tmp_path / name), "Hi", AITOEARN_API_KEY="k")
+
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert told in refused.stderr
+
+
+def test_a_model_without_images_is_refused(scripted: ScriptedServer, cat: str) -> None:
+    """Nothing is asked."""
+    scripted.answer(models({"name": "blind", "inputModalities": ["text"]}))
+    blind = run("chat", "-m", "blind", "--image", cat, "Hi")
+
+    assert (blind.returncode, blind.stdout) == (2, "")
     assert blind.stderr == (
         "aitoearn-openai: blind takes no images; `aitoearn-openai models --input image` lists the models that do\n"
     )

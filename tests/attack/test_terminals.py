@@ -44,7 +44,6 @@ def asked(hostile: Hostile, **more: str) -> dict[str, str]:
         ("80", ["models", "--images", EVIL]),
         ("80", ["models", "--images", "--names"]),
         ("80", ["chat", "Hi", "-m", EVIL]),
-        ("80", ["chat", "Hi", "-m", EVIL]),
         ("80", ["chat", "Hi"]),
         ("80", ["check"]),
         ("80", ["check", "--base-url", f"http://127.0.0.1:1/{EVIL}"]),
