@@ -104,7 +104,7 @@ class Events:
                 self._read_line(text)
                 if not (
                     self._data or self._name or self.failure
-                ):  # It need not wait for the end of an event.
+                ):  # It belongs to no event, and need not wait.
                     yield Event(self._take_raw())
             elif self._follows_cr and line == b"\n":  # The other half of a line end.
                 if len(self._raw) == 1:
