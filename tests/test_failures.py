@@ -5,7 +5,6 @@ Which body is a failure, of which status, in which words, and how often it is as
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -13,8 +12,9 @@ import openai
 import pytest
 
 from aitoearn_openai import OpenAI
+from aitoearn_openai._sdk.errors import family_of
 from aitoearn_openai.sandbox import Sandbox
-from conftest import Asker, Reply, ScriptedServer, complete, draw, list_models, stream
+from conftest import MESSAGES, Asker, Reply, ScriptedServer, complete, draw, list_models, stream
 from faults.table import CODES
 
 ASKS: dict[str, Callable[[str], Callable[[Any], Any]]] = {
@@ -23,8 +23,7 @@ ASKS: dict[str, Callable[[str], Callable[[Any], Any]]] = {
     "image": draw,
     "list": lambda _: list_models,
 }
-LIBRARY: Any = sys.modules[openai.DefaultHttpxClient.__mro__[1].__module__.partition(".")[0]]
-"""The library of HTTP clients that the SDK uses: httpx, or its successor."""
+LIBRARY = family_of(openai.DefaultHttpxClient)
 
 SYNC = Asker(is_async=False)
 
@@ -197,18 +196,18 @@ def test_a_body_of_another_shape_says_what_was_due(
     assert due in str(error)
 
 
+AWAY = {"message": "model is away"}
+CHOICE = {"index": 0, "finish_reason": "error", "error": {"code": 502, **AWAY}}
+
+
 @pytest.mark.parametrize(
     "body",
     [
         {"error": "model is away"},
-        {"object": "error", "message": "model is away", "code": 400},
+        {"object": "error", **AWAY, "code": 400},
         {"base_resp": {"status_code": 1008, "status_msg": "model is away"}},
         {"detail": [{"msg": "model is away"}]},
-        {
-            "choices": [
-                {"index": 0, "finish_reason": "error", "error": {"code": 502, "message": "model is away"}}
-            ]
-        },
+        {"choices": [CHOICE]},
     ],
     ids=lambda body: next(iter(body)),
 )
@@ -223,17 +222,14 @@ def test_an_error_of_the_callers_own_parsing_passes_through(asker: Asker, site: 
     def parse(_: Any) -> Any:
         raise ValueError("no good")
 
+    post = lambda client: client.post(
+        "/chat/completions",
+        cast_to=openai.types.chat.ChatCompletion,
+        body={"model": "glm-5.2", "messages": MESSAGES},
+        options={"post_parser": parse},
+    )
     with pytest.raises(ValueError, match="no good"):
-        asker.run(
-            lambda client: client.post(
-                "/chat/completions",
-                cast_to=openai.types.chat.ChatCompletion,
-                body={"model": "glm-5.2", "messages": [{"role": "user", "content": "x"}]},
-                options={"post_parser": parse},
-            ),
-            base_url=site.base_url,
-            api_key=site.api_key,
-        )
+        asker.run(post, base_url=site.base_url, api_key=site.api_key)
 
 
 def unread(model: str, **arguments: Any) -> Callable[[Any], Any]:
@@ -241,19 +237,19 @@ def unread(model: str, **arguments: Any) -> Callable[[Any], Any]:
 
     async def ask_async(client: Any) -> Any:
         create = client.chat.completions.with_streaming_response.create
-        async with create(model=model, messages=[{"role": "user", "content": "x"}], **arguments) as response:
+        async with create(model=model, messages=MESSAGES, **arguments) as response:
             assert not response.http_response.is_stream_consumed
             result = await response.parse()
             return [chunk async for chunk in result] if arguments else result
 
-    def ask_sync(client: Any) -> Any:
+    def ask(client: Any) -> Any:
         create = client.chat.completions.with_streaming_response.create
-        with create(model=model, messages=[{"role": "user", "content": "x"}], **arguments) as response:
+        with create(model=model, messages=MESSAGES, **arguments) as response:
             assert not response.http_response.is_stream_consumed
             result = response.parse()
             return list(result) if arguments else result
 
-    return lambda client: (ask_async if isinstance(client, openai.AsyncOpenAI) else ask_sync)(client)
+    return lambda client: (ask_async if isinstance(client, openai.AsyncOpenAI) else ask)(client)
 
 
 @pytest.mark.parametrize("arguments", [{}, {"stream": True}], ids=["whole", "stream"])

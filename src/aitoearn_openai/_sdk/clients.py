@@ -60,7 +60,9 @@ class _Hooks:
         if cast_to is ChatCompletion:
             with suppress(ValidationError):  # As in `stream.py`.
                 made = cast_to.model_validate(data, strict=True)
-        if exchange is None:  # A chunk that the SDK makes, or a stream that was made by hand.
+        if (
+            exchange is None
+        ):  # The call is over: a chunk that the decoder left to the SDK, or of a stream made by hand.
             if failure := failure_for(cast_to, data):
                 raise status_error(self, response, failure, data)
         else:

@@ -25,7 +25,9 @@ CURRENT: ContextVar[Exchange | None] = ContextVar("exchange", default=None)
 """The exchange that the SDK is busy with: it gives its hooks nothing that leads there."""
 
 _LARGE = 65_536
+"""The bytes beyond which a body is not decoded twice: it is looked at when the SDK has decoded it."""
 _KEY = "aitoearn_openai"
+"""Where a raw response has its exchange, in its `extensions`."""
 
 
 class Exchange:
