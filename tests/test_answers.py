@@ -161,6 +161,7 @@ ANSWERS: dict[str, tuple[Any, Any, Callable[[Any], Any], Any]] = {
         lambda client: client.post("/x", body={}, cast_to=Mine), {"choices": [{"name": "a"}]}, lambda got: got.choices, [{"name": "a"}]),
     "a type that extends the SDK's": (
         lambda client: client.post(**POST, cast_to=Extended), {**ANSWER, "cost": "1"}, lambda got: (type(got), got.cost), (Extended, "1")),
+    "a type without fields": (get(openai.BaseModel), {"a": 1}, lambda got: got.to_dict(), {"a": 1}),
     "an object with a code of its own": (get(object), VOUCHER, dict, VOUCHER),
     "a list left out": (OTHERS[-1], {"object": "list", "has_more": False}, lambda got: got.has_more, False),
     "an empty list and success": (OTHERS[-1], {"code": 200, "message": "success", "data": []}, lambda got: got.data, []),

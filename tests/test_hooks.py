@@ -56,7 +56,9 @@ def answered(asker: Asker, body: Any, *, is_class: bool, kind: str) -> Any:
     def send(self: Any, request: Any, **_: Any) -> Any:
         content = body if isinstance(body, bytes) else json.dumps(body).encode()
         content_type = "text/event-stream" if content.startswith(b"data:") else "application/json"
-        return LIBRARY.Response(200, content=content, headers={"Content-Type": content_type}, request=request)
+        headers = {"Content-Type": content_type, "Content-Length": str(len(content))}
+        # Unread, as from a server.
+        return LIBRARY.Response(200, stream=LIBRARY.ByteStream(content), headers=headers, request=request)
 
     async def send_async(self: Any, request: Any, **_: Any) -> Any:
         return send(self, request)

@@ -36,6 +36,8 @@ def event(data: Any) -> str:
     # A chunk whatever its event is called, and one that no blank line ends.
     f"{CHUNK}event: error\n{END}",
     f"{CHUNK}{CHUNK}{END.rstrip()}",
+    # Half a character, which the SDK can read.
+    f'data: {{"choices":[{{"delta":{{"content":"\\ud83d"}}}}]}}\n\n{CHUNK}{DONE}',
     # Lines that mean nothing: before another event, after the end, and blank ones.
     f"{CHUNK}: comment\n\n{{odd: 1\n{CHUNK}{DONE}",
     f"{CHUNK}trace: 7\n{CHUNK}{DONE}{BROKE}",
@@ -179,20 +181,30 @@ def test_a_stream_of_another_endpoint_breaks_with_words_too(
         read(asker, server, event(frame), streamed)
 
 
-def test_a_stream_that_stalls_times_out_as_the_sdk_does(asker: Asker) -> None:
-    """Its read timeout holds between chunks, and ends in the SDK's own error on every version."""
+@pytest.mark.parametrize(
+    ("begun", "due"),
+    [
+        (CHUNK, openai.APITimeoutError),
+        (CHUNK + event({"code": 12301, "message": BROKE}), openai.InternalServerError),
+    ],
+    ids=["chunk", "failure"],
+)
+def test_a_stream_that_stalls_times_out_as_the_sdk_does(
+    asker: Asker, begun: str, due: type[Exception]
+) -> None:
+    """Its read timeout holds between chunks, on every version; a failure does not wait for what follows."""
     with socket.create_server(("127.0.0.1", 0)) as listener, ThreadPoolExecutor(1) as pool:
-        pool.submit(_stall, listener)
+        pool.submit(_stall, listener, begun)
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-        with pytest.raises(openai.APITimeoutError):
+        with pytest.raises(due):
             asker.run(stream("m", timeout=0.2), base_url=url, api_key="k", max_retries=0)
 
 
-def _stall(listener: socket.socket) -> None:
+def _stall(listener: socket.socket, begun: str) -> None:
     connection, _ = listener.accept()
     with connection:
         connection.recv(65536)
         head = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n"
-        connection.sendall((head + CHUNK).encode())
+        connection.sendall((head + begun).encode())
         while connection.recv(65536):  # Until the client gives up.
             pass
