@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import openai
 
+from ._pools import make_pool
 from ._sdk.clients import AsyncClient, SyncClient, drop_openai_settings
-from ._sdk.pools import make_pool
 from ._settings import SITES, Settings, load, missing_key
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from openai.types.chat import ChatCompletion
 
 from .. import ChatModel, OpenAI, Settings
 from .._models import find
-from .._sdk.pools import make_pool
+from .._pools import make_pool
 from .._settings import (
     API_PATH,
     ENV_PREFIX,
