@@ -49,7 +49,7 @@ if TYPE_CHECKING:
 
 _FROM_SETTINGS = ("api_key", "base_url", "timeout", "max_retries")
 _SETTINGS_ALONE = "site", "model", "http_backend"
-"""The fields of `Settings` that are no arguments of the SDK's clients."""
+"""The fields of `Settings` that the SDK's clients do not take."""
 _CREDENTIALS = ("api_key", "admin_api_key", "workload_identity")
 _SECRET_NAME = re.compile("auth|cookie|key|secret|token", re.IGNORECASE)
 _SENDABLE = re.compile(r"([\t -~]*[!-~])?")
@@ -78,7 +78,7 @@ def _refuse_openais_host(options: dict[str, Any]) -> None:
 
 
 def _refuse_settings(name: str, arguments: Mapping[str, Any]) -> None:
-    """Say where a field of `Settings` goes, which is no argument of the SDK."""
+    """Say where a field of `Settings` goes that the SDK does not take."""
     for field in [field for field in arguments if field in _SETTINGS_ALONE]:
         value = repr(arguments[field]) if arguments[field] in list(SITES) else "..."
         advice = f"write {name}.from_settings(Settings({field}={value}))"

@@ -221,7 +221,7 @@ class Events:
         elif failure := choice_failure(choices) if choices else envelope_failure(body):
             self._fail(failure, body)
         if error:
-            body["error"] = None  # The SDK would raise what is no failure, or before the text is there.
+            body["error"] = None  # The SDK would raise what is not a failure, or before the text is there.
         if self.failure:
             return has_text(choices)
         if choices:
