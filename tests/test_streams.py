@@ -33,6 +33,7 @@ def event(data: Any) -> str:
     f'{CHUNK}event: keep_alive\ndata: "ok"\n\n{CHUNK}{DONE}',
     f"{CHUNK}event: Ping\ndata: 7\n\n{CHUNK}{DONE}",
     f'{CHUNK}data: {{"code": 200, "message": "success"}}\n\n{CHUNK}{DONE}',
+    f'data: {{"error": {{"code": null}}, "choices": [{{"delta": {{}}}}]}}\n\n{CHUNK}{DONE}',
     # A chunk whatever its event is called, and one that no blank line ends.
     f"{CHUNK}event: error\n{END}",
     f"{CHUNK}{CHUNK}{END.rstrip()}",
