@@ -5,18 +5,16 @@ Which body is a failure, of which status, in which words, and how often it is as
 
 from __future__ import annotations
 
-import socket
-import sys
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import openai
 import pytest
 
 from aitoearn_openai import OpenAI
+from aitoearn_openai._sdk.errors import family_of
 from aitoearn_openai.sandbox import Sandbox
-from conftest import Asker, Reply, ScriptedServer, complete, draw, list_models, stream
+from conftest import MESSAGES, Asker, Reply, ScriptedServer, complete, draw, list_models, stream
 from faults.table import CODES
 
 ASKS: dict[str, Callable[[str], Callable[[Any], Any]]] = {
@@ -25,8 +23,7 @@ ASKS: dict[str, Callable[[str], Callable[[Any], Any]]] = {
     "image": draw,
     "list": lambda _: list_models,
 }
-LIBRARY: Any = sys.modules[openai.DefaultHttpxClient.__mro__[1].__module__.partition(".")[0]]
-"""The library of HTTP clients that the SDK uses: httpx, or its successor."""
+LIBRARY = family_of(openai.DefaultHttpxClient)
 
 SYNC = Asker(is_async=False)
 
@@ -199,18 +196,18 @@ def test_a_body_of_another_shape_says_what_was_due(
     assert due in str(error)
 
 
+AWAY = {"message": "model is away"}
+CHOICE = {"index": 0, "finish_reason": "error", "error": {"code": 502, **AWAY}}
+
+
 @pytest.mark.parametrize(
     "body",
     [
         {"error": "model is away"},
-        {"object": "error", "message": "model is away", "code": 400},
+        {"object": "error", **AWAY, "code": 400},
         {"base_resp": {"status_code": 1008, "status_msg": "model is away"}},
         {"detail": [{"msg": "model is away"}]},
-        {
-            "choices": [
-                {"index": 0, "finish_reason": "error", "error": {"code": 502, "message": "model is away"}}
-            ]
-        },
+        {"choices": [CHOICE]},
     ],
     ids=lambda body: next(iter(body)),
 )
@@ -219,36 +216,20 @@ def test_a_failure_of_another_shape_has_the_whole_body(server: ScriptedServer, b
     assert caught(SYNC, server, complete("m"), Reply(body)).body in (body, body.get("error"))
 
 
-@pytest.mark.parametrize("body", [{"error": {}}, {"error": None}, {"error": {"message": "mine"}, "id": "1"}])
-def test_a_response_that_the_caller_asked_for_as_it_is_comes_as_it_is(
-    asker: Asker, server: ScriptedServer, body: dict[str, Any]
-) -> None:
-    """`cast_to=httpx.Response` is for endpoints of one's own, whose errors may be anything."""
-    server.answer(Reply(body))
-    response = asker.run(
-        lambda client: client.get("/x", cast_to=LIBRARY.Response), base_url=server.base_url, api_key="k"
-    )
-
-    assert response.json() == body
-
-
 def test_an_error_of_the_callers_own_parsing_passes_through(asker: Asker, site: Sandbox) -> None:
     """Only a broken body is the service's fault; bad arguments of a tool fail as in the SDK."""
 
     def parse(_: Any) -> Any:
         raise ValueError("no good")
 
+    post = lambda client: client.post(
+        "/chat/completions",
+        cast_to=openai.types.chat.ChatCompletion,
+        body={"model": "glm-5.2", "messages": MESSAGES},
+        options={"post_parser": parse},
+    )
     with pytest.raises(ValueError, match="no good"):
-        asker.run(
-            lambda client: client.post(
-                "/chat/completions",
-                cast_to=openai.types.chat.ChatCompletion,
-                body={"model": "glm-5.2", "messages": [{"role": "user", "content": "x"}]},
-                options={"post_parser": parse},
-            ),
-            base_url=site.base_url,
-            api_key=site.api_key,
-        )
+        asker.run(post, base_url=site.base_url, api_key=site.api_key)
 
 
 def unread(model: str, **arguments: Any) -> Callable[[Any], Any]:
@@ -256,19 +237,19 @@ def unread(model: str, **arguments: Any) -> Callable[[Any], Any]:
 
     async def ask_async(client: Any) -> Any:
         create = client.chat.completions.with_streaming_response.create
-        async with create(model=model, messages=[{"role": "user", "content": "x"}], **arguments) as response:
+        async with create(model=model, messages=MESSAGES, **arguments) as response:
             assert not response.http_response.is_stream_consumed
             result = await response.parse()
             return [chunk async for chunk in result] if arguments else result
 
-    def ask_sync(client: Any) -> Any:
+    def ask(client: Any) -> Any:
         create = client.chat.completions.with_streaming_response.create
-        with create(model=model, messages=[{"role": "user", "content": "x"}], **arguments) as response:
+        with create(model=model, messages=MESSAGES, **arguments) as response:
             assert not response.http_response.is_stream_consumed
             result = response.parse()
             return list(result) if arguments else result
 
-    return lambda client: (ask_async if isinstance(client, openai.AsyncOpenAI) else ask_sync)(client)
+    return lambda client: (ask_async if isinstance(client, openai.AsyncOpenAI) else ask)(client)
 
 
 @pytest.mark.parametrize("arguments", [{}, {"stream": True}], ids=["whole", "stream"])
@@ -284,33 +265,6 @@ def test_a_failure_in_an_unread_response_is_raised_when_it_is_parsed(
     assert (raised.value.status_code, raised.value.code) == (402, "12001")
     with pytest.raises(openai.APIError, match="Check the base URL"):
         asker.run(unread("fail-html", **arguments), **where)
-
-
-def test_an_upload_that_is_refused_in_a_body_without_a_length_fails_in_the_services_words(
-    asker: Asker,
-) -> None:
-    """The files of an upload are not in memory, so nothing can be read from the request."""
-    body = b'{"data": {}, "code": 12001, "message": "no credits"}'
-    with socket.create_server(("127.0.0.1", 0)) as listener, ThreadPoolExecutor(1) as pool:
-        pool.submit(_refuse, listener, body)
-        with pytest.raises(openai.APIStatusError, match="AiToEarn code 12001"):
-            asker.run(
-                lambda client: client.images.edit(model="m", prompt="a cat", image=("a.png", b"png")),
-                base_url=f"http://127.0.0.1:{listener.getsockname()[1]}",
-                api_key="k",
-                max_retries=0,
-            )
-
-
-def _refuse(listener: socket.socket, body: bytes) -> None:
-    connection, _ = listener.accept()
-    with connection:
-        received = b""
-        while not received.rstrip().endswith(b"--"):  # The last boundary of the upload.
-            received += connection.recv(65536)
-        connection.sendall(
-            b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nConnection: close\r\n\r\n" + body
-        )
 
 
 def test_a_redirect_that_leads_nowhere_names_the_request_that_was_made(

@@ -19,48 +19,28 @@ from openai.types.chat import ChatCompletion, ChatCompletionChunk
 from aitoearn_openai import OpenAI
 from conftest import Asker, Reply, ScriptedServer, complete, stream
 
-TOOL_CALL = {
-    "index": 0,
-    "id": "call_1",
-    "type": "function",
-    "function": {"name": "f", "arguments": '{"a": 1}'},
-}
+# fmt: off
+TOOL_CALL = {"index": 0, "id": "call_1", "type": "function", "function": {"name": "f", "arguments": '{"a": 1}'}}
 CUSTOM_CALL = {"index": 1, "id": "call_2", "type": "custom", "custom": {"name": "g", "input": "x"}}
-TOKEN = {
-    "token": "hi",
-    "logprob": -0.1,
-    "bytes": [104, 105],
-    "top_logprobs": [{"token": "h", "logprob": -1.5}],
-}
+TOKEN = {"token": "hi", "logprob": -0.1, "bytes": [104, 105], "top_logprobs": [{"token": "h", "logprob": -1.5}]}
 LOGPROBS = {"content": [TOKEN], "refusal": None}
-ANNOTATION = {
-    "type": "url_citation",
-    "url_citation": {"start_index": 0, "end_index": 2, "title": "t", "url": "u"},
-}
+CITATION = {"start_index": 0, "end_index": 2, "title": "t", "url": "u"}
+ANNOTATION = {"type": "url_citation", "url_citation": CITATION}
 AUDIO = {"id": "a", "data": "AAAA", "expires_at": 1, "transcript": "hi"}
 USAGE = {
-    "prompt_tokens": 15,
-    "completion_tokens": 8,
-    "total_tokens": 23,
+    "prompt_tokens": 15, "completion_tokens": 8, "total_tokens": 23,
     "prompt_tokens_details": {"cached_tokens": 3, "audio_tokens": 0},
     "completion_tokens_details": {"reasoning_tokens": 2, "accepted_prediction_tokens": 0},
 }
+FILTERED = {"finish_reason": "content_filter", "content_filter_results": {"hate": {"filtered": True}}}
 HEAD = {"id": "chatcmpl-1", "created": 1767225600, "model": "glm-5.2"}
+# fmt: on
 
 
-def completion(message: dict[str, Any], choice: dict[str, Any] | None = None, **more: Any) -> dict[str, Any]:
-    whole = {
-        "index": 0,
-        "message": {"role": "assistant", "content": "hi", **message},
-        "finish_reason": "stop",
-    }
-    return {
-        **HEAD,
-        "object": "chat.completion",
-        "choices": [{**whole, **(choice or {})}],
-        "usage": USAGE,
-        **more,
-    }
+def completion(message: Any, choice: dict[str, Any] | None = None, **more: Any) -> dict[str, Any]:
+    said = {"role": "assistant", "content": "hi", **message}
+    whole = {"index": 0, "message": said, "finish_reason": "stop", **(choice or {})}
+    return {**HEAD, "object": "chat.completion", "choices": [whole], "usage": USAGE, **more}
 
 
 def chunk(delta: dict[str, Any], choice: dict[str, Any] | None = None, **more: Any) -> dict[str, Any]:
@@ -68,23 +48,16 @@ def chunk(delta: dict[str, Any], choice: dict[str, Any] | None = None, **more: A
     return {**HEAD, "object": "chat.completion.chunk", "choices": [part], **more}
 
 
+# fmt: off
 SHAPES = {
     ChatCompletion: [
         completion({}),
-        completion(
-            {"reasoning_content": "r", "name": None, "tool_calls": []}, cost="0"
-        ),  # glm-5.2, as it was seen
-        completion(
-            {"content": None, "tool_calls": [TOOL_CALL, CUSTOM_CALL]}, {"native_finish_reason": "tool_calls"}
-        ),
+        completion({"reasoning_content": "r", "name": None, "tool_calls": []}, cost="0"),  # glm-5.2, as it was seen
+        completion({"content": None, "tool_calls": [TOOL_CALL, CUSTOM_CALL]}, {"native_finish_reason": "tool_calls"}),
         completion({"refusal": None, "annotations": [ANNOTATION], "audio": AUDIO}, {"logprobs": LOGPROBS}),
         completion({}, usage={**USAGE, "prompt_cache_hit_tokens": 3, "prompt_cache_miss_tokens": 12}),
-        completion(
-            {"function_call": {"name": "f", "arguments": ""}}, service_tier="default", system_fingerprint="s"
-        ),
-        completion(
-            {}, {"finish_reason": "content_filter", "content_filter_results": {"hate": {"filtered": True}}}
-        ),
+        completion({"function_call": {"name": "f", "arguments": ""}}, service_tier="default", system_fingerprint="s"),
+        completion({}, FILTERED),
     ],
     ChatCompletionChunk: [
         chunk({"role": "assistant", "content": ""}),
@@ -97,6 +70,7 @@ SHAPES = {
         chunk({"images": [{"type": "image_url", "image_url": {"url": "data:"}}]}, obfuscation="x"),
     ],
 }
+# fmt: on
 
 ODD = st.one_of(
     st.none(),

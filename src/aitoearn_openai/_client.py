@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import openai
 
+from ._pools import make_pool
 from ._sdk.clients import AsyncClient, SyncClient, drop_openai_settings
-from ._sdk.pools import make_pool
 from ._settings import Settings, load, missing_key
 from ._sites import SITES
 
@@ -50,7 +50,7 @@ if TYPE_CHECKING:
 
 _FROM_SETTINGS = ("api_key", "base_url", "timeout", "max_retries")
 _SETTINGS_ALONE = "site", "model", "http_backend"
-"""The fields of `Settings` that are no arguments of the SDK's clients."""
+"""The fields of `Settings` that the SDK's clients do not take."""
 _CREDENTIALS = ("api_key", "admin_api_key", "workload_identity")
 _SECRET_NAME = re.compile("auth|cookie|key|secret|token", re.IGNORECASE)
 _SENDABLE = re.compile(r"([\t -~]*[!-~])?")
@@ -70,28 +70,6 @@ def hide_key(arguments: dict[str, Any]) -> None:
         arguments["api_key"] = _Key(arguments["api_key"])
 
 
-class _ApiKey:
-    """`client.api_key`: it does not show, and one that could not be sent is refused, wherever it comes from."""
-
-    def __get__(self, client: Any, owner: object = None) -> Any:
-        if client is None or "api_key" not in vars(client):
-            raise AttributeError("api_key")  # As in the SDK, a client has it and its class does not.
-        return vars(client)["api_key"]
-
-    def __delete__(self, client: Any) -> None:
-        del vars(client)["api_key"]
-
-    def __set__(self, client: Any, key: Any) -> None:
-        if isinstance(key, str):
-            key = _Key(key)
-            if not _SENDABLE.fullmatch(key):
-                raise openai.OpenAIError(
-                    "api_key: a header cannot carry this key. It has a line end, another control character, a space at its "
-                    "end, or a character beyond ASCII; copy it once more."
-                )
-        vars(client)["api_key"] = key
-
-
 def _refuse_openais_host(options: dict[str, Any]) -> None:
     if options.get("data_residency") is not None:
         raise openai.OpenAIError(
@@ -101,7 +79,7 @@ def _refuse_openais_host(options: dict[str, Any]) -> None:
 
 
 def _refuse_settings(name: str, arguments: Mapping[str, Any]) -> None:
-    """Say where a field of `Settings` goes, which is no argument of the SDK."""
+    """Say where a field of `Settings` goes that the SDK does not take."""
     for field in [field for field in arguments if field in _SETTINGS_ALONE]:
         value = repr(arguments[field]) if arguments[field] in list(SITES) else "..."
         advice = f"write {name}.from_settings(Settings({field}={value}))"
@@ -244,8 +222,18 @@ def _copying(sdk_copy: Any) -> Any:
 class _ClientMixin:
     """What both clients have beyond the SDK's."""
 
-    if not TYPE_CHECKING:  # Each client declares it with the SDK's arguments.
-        api_key = _ApiKey()
+    if not TYPE_CHECKING:  # Each client declares `from_settings` with the SDK's arguments.
+
+        def __setattr__(self, name, value):
+            """As ever, but a key does not show, and one that could not be sent is refused, wherever it comes from."""
+            if name == "api_key" and isinstance(value, str):
+                value = _Key(value)
+                if not _SENDABLE.fullmatch(value):
+                    raise openai.OpenAIError(
+                        "api_key: a header cannot carry this key. It has a line end, another control character, a space "
+                        "at its end, or a character beyond ASCII; copy it once more."
+                    )
+            super().__setattr__(name, value)
 
         @classmethod
         def from_settings(cls, settings, **overrides):

@@ -71,8 +71,12 @@ class Events:
         self._name = ""
         self._data: list[bytes] = []
         self._follows_cr = self._is_ending = False
-        self._count, self._is_empty = 0, True
+        self._count = 0
+        """The events so far."""
+        self._is_empty = True
+        """Whether nothing came that counts as an event."""
         self._is_complete = self._is_done = False
+        """Whether a `finish_reason` has said that the answer is whole, and whether `[DONE]` has ended the stream."""
         self._other, self._is_suspect = "", False
         """What came in place of chunks since the last one, and whether the answer may be missing for it."""
 
@@ -104,7 +108,7 @@ class Events:
                 self._read_line(text)
                 if not (
                     self._data or self._name or self.failure
-                ):  # It need not wait for the end of an event.
+                ):  # It belongs to no event, and need not wait.
                     yield Event(self._take_raw())
             elif self._follows_cr and line == b"\n":  # The other half of a line end.
                 if len(self._raw) == 1:
@@ -188,15 +192,15 @@ class Events:
         kind = name.casefold()
         if (text and not text.isspace()) or kind == "error":
             made = decode_json(text)
-            if self._is_event(kind, text, made) and not self._is_ending:
+            if self._accepts(kind, text, made) and not self._is_ending:
                 self._count += 1
                 return Event(raw, name, text, made)
         return None if self.failure else Event(raw)
 
-    def _is_event(self, name: str, text: str, body: Any) -> bool:
-        """Whether this becomes a chunk or an event of another stream; notes the failure that it reports."""
+    def _accepts(self, name: str, text: str, body: Any) -> bool:
+        """Note the failure that this reports; say whether it becomes a chunk or an event of another stream all the same."""
         if isinstance(body, dict):
-            return (self._is_chunk if self._is_chat else self._is_other_event)(name, text, body)
+            return (self._accepts_chunk if self._is_chat else self._accepts_other)(name, text, body)
         if name == "error":
             self._fail(Failure(text or Ours("The server sent an error event without a message.")), text)
         elif self._is_ending and text.startswith("{"):
@@ -210,14 +214,14 @@ class Events:
         self._is_empty = False
         return not self.failure
 
-    def _is_chunk(self, name: str, text: str, body: dict[str, Any]) -> bool:
+    def _accepts_chunk(self, name: str, text: str, body: dict[str, Any]) -> bool:
         choices, error = body.setdefault("choices", None), body.get("error")
         if failure := openai_failure(body, None):
             self._fail(failure._replace(status=None), error if isinstance(error, dict) else body)
         elif failure := choice_failure(choices) if choices else envelope_failure(body):
             self._fail(failure, body)
         if error:
-            body["error"] = None  # The SDK would raise what is no failure, or before the text is there.
+            body["error"] = None  # The SDK would raise what is not a failure, or before the text is there.
         if self.failure:
             return has_text(choices)
         if choices:
@@ -240,7 +244,7 @@ class Events:
             self._fail(Failure(error_message(body) or text), body)
         return is_frame
 
-    def _is_other_event(self, name: str, text: str, body: dict[str, Any]) -> bool:
+    def _accepts_other(self, name: str, text: str, body: dict[str, Any]) -> bool:
         """Events of the SDK's other types have a `type`, or are an `object`; those of the caller's own are theirs."""
         error = body.get("error")
         is_refusal = body.get("type", "error") == "error" and not name.startswith("thread.")

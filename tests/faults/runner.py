@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import inspect
 import itertools
 import json
 import ssl
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import AsyncIterator, Coroutine, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -26,6 +27,7 @@ from .server import Server, Visit
 from .table import Mode, Origins, Row, answer_to
 
 KEY = "sk-faults-0123456789abcdef"
+HELLO: Any = [{"role": "user", "content": "hello"}]
 GUARD = 10.0
 """Seconds after which a call counts as hung: far beyond every timeout, retry and wait in the table."""
 
@@ -98,7 +100,7 @@ def run_all(runs: Iterable[Run]) -> dict[Run, Result]:
         with ThreadPoolExecutor(16) as pool:
             todo = [run for run in light if not run.is_async]
             # One by one from an iterator: `map` keeps no order of ends.
-            for run, result in pool.map(lambda run: (run, _run_sync(server, context, run)), todo):
+            for run, result in pool.map(lambda run: (run, driven(_run(server, context, run))), todo):
                 results[run] = result
         async_thread.join()
         for run in runs:
@@ -106,7 +108,7 @@ def run_all(runs: Iterable[Run]) -> dict[Run, Result]:
                 if run.is_async:
                     asyncio.run(_all_async(server, context, [run], results))
                 else:
-                    results[run] = _run_sync(server, context, run)
+                    results[run] = driven(_run(server, context, run))
                 gc.collect()
     return {run: results[run] for run in runs}
 
@@ -133,12 +135,8 @@ _numbers = itertools.count(1)
 
 def _arguments(server: Server, run: Run, name: str) -> dict[str, Any]:
     origin = server.origin("refusing" if run.row.refused else "main")
-    return {
-        "base_url": f"{origin}/{name}/api/ai",
-        "api_key": KEY,
-        "timeout": run.row.timeout,
-        "max_retries": 1,
-    }
+    base_url = f"{origin}/{name}/api/ai"
+    return {"base_url": base_url, "api_key": KEY, "timeout": run.row.timeout, "max_retries": 1}
 
 
 @contextmanager
@@ -165,58 +163,98 @@ def _ask(run: Run, client: Any) -> Any:
     if run.mode == "unread":
         completions = completions.with_streaming_response
     extra: dict[str, Any] = {"stream": True} if run.mode in ("stream", "closing") else {}
-    return completions.create(
-        model="m", messages=[{"role": "user", "content": "hello"}], **extra, **run.row.asked
-    )
+    return completions.create(model="m", messages=HELLO, **extra, **run.row.asked)
 
 
 def _ask_good(server: Server, run: Run, name: str, client: Any) -> Any:
     if run.row.refused:
         client = client.with_options(base_url=f"{server.origin()}/{name}/api/ai")
-    return client.chat.completions.create(
-        model="good", messages=[{"role": "user", "content": "hello"}], timeout=10
-    )
+    return client.chat.completions.create(model="good", messages=HELLO, timeout=10)
 
 
-def _run_sync(server: Server, context: ssl.SSLContext, run: Run) -> Result:
+async def wait(value: Any) -> Any:
+    return await value if inspect.isawaitable(value) else value
+
+
+@asynccontextmanager
+async def entered(manager: Any) -> AsyncIterator[Any]:
+    if hasattr(manager, "__aenter__"):
+        async with manager as value:
+            yield value
+    else:
+        with manager as value:
+            yield value
+
+
+async def each(items: Any) -> AsyncIterator[Any]:
+    if hasattr(items, "__aiter__"):
+        async for item in items:
+            yield item
+    else:
+        for item in items:
+            yield item
+
+
+async def first(items: Any) -> Any:
+    return await anext(items) if hasattr(items, "__anext__") else next(items)
+
+
+def driven(coroutine: Coroutine[Any, Any, Any]) -> Any:
+    """What a coroutine returns that asks a sync client: there is nothing that it waits for."""
+    try:
+        coroutine.send(None)
+    except StopIteration as stop:
+        return stop.value
+    raise AssertionError("a sync client was waited for")
+
+
+async def _run(server: Server, context: ssl.SSLContext, run: Run) -> Result:
+    """One function asks both kinds of client."""
     modules: Any = aitoearn_openai if run.ours else openai
+    make_client, make_pool = modules.OpenAI, openai.DefaultHttpxClient
+    settled: Any = server.settled_connections
+    if run.is_async:
+        make_client, make_pool = modules.AsyncOpenAI, openai.DefaultAsyncHttpxClient
+        settled = server.settled_connections_async
     result = Result()
-    with (
-        _visiting(server, run) as (name, visit),
-        openai.DefaultHttpxClient(verify=context, trust_env=False) as pool,
-        modules.OpenAI(**_arguments(server, run, name), http_client=pool) as client,
-    ):
-        got: list[Any] = []
-        held: list[Any] = []  # What the caller still has in hand must not be what frees a connection.
-        started = time.monotonic()
-        try:
-            answer = _ask(run, client)
-            held.append(answer)
-            if run.mode in ("stream", "closing"):
-                for chunk in answer:
-                    got.append(chunk)
-                    if run.mode == "closing" and len(got) == 3:
-                        answer.close()
-                        break
-            elif run.mode == "raw":
-                got.append(answer.parse())
-            elif run.mode == "unread":
-                with answer as response:
-                    got.append(response.parse())
-            else:
-                got.append(answer)
-        except BaseException as error:  # noqa: BLE001 - what comes out is the question
-            result.error = _let_go(error)
-        result.seconds = time.monotonic() - started
-        _judge(run, visit, got, result)
-        try:
-            _ask_good(server, run, name, client)
-        except BaseException as error:  # noqa: BLE001 - what comes out is the question
-            result.recovered = _worded(error)
-        result.left_open = server.settled_connections(visit, 1) - 1
-    if server.settled_connections(visit, 0):
-        result.left_open = max(result.left_open, visit.open_connections())
-    _count(visit, result)
+    got: list[Any] = []
+    held: list[Any] = []  # What the caller still has in hand must not be what frees a connection.
+    with _visiting(server, run) as (name, visit):
+        async with (
+            entered(make_pool(verify=context, trust_env=False)) as pool,
+            entered(make_client(**_arguments(server, run, name), http_client=pool)) as client,
+        ):
+            started = time.monotonic()
+            try:
+                answer = _ask(run, client)
+                held.append(answer)
+                if run.mode == "unread":
+                    async with entered(answer) as response:
+                        got.append(await wait(response.parse()))
+                else:
+                    answer = await wait(answer)
+                    held.append(answer)
+                    if run.mode == "stream":
+                        async for chunk in each(answer):
+                            got.append(chunk)
+                    elif run.mode == "closing":
+                        for _ in range(3):
+                            got.append(await first(answer))
+                        await wait(answer.close())
+                    else:
+                        got.append(answer.parse() if run.mode == "raw" else answer)
+            except BaseException as error:  # noqa: BLE001 - what comes out is the question
+                result.error = _let_go(error)
+            result.seconds = time.monotonic() - started
+            _judge(run, visit, got, result)
+            try:
+                await wait(_ask_good(server, run, name, client))
+            except BaseException as error:  # noqa: BLE001 - what comes out is the question
+                result.recovered = _worded(error)
+            result.left_open = await wait(settled(visit, 1)) - 1
+        if await wait(settled(visit, 0)):
+            result.left_open = max(result.left_open, visit.open_connections())
+        _count(visit, result)
     return result
 
 
@@ -227,53 +265,9 @@ async def _all_async(
 
     async def one(run: Run) -> None:
         async with limit:
-            results[run] = await _run_async(server, context, run)
+            results[run] = await _run(server, context, run)
 
     await asyncio.gather(*map(one, runs))
-
-
-async def _run_async(server: Server, context: ssl.SSLContext, run: Run) -> Result:
-    modules: Any = aitoearn_openai if run.ours else openai
-    result = Result()
-    with _visiting(server, run) as (name, visit):
-        async with (
-            openai.DefaultAsyncHttpxClient(verify=context, trust_env=False) as pool,
-            modules.AsyncOpenAI(**_arguments(server, run, name), http_client=pool) as client,
-        ):
-            got: list[Any] = []
-            held: list[Any] = []  # What the caller still has in hand must not be what frees a connection.
-            started = time.monotonic()
-            try:
-                answer = _ask(run, client)
-                if run.mode != "unread":
-                    answer = await answer
-                held.append(answer)
-                if run.mode in ("stream", "closing"):
-                    async for chunk in answer:
-                        got.append(chunk)
-                        if run.mode == "closing" and len(got) == 3:
-                            await answer.close()
-                            break
-                elif run.mode == "raw":
-                    got.append(answer.parse())
-                elif run.mode == "unread":
-                    async with answer as response:
-                        got.append(await response.parse())
-                else:
-                    got.append(answer)
-            except BaseException as error:  # noqa: BLE001 - what comes out is the question
-                result.error = _let_go(error)
-            result.seconds = time.monotonic() - started
-            _judge(run, visit, got, result)
-            try:
-                await _ask_good(server, run, name, client)
-            except BaseException as error:  # noqa: BLE001 - what comes out is the question
-                result.recovered = _worded(error)
-            result.left_open = await server.settled_connections_async(visit, 1) - 1
-        if await server.settled_connections_async(visit, 0):
-            result.left_open = max(result.left_open, visit.open_connections())
-        _count(visit, result)
-    return result
 
 
 # Judging.

@@ -18,33 +18,13 @@ from openai.types.chat import ChatCompletion, ChatCompletionChunk
 
 from conftest import MESSAGES, Reply, complete, stream
 
-COMPLETION: dict[str, Any] = {
-    "id": "chatcmpl-1",
-    "object": "chat.completion",
-    "created": 1,
-    "model": "m",
-    "choices": [
-        {
-            "index": 0,
-            "finish_reason": "stop",
-            "logprobs": None,
-            "message": {
-                "role": "assistant",
-                "content": '{"city": "北京", "degrees": 7}',
-                "name": None,
-                "tool_calls": [],
-                "reasoning_content": "r",
-            },
-        }
-    ],
-    "usage": {
-        "prompt_tokens": 1,
-        "completion_tokens": 2,
-        "total_tokens": 3,
-        "prompt_tokens_details": None,
-    },
-    "cost": "0.1",
-}
+# fmt: off
+MESSAGE = {"role": "assistant", "content": '{"city": "北京", "degrees": 7}', "name": None, "tool_calls": [], "reasoning_content": "r"}
+CHOICE = {"index": 0, "finish_reason": "stop", "logprobs": None, "message": MESSAGE}
+USAGE = {"prompt_tokens": 1, "completion_tokens": 2, "total_tokens": 3, "prompt_tokens_details": None}
+HEAD = {"id": "chatcmpl-1", "object": "chat.completion", "created": 1, "model": "m"}
+COMPLETION: dict[str, Any] = {**HEAD, "choices": [CHOICE], "usage": USAGE, "cost": "0.1"}
+# fmt: on
 
 
 ANSWER = Reply(COMPLETION, headers={"X-Request-Id": "r-1", "X-Odd": "é".encode().decode("latin-1")})
@@ -86,38 +66,13 @@ class Weather(openai.BaseModel):
     degrees: int
 
 
-TOOL: Any = {
-    "type": "function",
-    "function": {
-        "name": "weather",
-        "strict": True,
-        "parameters": {
-            "type": "object",
-            "properties": {"city": {"type": "string"}},
-            "required": ["city"],
-            "additionalProperties": False,
-        },
-    },
-}
-
-
-CALL = {
-    "id": "c",
-    "type": "function",
-    "function": {"name": "Weather", "arguments": '{"city": "北京", "degrees": 7}'},
-}
-
-
-CALLED = {
-    **COMPLETION,
-    "choices": [
-        {
-            "index": 0,
-            "finish_reason": "tool_calls",
-            "message": {"role": "assistant", "content": None, "tool_calls": [CALL]},
-        }
-    ],
-}
+# fmt: off
+SCHEMA = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"], "additionalProperties": False}
+TOOL: Any = {"type": "function", "function": {"name": "weather", "strict": True, "parameters": SCHEMA}}
+CALL = {"id": "c", "type": "function", "function": {"name": "Weather", "arguments": '{"city": "北京", "degrees": 7}'}}
+# fmt: on
+CALLING = {"role": "assistant", "content": None, "tool_calls": [CALL]}
+CALLED = {**COMPLETION, "choices": [{"index": 0, "finish_reason": "tool_calls", "message": CALLING}]}
 
 
 FILES: dict[str, Any] = {
@@ -139,29 +94,46 @@ def changed(**message: Any) -> Reply:
     return Reply({**COMPLETION, "choices": [choice]})
 
 
+def parse(**arguments: Any) -> Callable[[Any], Any]:
+    return lambda client: client.chat.completions.parse(model="m", messages=MESSAGES, **arguments)
+
+
+def get(path: str, cast_to: Any, **arguments: Any) -> Callable[[Any], Any]:
+    return lambda client: client.get(path, cast_to=cast_to, **arguments)
+
+
+def post_stream(client: Any) -> Any:
+    stream_cls: Any = openai.AsyncStream if isinstance(client, openai.AsyncOpenAI) else openai.Stream
+    chunk: Any = ChatCompletionChunk
+    return client.post(
+        "/chat/completions", cast_to=chunk, body={"stream": True}, stream=True, stream_cls=stream_cls[chunk]
+    )
+
+
+# fmt: off
+ODD_LINES = (
+    ': hello\r\nid: 7\nretry: 5\nevent: e\ndata: {"choices": [],\ndata: "odd": 1}\n\n'
+    'data:{"choices":[]}\r\rdata: [DONE]\n\ndata: {"choices": [1]}\n\n'
+)
+LEFT_OPEN: Any = {"n": openai.NOT_GIVEN, "stop": None, "tools": openai.NOT_GIVEN}
+ELSE: Any = {"user": "u", "metadata": {"a": "b"}, "logit_bias": {"1": 2}, "response_format": {"type": "json_object"}}
+TOOLS: Any = {"n": 3, "stop": ["a", "\n"], "tools": [TOOL], "tool_choice": "auto", "seed": 1, "temperature": 0}
+HEADERS = {"X-One": "1", "user-agent": "mine", "X-Stainless-Lang": openai.Omit()}
+POST: Any = {"headers": {"X-One": "1"}, "max_retries": 1, "timeout": 3, "extra_json": {"b": 2}}
+MULTIPART: Any = {"headers": {"Content-Type": "multipart/form-data"}}
+EMBEDDING = {"object": "list", "data": [{"object": "embedding", "index": 0, "embedding": [0.5]}]}
+EVENT_OF_ERROR = 'data: {"type": "error", "code": "server_error", "message": "m", "sequence_number": 1}\n\n'
+MASKED: Any = {"mask": ("m.png", b"m"), "extra_body": {"own": ["x", {"y": 1}]}, "extra_query": {"q": "1"}}
+PLAIN_TOOL: Any = {"type": "function", "function": {"name": "f"}}
+GZIP = {"Content-Encoding": "gzip"}
+JSON_API = "application/vnd.api+json; charset=utf-8"
+
 CALLS: dict[str, tuple[Callable[[Any], Any], Reply]] = {
     "plain": (complete("m"), ANSWER),
-    "n-stop-and-tools": (
-        complete("m", n=3, stop=["a", "\n"], tools=[TOOL], tool_choice="auto", seed=1, temperature=0),
-        Reply(CALLED),
-    ),
-    "everything-else": (
-        complete(
-            "m",
-            user="u",
-            metadata={"a": "b"},
-            logit_bias={"1": 2},
-            response_format={"type": "json_object"},
-            reasoning_effort="low",
-            max_tokens=5,
-        ),
-        ANSWER,
-    ),
-    "arguments-left-open": (complete("m", n=openai.NOT_GIVEN, stop=None, tools=openai.NOT_GIVEN), ANSWER),
-    "extra-headers": (
-        complete("m", extra_headers={"X-One": "1", "user-agent": "mine", "X-Stainless-Lang": openai.Omit()}),
-        ANSWER,
-    ),
+    "n-stop-and-tools": (complete("m", **TOOLS), Reply(CALLED)),
+    "everything-else": (complete("m", **ELSE, reasoning_effort="low", max_tokens=5), ANSWER),
+    "arguments-left-open": (complete("m", **LEFT_OPEN), ANSWER),
+    "extra-headers": (complete("m", extra_headers=HEADERS), ANSWER),
     "extra-key": (complete("m", extra_headers={"Authorization": "Bearer mine"}), ANSWER),
     "extra-key-header": (complete("m", extra_headers={"X-Api-Key": "mine"}), ANSWER),
     "no-key": (complete("m", extra_headers={"Authorization": openai.Omit()}), ANSWER),
@@ -172,149 +144,59 @@ CALLS: dict[str, tuple[Callable[[Any], Any], Reply]] = {
     "bad-argument": (complete("m", unheard_of=1), ANSWER),
     "stream": (stream("m", stream_options={"include_usage": True}), CHUNKS),
     "stream-without-done": (stream("m"), sse(chunk(content="hi"), chunk(finish_reason="stop"), done=False)),
-    "stream-of-odd-lines": (
-        stream("m"),
-        Reply(
-            ': hello\r\nid: 7\nretry: 5\nevent: e\ndata: {"choices": [],\ndata: "odd": 1}\n\n'
-            'data:{"choices":[]}\r\rdata: [DONE]\n\ndata: {"choices": [1]}\n\n',
-            content_type="text/event-stream",
-        ),
-    ),
-    "images": (
-        lambda client: client.images.generate(model="m", prompt="猫", n=2, size="1024x1024"),
-        PICTURES,
-    ),
+    "stream-of-odd-lines": (stream("m"), Reply(ODD_LINES, content_type="text/event-stream")),
+    "images": (lambda client: client.images.generate(model="m", prompt="猫", n=2, size="1024x1024"), PICTURES),
     **{f"edit-{name}": (draw_on(image), PICTURES) for name, image in FILES.items()},
     "edit-file": (draw_on(lambda: io.BytesIO(b"from a file")), PICTURES),
-    "edit-with-mask": (
-        draw_on(b"a", mask=("m.png", b"m"), extra_body={"own": ["x", {"y": 1}]}, extra_query={"q": "1"}),
-        PICTURES,
-    ),
+    "edit-with-mask": (draw_on(b"a", **MASKED), PICTURES),
     "edit-nonsense": (draw_on(5), PICTURES),
     "variation": (lambda client: client.images.create_variation(image=b"a"), PICTURES),
-    "embedding": (
-        lambda client: client.embeddings.create(model="m", input="x"),
-        Reply({"object": "list", "data": [{"object": "embedding", "index": 0, "embedding": [0.5]}]}),
-    ),
+    "embedding": (lambda client: client.embeddings.create(model="m", input="x"), Reply(EMBEDDING)),
     "legacy-completion": (
         lambda client: client.completions.create(model="m", prompt="x"),
-        Reply({"id": "1", "object": "text_completion", "choices": [{"text": "x", "index": 0}]}),
-    ),
+        Reply({"id": "1", "object": "text_completion", "choices": [{"text": "x", "index": 0}]})),
     "response-stream": (
         lambda client: client.responses.create(model="m", input="x", stream=True),
-        Reply(
-            'data: {"type": "error", "code": "server_error", "message": "m", "sequence_number": 1}\n\n',
-            content_type="text/event-stream",
-        ),
-    ),
+        Reply(EVENT_OF_ERROR, content_type="text/event-stream")),
     "speech": (
         lambda client: client.audio.speech.with_raw_response.create(model="m", voice="alloy", input="x"),
-        Reply(b"\x00\xff", content_type="audio/mpeg"),
-    ),
+        Reply(b"\x00\xff", content_type="audio/mpeg")),
     "transcription": (
         lambda client: client.audio.transcriptions.create(model="m", file=b"x", response_format="text"),
-        Reply("你好", content_type="text/plain; charset=utf-8"),
-    ),
-    "get": (lambda client: client.get("/users/me", cast_to=object), Reply({"code": 0, "data": {"a": 1}})),
+        Reply("你好", content_type="text/plain; charset=utf-8")),
+    "get": (get("/users/me", object), Reply({"code": 0, "data": {"a": 1}})),
     "get-another-origin": (
-        lambda client: client.get(f"{client.base_url.copy_with(path='/else')}", cast_to=object),
-        Reply({"a": 1}),
-    ),
-    "get-dict": (lambda client: client.get("/x", cast_to=dict[str, object]), Reply({"a": {"b": []}})),
-    "get-list": (lambda client: client.get("/x", cast_to=list[int]), Reply(b"[1, 2]")),
-    "get-model": (lambda client: client.get("/x", cast_to=Weather), Reply({"city": "c", "degrees": "x"})),
-    "get-text": (
-        lambda client: client.get("/x", cast_to=str, options={"params": {"a": [1]}}),
-        Reply("{no json", content_type="text/html"),
-    ),
-    "get-nothing": (
-        lambda client: client.get("/x", cast_to=type(None)),
-        Reply(status=204, content_type=None),
-    ),
-    "get-foreign-model": (
-        lambda client: client.get("/x", cast_to=int.__class__),
-        Reply({"a": 1}),
-    ),
+        lambda client: client.get(f"{client.base_url.copy_with(path='/else')}", cast_to=object), Reply({"a": 1})),
+    "get-dict": (get("/x", dict[str, object]), Reply({"a": {"b": []}})),
+    "get-list": (get("/x", list[int]), Reply(b"[1, 2]")),
+    "get-model": (get("/x", Weather), Reply({"city": "c", "degrees": "x"})),
+    "get-text": (get("/x", str, options={"params": {"a": [1]}}), Reply("{no json", content_type="text/html")),
+    "get-text-as-object": (get("/x", object), Reply("hello", content_type="text/plain")),
+    "get-string-as-dict": (get("/x", dict[str, object]), Reply('"hello"')),
+    "get-nothing": (get("/x", type(None)), Reply(status=204, content_type=None)),
+    "get-foreign-model": (get("/x", int.__class__), Reply({"a": 1})),
     "post": (
-        lambda client: client.post(
-            "/chat/completions",
-            cast_to=ChatCompletion,
-            body={"model": "m"},
-            options={"headers": {"X-One": "1"}, "max_retries": 1, "timeout": 3, "extra_json": {"b": 2}},
-        ),
-        ANSWER,
-    ),
+        lambda client: client.post("/chat/completions", cast_to=ChatCompletion, body={"model": "m"}, options=POST), ANSWER),
     "post-files": (
         lambda client: client.post(
-            "/images/edits",
-            cast_to=ImagesResponse,
-            body={"model": "m", "deep": {"a": [1, 2]}},
-            files={"image": ("a", b"b")},
-            options={"headers": {"Content-Type": "multipart/form-data"}},
-        ),
-        PICTURES,
-    ),
-    "post-stream": (
-        lambda client: client.post(
-            "/chat/completions",
-            cast_to=ChatCompletionChunk,
-            body={"stream": True},
-            stream=True,
-            stream_cls=(openai.AsyncStream if isinstance(client, openai.AsyncOpenAI) else openai.Stream)[
-                ChatCompletionChunk
-            ],
-        ),
-        CHUNKS,
-    ),
-    "http-version-of-json": (
-        complete("m"),
-        Reply(COMPLETION, content_type="application/vnd.api+json; charset=utf-8", status=201),
-    ),
+            "/images/edits", cast_to=ImagesResponse, body={"model": "m", "deep": {"a": [1, 2]}}, files={"image": ("a", b"b")},
+            options=MULTIPART),
+        PICTURES),
+    "post-stream": (post_stream, CHUNKS),
+    "http-version-of-json": (complete("m"), Reply(COMPLETION, content_type=JSON_API, status=201)),
     "json-of-another-charset": (complete("m"), Reply(json.dumps(COMPLETION).encode("utf-16"))),
     "json-that-is-not-said-to-be": (complete("m"), Reply(COMPLETION, content_type="text/plain")),
-    "packed": (
-        complete("m"),
-        Reply(gzip.compress(json.dumps(COMPLETION).encode()), headers={"Content-Encoding": "gzip"}),
-    ),
-    "packed-stream": (
-        stream("m"),
-        Reply(
-            gzip.compress(CHUNKS.encoded()),
-            headers={"Content-Encoding": "gzip"},
-            content_type="text/event-stream",
-        ),
-    ),
-    "parsed": (
-        lambda client: client.chat.completions.parse(model="m", messages=MESSAGES, response_format=Weather),
-        ANSWER,
-    ),
-    "parsed-tools": (
-        lambda client: client.chat.completions.parse(
-            model="m", messages=MESSAGES, tools=[openai.pydantic_function_tool(Weather)]
-        ),
-        Reply(CALLED),
-    ),
-    "parsed-refusal": (
-        lambda client: client.chat.completions.parse(model="m", messages=MESSAGES, response_format=Weather),
-        changed(refusal="no"),
-    ),
-    "parsed-nonsense": (
-        lambda client: client.chat.completions.parse(model="m", messages=MESSAGES, response_format=Weather),
-        changed(content="no json"),
-    ),
+    "packed": (complete("m"), Reply(gzip.compress(json.dumps(COMPLETION).encode()), headers=GZIP)),
+    "packed-stream": (stream("m"), Reply(gzip.compress(CHUNKS.encoded()), headers=GZIP, content_type="text/event-stream")),
+    "parsed": (parse(response_format=Weather), ANSWER),
+    "parsed-tools": (parse(tools=[openai.pydantic_function_tool(Weather)]), Reply(CALLED)),
+    "parsed-refusal": (parse(response_format=Weather), changed(refusal="no")),
+    "parsed-nonsense": (parse(response_format=Weather), changed(content="no json")),
     "parsed-too-short": (
-        lambda client: client.chat.completions.parse(model="m", messages=MESSAGES, response_format=Weather),
-        Reply(
-            {**COMPLETION, "choices": [{**COMPLETION["choices"][0], "finish_reason": "length"}]},
-        ),
-    ),
-    "parsed-without-a-strict-tool": (
-        lambda client: client.chat.completions.parse(
-            model="m", messages=MESSAGES, tools=[{"type": "function", "function": {"name": "f"}}]
-        ),
-        Reply(CALLED),
-    ),
+        parse(response_format=Weather), Reply({**COMPLETION, "choices": [{**CHOICE, "finish_reason": "length"}]})),
+    "parsed-without-a-strict-tool": (parse(tools=[PLAIN_TOOL]), Reply(CALLED)),
 }
+# fmt: on
 
 
 ERROR = {"message": "no", "code": "bad_thing", "type": "t", "param": "p", "more": 1}

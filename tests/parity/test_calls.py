@@ -15,8 +15,9 @@ from parity.calls import ANSWER, CALLS, COMPLETION, FILES, MODELS, PICTURES, dra
 from parity.twins import Twins, entered, listed, request_id, sdks_class, wait
 
 
+@pytest.mark.parametrize("strict", [{}, {"_strict_response_validation": True}], ids=["loose", "strict"])
 @pytest.mark.parametrize("name", CALLS)
-def test_a_call_sends_and_returns_the_same(twins: Twins, name: str) -> None:
+def test_a_call_sends_and_returns_the_same(twins: Twins, name: str, strict: dict[str, Any]) -> None:
     """Byte for byte to the server, and an equal object, or the same exception, back."""
     ask, reply = CALLS[name]
 
@@ -26,21 +27,7 @@ def test_a_call_sends_and_returns_the_same(twins: Twins, name: str) -> None:
             return await listed(result)
         return result.content if hasattr(result, "http_response") else (result, request_id(result))
 
-    twins.same(asked, reply)
-
-
-@pytest.mark.parametrize("name", CALLS)
-def test_a_call_with_strict_validation_sends_and_returns_the_same(twins: Twins, name: str) -> None:
-    """Or fails for the same reason."""
-    ask, reply = CALLS[name]
-
-    async def asked(client: Any) -> Any:
-        result = await wait(ask(client))
-        if isinstance(result, (openai.Stream, openai.AsyncStream)):
-            return await listed(result)
-        return result.content if hasattr(result, "http_response") else result
-
-    twins.same(asked, reply, _strict_response_validation=True)
+    twins.same(asked, reply, **strict)
 
 
 def test_an_answer_that_breaks_the_schema_fails_under_strict_validation_alone(twins: Twins) -> None:

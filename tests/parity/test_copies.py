@@ -101,23 +101,6 @@ def test_each_argument_of_a_copy_makes_the_same_client(twins: Twins, name: str) 
     assert unchanged
 
 
-@pytest.mark.parametrize("order", [1, -1], ids=["forwards", "backwards"])
-def test_a_chain_of_copies_ends_in_the_same_client(twins: Twins, order: int) -> None:
-    """Each copy keeps what those before it were told, whatever the order."""
-    names = [name for name in arguments_of("copy")[::order] if name not in RIVALS and name != "http_client"]
-
-    async def ask(client: Any) -> Any:
-        results = []
-        for name in names:
-            client = client.with_options(**{name: value_of(name, twins)})
-            results.append(await state_and_call(client, twins))
-        return results
-
-    outcome = twins.same(ask, ANSWER)
-
-    assert len(outcome.requests) == len(names)
-
-
 @pytest.mark.parametrize(
     ("one", "other"), [*pairwise(arguments_of("copy")), ("default_query", "max_retries")]
 )

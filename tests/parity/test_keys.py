@@ -13,7 +13,7 @@ from parity.twins import Each, Twins, arguments_of, state, wait
 
 
 def test_a_callable_key_is_asked_for_each_try(twins: Twins) -> None:
-    """A fresh key for every request, retries and the model list included; an empty one is none."""
+    """A fresh key for every request, retries and the model list included; an empty one is not sent."""
 
     def key() -> Any:
         keys = iter("abcd")

@@ -48,29 +48,6 @@ def test_sixteen_threads_may_share_one_client(site: Sandbox) -> None:
             assert len({id(models) for models in pool.map(lambda _: ours.models, range(100))}) <= 16
 
 
-@pytest.mark.slow
-def test_many_tasks_may_share_one_client(site: Sandbox) -> None:
-    """The same in one event loop."""
-
-    async def answers(client: openai.AsyncOpenAI) -> list[Any]:
-        async def ask(number: int) -> Any:
-            said: Any = [{"role": "user", "content": f"number {number}"}]
-            if number % 2:
-                chunks = await client.chat.completions.create(model="glm-5.2", messages=said, stream=True)
-                return [chunk async for chunk in chunks]
-            return await client.chat.completions.create(model="glm-5.2", messages=said)
-
-        async with client:
-            return await asyncio.gather(*map(ask, range(32)))
-
-    theirs, ours = (
-        asyncio.run(answers(modules.AsyncOpenAI(base_url=site.base_url, api_key=site.api_key)))
-        for modules in (openai, aitoearn_openai)
-    )
-
-    assert ours == theirs
-
-
 @pytest.mark.filterwarnings("ignore:Async generator:ResourceWarning")  # Of the SDK's own streams, under trio.
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])
 def test_the_async_client_works_in_every_event_loop_that_the_sdks_works_in(

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import inspect
 import re
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +14,7 @@ import pytest
 
 import aitoearn_openai
 from conftest import Asker, Reply, ScriptedServer
+from faults.runner import driven, each, entered, first, wait  # noqa: F401 - for all of parity
 
 
 @dataclass
@@ -62,19 +62,13 @@ class Twins:
         return Outcome(told(result), [seen(request) for request in self.server.requests])
 
     def _driven(self, ask: Callable[[Any], Any]) -> Callable[[Any], Any]:
-        """Let one coroutine function ask both kinds: with a sync client there is nothing that it waits for."""
+        """Let one coroutine function ask both kinds."""
 
-        def driven(client: Any) -> Any:
+        def ask_both(client: Any) -> Any:
             result = ask(client)
-            if self.is_async or not inspect.iscoroutine(result):
-                return result
-            try:
-                result.send(None)
-            except StopIteration as stop:
-                return stop.value
-            raise AssertionError("a sync client was waited for")
+            return driven(result) if not self.is_async and inspect.iscoroutine(result) else result
 
-        return driven
+        return ask_both
 
     def pool(self, family: Any = openai, **arguments: Any) -> Any:
         """An `http_client` of a family: the SDK's own with its defaults, or a library's."""
@@ -157,26 +151,8 @@ def _comparable(value: Any) -> Any:
     return type(value) if value is not None and type(value).__eq__ is object.__eq__ else value
 
 
-async def wait(value: Any) -> Any:
-    return await value if inspect.isawaitable(value) else value
-
-
-@contextlib.asynccontextmanager
-async def entered(manager: Any) -> AsyncIterator[Any]:
-    if hasattr(manager, "__aenter__"):
-        async with manager as value:
-            yield value
-    else:
-        with manager as value:
-            yield value
-
-
 async def listed(items: Any) -> list[Any]:
-    return [item async for item in items] if hasattr(items, "__aiter__") else list(items)
-
-
-async def first(items: Any) -> Any:
-    return await anext(items) if hasattr(items, "__anext__") else next(items)
+    return [item async for item in each(items)]
 
 
 async def close(closable: Any) -> None:

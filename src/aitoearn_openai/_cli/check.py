@@ -42,7 +42,7 @@ def check(
 
     The exit code is 0 if all is well, 2 for a wrong setting, 3 for the key, 4 for the network, 5 for the service.
     """
-    from .._sdk.pools import make_pool
+    from .._pools import make_pool
 
     settings = options.resolve(site, base_url)
     _show_settings(settings, {"site": site, "base_url": base_url})
@@ -153,7 +153,7 @@ def _find_host(settings: openai.Settings) -> None:
 
 def _reach(settings: openai.Settings) -> list[openai.ChatModel]:
     """The list as anybody gets it; on the way, what the connection is like."""
-    from .._sdk.pools import make_pool
+    from .._pools import make_pool
 
     seen: dict[str, str] = {}
 

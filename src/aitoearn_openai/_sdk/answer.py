@@ -32,6 +32,7 @@ def failure_for(cast_to: Any, body: Any) -> Failure | None:
         return None
     if not is_sdk_type(cast_to):
         return envelope_failure(body, whole=True)
+    # Of a chat, `failure_in` finds out itself whether it has an answer.
     is_answer = not is_chat(cast_to) and any(body.get(name) for name in _own_fields(cast_to) - {"data"})
     return None if is_answer else failure_in(body)
 

@@ -60,7 +60,9 @@ class _Hooks:
         if cast_to is ChatCompletion:
             with suppress(ValidationError):  # As in `stream.py`.
                 made = cast_to.model_validate(data, strict=True)
-        if exchange is None:  # A chunk that the SDK makes, or a stream that was made by hand.
+        if (
+            exchange is None
+        ):  # The call is over: a chunk that the decoder left to the SDK, or of a stream made by hand.
             if failure := failure_for(cast_to, data):
                 raise status_error(self, response, failure, data)
         else:
@@ -99,8 +101,8 @@ class SyncClient(_Hooks, openai.OpenAI):
 
     @wraps(openai.OpenAI.request)
     def request(self, cast_to: Any, options: Any, **how: Any) -> Any:  # type: ignore[override]
-        with Exchange(self, cast_to, options, **how).running():
-            return super().request(cast_to, options, **how)
+        with Exchange(self, cast_to, options, **how).running() as exchange:
+            return exchange.finish(super().request(cast_to, options, **how))
 
     def _process_response(self, *, response: Any, **arguments: Any) -> Any:
         exchange: Any = CURRENT.get()
@@ -110,7 +112,7 @@ class SyncClient(_Hooks, openai.OpenAI):
                 response.read()
             if found := exchange.look(response):
                 raise status_error(self, response, *found)
-        return exchange.finish(super()._process_response(response=response, **_clear_frame(arguments)))
+        return super()._process_response(response=response, **_clear_frame(arguments))
 
 
 class AsyncClient(_Hooks, openai.AsyncOpenAI):
@@ -118,8 +120,8 @@ class AsyncClient(_Hooks, openai.AsyncOpenAI):
 
     @wraps(openai.AsyncOpenAI.request)
     async def request(self, cast_to: Any, options: Any, **how: Any) -> Any:  # type: ignore[override]
-        with Exchange(self, cast_to, options, **how).running():
-            return await super().request(cast_to, options, **how)
+        with Exchange(self, cast_to, options, **how).running() as exchange:
+            return exchange.finish(await super().request(cast_to, options, **how))
 
     async def _process_response(self, *, response: Any, **arguments: Any) -> Any:
         exchange: Any = CURRENT.get()
@@ -129,7 +131,7 @@ class AsyncClient(_Hooks, openai.AsyncOpenAI):
                 await response.aread()
             if found := exchange.look(response):
                 raise status_error(self, response, *found)
-        return exchange.finish(await super()._process_response(response=response, **_clear_frame(arguments)))
+        return await super()._process_response(response=response, **_clear_frame(arguments))
 
 
 def _clear_frame(arguments: dict[str, Any]) -> dict[str, Any]:

@@ -25,7 +25,9 @@ CURRENT: ContextVar[Exchange | None] = ContextVar("exchange", default=None)
 """The exchange that the SDK is busy with: it gives its hooks nothing that leads there."""
 
 _LARGE = 65_536
+"""The bytes beyond which a body is not decoded twice: it is looked at when the SDK has decoded it."""
 _KEY = "aitoearn_openai"
+"""Where a raw response has its exchange, in its `extensions`."""
 
 
 class Exchange:
@@ -52,13 +54,11 @@ class Exchange:
             self.adds_key = API_KEY_HEADER.lower() not in map(str.lower, names)
 
     @contextmanager
-    def running(self) -> Iterator[None]:
+    def running(self) -> Iterator[Exchange]:
         """While the SDK is busy with it: its hooks find it, and what comes out are the SDK's own errors."""
         token = CURRENT.set(self)
         try:
-            yield
-            if missing := {"custom_auth", "_process_response"} - self.used:
-                raise openai.OpenAIError(unsupported(missing.pop()))
+            yield self
         except Exception as error:
             causes = getattr(error, "exceptions", ())
             if causes and all(isinstance(each, OverflowError) for each in causes):
@@ -105,15 +105,19 @@ class Exchange:
 
     def finish(self, parsed: Any) -> Any:
         """What the SDK made of the response, if it can be that; a raw response is looked at when it is parsed."""
+        hooks = {"custom_auth", "_process_response"}
         if isinstance(parsed, (openai.Stream, openai.AsyncStream)):
             self._require_stream()
+            hooks.add("_make_sse_decoder")
         elif hasattr(parsed, "http_response"):
-            self.response.extensions[_KEY] = self
+            parsed.http_response.extensions[_KEY] = self
             parsed.__class__ = _checked_class(parsed.__class__)
         elif isinstance(parsed, str):
             self._require_json()
         elif "_process_response_data" not in self.used and is_sdk_type(self.cast_to):
-            raise openai.OpenAIError(unsupported("_process_response_data"))
+            hooks.add("_process_response_data")
+        if missing := hooks - self.used:
+            raise openai.OpenAIError(unsupported(missing.pop()))
         return parsed
 
     def _require_json(self) -> None:
@@ -126,8 +130,6 @@ class Exchange:
         is_json = "json" in content_type and response.is_stream_consumed
         if "html" in content_type or (is_json and decode_json(response.content) is not NOT_JSON):
             raise unexpected(response, "an event stream")
-        if "_make_sse_decoder" not in self.used:
-            raise openai.OpenAIError(unsupported("_make_sse_decoder"))
 
     def parsing(self, response: Any, to: Any = None) -> Exchange:
         """A copy for a raw response that is parsed, to another type if the caller says so."""

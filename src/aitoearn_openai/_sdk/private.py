@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from inspect import signature
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import openai
 
@@ -52,22 +52,18 @@ except ImportError as error:
 
 def _check_hooks() -> None:
     """Raise `ImportError` unless everything that is overridden exists where the SDK calls it."""
-    clients = openai.OpenAI, openai.AsyncOpenAI
-    needed: list[tuple[Any, str]] = [(client, name) for client in clients for name in _HOOKS]
-    for owner, name in needed:
-        if not hasattr(owner, name):
-            raise ImportError(unsupported(f"{owner.__name__}.{name}"))
-        for argument in _HOOKS.get(name, ()):
-            if argument not in signature(getattr(owner, name)).parameters:
-                raise ImportError(unsupported(f"the argument {argument} of {owner.__name__}.{name}"))
-    for client in clients:
+    for client in (openai.OpenAI, openai.AsyncOpenAI):
+        for name, arguments in _HOOKS.items():
+            if not hasattr(client, name):
+                raise ImportError(unsupported(f"{client.__name__}.{name}"))
+            for argument in arguments:
+                if argument not in signature(getattr(client, name)).parameters:
+                    raise ImportError(unsupported(f"the argument {argument} of {client.__name__}.{name}"))
         methods = [method for each in client.__mro__ for method in vars(each).values()]
-        names = [name for each in methods if hasattr(each, "__code__") for name in each.__code__.co_names]
-        if "_make_status_error" not in names:
-            raise ImportError(unsupported(f"{client.__name__}._make_status_error"))
-        constructors = [vars(each)["__init__"] for each in client.__mro__ if "__init__" in vars(each)]
-        if not any("_custom_headers" in each.__code__.co_names for each in constructors[:-1]):
-            raise ImportError(unsupported(f"{client.__name__}._custom_headers"))
+        used = {name for each in methods if hasattr(each, "__code__") for name in each.__code__.co_names}
+        for name in ("_make_status_error", "_custom_headers"):
+            if name not in used:
+                raise ImportError(unsupported(f"{client.__name__}.{name}"))
     for name in ("post_parser", "follow_redirects"):
         if name not in FinalRequestOptions.model_fields:
             raise ImportError(unsupported(f"FinalRequestOptions.{name}"))

@@ -24,7 +24,7 @@ from .._events import MAX_EVENT, Events, too_large
 from .._hints import API_KEY_HEADER, origin
 from .._json import LINE_ENDS, decode_json
 from .._models import ChatModel, named
-from .._sdk.pools import make_pool
+from .._pools import make_pool
 from .._serving import until_disconnect
 from .._settings import Settings
 from .._sites import site_hint

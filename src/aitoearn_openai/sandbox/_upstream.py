@@ -10,8 +10,8 @@ import openai
 from starlette.responses import Response, StreamingResponse
 
 from .._models import named
+from .._pools import make_pool
 from .._sdk.errors import family_of
-from .._sdk.pools import make_pool
 from ._failures import Refused
 from ._schema import dig
 

@@ -13,8 +13,8 @@ from urllib.request import getproxies
 
 import openai
 
-from .._sites import needs_no_proxy
-from .errors import family_of
+from ._sdk.errors import family_of
+from ._sites import needs_no_proxy
 
 _LOCAL = "all://localhost", "all://*.localhost", "all://127.0.0.1", "all://[::1]"
 _IPV6 = re.compile(r"\[[\da-f:.]+\](/\d+)?|[\da-f]*:[\da-f:.]*/\d+", re.IGNORECASE)
