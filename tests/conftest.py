@@ -169,6 +169,8 @@ class Reply:
     status: int = 200
     headers: dict[str, str] = field(default_factory=dict)
     content_type: str | None = "application/json"
+    reason: str | None = None
+    """What stands behind the status."""
 
     def encoded(self) -> bytes:
         if isinstance(self.body, dict):
@@ -189,6 +191,8 @@ class ScriptedServer:
     """A server on loopback that gives the replies it is told and remembers what it was asked."""
 
     replies: list[Reply] = field(default_factory=list)
+    paths: dict[str, Reply] = field(default_factory=dict)
+    """What is answered, whatever the replies are, where the path ends so."""
     requests: list[Request] = field(default_factory=list)
     origin: str = ""
     turn: Lock = field(default_factory=Lock)
@@ -201,7 +205,15 @@ class ScriptedServer:
         """Give these, one for each request, the last one again and again."""
         self.replies = list(replies)
 
-    def next_reply(self) -> Reply:
+    def lists(self, *models: dict[str, Any]) -> None:
+        """Have these in each list of models, whatever the replies are."""
+        kinds = "chat", "image/generation", "image/edit"
+        self.paths |= {f"/models/{kind}": Reply({"code": 0, "data": [*models]}) for kind in kinds}
+
+    def next_reply(self, path: str) -> Reply:
+        for end, reply in self.paths.items():
+            if path.endswith(end):
+                return reply
         with self.turn:  # Each connection has a thread of its own.
             return self.replies.pop(0) if len(self.replies) > 1 else self.replies[0]
 
@@ -257,9 +269,9 @@ class Scripted:
                 body = self.read_body()
                 headers = {name.lower(): value for name, value in self.headers.items()}
                 scripted.requests.append(Request(self.command, self.path, headers, body))
-                reply = scripted.next_reply()
+                reply = scripted.next_reply(self.path)
                 content = reply.encoded()
-                self.send_response(reply.status)
+                self.send_response(reply.status, reply.reason)
                 if reply.content_type:
                     self.send_header("Content-Type", reply.content_type)
                 for name, value in reply.headers.items():

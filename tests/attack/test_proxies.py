@@ -8,7 +8,6 @@ import pytest
 
 from aitoearn_openai import OpenAI
 from aitoearn_openai._settings import needs_no_proxy
-from attack.conftest import Hostile
 from commands import run
 from conftest import Asker, Reply, ScriptedServer, list_models
 
@@ -93,12 +92,12 @@ def test_other_machines_are_not_taken_for_this_one(address: str) -> None:
 
 @pytest.mark.parametrize(("base_url", "warned"), [("http://other.invalid/v1", True), ("", False)])
 def test_check_warns_of_plain_http_to_another_machine(
-    hostile: Hostile, proxy: ScriptedServer, base_url: str, warned: bool
+    hostile: ScriptedServer, proxy: ScriptedServer, base_url: str, warned: bool
 ) -> None:
     """Others on the way can read the key; on this machine there are none."""
     models, no = Reply({"code": 0, "data": [{"name": "m"}]}), Reply({"error": {"message": "no"}}, status=400)
     proxy.answer(models, models, no)
-    hostile.says(no)
+    hostile.answer(no)
     shown = run("check", AITOEARN_API_KEY=KEY, AITOEARN_BASE_URL=base_url or hostile.origin)
 
     assert shown.returncode == 0
