@@ -175,7 +175,7 @@ def packaging(session: nox.Session) -> None:
     session.run("python", "-m", "build", "--outdir", str(place))
     packages = sorted(map(str, place.iterdir()))
     session.run("twine", "check", "--strict", *packages)
-    session.run("check-wheel-contents", str(place))
+    session.run("check-wheel-contents", "--toplevel", "aitoearn_openai,pytest_aitoearn.py", str(place))
     for package in packages:
         environment = f"{package}.venv"
         python = str(Path(environment, "Scripts" if os.name == "nt" else "bin", "python"))
