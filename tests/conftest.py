@@ -14,6 +14,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.util import find_spec
 from itertools import cycle
 from threading import Lock, Thread
+from types import FunctionType
 from typing import Any
 
 import openai
@@ -33,22 +34,35 @@ def pytest_configure(config: pytest.Config) -> None:
         config.addinivalue_line("filterwarnings", "ignore:Unclosed connection:ResourceWarning")
 
 
-SLOW = {"cli", "documents", "examples", "fuzz", "load", "relay", "renames"}
-"""The first words of the modules in which nearly every test starts a program, a sandbox or a load of its own."""
+SLOW = {"fuzz", "load", "relay", "renames"}
+"""The first words of the modules in which nearly every test takes over a second."""
+
+PROCESSES = {"Popen", "TerminalProcess", "run_process", "subprocess"}
+"""What starts a process: with Python and the SDK in it that takes over a second, all else mostly does not."""
 
 SDK = {"answers", "cassettes", "clients", "failures", "fast", "faults", "hooks", "models", "module", "pools"}
 SDK |= {"renames", "secrets", "streams", "travel"}
 """The first words of the modules whose outcome may depend on the version of the SDK, besides all of parity/."""
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the modules of `SLOW` and of `SDK`."""
+def pytest_collection_modifyitems(items: list[pytest.Function]) -> None:
+    """Mark what starts a process, the modules of `SLOW`, and those of `SDK`."""
     for item in items:
         word = item.path.stem.split("_")[1:2]
-        if SLOW.intersection(word):
+        if SLOW.intersection(word) or starts_a_process(item.function):
             item.add_marker(pytest.mark.slow)
         if SDK.intersection(word) or item.path.parent.name == "parity":
             item.add_marker(pytest.mark.sdk)
+
+
+def starts_a_process(test: Any) -> bool:
+    """Whether it does so by itself, or by a function of its module."""
+    names = set(test.__code__.co_names)
+    near = [test.__globals__.get(name) for name in names]
+    for each in near:
+        if isinstance(each, FunctionType) and each.__module__ == test.__module__:
+            names.update(each.__code__.co_names)
+    return not PROCESSES.isdisjoint(names)
 
 
 KEY = "sk-0123456789-abcdefghij"
