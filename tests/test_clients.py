@@ -9,7 +9,7 @@ from typing import Any
 import openai
 import pytest
 
-from aitoearn_openai import Settings
+from aitoearn_openai import OpenAI, Settings
 from conftest import Asker, Reply, ScriptedServer, complete, in_turns, list_models
 
 OPENAI_VARIABLES = {
@@ -197,6 +197,17 @@ def test_the_key_is_an_attribute_like_any_other(asker: Asker) -> None:
     assert not hasattr(type(client).__new__(type(client)), "api_key")
     del client.api_key
     assert getattr(client, "api_key", None) is None
+
+
+@pytest.mark.parametrize("more", ["nothing", "a key", "an http_client"])
+def test_an_unknown_argument_is_the_sdks_own_error(more: str) -> None:
+    """A typing error is told by the SDK, not swallowed; also before a missing key, which may be due to it."""
+    with openai.DefaultHttpxClient() as http_client:
+        given: Any = {"nothing": {}, "a key": {"api_key": "k"}}.get(
+            more, {"api_key": "k", "http_client": http_client}
+        )
+        with pytest.raises(TypeError, match="unexpected keyword argument 'api_kee'"):
+            OpenAI(**given, api_kee="x")
 
 
 @in_turns("key", ["My API Key", 'the "key"', "'q'", "sk-1234", "a\tb", " k", "Bearer ak_1"])

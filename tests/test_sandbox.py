@@ -11,6 +11,7 @@ import logging
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlsplit
@@ -570,4 +571,6 @@ def test_a_stream_that_fails_has_begun_well(site: Sandbox, name: str, end: bytes
 def test_a_slow_model_answers_in_the_end(site: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
     """The wait comes before the first byte; here it is cut short."""
     monkeypatch.setattr("aitoearn_openai.sandbox._app.SLOW_SECONDS", 0.01)
+    started = time.monotonic()
     assert "choices" in complete(site, "slow-first-byte")
+    assert time.monotonic() - started >= 0.01
