@@ -14,6 +14,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.util import find_spec
 from itertools import cycle
 from threading import Lock, Thread
+from types import FunctionType
 from typing import Any
 
 import openai
@@ -33,22 +34,35 @@ def pytest_configure(config: pytest.Config) -> None:
         config.addinivalue_line("filterwarnings", "ignore:Unclosed connection:ResourceWarning")
 
 
-SLOW = {"cli", "documents", "examples", "fuzz", "load", "relay", "renames"}
-"""The first words of the modules in which nearly every test starts a program, a sandbox or a load of its own."""
+SLOW = {"fuzz", "load", "relay", "renames"}
+"""The first words of the modules in which nearly every test takes over a second."""
+
+PROCESSES = {"Popen", "TerminalProcess", "run_process", "subprocess"}
+"""What starts a process: with Python and the SDK in it that takes over a second, all else mostly does not."""
 
 SDK = {"answers", "cassettes", "clients", "failures", "fast", "faults", "hooks", "models", "module", "pools"}
 SDK |= {"renames", "secrets", "streams", "travel"}
 """The first words of the modules whose outcome may depend on the version of the SDK, besides all of parity/."""
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the modules of `SLOW` and of `SDK`."""
+def pytest_collection_modifyitems(items: list[pytest.Function]) -> None:
+    """Mark what starts a process, the modules of `SLOW`, and those of `SDK`."""
     for item in items:
         word = item.path.stem.split("_")[1:2]
-        if SLOW.intersection(word):
+        if SLOW.intersection(word) or starts_a_process(item.function):
             item.add_marker(pytest.mark.slow)
         if SDK.intersection(word) or item.path.parent.name == "parity":
             item.add_marker(pytest.mark.sdk)
+
+
+def starts_a_process(test: Any) -> bool:
+    """Whether it does so by itself, or by a function of its module."""
+    names = set(test.__code__.co_names)
+    near = [test.__globals__.get(name) for name in names]
+    for each in near:
+        if isinstance(each, FunctionType) and each.__module__ == test.__module__:
+            names.update(each.__code__.co_names)
+    return not PROCESSES.isdisjoint(names)
 
 
 KEY = "sk-0123456789-abcdefghij"
@@ -169,6 +183,8 @@ class Reply:
     status: int = 200
     headers: dict[str, str] = field(default_factory=dict)
     content_type: str | None = "application/json"
+    reason: str | None = None
+    """What stands behind the status."""
 
     def encoded(self) -> bytes:
         if isinstance(self.body, dict):
@@ -189,6 +205,8 @@ class ScriptedServer:
     """A server on loopback that gives the replies it is told and remembers what it was asked."""
 
     replies: list[Reply] = field(default_factory=list)
+    paths: dict[str, Reply] = field(default_factory=dict)
+    """What is answered, whatever the replies are, where the path ends so."""
     requests: list[Request] = field(default_factory=list)
     origin: str = ""
     turn: Lock = field(default_factory=Lock)
@@ -201,7 +219,15 @@ class ScriptedServer:
         """Give these, one for each request, the last one again and again."""
         self.replies = list(replies)
 
-    def next_reply(self) -> Reply:
+    def lists(self, *models: dict[str, Any]) -> None:
+        """Have these in each list of models, whatever the replies are."""
+        kinds = "chat", "image/generation", "image/edit"
+        self.paths |= {f"/models/{kind}": Reply({"code": 0, "data": [*models]}) for kind in kinds}
+
+    def next_reply(self, path: str) -> Reply:
+        for end, reply in self.paths.items():
+            if path.endswith(end):
+                return reply
         with self.turn:  # Each connection has a thread of its own.
             return self.replies.pop(0) if len(self.replies) > 1 else self.replies[0]
 
@@ -257,9 +283,9 @@ class Scripted:
                 body = self.read_body()
                 headers = {name.lower(): value for name, value in self.headers.items()}
                 scripted.requests.append(Request(self.command, self.path, headers, body))
-                reply = scripted.next_reply()
+                reply = scripted.next_reply(self.path)
                 content = reply.encoded()
-                self.send_response(reply.status)
+                self.send_response(reply.status, reply.reason)
                 if reply.content_type:
                     self.send_header("Content-Type", reply.content_type)
                 for name, value in reply.headers.items():

@@ -11,6 +11,7 @@ import argparse
 import ast
 import contextlib
 import gc
+import inspect
 import os
 import shutil
 import signal
@@ -255,6 +256,12 @@ class Loader(machinery.SourceFileLoader):
         return compile(self.source, self.path, "exec", dont_inherit=True)
 
 
+def _same_outside(before: dict[Any, Any], after: dict[Any, Any]) -> bool:
+    """Whether the code of the module and of its classes is the same: that of functions is all that can be swapped."""
+    bodies = {key: code for key, (code, *_) in before.items() if not code.co_flags & inspect.CO_OPTIMIZED}
+    return all(key in after and after[key][0].co_code == code.co_code for key, code in bodies.items())
+
+
 def read_results() -> list[list[str]]:
     """Of each mutant what became of it, its name, and the test that noticed it; a test that hung has no name."""
     return [line.split("\t") for line in (WORK / "results").read_text("utf-8").splitlines()]
@@ -277,7 +284,7 @@ def work(number: int, todo: list[Mutant], tests: list[str], reached: Reached) ->
             len(after[key]) == len(codes) == 1 and codes[0].co_freevars == after[key][0].co_freevars
             for key, codes in before.items()
         )
-        at_import = mutant.line and "" in reached.by(mutant)
+        at_import = mutant.line and ("" in reached.by(mutant) or not _same_outside(before, after))
         (swapped if fits and not at_import else imported).append(mutant)
     options = [*tests, *FORKED, f"--basetemp={WORK / str(number)}"]
     if not (child := os.fork()):

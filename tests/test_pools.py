@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import gc
 import re
 import ssl
 import subprocess
 import sys
-import warnings
 from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from itertools import product
@@ -24,7 +22,7 @@ import trustme
 from aitoearn_openai import AsyncOpenAI, OpenAI, Settings
 from aitoearn_openai._sdk.errors import family_of
 from aitoearn_openai.sandbox import Sandbox
-from conftest import AIOHTTP, WAYS, Asker, Reply, Scripted, ScriptedServer, complete, list_models, stream
+from conftest import AIOHTTP, WAYS, Asker, Reply, Scripted, ScriptedServer, complete, list_models
 
 
 def pool_of(client: Any) -> Any:
@@ -170,17 +168,6 @@ def test_a_certificate_file_that_is_missing_is_the_plain_sdks_error(
             make(api_key="k")
 
 
-def test_proxies_of_the_environment_are_used(
-    asker: Asker, server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """`HTTP_PROXY`, as with the plain SDK."""
-    monkeypatch.setenv("HTTP_PROXY", server.origin)
-    server.answer(LIST)
-    asker.run(list_models, api_key="k", base_url="http://aitoearn.invalid/api/ai")
-
-    assert server.requests[0].path == "http://aitoearn.invalid/api/ai/models/chat"
-
-
 @needs_aiohttp
 def test_the_backend_is_chosen_by_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     """For the async client, by variable or in code; a sync client and an `http_client` of one's own stay."""
@@ -255,21 +242,6 @@ def test_an_address_in_no_proxy_that_cannot_be_read_is_named(
         Asker(is_async=False).client(api_key="k").close()  # httpx2 knows it.
 
 
-def test_a_sandbox_on_this_machine_is_not_asked_through_a_proxy(
-    asker: Asker, site: Sandbox, server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """No proxy could reach it; by variables and by settings in code."""
-    for name in ("http_proxy", "HTTP_PROXY", "ALL_PROXY"):
-        monkeypatch.setenv(name, server.origin)
-    for name in ("no_proxy", "NO_PROXY"):
-        monkeypatch.delenv(name, raising=False)
-    client = type(asker.client(api_key="k")).from_settings(site.settings)
-    monkeypatch.setattr(asker, "client", lambda: client)
-
-    assert asker.run(list_models).data
-    assert server.requests == []
-
-
 @pytest.mark.parametrize("replaced", ["subclass", "mock"])
 def test_clients_are_made_where_a_tracer_has_replaced_the_classes_of_httpx(
     asker: Asker, site: Sandbox, monkeypatch: pytest.MonkeyPatch, replaced: str
@@ -284,38 +256,3 @@ def test_clients_are_made_where_a_tracer_has_replaced_the_classes_of_httpx(
     assert isinstance(client, openai.AsyncOpenAI if asker.is_async else openai.OpenAI)
     if replaced == "subclass":  # With a mock, the SDK's own calls fail.
         assert asker.run(complete("glm-5.2"), base_url=site.base_url, api_key=site.api_key).choices
-
-
-def test_a_cancelled_call_gives_its_connection_back(asker: Asker, site: Sandbox) -> None:
-    """A stream or an answer that is no longer wanted ends at once, and the client goes on."""
-    if not asker.is_async:
-        pytest.skip("only tasks are cancelled")
-
-    async def cancel(ask: Any) -> None:
-        async with asker.client(base_url=site.base_url, api_key=site.api_key) as client:
-            for _ in range(20):
-                task = asyncio.ensure_future(ask(client))
-                await asyncio.sleep(0.01)
-                task.cancel()
-                # On Python 3.10 anyio can lose one while it connects, also for the plain SDK.
-                if sys.version_info < (3, 11):
-                    await asyncio.sleep(0.01)
-                    task.cancel()
-                with pytest.raises(asyncio.CancelledError):
-                    await task
-            answer = await complete("glm-5.2")(client)
-            assert answer.choices
-
-    for ask in (complete("slow-first-byte"), stream("slow-first-byte")):
-        asyncio.run(cancel(ask))
-
-
-def test_a_client_that_nobody_holds_closes_its_connections(server: ScriptedServer) -> None:
-    """As the SDK's own does: Python warns of each connection that is left open."""
-    server.answer(Reply({"choices": [{"message": {"content": "hi"}}]}))
-    with warnings.catch_warnings(record=True) as seen:
-        warnings.simplefilter("always")
-        complete("m")(OpenAI(base_url=server.base_url, api_key="k"))
-        gc.collect()
-
-    assert [str(each.message) for each in seen if each.category is ResourceWarning] == []

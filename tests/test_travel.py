@@ -37,17 +37,13 @@ def test_a_client_arrives_with_the_same_options(asker: Asker) -> None:
     )
     client.max_retries = 8
     arrived = there_and_back(client)
+    assert there_and_back(client.copy(timeout=None)).timeout is None
 
     assert type(arrived) is type(client)
     for name in ("api_key", "base_url", "organization", "project", "timeout", "max_retries", "default_query"):
         assert getattr(arrived, name) == getattr(client, name)
     assert arrived.default_headers["X-Mine"] == "1"
     assert arrived._strict_response_validation
-
-
-def test_no_timeout_arrives_as_no_timeout(asker: Asker) -> None:
-    """None is an option too."""
-    assert there_and_back(asker.client(api_key="k", timeout=None)).timeout is None
 
 
 def test_what_came_from_settings_does_not_travel(asker: Asker, monkeypatch: pytest.MonkeyPatch) -> None:

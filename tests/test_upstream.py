@@ -10,17 +10,16 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import openai
 import pytest
-from typing_extensions import Self
 
 from aitoearn_openai import AsyncOpenAI, OpenAI, sandbox
 from commands import COMMAND, run
 from conftest import MESSAGES, Asker, Reply, ScriptedServer, complete, draw, list_models, stream
+from faults.server import Hang, Request, Server, Step, reply
 
 ENGINE_LIST = Reply(
     {"object": "list", "data": [{"id": "tiny", "name": "Tiny One", "object": "model", "owned_by": "me"}]}
@@ -148,69 +147,39 @@ def test_an_engine_of_this_machine_is_not_asked_through_a_proxy(
         assert [model.id for model in ask_through(front, list_models)] == ["tiny"]
 
 
-class SlowEngine:
-    """An engine that never answers requests of one method, and notices when the caller hangs up."""
-
-    def __init__(self, waits_at: str) -> None:
-        self.asked, self.left = threading.Event(), threading.Event()
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(handler) -> None:
-                handler.rfile.read(int(handler.headers.get("Content-Length", 0)))
-                if handler.command == waits_at:
-                    self.asked.set()
-                    handler.connection.settimeout(30)
-                    if not handler.connection.recv(1):
-                        self.left.set()
-                    return
-                handler.send_response(200)
-                handler.send_header("Content-Type", "application/json")
-                handler.end_headers()
-                handler.wfile.write(ENGINE_LIST.encoded())
-
-            do_POST = do_GET
-
-            def log_message(handler, *_: Any) -> None:
-                pass
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,))
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        self.url = f"http://127.0.0.1:{self._server.server_port}/v1"
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
-
-
 @pytest.mark.parametrize(
-    ("method", "ask"),
+    ("path", "ask"),
     [
-        ("POST", complete("tiny")),
-        ("POST", stream("tiny")),
-        ("POST", draw("tiny")),
-        ("GET", list_models),
-        ("GET", complete("tiny")),
+        ("/chat/", complete("tiny")),
+        ("/chat/", stream("tiny")),
+        ("/images/", draw("tiny")),
+        ("/models", list_models),
+        ("/models", complete("tiny")),
     ],
     ids=["completion", "stream", "image", "list", "list for a completion"],
 )
-def test_an_engine_does_not_go_on_for_a_client_that_has_gone(method: str, ask: Callable[[Any], Any]) -> None:
+def test_an_engine_does_not_go_on_for_a_client_that_has_gone(path: str, ask: Callable[[Any], Any]) -> None:
     """Whatever was asked: the engine's time and somebody's money are not spent on an answer for nobody."""
+    asked = threading.Event()
 
-    async def leave(front: sandbox.Sandbox) -> None:
+    def answer(request: Request) -> list[Step]:
+        if path not in request.target:
+            return [reply(ENGINE_LIST.body)]
+        asked.set()
+        return [Hang]
+
+    async def leave() -> None:
         async with AsyncOpenAI.from_settings(front.settings) as client:
             task = asyncio.ensure_future(ask(client))
-            assert await asyncio.to_thread(engine.asked.wait, 30)
+            assert await asyncio.to_thread(asked.wait, 30)
             task.cancel()
             await asyncio.wait([task])
 
-    with SlowEngine(method) as engine, sandbox.serve(upstream=engine.url) as front:
-        asyncio.run(leave(front))
-        assert engine.left.wait(30)
+    with Server() as engine:
+        visit = engine.visit("v1", answer)
+        with sandbox.serve(upstream=f"{engine.origin()}/v1") as front:
+            asyncio.run(leave())
+            assert engine.settled_connections(visit, 0, within=25) == 0
 
 
 @pytest.mark.slow

@@ -12,9 +12,8 @@ from typing import Any
 
 import pytest
 
-from attack.conftest import Hostile
 from commands import KEY, run
-from conftest import Reply
+from conftest import Reply, ScriptedServer
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="links and rights of Unix")
 SOMEBODY = 12345
@@ -26,8 +25,8 @@ as_root = pytest.mark.skipif(
 class Batch:
     """A batch of two requests, of which the output answers one and has a failure for the other."""
 
-    def __init__(self, hostile: Hostile, place: Path) -> None:
-        hostile.says(Reply({"choices": [{"message": {"content": "yes"}}]}))
+    def __init__(self, hostile: ScriptedServer, place: Path) -> None:
+        hostile.answer(Reply({"choices": [{"message": {"content": "yes"}}]}))
         self.environment = {"AITOEARN_BASE_URL": hostile.origin, "AITOEARN_API_KEY": KEY}
         self.source, self.target = place / "in.jsonl", place / "out.jsonl"
         self.source.write_text("one\ntwo\n")
@@ -44,7 +43,7 @@ class Batch:
 
 
 @pytest.fixture
-def batch(hostile: Hostile, tmp_path: Path) -> Batch:
+def batch(hostile: ScriptedServer, tmp_path: Path) -> Batch:
     return Batch(hostile, tmp_path)
 
 
@@ -171,7 +170,7 @@ def test_a_batch_takes_no_pipes_and_devices(batch: Batch, kind: str, special: st
 
 
 @pytest.mark.parametrize("special", ["a pipe", "a device", "a link to a device", "a folder"])
-def test_an_image_is_a_regular_file(hostile: Hostile, tmp_path: Path, special: str) -> None:
+def test_an_image_is_a_regular_file(hostile: ScriptedServer, tmp_path: Path, special: str) -> None:
     """Nothing is waited for, and no device fills the memory."""
     image = tmp_path / "image.png"
     if special == "a pipe":
@@ -186,10 +185,10 @@ def test_an_image_is_a_regular_file(hostile: Hostile, tmp_path: Path, special: s
 
     assert refused.returncode == 2
     assert ("regular file" in refused.stderr) != (special == "a folder")
-    assert not hostile.asked
+    assert not hostile.requests
 
 
-def test_images_are_no_more_than_the_service_takes(hostile: Hostile, tmp_path: Path) -> None:
+def test_images_are_no_more_than_the_service_takes(hostile: ScriptedServer, tmp_path: Path) -> None:
     """50 MB in a request, in which they are a third larger; all of them count."""
     small, large = tmp_path / "small.png", tmp_path / "large.png"
     small.write_bytes(b"x" * 1000)
@@ -203,7 +202,7 @@ def test_images_are_no_more_than_the_service_takes(hostile: Hostile, tmp_path: P
 
 
 def test_an_image_that_cannot_be_read_says_why(
-    hostile: Hostile, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    hostile: ScriptedServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """In the words of the system."""
     image = tmp_path / "image.png"

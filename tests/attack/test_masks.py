@@ -8,43 +8,39 @@ from pathlib import Path
 
 import pytest
 
-from attack.conftest import Hostile, chunks
+from attack.conftest import chunks
 from commands import run
-from conftest import Reply
+from conftest import Reply, ScriptedServer
 
 KEY = "sk0123456789abcdefghij"
 NUMBER = "0123456789012345"
 
 
-def says(reply: Reply) -> Callable[[Hostile], None]:
-    return lambda hostile: hostile.says(reply)
+def says(reply: Reply) -> Callable[[ScriptedServer], None]:
+    return lambda hostile: hostile.answer(reply)
 
 
 def escaped(pattern: str) -> str:
     return "".join(pattern.format(code=ord(each)) for each in KEY)
 
 
-def redirects(target: str) -> Callable[[Hostile], None]:
-    def prepare(hostile: Hostile) -> None:
+def redirects(target: str) -> Callable[[ScriptedServer], None]:
+    def prepare(hostile: ScriptedServer) -> None:
         answer = Reply(status=307, headers={"Location": target})
-        hostile.replies = {"": Reply("<html>", content_type="text/html"), "/models/chat": answer}
+        hostile.answer(Reply("<html>", content_type="text/html"))
+        hostile.paths["/models/chat"] = answer
 
     return prepare
 
 
-def redirects_chat(hostile: Hostile) -> None:
-    hostile.says(Reply("<html>", content_type="text/html"))
-    hostile.says(Reply(status=307, headers={"Location": f"/{KEY}"}), "/chat/completions")
+def redirects_chat(hostile: ScriptedServer) -> None:
+    hostile.answer(Reply("<html>", content_type="text/html"))
+    hostile.paths["/chat/completions"] = Reply(status=307, headers={"Location": f"/{KEY}"})
 
 
-def names_it(hostile: Hostile) -> None:
+def names_it(hostile: ScriptedServer) -> None:
     hostile.lists({"name": f"m{KEY}"}, {"name": "m2"})
-    hostile.says(Reply({"data": {}, "code": 12300, "message": "no"}))
-
-
-def gives_it_as_reason(hostile: Hostile) -> None:
-    hostile.reason = KEY
-    hostile.says(Reply({"error": {"message": "no"}}, status=400))
+    hostile.answer(Reply({"data": {}, "code": 12300, "message": "no"}))
 
 
 WAYS = {
@@ -55,7 +51,7 @@ WAYS = {
     "a request id": says(Reply({"data": {}, "code": 400, "message": "no", "requestId": KEY})),
     "a header": says(Reply({"error": {"message": "no"}}, status=400, headers={"X-Request-Id": KEY})),
     "a content type": says(Reply("no", content_type=f"text/{KEY}")),
-    "a reason phrase": gives_it_as_reason,
+    "a reason phrase": says(Reply({"error": {"message": "no"}}, status=400, reason=KEY)),
     "capitals": says(Reply({"error": {"message": KEY.upper()}}, status=400)),
     "JSON's escapes": says(Reply('{{"x": "{}"}}'.format(escaped("\\u{code:04x}")), content_type="text/plain")),
     "an address": says(Reply({"error": {"message": escaped("%{code:02X}")}}, status=400)),
@@ -76,7 +72,7 @@ WAYS = {
 
 @pytest.mark.parametrize("way", WAYS)
 def test_the_key_is_masked_in_whatever_way_a_server_says_it(
-    hostile: Hostile, tmp_path: Path, way: str
+    hostile: ScriptedServer, tmp_path: Path, way: str
 ) -> None:
     """In the line of the error, in the traceback, and in the file of a batch."""
     key = NUMBER if way == "the beginning of an error" else KEY
@@ -97,7 +93,7 @@ def test_the_key_is_masked_in_whatever_way_a_server_says_it(
         assert "&#" not in shown
 
 
-def test_a_redirect_of_the_model_list_is_told_by_its_origin(hostile: Hostile) -> None:
+def test_a_redirect_of_the_model_list_is_told_by_its_origin(hostile: ScriptedServer) -> None:
     """It is all that is needed, and all that cannot repeat a key; a path on the same server leads there too."""
     told = []
     for target in (f"http://other.invalid:8/{KEY}", f"/{KEY}"):

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from typing import Any
+from unittest import mock
 
 import pytest
 
-from aitoearn_openai import OpenAI
+from aitoearn_openai import Settings
 from aitoearn_openai._sites import needs_no_proxy
-from attack.conftest import Hostile
 from commands import run
 from conftest import Asker, Reply, ScriptedServer, list_models
 
@@ -38,6 +38,13 @@ def by_argument(asker: Asker, base_url: str, _: pytest.MonkeyPatch) -> Any:
     return asker.run(list_models, base_url=base_url, api_key=KEY)
 
 
+def by_settings(asker: Asker, base_url: str, _: pytest.MonkeyPatch) -> Any:
+    client = type(asker.client(api_key=KEY)).from_settings(Settings(base_url=base_url, api_key=KEY))
+    return Asker(asker.is_async, mock.Mock(OpenAI=lambda: client, AsyncOpenAI=lambda: client)).run(
+        list_models
+    )
+
+
 def by_copy(asker: Asker, base_url: str, _: pytest.MonkeyPatch) -> Any:
     def ask(client: Any) -> Any:
         return client.with_options(base_url=base_url).models.list()
@@ -45,7 +52,7 @@ def by_copy(asker: Asker, base_url: str, _: pytest.MonkeyPatch) -> Any:
     return asker.run(ask, base_url="http://other.invalid", api_key=KEY)
 
 
-@pytest.mark.parametrize("way", [by_variable, by_argument, by_copy])
+@pytest.mark.parametrize("way", [by_variable, by_argument, by_settings, by_copy])
 def test_a_gateway_on_this_machine_is_asked_without_a_proxy(
     asker: Asker, server: ScriptedServer, proxy: ScriptedServer, monkeypatch: pytest.MonkeyPatch, way: Any
 ) -> None:
@@ -56,10 +63,9 @@ def test_a_gateway_on_this_machine_is_asked_without_a_proxy(
     assert (len(server.requests), proxy.requests) == (1, [])
 
 
-def test_any_other_host_is_asked_through_the_proxy(proxy: ScriptedServer) -> None:
+def test_any_other_host_is_asked_through_the_proxy(asker: Asker, proxy: ScriptedServer) -> None:
     """As with the plain SDK."""
-    with OpenAI(base_url="http://other.invalid", api_key=KEY) as client:
-        client.models.list()
+    asker.run(list_models, base_url="http://other.invalid", api_key=KEY)
 
     assert proxy.requests[0].path.startswith("http://other.invalid/")
 
@@ -93,12 +99,12 @@ def test_other_machines_are_not_taken_for_this_one(address: str) -> None:
 
 @pytest.mark.parametrize(("base_url", "warned"), [("http://other.invalid/v1", True), ("", False)])
 def test_check_warns_of_plain_http_to_another_machine(
-    hostile: Hostile, proxy: ScriptedServer, base_url: str, warned: bool
+    hostile: ScriptedServer, proxy: ScriptedServer, base_url: str, warned: bool
 ) -> None:
     """Others on the way can read the key; on this machine there are none."""
     models, no = Reply({"code": 0, "data": [{"name": "m"}]}), Reply({"error": {"message": "no"}}, status=400)
     proxy.answer(models, models, no)
-    hostile.says(no)
+    hostile.answer(no)
     shown = run("check", AITOEARN_API_KEY=KEY, AITOEARN_BASE_URL=base_url or hostile.origin)
 
     assert shown.returncode == 0

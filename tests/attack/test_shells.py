@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from attack.conftest import Hostile
 from commands import TerminalProcess, run
+from conftest import ScriptedServer
 
 GOOD = "ok-1.0:x/y@z+w_v"
 EVIL_NAMES = [
@@ -30,7 +30,7 @@ SHELLS = {
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish", "powershell"])
 @pytest.mark.parametrize("words", ["models ", "models --images ", "chat --model ", "batch -m "])
 def test_only_names_that_every_shell_takes_for_a_word_are_offered(
-    hostile: Hostile, shell: str, words: str
+    hostile: ScriptedServer, shell: str, words: str
 ) -> None:
     """A shell evaluates what it is offered, or puts it on the line as it is."""
     hostile.lists(*({"name": name} for name in [*EVIL_NAMES, GOOD]))
@@ -59,7 +59,9 @@ def test_completion_prints_nothing_but_candidates(line: str) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("shell", SHELLS)
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a terminal of Unix")
-def test_a_name_of_the_list_runs_nothing_in_a_shell(hostile: Hostile, tmp_path: Path, shell: str) -> None:
+def test_a_name_of_the_list_runs_nothing_in_a_shell(
+    hostile: ScriptedServer, tmp_path: Path, shell: str
+) -> None:
     """Neither at TAB nor at Enter; the names that can be offered are."""
     program = shutil.which(shell) or pytest.skip(f"{shell} is not installed")
     hostile.lists({"name": "aa\\`touch hit\\`"}, {"name": "bb;touch${IFS}hit"}, {"name": GOOD})
@@ -75,10 +77,10 @@ def test_a_name_of_the_list_runs_nothing_in_a_shell(hostile: Hostile, tmp_path: 
         terminal.type(f"cd {tmp_path}; {source}; echo rea''dy\n")
         terminal.wait_for("ready")
         for begun in ("aa", "bb"):
-            due = len(hostile.asked) + 1
+            due = len(hostile.requests) + 1
             terminal.type(f"aitoearn-openai models {begun}\t")
             deadline = time.monotonic() + 60
-            while len(hostile.asked) < due and time.monotonic() < deadline:  # Until the shell has asked.
+            while len(hostile.requests) < due and time.monotonic() < deadline:  # Until the shell has asked.
                 terminal._read(0.1)
             terminal.type(f" ; echo do''ne-{begun}\n")
             terminal.wait_for(f"done-{begun}")

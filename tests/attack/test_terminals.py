@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from attack.conftest import EVIL, Hostile, chunks, is_clean
+from attack.conftest import EVIL, chunks, is_clean
 from commands import KEY, Terminal, run, run_process
-from conftest import Reply
+from conftest import Reply, ScriptedServer
 
 MODEL: dict[str, Any] = {
     "name": EVIL, "label": EVIL, "tags": [EVIL], "channel": EVIL, "creditsScope": EVIL, "scenes": [EVIL],
@@ -24,11 +24,11 @@ IMAGE = {**MODEL, "pricing": [{"size": EVIL, "price": 1}]}
 REFUSAL = Reply({"data": {}, "code": 12001, "message": EVIL, "requestId": EVIL})
 
 
-def asked(hostile: Hostile, **more: str) -> dict[str, str]:
+def asked(hostile: ScriptedServer, **more: str) -> dict[str, str]:
     hostile.lists(CHAT)
     for kind in ("generation", "edit"):
-        hostile.says(Reply({"code": 0, "data": [IMAGE]}), f"/models/image/{kind}")
-    hostile.says(REFUSAL)
+        hostile.paths[f"/models/image/{kind}"] = Reply({"code": 0, "data": [IMAGE]})
+    hostile.answer(REFUSAL)
     return {"AITOEARN_BASE_URL": hostile.origin, "AITOEARN_API_KEY": KEY, "AITOEARN_MAX_RETRIES": "0", **more}
 
 
@@ -54,7 +54,11 @@ def asked(hostile: Hostile, **more: str) -> dict[str, str]:
     ids=lambda value: value if isinstance(value, str) else " ".join(value).replace(EVIL, "EVIL"),
 )
 def test_every_command_cleans_what_it_prints(
-    hostile: Hostile, arguments: list[str], columns: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    hostile: ScriptedServer,
+    arguments: list[str],
+    columns: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Names, labels, tags, texts, errors, arguments; at each width, as tables differ."""
     monkeypatch.chdir(tmp_path)
@@ -69,10 +73,10 @@ def test_every_command_cleans_what_it_prints(
         assert shown.stdout.count("\n") == 1
 
 
-def test_an_answer_cannot_steer_the_terminal(hostile: Hostile) -> None:
+def test_an_answer_cannot_steer_the_terminal(hostile: ScriptedServer) -> None:
     """Neither what a model says nor what it thinks; its lines stay lines."""
     environment = asked(hostile)
-    hostile.says(chunks({"reasoning_content": f"a{EVIL}"}, {"content": f"b{EVIL}"}, {"content": "c\nd\te"}))
+    hostile.answer(chunks({"reasoning_content": f"a{EVIL}"}, {"content": f"b{EVIL}"}, {"content": "c\nd\te"}))
     shown = run("chat", "Hi", "-m", "m", **environment)
 
     assert shown.stdout.startswith("bevil]0;owned2J[red]\naitoearn-openai: all is well\nc\nd\te")
@@ -81,7 +85,7 @@ def test_an_answer_cannot_steer_the_terminal(hostile: Hostile) -> None:
     assert "\x9b" not in shown.stdout + shown.stderr
 
 
-def test_json_is_the_same_and_cannot_steer_the_terminal(hostile: Hostile) -> None:
+def test_json_is_the_same_and_cannot_steer_the_terminal(hostile: ScriptedServer) -> None:
     """What steers is escaped; nothing of it is lost to a program that reads it."""
     shown = run("models", "--json", **asked(hostile))
 
@@ -90,7 +94,7 @@ def test_json_is_the_same_and_cannot_steer_the_terminal(hostile: Hostile) -> Non
 
 
 def test_a_batch_cleans_the_names_of_files_and_requests(
-    hostile: Hostile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    hostile: ScriptedServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Progress, summary, reasons, and what is wrong with a file."""
     monkeypatch.chdir(tmp_path)
@@ -119,7 +123,7 @@ def test_run_cleans_the_name_of_a_program() -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a terminal of Unix")
-def test_a_conversation_cleans_what_it_shows(hostile: Hostile) -> None:
+def test_a_conversation_cleans_what_it_shows(hostile: ScriptedServer) -> None:
     """The list to pick from, the first line, /model, an answer and an error."""
     environment = asked(hostile, PROMPT_TOOLKIT_NO_CPR="1")
     hostile.lists({"name": EVIL}, {"name": f"{EVIL}2", "label": EVIL})
@@ -136,7 +140,7 @@ def test_a_conversation_cleans_what_it_shows(hostile: Hostile) -> None:
         ):
             terminal.type(f"{typed}\r")
             terminal.wait_for(shown)
-        hostile.says(chunks({"content": EVIL}))
+        hostile.answer(chunks({"content": EVIL}))
         terminal.type("Hi\r")
         terminal.wait_for("all is well")
         terminal.type("/exit\r")

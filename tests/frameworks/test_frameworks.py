@@ -1,0 +1,488 @@
+"""The lines that docs/frameworks.md shows, with the sandbox in the place of the service; one framework after another."""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import os
+import shutil
+import tempfile
+from collections.abc import AsyncIterable, Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from importlib import import_module
+from types import ModuleType
+from typing import Any
+
+import openai
+import pytest
+from pydantic import BaseModel
+
+from aitoearn_openai import OpenAI, sandbox
+from snippets import snippet_of
+
+HI = "你好"
+SAID = f"This is the AiToEarn sandbox; no model read your message. You said: {HI}"
+MESSAGES = [{"role": "user", "content": HI}]
+
+# Read when a framework is imported, so they are set here: nobody is told of these tests, LiteLLM does not fetch
+# its list of prices, and what DSPy and llm keep on disk neither stays nor answers in place of the sandbox.
+_scratch = tempfile.mkdtemp()
+atexit.register(shutil.rmtree, _scratch, ignore_errors=True)
+os.environ.update(
+    DSPY_CACHEDIR=_scratch,
+    HAYSTACK_TELEMETRY_ENABLED="False",
+    LANGSMITH_TRACING="false",
+    LITELLM_LOCAL_MODEL_COST_MAP="True",
+    LLM_USER_PATH=_scratch,
+)
+
+
+class City(BaseModel):
+    """A city."""
+
+    name: str
+    people: int
+
+
+SOME_CITY = City(name="sandbox", people=0)
+"""What the sandbox makes of the schema."""
+Asks = Mapping[str, Callable[[Any], Any]]
+
+
+@dataclass(frozen=True)
+class Framework:
+    """How to ask what a snippet defines."""
+
+    heading: str
+    """Of its section."""
+    package: str
+    """What is imported."""
+    answers: Asks = field(default_factory=dict)
+    """Each gives the whole answer to 你好."""
+    streams: Asks = field(default_factory=dict)
+    """Each gives the pieces of it."""
+    objects: Asks = field(default_factory=dict)
+    """Each gives a `City`."""
+    error: Callable[[], type[Exception]] | None = lambda: openai.APIStatusError
+    """What missing credits are; None where another test says so."""
+    status: Callable[[Any], int] = lambda error: int(error.status_code)
+
+    @property
+    def failing(self) -> Asks:
+        """All of them, but for an object that comes in the way that an answer does."""
+        asks = {**self.answers, **{f"streamed-{way}": ask for way, ask in self.streams.items()}}
+        return (asks or self.objects) if self.error else {}
+
+
+async def _collect(pieces: AsyncIterable[Any]) -> list[Any]:
+    return [piece async for piece in pieces]
+
+
+def _stream_agent(snippet: Any) -> list[str]:
+    runner = import_module("agents").Runner
+
+    async def stream() -> list[Any]:
+        return await _collect(runner.run_streamed(snippet.agent, HI).stream_events())
+
+    data = [event.data for event in asyncio.run(stream()) if event.type == "raw_response_event"]
+    return [each.delta for each in data if each.type == "response.output_text.delta"]
+
+
+def _stream_pydantic_ai(snippet: Any) -> list[str]:
+    async def stream() -> list[Any]:
+        async with snippet.agent.run_stream(HI) as result:
+            return await _collect(result.stream_text(delta=True, debounce_by=None))
+
+    return asyncio.run(stream())
+
+
+def _ask_pydantic_ai(way: str) -> Callable[[Any], City]:
+    return lambda snippet: (
+        snippet.agent.run_sync(HI, output_type=getattr(import_module("pydantic_ai"), way)(City)).output
+    )
+
+
+def _run_haystack(snippet: Any, **arguments: Any) -> Any:
+    message = import_module("haystack.dataclasses").ChatMessage.from_user(HI)
+    (reply,) = snippet.generator.run([message], **arguments)["replies"]
+    return reply
+
+
+def _run_haystack_async(snippet: Any) -> str:
+    message = import_module("haystack.dataclasses").ChatMessage.from_user(HI)
+    (reply,) = asyncio.run(snippet.generator.run_async([message]))["replies"]
+    return str(reply.text)
+
+
+def _stream_haystack(snippet: Any) -> list[str]:
+    pieces: list[str] = []
+    _run_haystack(snippet, streaming_callback=lambda chunk: pieces.append(chunk.content))
+    return pieces
+
+
+async def _ask_llm_async(snippet: Any) -> str:
+    return str(await snippet.async_model.prompt(HI).text())
+
+
+def _run_llm(*arguments: str) -> Any:
+    return import_module("click.testing").CliRunner().invoke(import_module("llm.cli").cli, arguments)
+
+
+def _city_of_instructor(snippet: Any, ask: str = "create") -> Any:
+    return getattr(snippet.client, ask)(model="glm-5.2", messages=MESSAGES, response_model=City)
+
+
+FRAMEWORKS = {
+    "langchain": Framework(
+        "LangChain",
+        "langchain_openai",
+        answers={"sync": lambda snippet: snippet.llm.invoke(HI).content},
+        streams={
+            "sync": lambda snippet: [chunk.content for chunk in snippet.llm.stream(HI)],
+            "async": lambda snippet: [
+                chunk.content for chunk in asyncio.run(_collect(snippet.llm.astream(HI)))
+            ],
+        },
+        objects={
+            method: lambda snippet, method=method: snippet.llm.with_structured_output(
+                City, method=method
+            ).invoke(HI)
+            for method in ("json_schema", "function_calling")
+        },
+    ),
+    "llama-index": Framework(
+        "LlamaIndex",
+        "llama_index.llms.openai_like",
+        answers={
+            "sync": lambda snippet: snippet.llm.complete(HI).text,
+            "async": lambda snippet: asyncio.run(snippet.llm.acomplete(HI)).text,
+        },
+        streams={"sync": lambda snippet: [chunk.delta for chunk in snippet.llm.stream_complete(HI)]},
+        objects={"tool": lambda snippet: snippet.llm.as_structured_llm(City).complete(HI).raw},
+    ),
+    "pydantic-ai": Framework(
+        "Pydantic AI",
+        "pydantic_ai",
+        answers={"sync": lambda snippet: snippet.agent.run_sync(HI).output},
+        streams={"async": _stream_pydantic_ai},
+        objects={way: _ask_pydantic_ai(way) for way in ("ToolOutput", "NativeOutput")},
+        error=lambda: import_module("pydantic_ai").ModelHTTPError,
+    ),
+    "instructor": Framework(
+        "Instructor",
+        "instructor",
+        objects={
+            "sync": _city_of_instructor,
+            "streamed": lambda snippet: City.model_validate(
+                list(_city_of_instructor(snippet, "create_partial"))[-1].model_dump()
+            ),
+        },
+        error=lambda: import_module("instructor.core").InstructorRetryException,
+        status=lambda error: int(error.__cause__.status_code),
+    ),
+    "openai-agents": Framework(
+        "OpenAI Agents SDK",
+        "agents",
+        answers={
+            "sync": lambda snippet: import_module("agents").Runner.run_sync(snippet.agent, HI).final_output
+        },
+        streams={"async": _stream_agent},
+        objects={
+            "json_schema": lambda snippet: (
+                import_module("agents")
+                .Runner.run_sync(snippet.agent.clone(output_type=City), HI)
+                .final_output
+            )
+        },
+    ),
+    "dspy": Framework(
+        "DSPy",
+        "dspy",
+        answers={
+            "sync": lambda snippet: "".join(snippet.lm(HI)),
+            "async": lambda snippet: "".join(asyncio.run(snippet.async_lm.acall(HI))),
+            "a copy, as optimizers make it": lambda snippet: "".join(snippet.lm.copy(temperature=0.5)(HI)),
+        },
+        error=lambda: import_module("dspy").LMError,
+        status=lambda error: int(error.status),
+    ),
+    "litellm": Framework(
+        "LiteLLM",
+        "litellm",
+        answers={
+            "sync": lambda snippet: snippet.completion("openai/glm-5.2", MESSAGES).choices[0].message.content,
+            "async": lambda snippet: (
+                asyncio.run(snippet.acompletion("openai/glm-5.2", MESSAGES)).choices[0].message.content
+            ),
+        },
+        streams={
+            "sync": lambda snippet: [
+                chunk.choices[0].delta.content or ""
+                for chunk in snippet.completion("openai/glm-5.2", MESSAGES, stream=True)
+            ]
+        },
+        objects={
+            "json_schema": lambda snippet: City.model_validate_json(
+                snippet.completion("openai/glm-5.2", MESSAGES, response_format=City)
+                .choices[0]
+                .message.content
+            )
+        },
+        error=None,
+    ),
+    "llm": Framework(
+        "LLM",
+        "llm",
+        answers={
+            "whole": lambda snippet: snippet.model.prompt(HI, stream=False).text(),
+            "async": lambda snippet: asyncio.run(_ask_llm_async(snippet)),
+        },
+        streams={"sync": lambda snippet: list(snippet.model.prompt(HI, stream=True))},
+        objects={
+            "json_schema": lambda _: City.model_validate_json(
+                _run_llm("-m", "aitoearn/glm-5.2", "--schema", "name, people int", HI).output
+            )
+        },
+    ),
+    "haystack": Framework(
+        "Haystack",
+        "haystack",
+        answers={"sync": lambda snippet: _run_haystack(snippet).text, "async": _run_haystack_async},
+        streams={"sync": _stream_haystack},
+        objects={
+            "json_schema": lambda snippet: City.model_validate_json(
+                _run_haystack(snippet, generation_kwargs={"response_format": City}).text
+            )
+        },
+    ),
+}
+
+
+def asking(kind: str) -> pytest.MarkDecorator:
+    """Each way to ask of this kind, of each framework."""
+    asks = [
+        pytest.param(name, ask, id=f"{name}-{way}")
+        for name, framework in FRAMEWORKS.items()
+        for way, ask in getattr(framework, kind).items()
+    ]
+    return pytest.mark.parametrize(("name", "ask"), asks)
+
+
+@pytest.fixture
+def connect(site: sandbox.Sandbox, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Any]]:
+    """What the snippet for a framework defines, as a module; a key out of `sandbox.FAILURES` makes each call fail."""
+    modules = []
+
+    def run(name: str, key: str = "sandbox") -> Any:
+        framework = FRAMEWORKS[name]
+        pytest.importorskip(framework.package)
+        for variable, value in {"SITE": "sandbox", "BASE_URL": site.base_url, "API_KEY": key}.items():
+            monkeypatch.setenv(f"AITOEARN_{variable}", value)
+        module = ModuleType("snippet", f"The snippet for {framework.heading}.")
+        snippet = snippet_of("frameworks.md", framework.heading)
+        exec(compile(snippet, f"docs/frameworks.md, {framework.heading}", "exec"), module.__dict__)
+        if name == "llm":  # A plugin.
+            plugins = import_module("llm.plugins")
+            plugins.load_plugins()
+            plugins.pm.register(module)
+            modules.append((plugins.pm, module))
+            if key == "sandbox":
+                module.__dict__["model"] = module.llm.get_model("aitoearn/glm-5.2")
+                module.__dict__["async_model"] = module.llm.get_async_model("aitoearn/glm-5.2")
+        return module
+
+    yield run
+    for manager, module in modules:
+        manager.unregister(module)
+
+
+@asking("answers")
+def test_a_model_answers(connect: Any, name: str, ask: Any) -> None:
+    """Sync and async."""
+    assert ask(connect(name)) == SAID
+
+
+@asking("streams")
+def test_a_model_streams(connect: Any, name: str, ask: Any) -> None:
+    """In more than one piece."""
+    pieces = ask(connect(name))
+
+    assert len(pieces) > 2
+    assert "".join(pieces) == SAID
+
+
+@asking("objects")
+def test_a_model_answers_with_an_object(connect: Any, name: str, ask: Any) -> None:
+    """By a JSON schema or by a forced tool call."""
+    assert ask(connect(name)).model_dump() == SOME_CITY.model_dump()
+
+
+@asking("failing")
+def test_missing_credits_are_an_error(
+    connect: Any, name: str, ask: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Though the service reports them as HTTP 200, also when it should stream."""
+    snippet = connect(name, key="sandbox" if name == "llm" else "fail-12001")
+    monkeypatch.setenv("AITOEARN_API_KEY", "fail-12001")  # llm has to list the models before.
+    with pytest.raises(FRAMEWORKS[name].error(), match="Insufficient credits") as caught:
+        ask(snippet)
+
+    assert FRAMEWORKS[name].status(caught.value) == 402
+
+
+def test_langchain_counts_tokens_and_calls_tools(connect: Any) -> None:
+    """With arguments that fit the tool's schema."""
+    llm = connect("langchain").llm
+    (call,) = llm.bind_tools([City], tool_choice="any").invoke(HI).tool_calls
+
+    assert llm.invoke(HI).usage_metadata["total_tokens"] > 0
+    assert (call["name"], call["args"]) == ("City", SOME_CITY.model_dump())
+
+
+def test_langchain_asks_a_name_of_the_responses_api_by_chat_completions(connect: Any) -> None:
+    """The service has such a model or not; it is not asked at an address that it does not have."""
+    with pytest.raises(openai.NotFoundError, match=r"Model not found: gpt-5\.2-pro"):
+        connect("langchain").llm.model_copy(update={"model_name": "gpt-5.2-pro"}).invoke(HI)
+
+
+@pytest.mark.parametrize(
+    ("name", "raw"),
+    {
+        "instructor": lambda snippet: snippet.client.create_with_completion(
+            model="glm-5.2", messages=MESSAGES, response_model=City
+        )[1],
+        "litellm": lambda snippet: snippet.answer,
+        "llama-index": lambda snippet: snippet.llm.complete(HI).raw,
+    }.items(),
+)
+def test_what_the_service_adds_to_openais_answer_is_there(connect: Any, name: str, raw: Any) -> None:
+    """Where the framework hands on the answer itself."""
+    assert raw(connect(name)).cost == "0"
+
+
+def test_instructor_fills_an_object_as_it_streams(connect: Any) -> None:
+    """Its fields come one after the other; and the list of models is the service's."""
+    client = connect("instructor").client
+    first, *_ = client.create_partial(model="glm-5.2", messages=MESSAGES, response_model=City)
+
+    assert first.model_dump() == {"name": None, "people": None}
+    assert "glm-5.2" in [model.id for model in client.models.list()]
+
+
+def test_an_agent_of_openai_calls_a_tool_and_goes_on(connect: Any) -> None:
+    """The tool's result goes back to the model."""
+    agent = connect("openai-agents").agent
+    agents, cities = import_module("agents"), []
+
+    def weather(city: str) -> str:
+        cities.append(city)
+        return "sunny"
+
+    settings = agents.ModelSettings(tool_choice="required")
+    able = agent.clone(tools=[agents.function_tool(weather)], model_settings=settings)
+
+    assert agents.Runner.run_sync(able, HI).final_output == SAID
+    assert cities == ["sandbox"]
+
+
+@pytest.mark.parametrize(
+    ("model", "answer"), [("glm-5.2", "no model read your message"), ("gpt-5.2", "sandbox")]
+)
+def test_a_program_of_dspy_answers_in_fields(connect: Any, model: str, answer: str) -> None:
+    """By a JSON schema where LiteLLM knows that the model takes one."""
+    snippet = connect("dspy")
+    dspy = snippet.dspy
+    with dspy.context(adapter=dspy.JSONAdapter(), lm=snippet.lm.copy(model=f"openai/{model}")):
+        prediction = dspy.Predict("question -> answer" + ", people: int" * (model == "gpt-5.2"))(question=HI)
+
+    assert answer in prediction.answer
+    assert prediction.toDict().get("people", 0) == 0
+
+
+def test_a_program_of_dspy_streams(connect: Any) -> None:
+    """A field comes in more than one piece."""
+    snippet = connect("dspy")
+    dspy = snippet.dspy
+    listener = dspy.streaming.StreamListener(signature_field_name="answer")
+    program = dspy.streamify(
+        dspy.Predict("question -> answer"), stream_listeners=[listener], async_streaming=False
+    )
+    with dspy.context(adapter=dspy.JSONAdapter(), lm=snippet.async_lm):
+        *pieces, prediction = program(question=HI)
+
+    assert len(pieces) > 2
+    assert "no model read your message" in prediction.answer
+
+
+@pytest.mark.parametrize(
+    ("failure", "error", "status"),
+    [
+        ("fail-401", "AuthenticationError", 401),
+        ("fail-12001", "APIError", 402),
+        ("fail-12300", "NotFoundError", 404),
+        ("fail-10003", "RateLimitError", 429),
+    ],
+)
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_failure_is_an_error_of_litellm(
+    connect: Any, failure: str, error: str, status: int, stream: bool
+) -> None:
+    """Its own class for it, also when it should stream."""
+    snippet = connect("litellm")
+    with pytest.raises(getattr(snippet.litellm, error)) as caught:
+        snippet.completion(f"openai/{failure}", MESSAGES, stream=stream, max_retries=0)
+    assert caught.value.status_code == status
+
+
+def test_llm_lists_the_models_of_the_service(connect: Any, site: sandbox.Sandbox) -> None:
+    """As many as the service has, each under its name; those that see take images."""
+    get_model = connect("llm").llm.get_model
+    listed = _run_llm("models", "--query", "aitoearn/").output.splitlines()
+
+    assert "OpenAI Chat: aitoearn/glm-5.2" in listed
+    assert len(listed) == len(OpenAI.from_settings(site.settings).models.list().data)
+    assert "image/png" in get_model("aitoearn/gpt-5.2").attachment_types
+    assert "image/png" not in get_model("aitoearn/glm-5.2").attachment_types
+
+
+@pytest.mark.parametrize("options", [["--no-stream"], []], ids=["whole", "streamed"])
+def test_llm_answers_on_the_command_line(connect: Any, options: list[str]) -> None:
+    """Streamed or not."""
+    connect("llm")
+    assert _run_llm("-m", "aitoearn/glm-5.2", HI, *options).output == f"{SAID}\n"
+
+
+def test_a_wrong_key_leaves_the_other_models_of_llm_alone(connect: Any) -> None:
+    """It is told, and llm goes on."""
+    connect("llm", key="fail-401")
+    result = _run_llm("models")
+
+    assert result.exit_code == 0
+    assert "AiToEarn: Error code: 401" in result.stderr
+    assert "gpt-4o" in result.stdout
+    assert "aitoearn/" not in result.stdout
+
+
+def test_a_generator_of_haystack_that_was_closed_comes_back_with_our_client(connect: Any) -> None:
+    """It never speaks to OpenAI in between; each reply has the tokens that it took."""
+    snippet = connect("haystack")
+    assert _run_haystack(snippet).meta["usage"]["total_tokens"] > 0
+    snippet.generator.close()
+
+    assert _run_haystack(snippet).text == SAID
+
+
+def test_missing_credits_stop_a_pipeline_of_haystack(connect: Any) -> None:
+    """With Haystack's own error, which repeats the service's words."""
+    generator = connect("haystack", key="fail-12001").generator
+    haystack, dataclasses = import_module("haystack"), import_module("haystack.dataclasses")
+    pipeline = haystack.Pipeline()
+    pipeline.add_component("llm", generator)
+
+    with pytest.raises(haystack.core.errors.PipelineRuntimeError, match="Insufficient credits"):
+        pipeline.run({"llm": {"messages": [dataclasses.ChatMessage.from_user(HI)]}})
+
+
+def test_pydantic_ai_counts_tokens(connect: Any) -> None:
+    """Those of the answer."""
+    assert connect("pydantic-ai").agent.run_sync(HI).usage.total_tokens > 0
