@@ -14,7 +14,7 @@ import sys
 import threading
 import time
 from collections.abc import Awaitable, Iterator
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import anyio
 import uvicorn
@@ -55,14 +55,17 @@ _LEAVE_SECONDS = 10.0
 _Result = TypeVar("_Result")
 
 if sys.platform == "win32":  # pragma: no cover - there, no other clock can be asked
-    _Loop = asyncio.ProactorEventLoop
+    Loop = asyncio.ProactorEventLoop
 else:
+    try:
+        from uvloop import Loop  # type: ignore[import-not-found, unused-ignore]
+    except ImportError:
 
-    class _Loop(asyncio.SelectorEventLoop):
-        """Keeps the time that is, also where tests of the process freeze `time.monotonic`."""
+        class Loop(asyncio.SelectorEventLoop):  # type: ignore[no-redef]
+            """Keeps the time that is, also where tests of the process freeze `time.monotonic`; uvloop does so too."""
 
-        def time(self) -> float:
-            return time.clock_gettime(time.CLOCK_MONOTONIC)
+            def time(self) -> float:
+                return time.clock_gettime(time.CLOCK_MONOTONIC)
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -224,7 +227,7 @@ def in_thread(app: Any, listener: socket.socket, name: str, *, has_token: bool =
 
     def run() -> None:
         with _silence_thread():
-            anyio.run(until_stopped, server, listener, backend_options={"loop_factory": _Loop})
+            anyio.run(until_stopped, server, listener, backend_options={"loop_factory": Loop})
 
     thread = threading.Thread(target=run, name=name, daemon=True)
     thread.start()
@@ -252,12 +255,18 @@ def foreign(headers: Headers, what: str) -> str | None:
         headers: Those of the request.
         what: What the server is called.
     """
-    host, origin = " ".join(headers.getlist("host")), headers.get("origin", "")
-    if not (_HOST.fullmatch(host) and is_loopback(f"http://{host}")):
-        return f"This {what} answers only at the address that it shows: 127.0.0.1 or localhost."
-    if origin.lower().startswith("http") and not is_loopback(origin):
-        return f"This {what} does not answer web pages, such as those of {origin}."
-    return None
+    origin = headers.get("origin", "")
+    if (why := other_name(headers, what)) or not origin.lower().startswith("http") or is_loopback(origin):
+        return why
+    return f"This {what} does not answer web pages, such as those of {origin}."
+
+
+def other_name(headers: Headers, what: str) -> str | None:
+    """Why a server on this machine does not answer a request under another name, which web pages can give it."""
+    host = " ".join(headers.getlist("host"))
+    if _HOST.fullmatch(host) and is_loopback(f"http://{host}"):
+        return None
+    return f"This {what} answers only at the address that it shows: 127.0.0.1 or localhost."
 
 
 def is_token(given: str, token: str) -> bool:
@@ -284,21 +293,24 @@ async def until_disconnect(receive: Receive, awaitable: Awaitable[_Result]) -> _
     Raises:
         ClientDisconnect: it went away first.
     """
-    call, end = asyncio.ensure_future(awaitable), asyncio.ensure_future(_disconnect(receive))
+    caller, is_gone = cast("asyncio.Task[Any]", asyncio.current_task()), False
+
+    async def watch() -> None:
+        nonlocal is_gone
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        is_gone = True
+        caller.cancel()
+
+    watcher = asyncio.ensure_future(watch())
     try:
-        await asyncio.wait((call, end), return_when=asyncio.FIRST_COMPLETED)
-        if not call.done():
-            raise ClientDisconnect
-        return call.result()
+        return await awaitable
+    except asyncio.CancelledError:
+        if is_gone:
+            raise ClientDisconnect from None
+        raise
     finally:
-        call.cancel()
-        end.cancel()
-        await asyncio.gather(call, end, return_exceptions=True)
-
-
-async def _disconnect(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
+        watcher.cancel()
 
 
 @contextlib.contextmanager
