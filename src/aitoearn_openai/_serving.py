@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import errno
 import logging
-import os
 import re
 import secrets
 import socket
 import sys
 import threading
 import time
-from collections.abc import Awaitable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any, TypeVar, cast
 
 import anyio
@@ -42,8 +40,6 @@ MAX_BODY = 50 * 1024 * 1024
 TRUST = "aitoearn_openai.trust"
 """The name in a request's `state` of what an application calls when a connection has shown the token."""
 
-_BUFFER = 64 * 1024
-"""The bytes of a connection that wait to be read; the system would keep megabytes for each."""
 MAX_IDLE = 1024
 """The connections that may stay open without waiting for an answer to a request with the token.
 
@@ -66,29 +62,6 @@ else:
 
             def time(self) -> float:
                 return time.clock_gettime(time.CLOCK_MONOTONIC)
-
-
-def listen(host: str, port: int) -> socket.socket:
-    """A socket that queues connections from now on, so that nobody has to wait for the server to start.
-
-    Raises:
-        OSError: if the port cannot be had; the message names it.
-    """
-    try:
-        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
-        listener = socket.create_server((host, port), family=family, backlog=2048)
-    except OSError as error:
-        reason = "it is in use" if error.errno == errno.EADDRINUSE else _reason(error)
-        raise OSError(error.errno, f"cannot listen on port {port} of {host}: {reason}") from error
-    # Its connections inherit this; asyncio does not set it on them, and each answer would wait 40 ms for an ACK.
-    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _BUFFER)
-    return listener
-
-
-def _reason(error: OSError) -> str:
-    known = (error.errno or 0) > 0  # A host name that cannot be resolved has a negative number.
-    return os.strerror(error.errno or 0) if known else error.strerror or str(error)
 
 
 class _Connection(HttpToolsProtocol):
@@ -225,17 +198,22 @@ def in_thread(app: Any, listener: socket.socket, name: str, *, has_token: bool =
     """Serve in a background thread for as long as the `with` block lasts; see `make_server`."""
     server = make_server(app, has_token=has_token)
 
-    def run() -> None:
+    def serve() -> None:
         with _silence_thread():
-            anyio.run(until_stopped, server, listener, backend_options={"loop_factory": Loop})
+            run(until_stopped, server, listener)
 
-    thread = threading.Thread(target=run, name=name, daemon=True)
+    thread = threading.Thread(target=serve, name=name, daemon=True)
     thread.start()
     try:
         yield
     finally:
         server.should_exit = True
         thread.join(_LEAVE_SECONDS)
+
+
+def run(main: Callable[..., Awaitable[None]], *arguments: Any) -> None:
+    """Run this in a loop of its own."""
+    anyio.run(main, *arguments, backend_options={"loop_factory": Loop})
 
 
 async def until_stopped(server: uvicorn.Server, listener: socket.socket) -> None:

@@ -16,7 +16,6 @@ from typing import Annotated
 
 import typer
 
-from .. import relay
 from .._settings import ENV_PREFIX, Settings
 from . import failures, options
 from .screen import write
@@ -81,28 +80,40 @@ def run(
     The program asks a relay on this machine, which adds the key and turns failures into errors that the program knows.
     No OPENAI_ or AITOEARN_ variable of yours reaches the program.
     """
-    settings = options.resolve_with_key(site, base_url)
     environment = {name: value for name, value in os.environ.items() if not _is_ours_or_openais(name)}
     try:
         if direct:
-            _execute(command, environment | _direct(settings))
-        environment = _without_key(environment, settings) | _unproxied(environment)
+            _execute(command, environment | _direct(options.resolve_with_key(site, base_url)))
+        environment |= _unproxied(environment)
         if _IS_PARENT:
-            with relay.serve(settings=settings) as here:
-                _execute(command, environment | _variables(here.base_url, here.api_key))
-        from ..relay import _detached
+            from .. import relay
 
-        try:
-            here = _detached.start(settings, environment)
-        except OSError as error:
-            failures.fail(f"the relay cannot start: {error.strerror}", 126)
-        _execute(command, environment | _variables(here.base_url, here.api_key))
+            settings = options.resolve_with_key(site, base_url)
+            with relay.serve(settings=settings) as here:
+                environment = _without(environment, _key(settings))
+                _execute(command, environment | _variables(here.base_url, here.api_key))
+        _execute(command, _behind_a_relay(environment, site, base_url))
     except OSError as error:
         # The codes that shells use for a command that is not there, and for one that cannot be run.
         code, question = (127, "; is it installed?") if isinstance(error, FileNotFoundError) else (126, "")
         failures.fail(f"cannot run {command[0]!r}: {error.strerror}{question}", code)
     except ValueError:
         failures.fail(f"cannot run {command[0]!r}: it is not the name of a program", 127)
+
+
+def _behind_a_relay(environment: dict[str, str], site: str | None, base_url: str | None) -> dict[str, str]:
+    """Start a relay; the program's environment. Where the key is a variable's, it starts while the settings are read."""
+    from .._detached import Detached
+
+    given = re.split(r"[\s:'\"]+", os.environ.get(f"{ENV_PREFIX}API_KEY", ""))  # The key may follow "Bearer".
+    try:
+        here = Detached(_without(environment, *given)) if any(given) else None
+        settings = options.resolve_with_key(site, base_url)
+        environment = _without(environment, _key(settings))
+        here = here or Detached(environment)
+        return environment | _variables(here.base_url, here.give(settings))
+    except OSError as error:
+        failures.fail(f"the relay cannot start: {error.strerror}", 126)
 
 
 def env(
@@ -156,10 +167,14 @@ def _is_text(path: str) -> bool:
         return b"\0" not in file.readline(256)
 
 
-def _without_key(environment: Mapping[str, str], settings: Settings) -> dict[str, str]:
-    """The environment without variables of any name that hold the key."""
-    key = settings.api_key.get_secret_value() if settings.api_key else ""
-    return {name: value for name, value in environment.items() if len(key) < _SHORT or key not in value}
+def _key(settings: Settings) -> str:
+    return settings.api_key.get_secret_value() if settings.api_key else ""
+
+
+def _without(environment: Mapping[str, str], *keys: str) -> dict[str, str]:
+    """The environment without variables of any name that hold a key."""
+    keys = tuple(key for key in keys if len(key) >= _SHORT)
+    return {name: value for name, value in environment.items() if not any(key in value for key in keys)}
 
 
 def _variables(address: str, key: str) -> dict[str, str]:
@@ -167,7 +182,7 @@ def _variables(address: str, key: str) -> dict[str, str]:
 
 
 def _direct(settings: Settings) -> dict[str, str]:
-    return _variables(settings.base_url, settings.api_key.get_secret_value() if settings.api_key else "")
+    return _variables(settings.base_url, _key(settings))
 
 
 def _unproxied(environment: Mapping[str, str]) -> dict[str, str]:

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import re
-import secrets
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 
 import openai
 
-from .._serving import in_thread, listen
+from .._local import HOST, listen, new_token
+from .._serving import in_thread
 from .._settings import Settings, is_loopback, load, missing_key
 from ._app import app
 
-HOST = "127.0.0.1"
 _HOST = re.compile(r"[\w.-]+|[\da-f]*:[\da-f:.]+(%[\w.-]+)?", re.IGNORECASE)
 
 
@@ -33,11 +32,6 @@ class Relay:
 
     api_key: str = field(repr=False)
     """The token, which is good for this relay alone."""
-
-
-def new_token() -> str:
-    """A token in the form of OpenAI's keys, as some programs check it."""
-    return f"sk-{secrets.token_hex(24)}"
 
 
 @contextlib.contextmanager
