@@ -31,7 +31,8 @@ PLACE = HERE.parent / ".bench"
 REQUIREMENTS = {"ours": ["--editable", f"{HERE.parent}[aiohttp,cli]"], **dict(PEERS)}
 TIMEOUT = 120
 """Seconds after which a contender that does not answer has failed."""
-PEER_ROUNDS = 2
+PEER_ROUNDS = 1
+"""Rounds in which those are asked that have no bound."""
 
 
 def python(name: str) -> Path:
@@ -61,8 +62,7 @@ def run(*command: str | Path, **options: Any) -> str:
 class Worker:
     """A contender's process, which answers commands."""
 
-    def __init__(self, name: str, origin: str, relay: str) -> None:
-        base_url = relay if name == "relay" else f"{origin}/api/ai"
+    def __init__(self, name: str, base_url: str) -> None:
         self.process = subprocess.Popen(
             [python(name), HERE / "worker.py", name, IMPORTS[name]],
             env=environment(name, base_url),
@@ -107,15 +107,16 @@ def serving(*command: str | Path, **variables: str) -> Iterator[str]:
 RELAY = f"""
 import sys
 from aitoearn_openai import Settings, relay
-with relay.serve(settings=Settings(base_url=sys.argv[1], api_key="of-the-service"), token="{KEY}") as here:
+settings = Settings(base_url=sys.argv[1], api_key="of-the-service", http_backend=sys.argv[2])
+with relay.serve(settings=settings, token="{KEY}") as here:
     print(here.base_url, flush=True)
     sys.stdin.read()
 """
 
 
 class Bench:
-    def __init__(self, origin: str, relay: str, only: str) -> None:
-        self.origin, self.relay = origin, relay
+    def __init__(self, origin: str, relays: dict[str, str], only: str, minutes: float) -> None:
+        self.origin, self.relays, self.end = origin, relays, time.monotonic() + 60 * minutes
         self.rows = [row for row in ROWS if only in row.label]
         self.values: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
         self.failures: dict[str, str] = {}
@@ -129,24 +130,31 @@ class Bench:
         for group in dict.fromkeys(row.group for row in rows):
             of_group = [row for row in rows if row.group == group]
             names = dict.fromkeys(name for row in of_group for name in row.names)
-            left_out = [] if number < PEER_ROUNDS else [*PEERS]
+            bounded = {name for row in of_group for name in (row.baseline, *row.bounds)}
             with ExitStack() as stack:
                 workers: dict[str, Any] = {}
                 for name in names:
-                    if name in left_out or (name in IMPORTS and name not in NAMES):
+                    if number >= PEER_ROUNDS and name not in bounded:
                         continue
                     with self._noting(name):
                         if name in COMMANDS:
                             workers[name] = COMMANDS[name](python("ours"), self.origin, PLACE)
                         else:
-                            workers[name] = Worker(name, self.origin, self.relay)
+                            workers[name] = Worker(name, self.relays.get(name, f"{self.origin}/api/ai"))
                             stack.callback(workers[name].close)
                 for row in of_group:
-                    self._measure(row, {name: workers[name] for name in row.names if name in workers}, number)
+                    if time.monotonic() < self.end:
+                        self._measure(
+                            row, {name: workers[name] for name in row.names if name in workers}, number
+                        )
 
     def _measure(self, row: Row, workers: dict[str, Any], number: int) -> None:
         """The best of a few turns of each, as what else the machine does only adds to a time."""
         seen: dict[str, list[float]] = defaultdict(list)
+        # Who has failed would be compared with another round of the others.
+        workers = {
+            name: each for name, each in workers.items() if f"{name}, {row.label}" not in self.failures
+        }
         for turn in range(row.turns):
             for name in list(workers)[:: -1 if (turn + number) % 2 else 1]:
                 with self._noting(f"{name}, {row.label}"):
@@ -238,14 +246,16 @@ def main() -> None:
         sys.exit(problems["ours"])
     questions(PLACE)
     began = time.monotonic()
-    with (
-        serving(HERE / "server.py") as port,
-        serving("-c", RELAY, f"http://127.0.0.1:{port}/api/ai") as relay,
-    ):
-        bench = Bench(f"http://127.0.0.1:{port}", relay, chosen.only)
+    with ExitStack() as stack:
+        origin = f"http://127.0.0.1:{stack.enter_context(serving(HERE / 'server.py'))}"
+        relays = {
+            name: stack.enter_context(serving("-c", RELAY, f"{origin}/api/ai", backend))
+            for name, backend in (("relay", "httpx"), ("relay-aiohttp", "aiohttp"))
+        }
+        bench = Bench(origin, relays, chosen.only, chosen.minutes)
         bench.failures |= problems
         for number in range(100):
-            if not bench.open_rows() or time.monotonic() - began > chosen.minutes * 60:
+            if not bench.open_rows() or time.monotonic() > bench.end:
                 break
             bench.round(number)
             print(f"{time.monotonic() - began:4.0f} s: {len(bench.open_rows())} rows are open", flush=True)

@@ -15,6 +15,7 @@ TIMEOUT = 600
 IMPORTS = {
     "plain": "from openai import OpenAI",
     "relay": "from openai import OpenAI",
+    "relay-aiohttp": "from openai import OpenAI",
     "ours": "from aitoearn_openai import OpenAI",
     "ours-aiohttp": "from aitoearn_openai import OpenAI",
     "litellm": "import litellm",
@@ -61,10 +62,6 @@ class SDK:
         for chunk in client.chat.completions.create(model=model, messages=MESSAGES, stream=True):
             yield chunk.choices[0].delta.content
 
-    async def async_call(self, client: Any, model: str) -> Any:
-        answer = await client.chat.completions.create(model=model, messages=MESSAGES)
-        return answer.choices[0].message.content
-
     async def async_stream(self, client: Any, model: str) -> AsyncIterator[Any]:
         async for chunk in await client.chat.completions.create(model=model, messages=MESSAGES, stream=True):
             yield chunk.choices[0].delta.content
@@ -104,9 +101,6 @@ class LangChain:
         for chunk in client.stream(MESSAGES, model=model):
             yield chunk.content
 
-    async def async_call(self, client: Any, model: str) -> Any:
-        return (await client.ainvoke(MESSAGES, model=model)).content
-
     async def async_stream(self, client: Any, model: str) -> AsyncIterator[Any]:
         async for chunk in client.astream(MESSAGES, model=model):
             yield chunk.content
@@ -138,11 +132,6 @@ class LiteLLM:
 
         for chunk in completion(**self._arguments(model), stream=True):
             yield chunk.choices[0].delta.content
-
-    async def async_call(self, client: Any, model: str) -> Any:
-        from litellm import acompletion
-
-        return (await acompletion(**self._arguments(model))).choices[0].message.content
 
     async def async_stream(self, client: Any, model: str) -> AsyncIterator[Any]:
         from litellm import acompletion
@@ -193,10 +182,6 @@ class Httpx2:
                 if text := _text(line):
                     yield text
 
-    async def async_call(self, client: Any, model: str) -> Any:
-        answer = (await client.post("chat/completions", json=_body(model))).json()
-        return answer["choices"][0]["message"]["content"]
-
     async def async_stream(self, client: Any, model: str) -> AsyncIterator[Any]:
         async with client.stream("POST", "chat/completions", json=_body(model, True)) as response:
             async for line in response.aiter_lines():
@@ -210,6 +195,7 @@ class Httpx2:
 CONTENDERS: dict[str, Any] = {
     "plain": SDK,
     "relay": SDK,
+    "relay-aiohttp": SDK,
     "ours": Ours,
     "ours-aiohttp": Ours,
     "litellm": LiteLLM,

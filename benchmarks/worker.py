@@ -83,18 +83,17 @@ def stream(model, count):
 def grown(kind, size):
     """Seconds of one call of this size: of the short ones, the median of as many as there is time for."""
     mine = client()
-    if kind == "models":
-        ask = contender.models(mine, size)
-    elif kind == "bytes":
-        ask = lambda: len(contender.call(mine, f"bytes-{size}"))
-    else:
-        ask = lambda: 1 + sum(1 for _ in contender.stream(mine, f"chunks-{size}"))
+    ask = (
+        contender.models(mine, size)
+        if kind == "models"
+        else lambda: len(contender.call(mine, f"bytes-{size}"))
+    )
     took, begun = [], perf_counter()
     while not took or perf_counter() - begun < 0.02:
         start = perf_counter()
         got = ask()
         took.append(perf_counter() - start)
-        assert got >= size - 1, got  # Some put two chunks together.
+        assert got == size, got
     return median(took)
 
 
@@ -103,10 +102,7 @@ async def all_at_once(model, concurrency, total):
     client = contender.async_client() if contender.async_client else None
 
     async def ask():
-        if model.startswith("bytes"):
-            assert await contender.async_call(client, model)
-        else:
-            assert [chunk async for chunk in contender.async_stream(client, model)]
+        assert [chunk async for chunk in contender.async_stream(client, model)]
 
     async def ask_on():
         for _ in requests:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -19,9 +20,12 @@ from conftest import MESSAGES, Reply, ScriptedServer
 TOKEN = "a token that the person chose"
 
 
+told: list[str] = []
+
+
 @contextmanager
 def relaying(*arguments: str, **environment: str) -> Iterator[tuple[str, str]]:
-    """The two lines of a relay that runs meanwhile, and ends by Ctrl-C without a word."""
+    """The two lines of a relay that runs meanwhile, and ends by Ctrl-C without a word but what `told` has then."""
     with subprocess.Popen(
         [*COMMAND, "relay", "--port", "0", *arguments],
         stdout=subprocess.PIPE,
@@ -35,7 +39,8 @@ def relaying(*arguments: str, **environment: str) -> Iterator[tuple[str, str]]:
         finally:
             process.send_signal(signal.SIGINT)
         _, errors = process.communicate(timeout=30)
-    assert (process.returncode, errors) == (0, "")
+    told[:] = errors.splitlines()
+    assert process.returncode == 0
 
 
 def address_in(line: str) -> str:
@@ -51,6 +56,54 @@ def test_the_relay_serves_until_ctrl_c() -> None:
             assert client.chat.completions.create(model="glm-5.2", messages=MESSAGES).choices
 
     assert os.environ["AITOEARN_BASE_URL"] in first
+    assert told == []
+
+
+@pytest.mark.parametrize("options", [[], ["--verbose"]])
+def test_the_relay_says_what_fails_and_on_request_what_is_asked(
+    server: ScriptedServer, options: list[str]
+) -> None:
+    """A wrong token and a failure always, also one inside a stream and a page's; never a key or token, or what steers a terminal."""
+    failure = {"code": 12001, "data": {}, "message": f"no {KEY}\x1b[2J\nok"}
+    chunk = {"choices": [{"index": 0, "delta": {"content": "Hi"}}]}
+    server.answer(
+        Reply({"choices": [{"index": 0, "message": {"role": "assistant", "content": "Hi"}}]}),
+        Reply(failure),
+        Reply(
+            f"data: {json.dumps(chunk)}\n\ndata: {json.dumps(failure)}\n\n", content_type="text/event-stream"
+        ),
+    )
+    settings = {"AITOEARN_BASE_URL": server.origin, "AITOEARN_API_KEY": KEY, "MY_TOKEN": "token-of-the-test"}
+    options = [*options, "--token-env", "MY_TOKEN", "--allow-origin", "http://localhost:3000"]
+    with relaying(*options, **settings) as (first, _):
+        arguments = {"base_url": address_in(first), "api_key": settings["MY_TOKEN"], "max_retries": 0}
+        with openai.OpenAI(**arguments) as client:  # type: ignore[arg-type]
+            client.chat.completions.create(model="m", messages=MESSAGES)
+            for stream in (False, True):
+                with pytest.raises(openai.APIError):
+                    list(client.chat.completions.create(model="m", messages=MESSAGES, stream=stream))
+            for more in ({"api_key": KEY}, {"default_headers": {"Origin": "http://localhost:3001"}}):
+                with pytest.raises(openai.APIStatusError):
+                    client.copy(**more).models.retrieve("m")
+            with pytest.raises(openai.NotFoundError):
+                client.get(f"/{KEY}/{settings['MY_TOKEN']}%1B%5B2J", cast_to=object)
+    lines = [re.sub(r"^\d\d:\d\d:\d\d | \d+\.\d\d s", "", line) for line in told]
+
+    no_credits = "no ********** [2J ok (AiToEarn code 12001)"
+    assert lines[len(lines) - 5 :] == [
+        f"POST /v1/chat/completions 402: {no_credits}",
+        f"POST /v1/chat/completions 402: {no_credits}",
+        "GET /v1/models/m 401: The program sends a key that is not the token of this relay: its API key must be the token that the relay shows.",
+        (
+            "GET /v1/models/m 403: The relay does not answer web pages, such as those of http://localhost:3001: start it with "
+            "`--allow-origin http://localhost:3001` if that page may use it with the token."
+        ),
+        (
+            "GET /v1/**********/********** [2J 404: AiToEarn has no GET /**********/********** [2J; it has GET /models and POST "
+            "/chat/completions, /images/generations, /images/edits."
+        ),
+    ]
+    assert lines[: len(lines) - 5] == (["POST /v1/chat/completions 200"] if "--verbose" in options else [])
 
 
 def test_a_token_of_ones_own_is_kept_and_neither_it_nor_the_key_is_shown(server: ScriptedServer) -> None:
@@ -62,6 +115,7 @@ def test_a_token_of_ones_own_is_kept_and_neither_it_nor_the_key_is_shown(server:
         with openai.OpenAI(base_url=address, api_key=TOKEN) as client:
             assert client.models.list().data
 
+    assert told == []
     assert "MY_TOKEN" in second
     assert not [secret for secret in (KEY, TOKEN) if secret in first + second]
     assert server.requests[-1].headers["x-api-key"] == KEY
@@ -79,6 +133,11 @@ def test_a_token_of_ones_own_is_kept_and_neither_it_nor_the_key_is_shown(server:
         ),
         ("--token-env BLANK", 2, "the variable 'BLANK' is not set, or empty; it must hold the token"),
         ("--token-env NO_SUCH", 2, "the variable 'NO_SUCH' is not set"),
+        (
+            "--allow-origin localhost:3000",
+            2,
+            "'localhost:3000' is not the address of a page, such as http://",
+        ),
         ("--site cn", 3, "There is no AiToEarn key."),
     ],
 )

@@ -16,7 +16,6 @@ from uuid import uuid4
 
 import pytest
 
-from aitoearn_openai.relay import _detached
 from commands import COMMAND, KEY, TerminalProcess, run_process
 
 OPENAI_PROGRAM = """
@@ -51,7 +50,7 @@ def relays(mark: str) -> set[int]:
             command, environment = ((process / name).read_bytes() for name in ("cmdline", "environ"))
         except OSError:
             continue
-        if b"relay._detached" in command and b"/bin/sh" not in command and mark.encode() in environment:
+        if b"_detached" in command and b"/bin/sh" not in command and mark.encode() in environment:
             found.add(int(process.name))
     return found
 
@@ -130,7 +129,7 @@ def read(path):
         return ""
 print(json.dumps({path: read(path) for path in ("/proc/self/environ", "/proc/self/cmdline")}
     | {"relay": [read(f"/proc/{pid}/{name}") for pid in os.listdir("/proc")
-        if pid.isdigit() and "relay._detached" in read(f"/proc/{pid}/cmdline")
+        if pid.isdigit() and "openai._deta" "ched" in read(f"/proc/{pid}/cmdline")
         for name in ("environ", "cmdline")]}
     | {"files": [os.path.realpath(path) for path in glob.glob("/proc/self/fd/*")]}))
 """
@@ -148,13 +147,47 @@ def test_the_key_is_nowhere_that_a_program_can_look() -> None:
     assert len([path for path in shown["files"] if path.startswith("/proc/") and "pipe:" in path]) <= 4
 
 
-@pytest.mark.usefixtures("mark")
-def test_a_relay_ends_when_whoever_starts_it_is_gone() -> None:
-    """Before it got its settings."""
-    to_read, to_write = os.pipe()
-    os.close(to_write)
+START = """
+import os, subprocess, sys
+from aitoearn_openai._detached import main
+program = subprocess.Popen(["sleep", "60"])
+to_read, to_write = os.pipe()
+os.write(to_write, sys.argv[1].encode())
+os.close(to_write)
+main(-1, to_read, -1, os.dup(1), program.pid)
+print(program.poll() if sys.argv[1] == "" else program.wait(), flush=True)
+program.kill()
+program.wait()
+"""
 
-    _detached.main(-1, to_read, -1, -1)
+
+@pytest.mark.skipif(WINDOWS, reason="there, the relay is in the process of the command")
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ("", ["None"]),
+        (
+            '{"settings": {"site": "mars"}, "token": "t"}',
+            ["aitoearn-openai: the relay cannot start: ", "-15"],
+        ),
+    ],
+)
+def test_a_relay_that_cannot_go_on_ends_its_program(given: str, told: list[str]) -> None:
+    """With a line; where whoever started it is gone before it got its settings, it ends alone."""
+    lines = run_process(command=[sys.executable, "-c", START, given]).stdout.splitlines()
+
+    assert len(lines) == len(told)
+    assert all(line.startswith(start) for line, start in zip(lines, told, strict=True))
+
+
+def test_a_key_of_a_file_is_in_no_variable_either(tmp_path: Path) -> None:
+    """Though the relay starts before the file is read."""
+    (tmp_path / "settings").write_text(f"AITOEARN_API_KEY={KEY}\n")
+    variables = {"AITOEARN_ENV_FILE": str(tmp_path / "settings"), "MY_KEY": KEY}
+    ran = run_process("run", "--base-url", "http://127.0.0.1:1", sys.executable, "-c", SECRETS, **variables)
+
+    assert "relay" in json.loads(ran.stdout)
+    assert KEY not in ran.stdout
 
 
 @pytest.mark.usefixtures("sandboxed")

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import errno
 import logging
-import os
 import re
 import secrets
 import socket
 import sys
 import threading
 import time
-from collections.abc import Awaitable, Iterator
-from typing import Any, TypeVar
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Any, TypeVar, cast
 
 import anyio
 import uvicorn
@@ -42,8 +40,6 @@ MAX_BODY = 50 * 1024 * 1024
 TRUST = "aitoearn_openai.trust"
 """The name in a request's `state` of what an application calls when a connection has shown the token."""
 
-_BUFFER = 64 * 1024
-"""The bytes of a connection that wait to be read; the system would keep megabytes for each."""
 MAX_IDLE = 1024
 """The connections that may stay open without waiting for an answer to a request with the token.
 
@@ -55,37 +51,17 @@ _LEAVE_SECONDS = 10.0
 _Result = TypeVar("_Result")
 
 if sys.platform == "win32":  # pragma: no cover - there, no other clock can be asked
-    _Loop = asyncio.ProactorEventLoop
+    Loop = asyncio.ProactorEventLoop
 else:
-
-    class _Loop(asyncio.SelectorEventLoop):
-        """Keeps the time that is, also where tests of the process freeze `time.monotonic`."""
-
-        def time(self) -> float:
-            return time.clock_gettime(time.CLOCK_MONOTONIC)
-
-
-def listen(host: str, port: int) -> socket.socket:
-    """A socket that queues connections from now on, so that nobody has to wait for the server to start.
-
-    Raises:
-        OSError: if the port cannot be had; the message names it.
-    """
     try:
-        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
-        listener = socket.create_server((host, port), family=family, backlog=2048)
-    except OSError as error:
-        reason = "it is in use" if error.errno == errno.EADDRINUSE else _reason(error)
-        raise OSError(error.errno, f"cannot listen on port {port} of {host}: {reason}") from error
-    # Its connections inherit this; asyncio does not set it on them, and each answer would wait 40 ms for an ACK.
-    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _BUFFER)
-    return listener
+        from uvloop import Loop  # type: ignore[import-not-found, unused-ignore]
+    except ImportError:
 
+        class Loop(asyncio.SelectorEventLoop):  # type: ignore[no-redef]
+            """Keeps the time that is, also where tests of the process freeze `time.monotonic`; uvloop does so too."""
 
-def _reason(error: OSError) -> str:
-    known = (error.errno or 0) > 0  # A host name that cannot be resolved has a negative number.
-    return os.strerror(error.errno or 0) if known else error.strerror or str(error)
+            def time(self) -> float:
+                return time.clock_gettime(time.CLOCK_MONOTONIC)
 
 
 class _Connection(HttpToolsProtocol):
@@ -222,17 +198,22 @@ def in_thread(app: Any, listener: socket.socket, name: str, *, has_token: bool =
     """Serve in a background thread for as long as the `with` block lasts; see `make_server`."""
     server = make_server(app, has_token=has_token)
 
-    def run() -> None:
+    def serve() -> None:
         with _silence_thread():
-            anyio.run(until_stopped, server, listener, backend_options={"loop_factory": _Loop})
+            run(until_stopped, server, listener)
 
-    thread = threading.Thread(target=run, name=name, daemon=True)
+    thread = threading.Thread(target=serve, name=name, daemon=True)
     thread.start()
     try:
         yield
     finally:
         server.should_exit = True
         thread.join(_LEAVE_SECONDS)
+
+
+def run(main: Callable[..., Awaitable[None]], *arguments: Any) -> None:
+    """Run this in a loop of its own."""
+    anyio.run(main, *arguments, backend_options={"loop_factory": Loop})
 
 
 async def until_stopped(server: uvicorn.Server, listener: socket.socket) -> None:
@@ -252,12 +233,18 @@ def foreign(headers: Headers, what: str) -> str | None:
         headers: Those of the request.
         what: What the server is called.
     """
-    host, origin = " ".join(headers.getlist("host")), headers.get("origin", "")
-    if not (_HOST.fullmatch(host) and is_loopback(f"http://{host}")):
-        return f"This {what} answers only at the address that it shows: 127.0.0.1 or localhost."
-    if origin.lower().startswith("http") and not is_loopback(origin):
-        return f"This {what} does not answer web pages, such as those of {origin}."
-    return None
+    origin = headers.get("origin", "")
+    if (why := other_name(headers, what)) or not origin.lower().startswith("http") or is_loopback(origin):
+        return why
+    return f"This {what} does not answer web pages, such as those of {origin}."
+
+
+def other_name(headers: Headers, what: str) -> str | None:
+    """Why a server on this machine does not answer a request under another name, which web pages can give it."""
+    host = " ".join(headers.getlist("host"))
+    if _HOST.fullmatch(host) and is_loopback(f"http://{host}"):
+        return None
+    return f"This {what} answers only at the address that it shows: 127.0.0.1 or localhost."
 
 
 def is_token(given: str, token: str) -> bool:
@@ -284,21 +271,24 @@ async def until_disconnect(receive: Receive, awaitable: Awaitable[_Result]) -> _
     Raises:
         ClientDisconnect: it went away first.
     """
-    call, end = asyncio.ensure_future(awaitable), asyncio.ensure_future(_disconnect(receive))
+    caller, is_gone = cast("asyncio.Task[Any]", asyncio.current_task()), False
+
+    async def watch() -> None:
+        nonlocal is_gone
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        is_gone = True
+        caller.cancel()
+
+    watcher = asyncio.ensure_future(watch())
     try:
-        await asyncio.wait((call, end), return_when=asyncio.FIRST_COMPLETED)
-        if not call.done():
-            raise ClientDisconnect
-        return call.result()
+        return await awaitable
+    except asyncio.CancelledError:
+        if is_gone:
+            raise ClientDisconnect from None
+        raise
     finally:
-        call.cancel()
-        end.cancel()
-        await asyncio.gather(call, end, return_exceptions=True)
-
-
-async def _disconnect(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
+        watcher.cancel()
 
 
 @contextlib.contextmanager

@@ -104,6 +104,9 @@ def events(*texts: str | bytes) -> bytes:
         events(CHUNK, "data: [DONE]\n\n", f"data: {KEY}\n\n", KEY),
         events(CHUNK, f"data: [DONE]\n\n{KEY}"),
         events(CHUNK, f"event: error\ndata: {ESCAPED}\n\n"),
+        events(f"event: error\ndata: {'x' * 290}{KEY}\n\n"),
+        reply(f"{'x' * 290}{KEY} tail", 401, content_type="text/plain"),
+        reply({"error": {"reason": f"{'x' * 270}{KEY}"}}),
     ],
 )
 @pytest.mark.parametrize("path", [CHAT, LIST])
@@ -115,7 +118,7 @@ def test_the_key_comes_back_in_nothing_but_an_answer(
     answer(visit, said)
     got = " ".join(map(str, ask(here, path, stream=stream)))
 
-    assert KEY not in got
+    assert KEY[:8] not in got  # Also where words are cut.
 
 
 def test_a_header_of_any_length_is_not_passed_on(here: relay.Relay, visit: Visit) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import threading
+from datetime import datetime
 from typing import Annotated
 
 import typer
@@ -26,6 +28,14 @@ def _token(variable: str | None) -> str | None:
     return variable
 
 
+class _Lines(logging.Handler):
+    """Shows what the relay logs on stderr."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        with contextlib.suppress(OSError):  # Nobody reads it.
+            failures.say(f"{datetime.now():%H:%M:%S} {record.getMessage()}")
+
+
 def serve_relay(
     port: Annotated[
         int, typer.Option(metavar="N", min=0, max=65535, help="The port; 0 takes a free one.")
@@ -43,6 +53,16 @@ def serve_relay(
             metavar="NAME", callback=_token, help="The variable that holds the token; by default a new one."
         ),
     ] = None,
+    allow_origin: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="URL",
+            help="A web page that may use the relay, with the token, such as http://localhost:3000; can be repeated.",
+        ),
+    ] = None,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", help="Show a line for each request, not for failures alone.")
+    ] = False,
     site: options.Site = None,
     base_url: options.BaseUrl = None,
 ) -> None:
@@ -55,8 +75,13 @@ def serve_relay(
     settings = options.resolve_with_key(site, base_url)
     token = os.environ[token_env] if token_env else None
     raise_file_limit()
+    log = logging.getLogger("aitoearn_openai.relay")
+    log.addHandler(_Lines())
+    log.setLevel(logging.INFO if verbose else logging.WARNING)
     try:
-        with openai.relay.serve(port, host=host, settings=settings, token=token) as here:
+        with openai.relay.serve(
+            port, host=host, settings=settings, token=token, allow_origins=allow_origin or ()
+        ) as here:
             shown = f"the value of {token_env}" if token_env else here.api_key
             with contextlib.suppress(KeyboardInterrupt):
                 for line in (

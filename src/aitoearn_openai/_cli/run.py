@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -55,28 +56,38 @@ def run(
     The program asks a relay on this machine, which adds the key and turns failures into errors that the program knows.
     No OPENAI_ or AITOEARN_ variable of yours reaches the program.
     """
-    settings = options.resolve_with_key(site, base_url)
     environment = {name: value for name, value in os.environ.items() if not _is_ours_or_openais(name)}
     try:
         if direct:
-            _execute(command, environment | _direct(settings))
-        environment = _without_key(environment, settings) | _unproxied(environment)
+            _execute(command, environment | _direct(options.resolve_with_key(site, base_url)))
+        environment |= _unproxied(environment)
         if _IS_PARENT:
+            settings = options.resolve_with_key(site, base_url)
             with openai.relay.serve(settings=settings) as here:
+                environment = _without(environment, _key(settings))
                 _execute(command, environment | _variables(here.base_url, here.api_key))
-        from ..relay import _detached
-
-        try:
-            here = _detached.start(settings, environment)
-        except OSError as error:
-            failures.fail(f"the relay cannot start: {error.strerror}", 126)
-        _execute(command, environment | _variables(here.base_url, here.api_key))
+        _execute(command, _behind_a_relay(environment, site, base_url))
     except OSError as error:
         # The codes that shells use for a command that is not there, and for one that cannot be run.
         code, question = (127, "; is it installed?") if isinstance(error, FileNotFoundError) else (126, "")
         failures.fail(f"cannot run {command[0]!r}: {error.strerror}{question}", code)
     except ValueError:
         failures.fail(f"cannot run {command[0]!r}: it is not the name of a program", 127)
+
+
+def _behind_a_relay(environment: dict[str, str], site: str | None, base_url: str | None) -> dict[str, str]:
+    """Start a relay; the program's environment. Where the key is a variable's, it starts while the settings are read."""
+    from .._detached import Detached
+
+    given = re.split(r"[\s:'\"]+", os.environ.get(f"{ENV_PREFIX}API_KEY", ""))  # The key may follow "Bearer".
+    try:
+        here = Detached(_without(environment, *given)) if any(given) else None
+        settings = options.resolve_with_key(site, base_url)
+        environment = _without(environment, _key(settings))
+        here = here or Detached(environment)
+        return environment | _variables(here.base_url, here.give(settings))
+    except OSError as error:
+        failures.fail(f"the relay cannot start: {error.strerror}", 126)
 
 
 def _execute(command: list[str], environment: dict[str, str]) -> None:
@@ -106,12 +117,14 @@ def _is_text(path: str) -> bool:
         return b"\0" not in file.readline(256)
 
 
-def _without_key(environment: Mapping[str, str], settings: openai.Settings) -> dict[str, str]:
-    """The environment without variables of any name that hold the key."""
-    key = settings.api_key.get_secret_value() if settings.api_key else ""
-    return {
-        name: value for name, value in environment.items() if len(key) < _SHORTEST_KEY or key not in value
-    }
+def _key(settings: openai.Settings) -> str:
+    return settings.api_key.get_secret_value() if settings.api_key else ""
+
+
+def _without(environment: Mapping[str, str], *keys: str) -> dict[str, str]:
+    """The environment without variables of any name that hold a key."""
+    keys = tuple(key for key in keys if len(key) >= _SHORTEST_KEY)
+    return {name: value for name, value in environment.items() if not any(key in value for key in keys)}
 
 
 def _variables(address: str, key: str) -> dict[str, str]:
@@ -119,7 +132,7 @@ def _variables(address: str, key: str) -> dict[str, str]:
 
 
 def _direct(settings: openai.Settings) -> dict[str, str]:
-    return _variables(settings.base_url, settings.api_key.get_secret_value() if settings.api_key else "")
+    return _variables(settings.base_url, _key(settings))
 
 
 def _unproxied(environment: Mapping[str, str]) -> dict[str, str]:

@@ -3,39 +3,48 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import re
-from collections.abc import AsyncIterator, Awaitable
+import time
+from collections.abc import AsyncIterator, Collection
 from typing import Any
+from urllib.parse import urlsplit
 
-from starlette.applications import Starlette
 from starlette.datastructures import Headers
-from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import Response
-from starlette.routing import Route
+from starlette.routing import Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from .._hints import closest
 from .._models import ChatModel, find
-from .._serving import MAX_BODY, TRUST, foreign, is_token, read_body, until_disconnect
+from .._serving import MAX_BODY, TRUST, is_token, other_name, read_body, until_disconnect
 from .._settings import Settings
 from .._sites import SANDBOX_KEY
-from ._service import Answer, Failed, Service, error_response, json_response
+from ._service import ENDPOINTS, MASK, Failed, Service, error_response, json_response
 
-_ENDPOINTS = ("/chat/completions", "/images/generations", "/images/edits")
+_METHODS = "GET", "HEAD", "POST"
+
+log = logging.getLogger("aitoearn_openai.relay")
+"""A warning for each request that fails, and at the level `INFO` a line for each other."""
+log.addHandler(logging.NullHandler())
 
 
-def app(settings: Settings, token: str, *, local: bool = True) -> ASGIApp:
+def app(
+    settings: Settings, token: str, *, local: bool = True, allow_origins: Collection[str] = ()
+) -> ASGIApp:
     """The relay as an ASGI application, for a server of one's own, whose limits on connections and heads then hold.
 
     Args:
         settings: Where AiToEarn is, and the key.
         token: What programs send in the place of a key.
-        local: Answer only requests to this machine by its own name, which keeps web pages out, and show the model
-            list without a token. Otherwise nothing is answered without the token.
+        local: Answer only requests to this machine by its own name, and show the model list without a token. Otherwise
+            nothing is answered without the token.
+        allow_origins: The addresses of web pages that may use the relay, with the token, such as
+            `http://localhost:3000`; all others are refused.
 
     Raises:
-        ValueError: the token is empty, or the key.
+        ValueError: the token is empty, or the key; or what should be the address of a page is not.
 
     Examples:
         >>> import uvicorn
@@ -47,76 +56,118 @@ def app(settings: Settings, token: str, *, local: bool = True) -> ASGIApp:
     if settings.api_key and token == settings.api_key.get_secret_value() != SANDBOX_KEY:
         raise ValueError("the token must not be the key, as programs would hold it then")
     service = Service(settings)
+    origins = {_origin(each) for each in allow_origins}
 
     @contextlib.asynccontextmanager
-    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+    async def lifespan(_: Any) -> AsyncIterator[None]:
         yield
         await service.close()
 
-    def listed(request: Request) -> Awaitable[list[ChatModel]]:
-        return service.models(request.headers) if request.state.has_token else service.models_for_strangers()
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request, and log it."""
+        began, level, words = time.monotonic(), logging.INFO, ""
+        try:
+            status = await respond(scope, receive, send)
+        except ClientDisconnect:
+            status, words = 499, ": the program went away"
+        except Failed as failed:
+            level, status, words = logging.WARNING, failed.args[0], f": {failed.args[1]}"
+            if not failed.is_sent:
+                await error_response(*failed.args)(scope, receive, send)
+        if log.isEnabledFor(level):
+            line = f"{scope['method']} {scope['path']} {status} {time.monotonic() - began:.2f} s{words}"
+            line = service.hide_key(line.replace(token, MASK))
+            log.log(level, "%s", "".join(each if each.isprintable() else " " for each in line))
 
-    async def models(request: Request) -> Response:
-        data = [_entry(model) for model in await until_disconnect(request.receive, listed(request))]
-        return json_response({"object": "list", "data": data})
+    async def respond(scope: Scope, receive: Receive, send: Send) -> int:
+        headers, method, state = Headers(scope=scope), scope["method"], scope.get("state", {})
+        path = re.sub(r"^(/v1)+(?=/|$)|/+$", "", re.sub("/+", "/", scope["path"]))
+        origin = headers.get("origin", "")
+        is_list = method in ("GET", "HEAD") and path == "/models"
+        # A page of no origin, such as one in a frame, is none of this machine's either.
+        is_page = origin == "null" or headers.get("sec-fetch-site", "none") not in ("none", "same-origin")
+        if local and (why := other_name(headers, "relay")):
+            raise Failed(403, why)
+        if origin not in origins and _is_elsewhere(origin, method, headers):
+            advice = f"start it with `--allow-origin {origin}` if that page may use it with the token"
+            raise Failed(403, f"The relay does not answer web pages, such as those of {origin}: {advice}.")
+        scheme, _, given = headers.get("authorization", "").partition(" ")
+        given = given.strip()
+        has_token = scheme.lower() == "bearer" and is_token(given, token)
+        if not (has_token or (local and is_list and not is_page)):
+            sent = "a key that is not the token of this relay" if given else "no key"
+            raise Failed(
+                401, f"The program sends {sent}: its API key must be the token that the relay shows."
+            )
+        if has_token and TRUST in state:
+            state[TRUST]()
+        if method == "POST" and path in ENDPOINTS:
+            body = await _body(Request(scope, receive))
+            sending = service.forward(path, headers, body, scope, receive, send)
+            return await until_disconnect(receive, sending)
+        if not (is_list or (method in ("GET", "HEAD") and path.startswith("/models/"))):
+            raise _no_path(method, path)
+        listed = service.models(headers) if has_token else service.models_for_strangers()
+        content = _listing(path, await until_disconnect(receive, listed))
+        await json_response(content)(scope, receive, send)
+        return 200
 
-    async def model(request: Request) -> Response:
-        name = request.path_params["name"]
-        found = find(await until_disconnect(request.receive, listed(request)), name)
-        if isinstance(found, ChatModel):
-            return json_response(_entry(found))
-        message = f"AiToEarn has no model {name!r}. {closest(found)}".rstrip()
-        raise Failed(404, message, "model_not_found")
-
-    async def forward(request: Request) -> Answer:
-        return Answer(service, request.scope["path"], request.headers, await _body(request))
-
-    routes = Starlette(
-        lifespan=lifespan,
-        routes=[
-            Route("/models", models),
-            Route("/models/{name:path}", model),
-            *(Route(path, forward, methods=["POST"]) for path in _ENDPOINTS),
-        ],
-        exception_handlers={
-            HTTPException: _on_no_route,
-            Failed: _on_failed,
-            ClientDisconnect: _on_disconnect,
-        },
+    shared = CORSMiddleware(
+        answer, origins, _METHODS, allow_headers=["*"], expose_headers=["*"], allow_private_network=True
     )
-    routes.router.redirect_slashes = False
 
-    async def guarded(scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http":
-            path = re.sub(r"^(/v1)+(?=/|$)|/+$", "", re.sub("/+", "/", scope["path"]))
-            headers = Headers(scope=scope)
-            # A page of no origin, such as one in a frame, is none of this machine's either.
-            is_page = headers.get("origin", "") == "null"
-            is_page |= headers.get("sec-fetch-site", "none") not in (
-                "none",
-                "same-origin",
-            )  # Also without an origin.
-            public = local and path == "/models" and scope["method"] in ("GET", "HEAD") and not is_page
-            if local and (why := foreign(headers, "relay")):
-                return await error_response(403, why)(scope, receive, send)
-            scheme, _, given = headers.get("authorization", "").partition(" ")
-            given = given.strip()
-            has_token = scheme.lower() == "bearer" and is_token(given, token)
-            if not (has_token or public):
-                sent = "a key that is not the token of this relay" if given else "no key"
-                message = f"The program sends {sent}: its API key must be the token that the relay shows."
-                return await error_response(401, message)(scope, receive, send)
-            state = scope.get("state", {})
-            if has_token and TRUST in state:
-                state[TRUST]()
-            scope = {**scope, "path": path, "state": {**state, "has_token": has_token}}
-        return await routes(scope, receive, send)
+    async def serve(scope: Scope, receive: Receive, send: Send) -> None:
+        is_allowed = origins and Headers(scope=scope).get("origin") in origins
+        await (shared if is_allowed else answer)(scope, receive, send)
 
-    return guarded
+    return Router(lifespan=lifespan, redirect_slashes=False, default=serve)
+
+
+def _origin(page: str) -> str:
+    """The origin of a page as browsers send it.
+
+    Raises:
+        ValueError: it has none.
+    """
+    with contextlib.suppress(ValueError):
+        parts = urlsplit(page.strip())
+        host = (parts.hostname or "").encode("idna").decode()
+        port = "" if parts.port == {"http": 80, "https": 443}.get(parts.scheme) else f":{parts.port}"
+        if page == "null" or (parts.scheme and host and "*" not in host):
+            host = f"[{host}]" if ":" in host else host
+            return page if page == "null" else f"{parts.scheme}://{host}{port if parts.port else ''}"
+    raise ValueError(f"{page!r} is not the address of a page, such as http://localhost:3000")
+
+
+def _is_elsewhere(origin: str, method: str, headers: Headers) -> bool:
+    """Whether a request comes from a web page, or asks whether a page may send one; desktop applications are not pages."""
+    is_question = method == "OPTIONS" and "access-control-request-method" in headers
+    is_web = origin.lower().startswith(("http:", "https:")) and origin.partition("://")[2] != headers.get(
+        "host"
+    )
+    return is_web or bool(origin and is_question)
+
+
+def _listing(path: str, models: list[ChatModel]) -> dict[str, Any]:
+    if path == "/models":
+        return {"object": "list", "data": [_entry(model) for model in models]}
+    name = path.removeprefix("/models/")
+    found = find(models, name)
+    if isinstance(found, ChatModel):
+        return _entry(found)
+    raise Failed(404, f"AiToEarn has no model {name!r}. {closest(found)}".rstrip(), "model_not_found")
 
 
 def _entry(model: ChatModel) -> dict[str, Any]:
     return {"id": model.id, "object": "model", "created": model.created, "owned_by": model.owned_by}
+
+
+def _no_path(method: str, path: str) -> Failed:
+    message = f"AiToEarn has no {method} {path or '/'}; it has GET /models and POST {', '.join(ENDPOINTS)}."
+    if path.startswith("/responses"):
+        message = "AiToEarn has no Responses API: set the program to use chat completions."
+    allowed = "POST" if path in ENDPOINTS else "GET, HEAD" if re.match("/models(/|$)", path) else ""
+    return Failed(405 if allowed else 404, message, "unknown_url", {"allow": allowed} if allowed else None)
 
 
 async def _body(request: Request) -> bytes:
@@ -126,19 +177,3 @@ async def _body(request: Request) -> bytes:
     if body is None:
         raise Failed(413, f"The request is larger than the {MAX_BODY >> 20} MB that AiToEarn takes.")
     return body
-
-
-async def _on_no_route(request: Request, error: Any) -> Response:
-    path = request.scope["path"]
-    message = f"AiToEarn has no {request.method} {path or '/'}; it has GET /models and POST {', '.join(_ENDPOINTS)}."
-    if path.startswith("/responses"):
-        message = "AiToEarn has no Responses API: set the program to use chat completions."
-    return error_response(error.status_code, message, "unknown_url", error.headers)
-
-
-async def _on_failed(request: Request, error: Any) -> Response:
-    return error_response(*error.args)
-
-
-async def _on_disconnect(request: Request, error: Exception) -> Response:
-    return Response()  # nobody reads it

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import re
-import secrets
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 
 import openai
 
-from .._serving import in_thread, listen
+from .._local import HOST, listen, new_token
+from .._serving import in_thread
 from .._settings import Settings, load, missing_key
 from .._sites import is_loopback
 from ._app import app
 
-HOST = "127.0.0.1"
 _HOST = re.compile(r"[\w.-]+|[\da-f]*:[\da-f:.]+(%[\w.-]+)?", re.IGNORECASE)
 
 
@@ -36,14 +35,14 @@ class Relay:
     """The token, which is good for this relay alone."""
 
 
-def new_token() -> str:
-    """A token in the form of OpenAI's keys, as some programs check it."""
-    return f"sk-{secrets.token_hex(24)}"
-
-
 @contextlib.contextmanager
 def serve(
-    port: int = 0, *, settings: Settings | None = None, host: str = HOST, token: str | None = None
+    port: int = 0,
+    *,
+    settings: Settings | None = None,
+    host: str = HOST,
+    token: str | None = None,
+    allow_origins: Collection[str] = (),
 ) -> Iterator[Relay]:
     """Run a relay in a background thread for as long as the `with` block lasts.
 
@@ -52,6 +51,8 @@ def serve(
         settings: Where AiToEarn is, and the key; by default those of the environment.
         host: The address to listen on. One that other machines reach needs a token.
         token: What programs give as their key; by default a new one.
+        allow_origins: The addresses of web pages that may use the relay, with the token, such as
+            `http://localhost:3000`; all others are refused.
 
     Raises:
         openai.OpenAIError: there is no key, or a setting has a bad value.
@@ -80,7 +81,8 @@ def serve(
     token = token or new_token()
     if not (token.isascii() and token.isprintable()):
         raise ValueError("a header cannot carry this token: use printable ASCII characters only")
+    served = app(settings, token, local=local, allow_origins=allow_origins)
     with listen(host, port) as listener:
         here = Relay(f"http://{name}:{listener.getsockname()[1]}/v1", token)
-        with in_thread(app(settings, token, local=local), listener, "aitoearn-relay", has_token=True):
+        with in_thread(served, listener, "aitoearn-relay", has_token=True):
             yield here

@@ -8,14 +8,13 @@ import contextlib
 import json
 import re
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator
 from http.cookiejar import DefaultCookiePolicy
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import openai
 from starlette.datastructures import Headers
-from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
@@ -25,11 +24,13 @@ from .._hints import API_KEY_HEADER, origin
 from .._json import LINE_ENDS, decode_json
 from .._models import ChatModel, named
 from .._pools import make_pool
-from .._serving import until_disconnect
+from .._sdk.errors import family_of
 from .._settings import Settings
 from .._sites import site_hint
 from .._wording import causes
 
+ENDPOINTS = "/chat/completions", "/images/generations", "/images/edits"
+LIST_PATH = "/models/chat"
 LIST_SECONDS = 60.0
 """Seconds in which the model list is asked for once, whoever asks without the token."""
 MAX_ANSWER = 512 * 1024 * 1024
@@ -39,7 +40,7 @@ _SENT_ON = {b"accept", b"accept-language", b"content-type", b"user-agent", b"x-r
 _SENT_BACK = re.compile(r"retry-after(-ms)?|x-request-id|x-should-retry|x-ratelimit-.*")
 _PASSES = {408, 429, 500, 502, 503, 504}
 """Statuses with which a server has no words because it is busy or away, at whatever address."""
-_MASK = "**********"
+MASK = "**********"
 _NO_DATA = re.compile(rb"(?<![^\r\n])(?!data(?:[:\r\n]|$))[^\r\n]+")
 _MAX_HEADER = 1024
 """The characters that the value of a header may have to be passed on."""
@@ -51,6 +52,9 @@ _BLANK = codecs.BOM_UTF8 + b" \t\r\n"
 
 class Failed(Exception):
     """A request that ends in an error; the arguments are those of `error_response`."""
+
+    is_sent = False
+    """Whether the program has got it, at the end of a stream."""
 
 
 def json_response(content: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
@@ -77,7 +81,12 @@ class Service:
         self._settings = settings
         self._key = settings.api_key.get_secret_value() if settings.api_key else ""
         self._origin = "{0.scheme}://{0.netloc}".format(urlsplit(settings.base_url))
+        self._own_headers = [
+            (b"authorization", f"Bearer {self._key}".encode()),
+            (b"accept-encoding", b"identity"),
+        ]
         self._pool: Any = None
+        self._urls: dict[str, Any] = {}
         self._listed: asyncio.Future[list[ChatModel]] | None = None
         self._listed_at = 0.0
 
@@ -104,24 +113,36 @@ class Service:
         Raises:
             Failed: there is no list.
         """
-        # Redirects are not followed: the second header with the key would go along to any origin.
-        async with self.ask("GET", "/models/chat", headers, {API_KEY_HEADER: self._key}, False) as answer:
-            content = await _read(self.pieces(answer), MAX_ANSWER)
-        body = self.checked(answer, content)
+        key = (API_KEY_HEADER.lower().encode(), self._key.encode())
+        async with self._ask("GET", LIST_PATH, headers, [key]) as answer:
+            content = await _read(self._pieces(answer), MAX_ANSWER)
+        body = self._checked(answer, content)
         entries = named(body.get("data")) if isinstance(body, dict) else None
         if not isinstance(entries, list):
-            raise self.unexpected(answer, content, "a model list")
+            raise self._unexpected(answer, content, "a model list")
         return [ChatModel.model_validate(entry) for entry in entries]
 
+    def _connect(self) -> Any:
+        """The connections, made for the first request."""
+        if self._pool is None:
+            settings = self._settings
+            pool = make_pool(is_async=True, backend=settings.http_backend, base_url=settings.base_url)
+            pool.timeout = settings.timeout or pool.timeout
+            # Those of one program would go on with the requests of another.
+            pool.cookies.jar.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+            make_url = family_of(type(pool)).URL
+            self._urls = {path: make_url(settings.base_url + path) for path in (LIST_PATH, *ENDPOINTS)}
+            self._pool = pool
+        return self._pool
+
     @contextlib.asynccontextmanager
-    async def ask(
+    async def _ask(
         self,
         method: str,
         path: str,
         headers: Headers,
-        more_headers: dict[str, str],
-        follow_redirects: bool,
-        body: bytes | None = None,
+        more: Iterable[tuple[bytes, bytes]] = (),
+        **options: Any,
     ) -> AsyncIterator[Any]:
         """The service's answer, its body unread.
 
@@ -129,36 +150,29 @@ class Service:
             Failed: there is none, or it is compressed, which nobody asked for.
         """
         with self._reached():
-            if self._pool is None:
-                self._pool = make_pool(
-                    is_async=True,
-                    backend=self._settings.http_backend,
-                    base_url=self._settings.base_url,
-                )
-                self._pool.timeout = self._settings.timeout or self._pool.timeout
-                # Those of one program would go on with the requests of another.
-                self._pool.cookies.jar.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-            request = self._pool.build_request(
+            pool = self._connect()
+            # `build_request` would merge all this with what the pool adds, in three times the time.
+            request = family_of(type(pool)).Request(
                 method,
-                self._settings.base_url + path,
-                content=body,
-                headers=[(name, value) for name, value in headers.raw if name in _SENT_ON],
+                self._urls[path],
+                headers=[*(each for each in headers.raw if each[0] in _SENT_ON), *self._own_headers, *more],
+                extensions={"timeout": pool.timeout.as_dict()},
+                **options,
             )
-            own = {"authorization": f"Bearer {self._key}", "accept-encoding": "identity"}
-            request.headers.update(own | more_headers)
-            answer = await self._pool.send(request, stream=True, follow_redirects=follow_redirects)
+            # Redirects of the list are not followed: the second header with the key would go along to any origin.
+            answer = await pool.send(request, stream=True, follow_redirects=method == "POST")
         try:
             encoding = answer.headers.get("content-encoding", "").strip()
             if encoding.lower() not in ("", "identity"):  # A few bytes of it may become gigabytes.
                 status = _error_status(answer)
                 what = f"{self._origin} sent HTTP {answer.status_code} with the content encoding {encoding!r}"
                 message = f"{what}, though none was asked for: set the server not to compress."
-                raise Failed(status, self.hide_key(message), None, self.sent_back(answer))
+                raise Failed(status, self.hide_key(message), None, self._sent_back(answer))
             yield answer
         finally:
             await answer.aclose()
 
-    async def pieces(self, answer: Any) -> AsyncGenerator[bytes, None]:
+    async def _pieces(self, answer: Any) -> AsyncGenerator[bytes, None]:
         """The body of an answer as it arrives.
 
         Raises:
@@ -184,7 +198,74 @@ class Service:
             message = f"The connection to {self._origin} failed: {why}."
             raise Failed(status, self.hide_key(message)) from None
 
-    def checked(self, answer: Any, content: bytes) -> Any:
+    async def forward(
+        self, path: str, headers: Headers, body: bytes, scope: Scope, receive: Receive, send: Send
+    ) -> int:
+        """Ask the service, and send its answer to the program; its status.
+
+        Raises:
+            Failed: there is no answer, or a stream ended in a failure.
+        """
+        is_chat = path == "/chat/completions"
+        asked = decode_json(body) if b'"stream"' in body else None
+        wants_stream = isinstance(asked, dict) and asked.get("stream") is True
+        is_json = body.lstrip(_BLANK).startswith(b"{")
+        asking = self._ask("POST", path, headers, content=body)
+        async with asking as answer, contextlib.aclosing(self._pieces(answer)) as pieces:
+            start = await _read(pieces, MAX_EVENT, whole=False)
+            # Whatever it was announced as.
+            if answer.is_success and start.strip(_BLANK)[:1] not in (b"", b"{", b"[", b"<"):
+                announced = "event-stream" in answer.headers.get("content-type", "")
+                if wants_stream or (announced and not is_json):
+                    return await self._send_stream(send, answer, start, pieces, is_chat)
+            content = await _read(pieces, MAX_ANSWER, start=start)
+        made = self._checked(answer, content)
+        if wants_stream:
+            raise self._unexpected(answer, content, "an event stream")
+        if not isinstance(made, dict) or not (is_completion if is_chat else has_images)(made):
+            raise self._unexpected(answer, content, f"JSON with {'choices' if is_chat else 'data'!r}")
+        response = Response(content, answer.status_code, self._sent_back(answer), "application/json")
+        await response(scope, receive, send)
+        return response.status_code
+
+    async def _send_stream(
+        self, send: Send, answer: Any, piece: bytes, pieces: AsyncIterator[bytes], is_chat: bool
+    ) -> int:
+        headers = {"content-type": "text/event-stream; charset=utf-8", **self._sent_back(answer)}
+        encoded = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
+        await send({"type": "http.response.start", "status": answer.status_code, "headers": encoded})
+        events = Events(is_chat=is_chat, hide_key=self.hide_key)
+        held = bytearray()  # What does not go on before it is known that it reports no failure.
+        piece = piece.removeprefix(codecs.BOM_UTF8)  # The SDK takes it for a part of the first line.
+        last, failed = b"", None
+        try:
+            while piece and not events.failure:
+                passed = bytearray()
+                for event in events.feed(piece):
+                    held += self._masked(event.raw)
+                    if not events.is_doubtful:
+                        passed += held
+                        held.clear()
+                if passed:
+                    await send({"type": "http.response.body", "body": bytes(passed), "more_body": True})
+                if len(held) > MAX_EVENT:
+                    raise Failed(502, too_large())
+                piece = await anext(pieces, b"")
+            if not events.failure:
+                last = self._masked(events.end())
+            if events.failure:
+                status = events.failure.status or 502
+                raise Failed(status, *self._words(events.failure, status))
+            last = bytes(held) + last
+        except Failed as error:
+            failed, last = error, b"data: %b\n\n" % bytes(error_response(*error.args).body)
+        await send({"type": "http.response.body", "body": last})
+        if failed:
+            failed.is_sent = True
+            raise failed
+        return int(answer.status_code)
+
+    def _checked(self, answer: Any, content: bytes) -> Any:
         """The decoded body of an answer that reports no failure.
 
         Raises:
@@ -196,7 +277,7 @@ class Service:
             return body
         content = self.hide_key(content)
         failure = failure_in(decode_json(content))
-        headers = self.sent_back(answer)
+        headers = self._sent_back(answer)
         status = _error_status(answer)
         if failure:
             status = failure.status or 502 if answer.is_success else status
@@ -204,20 +285,20 @@ class Service:
                 headers.setdefault("retry-after", str(failure.retry_after))
             if failure.request_id and self._can_pass(failure.request_id):
                 headers.setdefault("x-request-id", failure.request_id)
-            raise Failed(status, *self.words(failure, status), headers)
+            raise Failed(status, *self._words(failure, status), headers)
         message = _quote(content)
         if not message:
-            raise self.unexpected(answer, content, "JSON", status)
-        raise Failed(status, *self.words(Failure(message, status), status), headers)
+            raise self._unexpected(answer, content, "JSON", status)
+        raise Failed(status, *self._words(Failure(message, status), status), headers)
 
-    def words(self, failure: Failure, status: int) -> tuple[str, str | None]:
+    def _words(self, failure: Failure, status: int) -> tuple[str, str | None]:
         """The message and the code of a failure as the program may see them: without the key."""
         message = self.hide_key(str(failure) if failure.enveloped else failure.message)
         if status == 401 and (hint := site_hint(self._origin)):
             message = f"{message.removesuffix('.')}. {hint}"
         return message, None if failure.code is None else self.hide_key(str(failure.code))
 
-    def unexpected(self, answer: Any, content: bytes, due: str, status: int = 502) -> Failed:
+    def _unexpected(self, answer: Any, content: bytes, due: str, status: int = 502) -> Failed:
         """The error for something that AiToEarn does not answer."""
         kind, quote = answer.headers.get("content-type", "no content type"), _quote(self.hide_key(content))
         what = repr(kind)
@@ -235,23 +316,23 @@ class Service:
         if answer.status_code not in _PASSES:
             message += " Check the base URL: AiToEarn's ends in /api/ai."
         failure = Failure(message, status)
-        return Failed(status, *self.words(failure, status), self.sent_back(answer))
+        return Failed(status, *self._words(failure, status), self._sent_back(answer))
 
     def hide_key(self, words: _Words) -> _Words:
         """What a server says, without the key, before it is cut."""
         if len(self._key) < _SHORT:
             return words
         if isinstance(words, str):
-            return words.replace(self._key, _MASK)
-        return words.replace(self._key.encode(), _MASK.encode())
+            return words.replace(self._key, MASK)
+        return words.replace(self._key.encode(), MASK.encode())
 
-    def masked(self, event: bytes) -> bytes:
+    def _masked(self, event: bytes) -> bytes:
         """The bytes of an event without the key, but for those of its data: a model's words stay as they are."""
         if self.hide_key(event) == event:
             return event
         return _NO_DATA.sub(lambda line: self.hide_key(line[0]), event)
 
-    def sent_back(self, answer: Any) -> dict[str, str]:
+    def _sent_back(self, answer: Any) -> dict[str, str]:
         """The headers of an answer that programs look at."""
         return {
             name: value
@@ -286,81 +367,3 @@ def _quote(content: bytes) -> str:
     """The first words of a server; nothing of a page."""
     text = " ".join(content[:QUOTE].decode("utf-8-sig", errors="replace").split())
     return "" if text.startswith("<") else text
-
-
-class Answer:
-    """The answer to a request, which is asked for when it is sent, and given up when the program goes away."""
-
-    def __init__(self, service: Service, path: str, headers: Headers, body: bytes) -> None:
-        self._service = service
-        self._path = path
-        self._headers = headers
-        self._body = body
-        self._is_chat = path == "/chat/completions"
-        self._is_json = body.lstrip(_BLANK).startswith(b"{")
-        asked = decode_json(body) if b'"stream"' in body else None
-        self._wants_stream = isinstance(asked, dict) and asked.get("stream") is True
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        with contextlib.suppress(ClientDisconnect):
-            await until_disconnect(receive, self._send(scope, receive, send))
-
-    async def _send(self, scope: Scope, receive: Receive, send: Send) -> None:
-        asked = self._service.ask("POST", self._path, self._headers, {}, True, self._body)
-        async with asked as answer, contextlib.aclosing(self._service.pieces(answer)) as pieces:
-            start = await _read(pieces, MAX_EVENT, whole=False)
-            if self._is_stream(answer, start):
-                await self._send_stream(send, answer, start, pieces)
-                return
-            content = await _read(pieces, MAX_ANSWER, start=start)
-            body = self._service.checked(answer, content)
-            field = "choices" if self._is_chat else "data"
-            if self._wants_stream:
-                raise self._service.unexpected(answer, content, "an event stream")
-            if not isinstance(body, dict) or not (is_completion if self._is_chat else has_images)(body):
-                raise self._service.unexpected(answer, content, f"JSON with {field!r}")
-            response = Response(
-                content, answer.status_code, self._service.sent_back(answer), "application/json"
-            )
-            await response(scope, receive, send)
-
-    def _is_stream(self, answer: Any, start: bytes) -> bool:
-        """Whether the body is one, whatever it was announced as."""
-        if not answer.is_success or start.strip(_BLANK)[:1] in (b"", b"{", b"[", b"<"):
-            return False
-        announced = "event-stream" in answer.headers.get("content-type", "")
-        return self._wants_stream or (announced and not self._is_json)
-
-    async def _send_stream(self, send: Send, answer: Any, piece: bytes, pieces: AsyncIterator[bytes]) -> None:
-        headers = {"content-type": "text/event-stream; charset=utf-8", **self._service.sent_back(answer)}
-        encoded = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
-        await send({"type": "http.response.start", "status": answer.status_code, "headers": encoded})
-        events = Events(is_chat=self._is_chat, hide_key=self._service.hide_key)
-        held = bytearray()  # What does not go on before it is known that it reports no failure.
-        piece = piece.removeprefix(codecs.BOM_UTF8)  # The SDK takes it for a part of the first line.
-        try:
-            while piece and not events.failure:
-                passed = bytearray()
-                for event in events.feed(piece):
-                    held += self._service.masked(event.raw)
-                    if not events.is_doubtful:
-                        passed += held
-                        held.clear()
-                await _send_piece(send, bytes(passed))
-                if len(held) > MAX_EVENT:
-                    raise Failed(502, too_large())
-                piece = await anext(pieces, b"")
-            rest = b"" if events.failure else events.end()
-            if not events.failure:
-                await _send_piece(send, bytes(held) + self._service.masked(rest))
-            if events.failure:
-                status = events.failure.status or 502
-                raise Failed(status, *self._service.words(events.failure, status))
-        except Failed as failed:
-            await _send_piece(send, b"data: %b\n\n" % bytes(error_response(*failed.args).body))
-        await send({"type": "http.response.body"})
-
-
-async def _send_piece(send: Send, piece: bytes) -> None:
-    if piece:
-        await send({"type": "http.response.body", "body": piece, "more_body": True})

@@ -10,7 +10,8 @@ from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
-from .._serving import in_thread, listen
+from .._local import listen
+from .._serving import in_thread
 from .._settings import Settings
 from .._sites import API_PATH, SANDBOX_KEY, SITES
 from ._app import app

@@ -1,0 +1,245 @@
+"""Web pages and the relay: in a real Chromium, and by the headers that browsers send."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import shutil
+import subprocess
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from queue import Queue
+from threading import Thread
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+
+from aitoearn_openai import relay, sandbox
+from conftest import MESSAGES
+
+CHAT, LIST = "/v1/chat/completions", "/v1/models"
+PAGE = "http://localhost:3000"
+TOKEN = "a-token-of-the-test"
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+SCRIPT = """
+<script type="module">
+const ask = async (model) => {
+  const headers = {"authorization": "Bearer TOKEN", "content-type": "application/json", "x-stainless-lang": "js"};
+  const body = JSON.stringify({model, stream: true, messages: [{role: "user", content: "Hi"}]});
+  const answer = await fetch("ADDRESS/chat/completions", {method: "POST", headers, body});
+  let text = "";
+  for await (const piece of answer.body.pipeThrough(new TextDecoderStream())) text += piece;
+  return `${answer.status} ${answer.headers.get("x-request-id") !== null} ${text}`;
+};
+const told = await Promise.allSettled([ask("glm-5.2"), ask("fail-12001")]);
+await fetch("/told", {method: "POST", body: JSON.stringify(told.map((each) => each.value ?? String(each.reason)))});
+</script>
+"""
+
+
+class Page(BaseHTTPRequestHandler):
+    """A page with the script, and where it tells what came of it."""
+
+    script = ""
+    told: Queue[list[str]] = Queue()
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.send_header("Content-Type", "text/html")
+        self.end_headers()
+        self.wfile.write(self.script.encode())
+
+    def do_POST(self) -> None:
+        self.told.put(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+        self.send_response(204)
+        self.end_headers()
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+
+@pytest.fixture
+def page() -> Iterator[str]:
+    """The address of a page of this machine."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), Page) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://localhost:{server.server_port}"
+        server.shutdown()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
+@pytest.mark.parametrize("is_allowed", [True, False])
+def test_a_page_streams_a_chat_only_where_it_is_allowed(
+    site: sandbox.Sandbox, page: str, tmp_path: Path, is_allowed: bool
+) -> None:
+    """In a browser: it reads the chunks, the request id, and why a request failed; otherwise nothing."""
+    origins = [f"{page}/app"] if is_allowed else []
+    with relay.serve(settings=site.settings, token=TOKEN, allow_origins=origins) as here:
+        Page.script = SCRIPT.replace("ADDRESS", here.base_url).replace("TOKEN", TOKEN)
+        options = ["--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path}"]
+        quiet = subprocess.DEVNULL
+        with subprocess.Popen([str(CHROMIUM), *options, page], stdout=quiet, stderr=quiet) as browser:
+            try:
+                answer, failure = Page.told.get(timeout=60)
+            finally:
+                browser.kill()
+    if is_allowed:
+        assert answer.startswith("200 true data: {")
+        assert answer.rstrip().endswith("data: [DONE]")
+        assert failure.startswith('402 true {"error"')
+    else:
+        assert (answer, failure) == ("TypeError: Failed to fetch",) * 2
+
+
+@pytest.fixture(scope="module")
+def here(site: sandbox.Sandbox) -> Iterator[relay.Relay]:
+    """A relay that one page may use."""
+    with relay.serve(settings=site.settings, token=TOKEN, allow_origins=[f"{PAGE}/", "null"]) as here:
+        yield here
+
+
+def send(
+    here: relay.Relay, method: str, path: str, *, token: str = TOKEN, **headers: str
+) -> tuple[int, http.client.HTTPMessage, str]:
+    """The status, the headers and the body of an answer."""
+    connection = http.client.HTTPConnection(str(urlsplit(here.base_url).netloc), timeout=30)
+    body = json.dumps({"model": "glm-5.2", "messages": MESSAGES}) if method == "POST" else None
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    connection.request(method, path, body, named | ({"Authorization": f"Bearer {token}"} if token else {}))
+    with contextlib.closing(connection), connection.getresponse() as response:
+        return response.status, response.headers, response.read().decode()
+
+
+@pytest.mark.parametrize("path", [LIST, CHAT])
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"Host": "evil.example"}, 403),
+        ({"Host": "127.0.0.1.evil.example:80"}, 403),
+        ({"Host": "[::bad"}, 403),
+        ({"Host": ""}, 403),
+        ({"Host": "127.0.0.1/../../user?"}, 403),
+        ({"Host": "127.0.0.1#x"}, 403),
+        ({"Host": "evil@127.0.0.1"}, 403),
+        ({"Host": "localhost:abc"}, 403),
+        ({"Origin": "https://evil.example"}, 403),
+        ({"Origin": "http://localhost.evil.example"}, 403),
+        ({"Origin": "HTTPS://EVIL.example"}, 403),
+        ({"Origin": "http://localhost:3001"}, 403),
+        ({"Origin": "http://127.0.0.1"}, 403),
+        ({"Origin": "https://[::bad"}, 403),
+        ({"Host": "evil.example", "Origin": PAGE}, 403),
+        ({"Host": "localhost:1234"}, 200),
+        ({"Host": "localhost:1234", "Origin": "http://localhost:1234"}, 200),
+        ({"Host": "[::1]:1234"}, 200),
+        ({"Sec-Fetch-Site": "cross-site"}, 200),
+        ({"Origin": "app://obsidian.md", "Sec-Fetch-Site": "cross-site"}, 200),
+        ({"Origin": "file://"}, 200),
+        ({"Origin": PAGE}, 200),
+        ({"Origin": "null"}, 200),
+    ],
+)
+def test_pages_elsewhere_are_refused_and_desktop_applications_are_not(
+    here: relay.Relay, headers: dict[str, str], status: int, path: str
+) -> None:
+    """Though they have the token; only an answer to a page that is allowed invites a browser to show it."""
+    got, answered, told = send(here, "POST" if path == CHAT else "GET", path, **headers)
+    shown = headers["Origin"] if headers.get("Origin") in (PAGE, "null") and status == 200 else None
+
+    assert got == status
+    if headers.get("Host") is None and status == 403:
+        assert f"`--allow-origin {headers['Origin']}`" in json.loads(told)["error"]["message"]
+    if headers.get("Host") != "evil.example":
+        assert answered["Access-Control-Allow-Origin"] == shown
+        assert answered["Vary"] == ("Origin" if shown else None)
+
+
+@pytest.mark.parametrize(
+    ("origin", "is_allowed"),
+    [(PAGE, True), ("null", True), ("http://localhost:3001", False), ("app://obsidian.md", False)],
+)
+def test_only_a_page_that_is_allowed_may_ask_whether_it_may(
+    here: relay.Relay, origin: str, is_allowed: bool
+) -> None:
+    """With the headers that it wants to send, and also from the network into this machine."""
+    wanted = {
+        "Access-Control-Request-Method": "POST",
+        "Access-Control-Request-Headers": "authorization,x-any",
+    }
+    network = {"Access-Control-Request-Private-Network": "true"}
+    status, headers, told = send(here, "OPTIONS", CHAT, token="", Origin=origin, **wanted, **network)
+
+    assert (status, headers["Access-Control-Allow-Origin"]) == ((200, origin) if is_allowed else (403, None))
+    if is_allowed:
+        assert headers["Access-Control-Allow-Headers"] == "authorization,x-any"
+        assert headers["Access-Control-Allow-Private-Network"] == "true"
+        assert "POST" in headers["Access-Control-Allow-Methods"]
+        assert "Origin" in headers["Vary"]
+    else:
+        assert f"`--allow-origin {origin}`" in told
+
+
+def test_a_page_that_is_allowed_is_told_why_it_fails(here: relay.Relay) -> None:
+    """Without the token nothing is answered, but for the list; a browser shows the page the error."""
+    status, headers, told = send(here, "POST", CHAT, token="wrong", Origin=PAGE)
+
+    assert (status, headers["Access-Control-Allow-Origin"], headers["Vary"]) == (401, PAGE, "Origin")
+    assert "not the token of this relay" in told
+    assert send(here, "OPTIONS", CHAT, token="", Access_Control_Request_Method="POST")[0] == 401
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"Origin": "null"}, 401),
+        ({"Sec-Fetch-Site": "cross-site"}, 401),
+        ({"Sec-Fetch-Site": "same-site"}, 401),
+        ({"Sec-Fetch-Site": "none"}, 200),
+        ({"Sec-Fetch-Site": "same-origin"}, 200),
+    ],
+)
+def test_a_page_that_hides_its_origin_needs_the_token_for_the_list(
+    here: relay.Relay, headers: dict[str, str], status: int
+) -> None:
+    """A frame has the origin null; for a picture browsers send none, but say whether the page is of another site."""
+    assert send(here, "GET", LIST, token="", **headers)[0] == status
+
+
+def test_other_machines_pages_are_refused_too(site: sandbox.Sandbox) -> None:
+    """Where a relay has names that it does not know of."""
+    with relay.serve(settings=site.settings, host="0.0.0.0", token=TOKEN, allow_origins=[PAGE]) as far:
+        near = relay.Relay(far.base_url.replace("0.0.0.0", "127.0.0.1"), TOKEN)
+        for origin, status in ((PAGE, 200), ("https://evil.example", 403), ("http://relay.local:80", 200)):
+            assert send(near, "POST", CHAT, Host="relay.local:80", Origin=origin)[0] == status
+
+
+@pytest.mark.parametrize(
+    ("given", "origin"),
+    [
+        ("HTTP://LocalHost:3000/app?x#y", "http://localhost:3000"),
+        ("https://app.example:443/", "https://app.example"),
+        (" http://[::1]:3000 ", "http://[::1]:3000"),
+        ("https://例子.cn", "https://xn--fsqu00a.cn"),
+        ("app://obsidian.md", "app://obsidian.md"),
+    ],
+)
+def test_a_page_may_be_given_by_its_address(site: sandbox.Sandbox, given: str, origin: str) -> None:
+    """As it stands in the browser; browsers send its origin in one form."""
+    with relay.serve(settings=site.settings, token=TOKEN, allow_origins=[given]) as here:
+        assert send(here, "GET", LIST, Origin=origin)[1]["Access-Control-Allow-Origin"] == origin
+
+
+@pytest.mark.parametrize(
+    "given", ["*", "", "localhost:3000", "http://", "http://*.example", "http://a:b", "http://[x"]
+)
+def test_what_is_not_the_address_of_a_page_is_called_so(site: sandbox.Sandbox, given: str) -> None:
+    """All pages together cannot be allowed."""
+    with (
+        pytest.raises(ValueError, match="is not the address of a page, such as http://localhost:3000"),
+        relay.serve(settings=site.settings, allow_origins=[given]),
+    ):
+        pass
