@@ -185,5 +185,5 @@ def test_addresses_lead_where_the_page_says() -> None:
     rows = re.findall(r"^\| `(http\S+)` \| `(http\S+)` \|", PAGES["settings.md"], re.MULTILINE)
 
     assert len(rows) == 6
-    for written, used in rows:
-        assert Settings(base_url=written).base_url == used
+    for address, used in rows:
+        assert Settings(base_url=address).base_url == used
