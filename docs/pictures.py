@@ -64,8 +64,15 @@ def run(command: list[str], **settings: str) -> subprocess.CompletedProcess[str]
     }
     environment = {**kept, **settings, "PYTHONUTF8": "1"}
     environment["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), environment["PATH"]])
-    output = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "stdin": subprocess.DEVNULL}
-    return subprocess.run(command, env=environment, check=False, encoding="utf-8", **output)
+    return subprocess.run(
+        command,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        check=False,
+        encoding="utf-8",
+    )
 
 
 def outcome(package: str, program: str, site: sandbox.Sandbox) -> Text:
