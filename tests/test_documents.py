@@ -37,8 +37,14 @@ SNIPPETS = {
 RUNS = [(name, "glm-5.2") for name in SNIPPETS]
 RUNS += [(name, "deepseek-v4") for name, snippet in SNIPPETS.items() if "stream=True" in snippet]
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+SHELLS = {
+    "sh": ["bash", "-c", "set -euo pipefail\n"],
+    "powershell": ["pwsh", "-NoProfile", "-Command", "$ErrorActionPreference = 'Stop'\n"],
+}
 COMMANDS = {
-    name: [block for kind, block in BLOCK.findall(text) if kind == "sh" and "ray_batch.py" not in block]
+    name: [
+        (kind, block) for kind, block in BLOCK.findall(text) if kind in SHELLS and "ray_batch.py" not in block
+    ]
     for name, text in PAGES.items()
 }
 """The commands of each page, but those that tests/scaling runs."""
@@ -96,12 +102,13 @@ def reader(site: sandbox.Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 @pytest.mark.parametrize("page", [page for page, blocks in COMMANDS.items() if blocks])
 def test_the_commands_of_a_page_run_as_they_stand(page: str) -> None:
     """One after the other, as its reader would copy them; what serves until Ctrl-C is stopped by it."""
-    for block in COMMANDS[page]:
-        block = block.replace("ak_...", "sandbox")  # The one key that the sandbox knows.
-        program = re.search(r"^jq|^aitoearn-openai run -- (\w+)", block, re.MULTILINE)
-        if program and shutil.which(program[1] or program[0]) is None:
-            continue  # The session `programs` of nox has them.
-        command = ["bash", "-euo", "pipefail", "-c", block]
+    for kind, block in COMMANDS[page]:
+        *shell, before = SHELLS[kind]
+        programs = [shell[0], *re.findall(r"^jq|(?<=^aitoearn-openai run -- )\w+", block, re.MULTILINE)]
+        if None in map(shutil.which, programs):
+            continue  # Not installed: the session `programs` of nox has what `run` is shown with.
+        # The one key that the sandbox knows.
+        command = [*shell, before + block.replace("ak_...", "sandbox")]
         if SERVER.search(block):
             with TerminalProcess(command=command) as terminal:
                 terminal.wait_for("\n")
