@@ -108,15 +108,6 @@ PROGRAMS = [
         variables={"GPTME_OPENAI_RESPONSES_API": "false"},
     ),
     Program(
-        "aider",
-        ["aider-chat"],
-        lambda model, streamed: [
-            *["{home}/bin/aider", "--model", f"openai/{model}", "--message", "Hi", "--no-git"],
-            *["--no-pretty", "--no-check-update", "--no-show-model-warnings"],
-            "--stream" if streamed else "--no-stream",
-        ],
-    ),
-    Program(
         "langchain-openai",
         ["langchain-openai"],
         _script("program.py", "{home}/bin/python"),
