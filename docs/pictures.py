@@ -1,10 +1,11 @@
 """Draw the pictures of the READMEs, from real runs against the sandbox. `python docs/pictures.py`
 
-The picture of `run` needs the program `llm`: `pip install llm`, or LLM=path/to/llm.
+The picture of `run` needs the program `llm` on the PATH: `pip install llm`.
 """
 
 from __future__ import annotations
 
+import html
 import io
 import os
 import re
@@ -15,8 +16,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from rich import box
+from rich.cells import cell_len
 from rich.console import Console, RenderableType
-from rich.panel import Panel
 from rich.syntax import Syntax
 from rich.table import Table
 from rich.text import Text
@@ -33,7 +34,8 @@ STREAM = """\
 for chunk in OpenAI().chat.completions.create(
     model="{model}", messages=[{{"role": "user", "content": "Hello"}}], stream=True
 ):
-    print(chunk.choices[0].delta.content or "", end="")
+    for choice in chunk.choices:
+        print(choice.delta.content or "", end="")
 """
 FAILURES = [
     ("no credits left", PROGRAM, "fail-12001"),
@@ -41,36 +43,52 @@ FAILURES = [
     ("an error within\na stream", STREAM, "fail-stream-error"),
     ("too many requests,\nonce", PROGRAM, "fail-once-10003"),
 ]
-LLM = os.environ.get("LLM", "llm")
+TYPED = r"""export AITOEARN_SITE=sandbox
+printf -- '- model_id: %s\n  model_name: %s\n' fail-12001 fail-12001 \
+    >> "$(dirname "$(llm logs path)")/extra-openai-models.yaml"
+aitoearn-openai run --direct -- llm -m fail-12001 Hi
+echo $?
+aitoearn-openai run -- llm -m fail-12001 Hi
+echo $?
+"""
+ELEMENT = re.compile(
+    r'<text class="(\S+)" x="([\d.]+)" y="([\d.]+)" textLength="[^>]+>(.*?)</text>', re.DOTALL
+)
+CELL = 12.2  # The width of a character.
 
 
-def run(arguments: list[str], **settings: str) -> subprocess.CompletedProcess[str]:
-    """A program of this Python, with these settings and no others."""
+def run(command: list[str], **settings: str) -> subprocess.CompletedProcess[str]:
+    """A program with these settings and no others; what it says on stderr is in stdout too."""
     kept = {
         name: value for name, value in os.environ.items() if not name.startswith(("AITOEARN_", "OPENAI_"))
     }
     environment = {**kept, **settings, "PYTHONUTF8": "1"}
+    environment["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), environment["PATH"]])
     return subprocess.run(
-        [sys.executable, *arguments], env=environment, capture_output=True, check=False, encoding="utf-8"
+        command,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        check=False,
+        encoding="utf-8",
     )
 
 
 def outcome(package: str, program: str, site: sandbox.Sandbox) -> Text:
-    """What the program shows at its end, with `OpenAI` from this package."""
+    """The last sentence that the program shows, with `OpenAI` from this package."""
     done = run(
-        ["-c", f"from {package} import OpenAI\n{program}"],
+        [sys.executable, "-c", f"from {package} import OpenAI\n{program}"],
         AITOEARN_SITE="sandbox",
         AITOEARN_BASE_URL=site.base_url,
         OPENAI_BASE_URL=site.base_url,
         OPENAI_API_KEY=site.api_key,
     )
-    text = Text(done.stdout.strip())
-    if done.returncode:
-        error = re.sub(r", request id \w+", "", done.stderr.strip().splitlines()[-1])
-        text.append("\n" * bool(text) + error, style="red" if package == "openai" else "green")
-    if not text:
-        text = Text("(nothing, and exit code 0)", style="red")
-    return text
+    failed = "red" if package == "openai" else "green"
+    if not done.stdout.strip():
+        return Text("(nothing, and exit code 0)", style="red")
+    last = re.sub(r", request id \w+", "", done.stdout.strip().splitlines()[-1])
+    return Text(last.partition(". ")[0], style=failed if done.returncode else "")
 
 
 def comparison(site: sandbox.Sandbox) -> Iterator[Syntax | Table]:
@@ -93,32 +111,39 @@ def command(site: sandbox.Sandbox, width: int, *arguments: str) -> Iterator[Text
     yield Text(f"$ aitoearn-openai {' '.join(arguments)}", "bold")
     terminal = {"FORCE_COLOR": "1", "COLUMNS": str(width), "TERM": "xterm-256color"}
     settings = {"AITOEARN_SITE": "sandbox", "AITOEARN_BASE_URL": site.base_url}
-    done = run(["-m", "aitoearn_openai", *arguments], **settings, **terminal)
+    done = run(["aitoearn-openai", *arguments], **settings, **terminal)
     yield Text.from_ansi(done.stdout)
 
 
-def side_by_side(site: sandbox.Sandbox) -> Iterator[Table]:
-    """A program that was made for OpenAI, with `run --direct` and with `run`."""
-    table = Table.grid(expand=True, padding=(0, 1))
-    panels = []
+def session(site: sandbox.Sandbox) -> Iterator[Text]:
+    """What bash shows of the lines that are typed."""
     with tempfile.TemporaryDirectory() as home:
-        model = "- model_id: fail-12001\n  model_name: fail-12001\n"
-        Path(home, "extra-openai-models.yaml").write_text(model)  # llm takes only models that it knows.
-        settings = {"AITOEARN_SITE": "sandbox", "AITOEARN_BASE_URL": site.base_url, "LLM_USER_PATH": home}
-        for options in (["--direct"], []):
-            command = ["run", *options, "--", LLM, "-m", "fail-12001", "Hi"]
-            done = run(["-m", "aitoearn_openai", *command], **settings)
-            if done.returncode == 127:
-                sys.exit(done.stderr)
-            text = Text(
-                f"$ aitoearn-openai {' '.join(['run', *options, '--'])} \\\n    llm -m fail-12001 Hi\n",
-                "bold",
+        script = Path(home, "typed.sh")
+        script.write_text(TYPED)
+        done = run(
+            ["bash", "-v", str(script)], AITOEARN_BASE_URL=site.base_url, HOME=home, LLM_USER_PATH=home
+        )
+    lines = TYPED.splitlines()
+    for line in re.sub(r", request id \w+", "", done.stdout).splitlines():
+        prompt = "" if line.startswith(" ") else "$ "
+        yield Text(prompt + line, "bold") if line in lines else Text(line)
+
+
+def placed(match: re.Match[str]) -> str:
+    """A text word by word, as not every viewer keeps spaces or has letters of this width; a rule is drawn as one."""
+    style, x, y, text = match[1], float(match[2]), float(match[3]), html.unescape(match[4])
+    parts = []
+    for word in re.finditer(r"\u2500+|[^\s\u2500]+", text):
+        left = x + CELL * cell_len(text[: word.start()])
+        width = CELL * cell_len(word[0])
+        if word[0][0] == "\u2500":
+            parts.append(
+                f'<rect class="{style}" x="{left:.1f}" y="{y - 7:.1f}" width="{width:.1f}" height="1"/>'
             )
-            text.append(re.sub(r", request id \w+", "", done.stdout + done.stderr), "not bold")
-            text.append("$ echo $?\n").append(str(done.returncode), "not bold")
-            panels.append(Panel(text, border_style="dim"))
-    table.add_row(*panels)
-    yield table
+        else:
+            length = f'x="{left:.1f}" y="{y:.1f}" textLength="{width:.1f}"'
+            parts.append(f'<text class="{style}" {length}>{html.escape(word[0])}</text>')
+    return "".join(parts)
 
 
 def draw(name: str, title: str, width: int, shown: Iterator[RenderableType]) -> None:
@@ -127,10 +152,11 @@ def draw(name: str, title: str, width: int, shown: Iterator[RenderableType]) -> 
         console.print(part)
     svg = console.export_svg(title=title)
     svg = re.sub(r"\s*@font-face \{.*?\}", "", svg, flags=re.DOTALL)  # The picture loads no font.
-    Path(__file__).with_name(f"{name}.svg").write_text(svg, "utf-8")
+    svg = re.sub(r'<clipPath id="[^"]+-line-.*?</clipPath>\s*', "", svg, flags=re.DOTALL)
+    Path(__file__).with_name(f"{name}.svg").write_text(ELEMENT.sub(placed, svg), "utf-8")
 
 
 with sandbox.serve() as site:
     draw("failures", "the same program, run against the sandbox", 100, comparison(site))
     draw("models", "aitoearn-openai, with its sandbox", 106, command(site, 106, "models"))
-    draw("run", "aitoearn-openai, with its sandbox", 112, side_by_side(site))
+    draw("run", "aitoearn-openai, with its sandbox", 80, session(site))

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from install_line import LINE
 from tables import DOCS, in_chinese
 
 ROOT = DOCS.parent
@@ -26,7 +27,7 @@ pages = pytest.mark.parametrize("english", CHINESE, ids=lambda page: page.name)
 
 def text_of(page: Path) -> str:
     """What people wrote."""
-    return GENERATED.sub("", TRANSLATED.sub("\n", page.read_text("utf-8")))
+    return LINE.sub("", GENERATED.sub("", TRANSLATED.sub("\n", page.read_text("utf-8"))))
 
 
 def blocks_of(page: Path) -> Iterator[tuple[str, str]]:

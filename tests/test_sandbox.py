@@ -269,17 +269,19 @@ def test_images_take_the_names_of_their_list(site: Sandbox, path: str, endpoint:
 
 
 def test_a_reasoning_model_shows_its_reasoning(client: openai.OpenAI) -> None:
-    """In a stream it comes before the content; the limit of tokens counts it."""
+    """In a stream it comes before the content; the limit of tokens counts it. Two chunks at the end have no choice."""
     chat = client.chat.completions.create(model="deepseek-v4", messages=HELLO)
     reasoning = getattr(chat.choices[0].message, "reasoning_content", None)
     assert reasoning
-    deltas = [
-        c.choices[0].delta
-        for c in client.chat.completions.create(model="deepseek-v4", messages=HELLO, stream=True)
-    ]
+    chunks = list(client.chat.completions.create(model="deepseek-v4", messages=HELLO, stream=True))
+    deltas = [choice.delta for chunk in chunks for choice in chunk.choices]
     pieces = [getattr(delta, "reasoning_content", None) for delta in deltas]
     assert "".join(filter(None, pieces)) == reasoning
     assert not any(delta.content for delta, piece in zip(deltas, pieces, strict=True) if piece)
+    *_, counted, charged = chunks
+    assert (counted.choices, charged.choices) == ([], [])
+    assert counted.usage
+    assert getattr(charged, "cost", None) == "0"
     short = client.chat.completions.create(model="deepseek-v4", messages=HELLO, max_tokens=3)
     assert short.choices[0].message.content == ""
     assert short.choices[0].finish_reason == "length"

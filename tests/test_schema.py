@@ -316,6 +316,7 @@ WIDE = {
         (ITSELF, 'found for {"$ref": "#"}'),
         ({"allOf": [{"$ref": "#"}]}, 'found for {"allOf": '),
         ({"anyOf": [{"$ref": "#"}, {"type": "string"}]}, "leads back to itself"),
+        ({"type": "string", "not": {"$ref": "#"}}, "leads back to itself"),
         ({"$ref": "#/$defs/missing"}, "it has no '/$defs/missing'"),
         ({"$ref": "http://127.0.0.1:9/schema"}, "it has no 'http://127.0.0.1:9/schema'"),
         ({"$ref": "#/$defs/d0", "$defs": {**WIDE, "d20": {}}}, "too many or too large"),

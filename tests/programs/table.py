@@ -76,7 +76,7 @@ PROGRAMS = [
         models=["{home}/bin/openai", "api", "models.list"],
     ),
     Program(
-        "llm",
+        "llm + `extra-openai-models.yaml`",
         ["llm"],
         lambda model, streamed: [
             "{home}/bin/llm",
@@ -90,7 +90,7 @@ PROGRAMS = [
         variables={"LLM_USER_PATH": "{home}"},
     ),
     Program(
-        "shell-gpt",
+        "shell-gpt + `click`",
         ["shell-gpt", "click"],
         lambda model, streamed: [
             *["env", f"DISABLE_STREAMING={'false' if streamed else 'true'}"],
@@ -98,7 +98,7 @@ PROGRAMS = [
         ],
     ),
     Program(
-        "gptme",
+        "gptme + `GPTME_OPENAI_RESPONSES_API=false`",
         ["gptme"],
         lambda model, streamed: [
             *["{home}/bin/gptme", "--non-interactive", "-t", "none", "-m", f"openai/{model}"],
@@ -122,7 +122,7 @@ PROGRAMS = [
         files={"program.mjs": _OPENAI_NODE},
     ),
     Program(
-        "Vercel AI SDK",
+        "Vercel AI SDK + `openai.chat(...)`",
         ["ai", "@ai-sdk/openai"],
         _script("program.mjs", "node"),
         is_npm=True,

@@ -14,11 +14,15 @@ from pathlib import Path
 import pytest
 
 from aitoearn_openai import sandbox
-from tables import write_table
+from tables import DOCS, write_table
 
 from .table import FAILING, PROGRAMS, Program
 
 PLACE = os.environ.get("PROGRAMS")
+PAGES = [*DOCS.parent.glob("README*.md"), *DOCS.rglob("programs-you-cannot-change.md")]
+BLOCK = re.compile(r"^```sh\n([^`]*^aitoearn-openai run -- [^`]*)^```$", re.MULTILINE)
+SHOWN = sorted({block for page in PAGES for block in BLOCK.findall(page.read_text("utf-8"))})
+"""What the documents show of `run`."""
 WORDS = {
     "answer": "no model read your message. You said:",
     "fail-12001": "Insufficient credits",
@@ -122,7 +126,7 @@ def test_a_program_lists_the_models(program: Program, site: sandbox.Sandbox, see
     assert "gemini-3.1-pro-preview" in shown
     assert "bare-local" in shown
     assert code == 0
-    seen[program.name]["models"] = "11"
+    seen[program.name]["models"] = "yes"
 
 
 @pytest.mark.parametrize("model", FAILING)
@@ -145,6 +149,26 @@ def test_a_program_alone_shows_less(program: Program, site: sandbox.Sandbox, see
         shown, _ = run(program, program.ask(model, model == "fail-stream-error"), site, "--direct")
         found += WORDS[model] in " ".join(shown.split())
     seen[program.name]["direct"] = f"{found} of {len(FAILING)}"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the commands are for bash")
+@pytest.mark.parametrize("commands", SHOWN)
+def test_what_the_pages_show_runs_as_it_stands(commands: str, site: sandbox.Sandbox, tmp_path: Path) -> None:
+    """Copied as a whole, where the program is not installed yet."""
+    venv.create(tmp_path, with_pip=True)
+    path = os.pathsep.join([f"{tmp_path}/bin", str(Path(sys.executable).parent), os.environ["PATH"]])
+    ours = {"AITOEARN_SITE": "sandbox", "AITOEARN_BASE_URL": site.base_url}
+    ran = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", commands],
+        env=os.environ | ours | {"LLM_USER_PATH": str(tmp_path), "PATH": path},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        encoding="utf-8",
+        timeout=300,
+        check=False,
+    )
+
+    assert WORDS["answer"] in ran.stdout, ran.stderr
 
 
 COLUMNS = {

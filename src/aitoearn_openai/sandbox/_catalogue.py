@@ -95,6 +95,7 @@ ENTRIES = [
     ),
     _entry("openai", "gpt-5.2-mini", "GPT-5.2 Mini", "text image", {"price": "0.5", "originPrice": "0.8"}),
     _entry("openai", "gpt-image-2", "GPT Image 2", "text image", {"price": "6"}, outputModalities=["image"]),
+    # Its streams have frames without choices.
     _entry(
         "deepseek",
         "deepseek-v4",

@@ -15,7 +15,8 @@ from ._schema import NoInstance, minimal
 CREATED = 1767225600  # always 2026-01-01, as the same request gets the same answer
 DONE = b"data: [DONE]\n\n"
 
-_DEEPSEEK = "deepseek"  # Its models reason, and count the cache in fields of their own.
+# Its models reason, count the cache in fields of their own, and end a stream with frames that have no choice.
+_DEEPSEEK = "deepseek"
 _WITHOUT_COST = {"openai", "ollama"}
 _REASONING = "The sandbox imitates a model that reasons; nothing was thought."
 _PIECE = re.compile(r"\s*\S{1,8}|\s+")
@@ -54,7 +55,7 @@ def events(question: Question, model: ChatModel, name: str) -> list[bytes]:
     """The answer as encoded server-sent events, the last of them `DONE`."""
     answer = _answer(question, model)
     deltas: list[dict[str, Any]] = [{"role": "assistant", "content": None if question.function else ""}]
-    deltas += [{"reasoning_content": piece} for piece in _PIECE.findall(answer.reasoning)]
+    deltas += [{"content": None, "reasoning_content": piece} for piece in _PIECE.findall(answer.reasoning)]
     pieces = _PIECE.findall(answer.text)
     if question.function:
         deltas.append({"tool_calls": [{"index": 0, **_call(question, "")}]})
@@ -70,9 +71,10 @@ def events(question: Question, model: ChatModel, name: str) -> list[bytes]:
         for delta, reason in zip([*map(dumps, deltas), b"{}"], reasons, strict=True)
         for index in range(question.n)
     ]
-    if question.include_usage:
-        encoded.append(head + b"]," + dumps(answer.bill)[1:] + b"\n\n")
-    return [*encoded, DONE]
+    last = [answer.bill] if question.include_usage else []
+    if model.owned_by == _DEEPSEEK:
+        last = [{field: value} for field, value in answer.bill.items()]
+    return [*encoded, *(head + b"]," + dumps(fields)[1:] + b"\n\n" for fields in last), DONE]
 
 
 def pictures(count: int) -> bytes:
