@@ -1,6 +1,6 @@
 """Fuzzing: whatever a server sends and a user types, the caller gets what the types promise, or an error in words.
 
-`FUZZ_PROFILE=nightly` tries 10,000 examples of each property instead of some thirty. With `CI` set the
+`FUZZ_PROFILE=nightly` tries 10,000 examples of each property instead of some twenty. With `CI` set the
 examples are the same each time.
 """
 
@@ -32,7 +32,7 @@ from faults.runner import problem_with
 from faults.server import Close, Server, Step, head
 from faults.table import COMPLETION, Mode
 
-settings.register_profile("dev", max_examples=30, deadline=None, derandomize="CI" in os.environ)
+settings.register_profile("dev", max_examples=20, deadline=None, derandomize="CI" in os.environ)
 settings.register_profile("nightly", max_examples=10_000, deadline=None, derandomize="CI" in os.environ)
 settings.load_profile(os.environ.get("FUZZ_PROFILE", "dev"))
 

@@ -8,6 +8,7 @@ import re
 import ssl
 import subprocess
 import sys
+import warnings
 from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from itertools import product
@@ -67,7 +68,6 @@ def contexts() -> int:
     return sum(type(each) is ssl.SSLContext for each in gc.get_objects())
 
 
-@pytest.mark.slow
 def test_clients_share_one_tls_context(asker: Asker) -> None:
     """The plain SDK makes one for each client."""
     clients = [asker.client(api_key="k")]
@@ -185,7 +185,6 @@ def test_the_backend_is_chosen_by_settings(monkeypatch: pytest.MonkeyPatch) -> N
     assert pool_of(AsyncOpenAI(**everything, http_client=own)) is own
 
 
-@pytest.mark.slow
 def test_where_aiohttp_is_missing_the_error_says_what_to_install() -> None:
     """Before anything is sent."""
     program = (
@@ -256,3 +255,14 @@ def test_clients_are_made_where_a_tracer_has_replaced_the_classes_of_httpx(
     assert isinstance(client, openai.AsyncOpenAI if asker.is_async else openai.OpenAI)
     if replaced == "subclass":  # With a mock, the SDK's own calls fail.
         assert asker.run(complete("glm-5.2"), base_url=site.base_url, api_key=site.api_key).choices
+
+
+def test_a_client_that_nobody_holds_closes_its_connections(server: ScriptedServer) -> None:
+    """As the SDK's own does: Python warns of each connection that is left open."""
+    server.answer(Reply({"choices": [{"message": {"content": "hi"}}]}))
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.simplefilter("always")
+        complete("m")(OpenAI(base_url=server.base_url, api_key="k"))
+        gc.collect()
+
+    assert [str(each.message) for each in seen if each.category is ResourceWarning] == []

@@ -149,7 +149,6 @@ def test_another_server_of_the_process_keeps_its_log(caplog: pytest.LogCaptureFi
     assert "from another server" in caplog.text
 
 
-@pytest.mark.slow
 def test_the_loggers_of_the_process_are_left_alone_until_a_sandbox_runs_and_after() -> None:
     """Also when several run at once, and as it is in a process that has imported nothing else."""
     program = """if True:
@@ -425,7 +424,9 @@ def test_a_wrong_key_is_refused_as_the_service_does(site: Sandbox, path: str, au
     assert body == {"data": {}, "code": 401, "message": "Unauthorized"}
 
 
-@pytest.mark.parametrize(("method", "path"), [("POST", "/responses"), ("GET", "/models"), ("GET", CHAT)])
+@pytest.mark.parametrize(
+    ("method", "path"), [("POST", "/responses"), ("POST", f"{CHAT}/"), ("GET", "/models"), ("GET", CHAT)]
+)
 def test_a_path_that_the_service_lacks_is_refused(site: Sandbox, method: str, path: str) -> None:
     """The message names method and path."""
     refusal = ask(site, path, None, method=method)

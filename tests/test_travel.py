@@ -157,7 +157,6 @@ def _async_or_not(client: Any) -> Any:
     return later() if isinstance(client, openai.AsyncOpenAI) else client.max_retries
 
 
-@pytest.mark.slow
 def test_a_client_works_in_another_process(site: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
     """Which has settings of its own."""
     client = OpenAI(base_url=site.base_url, api_key="only-here")

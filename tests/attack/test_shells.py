@@ -56,7 +56,6 @@ def test_completion_prints_nothing_but_candidates(line: str) -> None:
     assert run(**asked).stdout.startswith("_arguments ")
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("shell", SHELLS)
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a terminal of Unix")
 def test_a_name_of_the_list_runs_nothing_in_a_shell(

@@ -114,7 +114,6 @@ def test_a_batch_cleans_the_names_of_files_and_requests(
         assert is_clean(each.stdout + each.stderr)
 
 
-@pytest.mark.slow
 def test_run_cleans_the_name_of_a_program() -> None:
     """It would become that program."""
     shown = run_process("run", f"no-such-{EVIL}", AITOEARN_API_KEY=KEY)
