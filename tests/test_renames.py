@@ -58,7 +58,7 @@ def outcome(folder: Path) -> list[str]:
         capture_output=True,
         encoding="utf-8",
         check=False,
-        timeout=60,
+        timeout=600,
     )
     assert (done.returncode, done.stderr) == (0, "")
     return done.stdout.splitlines()
