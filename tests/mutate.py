@@ -109,7 +109,7 @@ def _mutant(path: Path, source: str, names: tuple[str, ...], node: ast.expr | as
     new = "pass" + "\n" * (last - first) if how == "delete" else f"(not ({old}))"
     mutated = source.encode()[:start] + new.encode() + source.encode()[end:]
     where = " ".join([path.relative_to(PACKAGE).as_posix(), ".".join(names)]).strip()
-    return Mutant(path, first, last, f"{where}: {how} {' '.join(old.split()):.90}", mutated.decode())
+    return Mutant(path, first, last, f"{where}: {how} {' '.join(old.split()):.90}".rstrip(), mutated.decode())
 
 
 def codes_of(source: str, path: Path) -> dict[tuple[int, str], list[types.CodeType]]:

@@ -81,13 +81,17 @@ def test_what_was_given_in_code_travels_also_where_it_equals_the_senders_setting
     """Who gave it meant it."""
     for name, value in {"SITE": "ai", "API_KEY": "of-ai", "MAX_RETRIES": "5", "TIMEOUT": "7"}.items():
         monkeypatch.setenv(f"AITOEARN_{name}", value)
-    client = asker.client(
-        base_url="https://aitoearn.ai/api/ai", api_key="of-ai", max_retries=5, timeout=7.0
-    ).copy()
-    there = arrived(client, monkeypatch, site="cn", api_key="of-cn", max_retries="2", timeout="9")
+    given: Any = {
+        "base_url": "https://aitoearn.ai/api/ai",
+        "api_key": "of-ai",
+        "max_retries": 5,
+        "timeout": 7.0,
+    }
+    for client in [asker.client(**given).copy(), asker.client().copy(**given)]:
+        there = arrived(client, monkeypatch, site="cn", api_key="of-cn", max_retries="2", timeout="9")
 
-    assert (str(there.base_url), there.api_key) == ("https://aitoearn.ai/api/ai/", "of-ai")
-    assert (there.max_retries, there.timeout) == (5, 7)
+        assert (str(there.base_url), there.api_key) == ("https://aitoearn.ai/api/ai/", "of-ai")
+        assert (there.max_retries, there.timeout) == (5, 7)
 
 
 @pytest.mark.parametrize("copied", [False, True])
