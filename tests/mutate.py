@@ -34,7 +34,7 @@ UNREAD = "# Not looked at yet."
 WORK = ROOT / ".mutants"
 TOLD = os.fdopen(os.dup(1), "w")
 """Where to print, as what the tests print is thrown away."""
-CORE = ["_sdk/*.py", "_client.py", "_errors.py"]
+CORE = ["_sdk/*.py", "_client.py", "_errors.py", "_pools.py"]
 
 LIBRARIES = (
     "aiohttp",
