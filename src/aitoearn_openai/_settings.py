@@ -9,7 +9,6 @@ from collections.abc import Iterable, Mapping
 from functools import partial, wraps
 from typing import TYPE_CHECKING, Any, Literal
 
-import openai
 from pydantic import (
     Field,
     SecretStr,
@@ -75,7 +74,9 @@ def env_file_source(
     except OSError as error:
         reason = f"cannot be read: {error.strerror}"
     # Raised out here, so that the traceback does not carry the decoder's error and with it the content.
-    raise openai.OpenAIError(f"{ENV_PREFIX}ENV_FILE (or _env_file): {path!r} {reason}")
+    from openai import OpenAIError
+
+    raise OpenAIError(f"{ENV_PREFIX}ENV_FILE (or _env_file): {path!r} {reason}")
 
 
 def _encoding_of(path: str) -> str:
@@ -259,7 +260,9 @@ class Settings(BaseSettings):
         named = os.environ.get(f"{ENV_PREFIX}ENV_FILE")
         if files is None and named and getattr(dotenv_settings, "env_file", None) is None:
             if not os.path.isfile(os.path.expanduser(named)):
-                raise openai.OpenAIError(f"{ENV_PREFIX}ENV_FILE: there is no file {named!r}")
+                from openai import OpenAIError
+
+                raise OpenAIError(f"{ENV_PREFIX}ENV_FILE: there is no file {named!r}")
             files = named
         if files is not None:
             encoding = getattr(dotenv_settings, "env_file_encoding", None)
@@ -323,4 +326,6 @@ def load(only: Iterable[str] = Settings.model_fields) -> Settings:
             f"{ENV_PREFIX}{str(each['loc'][0]).upper()}: {each['msg']}" for each in error.errors()
         )
     # Raised out here, so that the traceback does not carry the library's error and with it the value.
-    raise openai.OpenAIError(message)
+    from openai import OpenAIError
+
+    raise OpenAIError(message)

@@ -82,13 +82,13 @@ BaseUrl = Annotated[
 
 def resolve(site: str | None, base_url: str | None) -> openai.Settings:
     """The settings, with the options of the command before all else."""
-    from .._settings import load
+    from .._settings import Settings, load
 
     given = {name: value for name, value in (("site", site), ("base_url", base_url)) if value}
     # Names the variable of each bad value; any option wins over the variable's address.
-    settings = load(only=openai.Settings.model_fields.keys() - ({"base_url"} if given else set()))
+    settings = load(only=Settings.model_fields.keys() - ({"base_url"} if given else set()))
     if given:
-        settings = openai.Settings(**given)  # type: ignore[arg-type]
+        settings = Settings(**given)  # type: ignore[arg-type]
     if settings.api_key and settings.api_key.get_secret_value() != SANDBOX_KEY:
         failures.secrets.add(settings.api_key.get_secret_value())
     return settings
@@ -106,12 +106,12 @@ def resolve_with_key(site: str | None, base_url: str | None) -> openai.Settings:
 
 def misspelt() -> dict[str, str | None]:
     """The variables that look like settings and are not, each with the one that is meant, if that is not set."""
-    from .._settings import env_file_source
+    from .._settings import Settings, env_file_source
 
-    known = [f"{ENV_PREFIX}{name.upper()}" for name in (*openai.Settings.model_fields, "env_file", "debug")]
+    known = [f"{ENV_PREFIX}{name.upper()}" for name in (*Settings.model_fields, "env_file", "debug")]
     names = {name.upper(): name for name in os.environ}
     if file := os.environ.get(f"{ENV_PREFIX}ENV_FILE"):
-        in_file = env_file_source(openai.Settings, file).env_vars
+        in_file = env_file_source(Settings, file).env_vars
         names = {name.upper(): name.upper() for name in in_file} | names
     found = {}
     for upper, name in sorted(names.items()):

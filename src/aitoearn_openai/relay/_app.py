@@ -8,16 +8,17 @@ import re
 import time
 from collections.abc import AsyncIterator, Collection
 from typing import Any
-from urllib.parse import urlsplit
 
+import openai
 from starlette.datastructures import Headers
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.routing import Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from .._hints import closest
+from .._hints import closest, origin
 from .._models import ChatModel, find
+from .._sdk.errors import family_of
 from .._serving import MAX_BODY, TRUST, is_token, other_name, read_body, until_disconnect
 from .._settings import Settings
 from .._sites import SANDBOX_KEY
@@ -82,15 +83,15 @@ def app(
     async def respond(scope: Scope, receive: Receive, send: Send) -> int:
         headers, method, state = Headers(scope=scope), scope["method"], scope.get("state", {})
         path = re.sub(r"^(/v1)+(?=/|$)|/+$", "", re.sub("/+", "/", scope["path"]))
-        origin = headers.get("origin", "")
+        page = headers.get("origin", "")
         is_list = method in ("GET", "HEAD") and path == "/models"
         # A page of no origin, such as one in a frame, is none of this machine's either.
-        is_page = origin == "null" or headers.get("sec-fetch-site", "none") not in ("none", "same-origin")
+        is_page = page == "null" or headers.get("sec-fetch-site", "none") not in ("none", "same-origin")
         if local and (why := other_name(headers, "relay")):
             raise Failed(403, why)
-        if origin not in origins and _is_elsewhere(origin, method, headers):
-            advice = f"start it with `--allow-origin {origin}` if that page may use it with the token"
-            raise Failed(403, f"The relay does not answer web pages, such as those of {origin}: {advice}.")
+        if page not in origins and _is_elsewhere(page, method, headers):
+            advice = f"start it with `--allow-origin {page}` if that page may use it with the token"
+            raise Failed(403, f"The relay does not answer web pages, such as those of {page}: {advice}.")
         scheme, _, given = headers.get("authorization", "").partition(" ")
         given = given.strip()
         has_token = scheme.lower() == "bearer" and is_token(given, token)
@@ -129,23 +130,19 @@ def _origin(page: str) -> str:
     Raises:
         ValueError: it has none.
     """
-    with contextlib.suppress(ValueError):
-        parts = urlsplit(page.strip())
-        host = (parts.hostname or "").encode("idna").decode()
-        port = "" if parts.port == {"http": 80, "https": 443}.get(parts.scheme) else f":{parts.port}"
-        if page == "null" or (parts.scheme and host and "*" not in host):
-            host = f"[{host}]" if ":" in host else host
-            return page if page == "null" else f"{parts.scheme}://{host}{port if parts.port else ''}"
+    family = family_of(openai.DefaultHttpxClient)
+    with contextlib.suppress(family.InvalidURL):
+        url = family.URL(page.strip())
+        if page == "null" or (url.scheme and url.host and {"*", "%"}.isdisjoint(url.host)):
+            return page if page == "null" else origin(url)
     raise ValueError(f"{page!r} is not the address of a page, such as http://localhost:3000")
 
 
-def _is_elsewhere(origin: str, method: str, headers: Headers) -> bool:
+def _is_elsewhere(page: str, method: str, headers: Headers) -> bool:
     """Whether a request comes from a web page, or asks whether a page may send one; desktop applications are not pages."""
     is_question = method == "OPTIONS" and "access-control-request-method" in headers
-    is_web = origin.lower().startswith(("http:", "https:")) and origin.partition("://")[2] != headers.get(
-        "host"
-    )
-    return is_web or bool(origin and is_question)
+    is_web = page.lower().startswith(("http:", "https:")) and page.partition("://")[2] != headers.get("host")
+    return is_web or bool(page and is_question)
 
 
 def _listing(path: str, models: list[ChatModel]) -> dict[str, Any]:
