@@ -158,5 +158,5 @@ def draw(name: str, title: str, width: int, shown: Iterator[RenderableType]) -> 
 
 with sandbox.serve() as site:
     draw("failures", "the same program, run against the sandbox", 100, comparison(site))
-    draw("models", "aitoearn-openai, with its sandbox", 106, command(site, 106, "models"))
+    draw("models", "aitoearn-openai, with its sandbox", 120, command(site, 120, "models"))
     draw("run", "aitoearn-openai, with its sandbox", 80, session(site))
