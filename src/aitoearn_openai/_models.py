@@ -23,6 +23,9 @@ from pydantic import (
 )
 from typing_extensions import Self
 
+BYTES_PER_TOKEN = 4
+"""How many bytes of UTF-8 an input token is estimated to stand for."""
+
 _DEEPEST = 8
 """How far below an entry a single value is left out; of what is nested deeper, the whole."""
 

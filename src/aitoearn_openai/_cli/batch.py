@@ -7,9 +7,9 @@ import re
 import signal
 import time
 from collections import Counter
-from contextlib import aclosing
+from collections.abc import Callable, Iterator
+from contextlib import aclosing, contextmanager
 from datetime import timedelta
-from decimal import Decimal
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
@@ -21,20 +21,22 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from .. import AsyncOpenAI, ChatModel, Settings
 from .._hints import closest
 from .._limits import raise_file_limit
-from .._models import find
+from .._models import BYTES_PER_TOKEN, find
 from ..batch import (
     ANSWER_TOKENS,
-    BYTES_PER_TOKEN,
     CONCURRENCY,
     Budget,
     MaxCreditsReached,
     Result,
+    estimate,
     in_groups,
 )
 from . import failures, options
-from .batch_files import BadFile, Files, opened
+from .batch_files import BadFile, Defaults, Files, opened
+from .batch_table import check_table, write_table
+from .bill import Bill
 from .lists import fetch
-from .screen import DIGITS, count, credits_text, errors, escape, show, whole
+from .screen import count, credits_text, errors, escape, show
 
 _RETRIES = 5
 """More than the SDK's two: nobody watches a long job, and a service that was away for a while comes back."""
@@ -72,6 +74,27 @@ def batch(
         int, typer.Option(min=1, max=1000, help="The most requests under way at once.")
     ] = CONCURRENCY,
     rpm: Annotated[int | None, typer.Option(min=1, help="The most requests that start in a minute.")] = None,
+    system: Annotated[
+        str | None, typer.Option(metavar="TEXT", help="A system message for the lines that are prompts.")
+    ] = None,
+    temperature: Annotated[
+        float | None,
+        typer.Option(metavar="N", min=0, max=2, help="The temperature of the lines that are prompts."),
+    ] = None,
+    max_tokens: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N", min=1, help="The most tokens of an answer, for the lines that are prompts."
+        ),
+    ] = None,
+    csv: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE.csv",
+            help="Write a table for Excel too: prompts and answers in the order of the input. With --dry-run, of what is "
+            "answered already.",
+        ),
+    ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Send no prompts: count, and estimate credits; needs no key.")
     ] = False,
@@ -112,20 +135,53 @@ def batch(
         offered = []  # A gateway of another kind has none.
     wanted = model or settings.model
     found = find(offered, wanted) if wanted else None
-    name = found.id if isinstance(found, ChatModel) else wanted
+    given = {"temperature": temperature, "max_tokens": max_tokens}
+    defaults = Defaults(
+        found.id if isinstance(found, ChatModel) else wanted,
+        system,
+        {name: value for name, value in given.items() if value is not None},
+    )
     models = {each.id: each for each in offered}
+    known = set(models)
+    if offered and settings.site == "sandbox":
+        from ..sandbox import FAILURES  # Which it answers, and does not list.
+
+        known.update(FAILURES)
     if not dry_run:
         _raise_file_limit(concurrency)
     try:
+        if csv:
+            check_table(csv)
         budget = None if max_credits is None else Budget(max_credits, models, answer_tokens)
-        refuse = partial(_refuse_unpriced, models=models) if budget else None
-        with opened(source, target, name, look_only=dry_run, check=None if dry_run else refuse) as files:
+        refuse = partial(_refuse, models=models, known=known, needs_prices=budget is not None)
+        with (
+            _reading() as progress,
+            opened(
+                source,
+                target,
+                defaults,
+                answer_tokens=answer_tokens,
+                look_only=dry_run,
+                check=None if dry_run else refuse,
+                progress=progress,
+            ) as files,
+        ):
+            code = 0
             if dry_run:
                 _estimate(files, models, answer_tokens)
-                return
-            raise SystemExit(asyncio.run(_Job(files, models, settings, budget).run(concurrency, rpm)))
+            else:
+                code = asyncio.run(_Job(files, models, settings, budget).run(concurrency, rpm))
+            if csv:
+                write_table(files, csv)
+                show(f"{csv.name} has the answers as a table.", markup=False)
+            if dry_run:
+                refuse(files)
+            raise SystemExit(code)
     except BadFile as error:
-        failures.fail(str(error), failures.USAGE)
+        *lines, last = str(error).splitlines()
+        for line in lines:
+            failures.say(f"aitoearn-openai: {line}")
+        failures.fail(last, failures.USAGE)
     except OSError as error:
         if not error.filename:  # pragma: no cover - whoever reads the output went away at this very moment
             raise
@@ -143,56 +199,76 @@ def _raise_file_limit(concurrency: int) -> None:
         )
 
 
+@contextmanager
+def _reading() -> Iterator[Callable[[int, int], None]]:
+    """A bar on a terminal while the input is read, which goes before anything else is shown."""
+    bar = Progress(
+        TextColumn("Reading"), BarColumn(20), console=errors, disable=not errors.is_terminal, transient=True
+    )
+    row = bar.add_task("")
+
+    def report(done: int, total: int) -> None:
+        if done < total:
+            bar.start()
+            bar.update(row, completed=done, total=total)
+        else:
+            bar.stop()
+
+    try:
+        yield report
+    finally:
+        bar.stop()
+
+
 def _estimate(files: Files, models: dict[str, ChatModel], answer_tokens: int) -> None:
-    credits: dict[str | None, Decimal] = {}
-    tokens, unpriced, oversize = 0, 0, 0
-    unknown: Counter[str] = Counter()
-    for request in files.pending():
-        model = models.get(request.body["model"])
-        unknown[request.body["model"]] += model is None
-        asked = request.prompt_tokens
-        tokens += asked
-        cost = request.estimate(model, answer_tokens)
-        unpriced += cost is None
-        if model and cost is not None:
-            _add(credits, model, cost)
-            limit = model.pricing.max_input_tokens if model.pricing else None
-            oversize += limit is not None and asked > limit
+    bill, tokens, unpriced, oversize = Bill(), 0, 0, 0
+    for name, tokens_in, tokens_out, times in files.calls():
+        model = models.get(name)
+        tokens += tokens_in * times
+        cost = estimate(model, tokens_in, tokens_out)
+        if model is None or cost is None:
+            unpriced += times
+            continue
+        bill.charge(model, cost * times)
+        limit = model.pricing.max_input_tokens if model.pricing else None
+        oversize += times if limit is not None and tokens_in > limit else 0
     left = files.total - files.answered
-    show(f"{count(files.total, 'request')}, {files.answered:,} answered, {left:,} to ask")
-    estimate = f"{count(tokens, 'token')} in"
-    if credits or not unpriced:
-        estimate = f"about {credits_text(credits, 4)} by the list, for {estimate}"
+    show(f"{count(files.total, 'request')}, {files.answered:,} answered, {left:,} to send")
+    estimated = f"{count(tokens, 'token')} in"
+    if bill.credits or not unpriced:
+        estimated = f"about {credits_text(bill.credits, 4)} (list price), for {estimated}"
     if unpriced:
-        estimate += f"; without a price in the list: {count(unpriced, 'request')}"
+        estimated += f"; without a price in the list: {count(unpriced, 'request')}"
     if oversize:
-        estimate += f"; over the last limit of the list, and maybe refused: {count(oversize, 'request')}"
+        estimated += f"; over the last limit of the list, and maybe refused: {count(oversize, 'request')}"
     rule = f"Assumed: {BYTES_PER_TOKEN} bytes of text a token, and up to {count(answer_tokens, 'token')} an answer."
-    show(f"{escape(estimate)}\n[dim]{rule}[/]")
-    for name, number in unknown.items():
-        if number:
+    show(f"{escape(estimated)}\n[dim]{rule}[/]")
+
+
+def _refuse(files: Files, models: dict[str, ChatModel], known: set[str], *, needs_prices: bool) -> None:
+    """Before anything is paid: the service answers no model that it does not list, and a limit on credits needs prices."""
+    unknown: Counter[str] = Counter()
+    unpriced: dict[str, None] = {}
+    for name, tokens_in, tokens_out, times in files.calls():
+        if known and name not in known:
+            unknown[name] += times
+        elif needs_prices and estimate(models.get(name), tokens_in, tokens_out) is None:
+            unpriced[name] = None
+    if unknown:
+        missing = []
+        for name, times in list(unknown.items())[:_FEW_REASONS]:
             found = find(models.values(), name)
             near = closest([found.id] if isinstance(found, ChatModel) else found)
-            show(escape(f"{name} is not in the list: {count(number, 'request')}. {near}".rstrip()))
-
-
-def _refuse_unpriced(files: Files, models: dict[str, ChatModel]) -> None:
-    """Before anything is paid: a limit on credits holds only where all have a price."""
-    unpriced = {
-        name: None
-        for request in files.pending()
-        if request.estimate(models.get(name := request.body["model"])) is None
-    }
+            missing.append(f"{name} is not in the model list: {count(times, 'request')}. {near}".rstrip())
+        rest = len(unknown) - len(missing)
+        more = f" And {count(rest, 'model')} more." if rest else ""
+        failures.fail(f"{' '.join(missing)}{more} Nothing was sent.", failures.USAGE)
     if unpriced:
         failures.fail(
             f"--max-credits needs prices, and the list has none for {', '.join(unpriced)}; "
             "leave the option out, or use other models",
             failures.USAGE,
         )
-
-
-def _add(credits: dict[str | None, Decimal], model: ChatModel, cost: Decimal) -> None:
-    credits[model.credits_scope] = credits.get(model.credits_scope, Decimal(0)) + cost
 
 
 class _Job:
@@ -206,8 +282,7 @@ class _Job:
         self._reasons: Counter[str] = Counter()
         self._may_help = False
         """Whether a failed request may succeed when it is asked again."""
-        self._tokens_in = self._tokens_out = self._unpriced = 0
-        self._credits: dict[str | None, Decimal] = {}
+        self._bill = Bill()
         self._started, self._reported = time.monotonic(), float("-inf")
         self._interrupted = False
 
@@ -226,7 +301,11 @@ class _Job:
         except openai.OpenAIError as error:
             code = failures.report(error)
             status = getattr(error, "status_code", 0)
-            when = {401: "With the right key the", 402: "When there are credits, the"}.get(status, when)
+            when = {
+                401: "With the right key the",
+                402: "When there are credits, the",
+                404: "With a model that the service has, the",
+            }.get(status, when)
         if self._interrupted:
             code = failures.INTERRUPTED
         elif self._failed and not code:
@@ -237,7 +316,7 @@ class _Job:
         for reason, number in reasons:
             failures.say(f"aitoearn-openai: {count(number, 'request')} failed: {reason}")
         seconds = time.monotonic() - self._started
-        summary = f"{self._files.target.name}: {self._counts()}. This run: {self._bill()}, {seconds:,.1f} s."
+        summary = f"{self._files.target.name}: {self._counts()}. This run: {self._bill}, {seconds:,.1f} s."
         if code and (code != failures.NO_MATCH or self._may_help or not self._failed):
             summary += f" {when} same command sends the rest."
         elif code:
@@ -248,6 +327,7 @@ class _Job:
     async def _ask(self, concurrency: int, rpm: int | None) -> None:
         loop, task = asyncio.get_running_loop(), asyncio.current_task()
         halt = loop.create_future()
+        under_way: set[asyncio.Task[Result]] = set()
 
         def interrupt() -> None:
             if halt.done():
@@ -255,7 +335,7 @@ class _Job:
                 return
             self._interrupted = True
             halt.set_result(None)
-            failures.say("Stopping: what is under way is waited for and kept. Ctrl-C once more drops it.")
+            failures.say(f"finishing {count(len(under_way), 'request')}; Ctrl-C again drops them")
 
         before = signal.signal(signal.SIGINT, lambda *_: loop.call_soon_threadsafe(interrupt))
         retries = _RETRIES if self._settings.max_retries is None else self._settings.max_retries
@@ -272,6 +352,7 @@ class _Job:
                     rpm=rpm,
                     halt=halt,
                     budget=self._budget,
+                    under_way=under_way,
                 )
                 with bar:
                     row = bar.add_task("", total=self._files.total)
@@ -291,16 +372,7 @@ class _Job:
                 self._note(result.error)
                 continue
             self._answered += 1
-            usage = result.usage
-            self._tokens_in += whole(getattr(usage, "prompt_tokens", 0))
-            self._tokens_out += whole(getattr(usage, "completion_tokens", 0))
-            model = self._models.get(result.request.body["model"])
-            cost = model.credits(usage) if model else None
-            # A sum of numbers such as 9E+999999 would be an exception, or a million digits to show.
-            if model and cost is not None and cost.adjusted() < DIGITS:
-                _add(self._credits, model, cost)
-            else:
-                self._unpriced += 1
+            self._bill.add(result.usage, self._models.get(result.request.body["model"]))
 
     def _note(self, error: Any) -> None:
         """Count a failure with those of the same reason."""
@@ -313,14 +385,6 @@ class _Job:
     def _counts(self) -> str:
         return f"{self._answered:,} of {self._files.total:,} answered, {self._failed:,} failed"
 
-    def _bill(self) -> str:
-        bill = f"{count(self._tokens_in, 'token')} in, {self._tokens_out:,} out"
-        if self._credits or not self._unpriced:
-            bill += f", about {credits_text(self._credits)} by the list"
-        if self._unpriced:
-            bill += f"; the cost of {count(self._unpriced, 'answer')} is not known"
-        return bill
-
     def _show_progress(self, bar: Progress, row: TaskID) -> None:
         done = self._answered + self._failed
         rate = (done - self._files.answered) / (time.monotonic() - self._started)
@@ -328,10 +392,10 @@ class _Job:
         if rate:
             left = timedelta(seconds=round((self._files.total - done) / rate))
             progress += f", {rate:,.1f}/s, {left} left"
-        bar.update(row, completed=done, description=f"{progress}\n{self._bill()}")
+        bar.update(row, completed=done, description=f"{progress}\n{self._bill}")
         if bar.disable and time.monotonic() - self._reported > _SECONDS:
             self._reported = time.monotonic()
-            failures.say(f"{progress}, {self._bill()}")
+            failures.say(f"{progress}, {self._bill}")
 
 
 def _line(result: Result) -> dict[str, Any]:
