@@ -1039,7 +1039,7 @@ class Log:
 RUN = """
 import os, signal, sys
 from aitoearn_openai._cli import app
-import aitoearn_openai._cli.batch
+import aitoearn_openai._cli.batch_job
 for line in sys.stdin:  # A fork for each run, as starting Python takes longer than the run.
     child = os.fork()
     if not child:

@@ -29,6 +29,7 @@ from openai.types import CompletionUsage
 from openai.types.chat import ChatCompletion
 
 from ._errors import ACCOUNT_STATUSES
+from ._limits import ANSWER_TOKENS, CONCURRENCY
 from ._models import BYTES_PER_TOKEN
 from ._wording import Ours, reason
 
@@ -36,12 +37,6 @@ if TYPE_CHECKING:
     from ._models import ChatModel, Prices
 
 __all__ = ["ANSWER_TOKENS", "CONCURRENCY", "MaxCreditsReached", "Request", "Result", "run"]
-
-CONCURRENCY = 16
-"""How many requests run at once by default: enough to keep a slow model busy, and few enough not to be refused."""
-
-ANSWER_TOKENS = 500
-"""How many tokens an answer is estimated to have by default, if the request does not limit it to fewer."""
 
 _MOST_UNKNOWN = 10
 """After so many answers of 404 in a row, nothing that follows can be expected to be found."""
