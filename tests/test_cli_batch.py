@@ -315,6 +315,7 @@ def test_a_model_that_is_not_listed_is_refused_before_anything_is_sent(
     [
         ("{}/in.jsonl", "the output must be another file than the input"),
         ("/dev/null", "/dev/null is not a file"),
+        ("{}", "Invalid value for 'OUT.jsonl': file '.*' is a directory. `.*"),
         ("{}/nowhere/out.jsonl", "there is no folder .*/nowhere"),
         ("{}/" + "x" * 300, ".*xxx: File name too long"),
         ("-", "name a file for the results instead of -: .*"),
