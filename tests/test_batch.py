@@ -19,6 +19,7 @@ from typing_extensions import Self
 
 from aitoearn_openai import AsyncOpenAI, ChatModel, batch, sandbox
 from aitoearn_openai._sdk.errors import family_of
+from aitoearn_openai._wording import reason
 from aitoearn_openai.batch import Budget, Request, Result, in_groups, run
 from conftest import MESSAGES, Reply, ScriptedServer
 
@@ -429,6 +430,27 @@ def test_nothing_more_is_asked_once_the_account_is_refused(code: str, status: in
     assert len(list(wanted)) > 90
 
 
+@pytest.mark.parametrize(
+    ("replies", "answered"),
+    [([404] * 10, 10), ([404] * 9 + [200] + [404] * 10, 20), (([404] * 9 + [500]) * 3, 30)],
+)
+def test_ten_unknown_models_in_a_row_end_a_run(
+    server: ScriptedServer, replies: list[int], answered: int
+) -> None:
+    """As nothing that follows is known either; what is known in between, or fails otherwise, breaks the row."""
+    server.answer(*(Reply(ANSWER if status == 200 else {}, status) for status in replies))
+    results: list[Result] = []
+    wanted = requests(answered if answered == 30 else 99)
+    if answered < 30:
+        with pytest.raises(openai.NotFoundError):
+            ask_all(wanted, server.base_url, results, concurrency=1)
+    else:
+        ask_all(wanted, server.base_url, results, concurrency=1)
+
+    assert len(results) == answered
+    assert len(server.requests) in range(answered, answered + 2)  # One may be under way.
+
+
 def test_an_iterable_that_breaks_loses_no_result() -> None:
     """Those under way come before its error."""
 
@@ -505,7 +527,7 @@ def test_the_id_of_a_result_tells_its_request() -> None:
     ids = {request().id, request("b").id, request(n=1).id, request(n=True).id}
 
     assert len(ids) == 4
-    assert Request.from_dict(LINE).id == request().id == "batch_req_b8fd452f02b209e51fef4d053675bf62"
+    assert Request.from_dict(LINE).id == request().id == "batch_req_ff249274abf2104eaed2ca72b9c498cd"
 
 
 def priced(number: int, **more: Any) -> batch.Request:
@@ -714,9 +736,9 @@ def test_a_reason_without_words_is_the_systems_or_its_kind() -> None:
     family = family_of(openai.DefaultHttpxClient)
     error = openai.APIConnectionError(request=family.Request("GET", "http://127.0.0.1"))
     error.__cause__ = family.ReadError("")
-    assert batch.reason(error) == "ReadError"
+    assert reason(error) == "ReadError"
     error.__cause__.__cause__ = system = ConnectionResetError(errno.ECONNRESET, "Connection reset by peer")
-    assert batch.reason(error) == str(system)
+    assert reason(error) == str(system)
 
 
 def test_a_failure_in_a_choice_is_one_of_the_request(server: ScriptedServer) -> None:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import csv
+import errno
+import io
 import json
 import os
 import random
@@ -22,10 +25,12 @@ from typing import Any
 import pytest
 from typing_extensions import Self
 
+from aitoearn_openai.batch import digest
 from commands import COMMAND, KEY, SAID, TerminalProcess, run, run_on, run_process
 from conftest import Reply, ScriptedServer
 
-MODELS = Reply({"data": [{"name": "m", "pricing": {"price": "0.5"}}], "code": 0})
+PRICE = {"pricing": {"price": "0.5"}}
+MODELS = Reply({"data": [{"name": name, **PRICE} for name in ("m", "zz", "glm-5.2")], "code": 0})
 GOOD = Reply({"choices": [{"message": {}}]})
 UNKNOWN = {"code": 12300, "message": "no", "data": {}}
 KILLS = int(os.environ.get("BATCH_KILLS", "4"))
@@ -93,6 +98,11 @@ def scripted(server: ScriptedServer, monkeypatch: pytest.MonkeyPatch) -> Scripte
     return server
 
 
+def name_of(prompt: str, number: int = 1) -> str:
+    """What a prompt without a `custom_id` is named."""
+    return f"prompt-{digest({'prompt': prompt})[:24]}" + (f"-{number}" if number > 1 else "")
+
+
 ONE = "-m", "m", "--concurrency", "1"
 """The answers come in the order of the requests."""
 
@@ -116,10 +126,10 @@ def test_a_file_of_the_batch_api_is_answered_in_its_format(job: Job) -> None:
     assert result["response"]["body"]["cost"] == "0"
     assert re.fullmatch(
         r"out\.jsonl: 2 of 2 answered, 0 failed\. "
-        r"This run: 3 tokens in, 37 out, about 0\.016875 seedance credits by the list, \d+\.\d s\.\n",
+        r"This run: 3 tokens in, 37 out, about 0\.016875 seedance credits \(list price\), \d+\.\d s\.\n",
         done.stdout,
     )
-    before = "0 of 2 answered, 0 failed, 0 tokens in, 0 out, about 0 credits by the list"
+    before = "0 of 2 answered, 0 failed, 0 tokens in, 0 out, about 0 credits (list price)"
     assert (done.returncode, done.stderr.splitlines()[0]) == (0, before)
 
 
@@ -130,16 +140,22 @@ def test_a_file_of_the_batch_api_is_answered_in_its_format(job: Job) -> None:
         [{"prompt": "你好"}, "", {"prompt": "How are\tyou?"}, {"prompt": "{}"}],
     ],
 )
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-be", "utf-32"])
 @pytest.mark.usefixtures("sandboxed")
-def test_plain_prompts_are_answered_under_the_number_of_their_line(job: Job, lines: list[Any]) -> None:
-    """One a line, as text or in JSON; the model may be given by its label."""
-    job.write(*lines)
-    job.source.write_bytes(
-        b"\xef\xbb\xbf" + job.source.read_bytes().replace(b"\n", b"\r\n")
-    )  # as Windows writes it
+def test_plain_prompts_are_answered_under_a_name_of_their_own(
+    job: Job, lines: list[Any], encoding: str
+) -> None:
+    """One a line, as text or in JSON, as Windows writes it; the model may be given by its label."""
+    text = job.write(*lines).source.read_text("utf-8")
+    mark = "\ufeff" if encoding == "utf-16-be" else ""
+    job.source.write_bytes((mark + text).replace("\n", "\r\n").encode(encoding))
 
     assert job.run("-m", "GLM 5.2").returncode == 0
-    assert job.answers() == {"line-1": "你好", "line-3": "How are\tyou?", "line-4": "{}"}
+    assert job.answers() == {name_of(prompt): prompt for prompt in ("你好", "How are\tyou?", "{}")}
+
+
+def bodies(server: ScriptedServer) -> list[Any]:
+    return [json.loads(request.body) for request in server.requests if request.method == "POST"]
 
 
 def test_what_every_line_would_repeat_may_be_left_out(scripted: ScriptedServer, job: Job) -> None:
@@ -147,22 +163,44 @@ def test_what_every_line_would_repeat_may_be_left_out(scripted: ScriptedServer, 
     messages = [{"role": "user", "content": "Hi"}]
     job.write(
         {"messages": messages, "temperature": 0.5},
-        {"custom_id": "mine", "model": "other", "messages": messages},
+        {"custom_id": "mine", "model": "zz", "messages": messages},
         {"body": {"messages": messages}},
-        {"prompt": "Hi", "custom_id": "named"},
+        {"prompt": "Hi", "custom_id": "named", "model": "zz", "temperature": 0},
+        {"prompt": "Hi", "system": "Be brief."},
     )
 
     assert job.run(*ONE[2:], AITOEARN_MODEL="m").returncode == 0
-    assert [json.loads(request.body) for request in scripted.requests if request.method == "POST"] == [
+    assert bodies(scripted) == [
         {"messages": messages, "temperature": 0.5, "model": "m"},
-        {"model": "other", "messages": messages},
+        {"model": "zz", "messages": messages},
         {"messages": messages, "model": "m"},
-        {"messages": messages, "model": "m"},
+        {"messages": messages, "model": "zz", "temperature": 0},
+        {"messages": [{"role": "system", "content": "Be brief."}, *messages], "model": "m"},
     ]
-    assert list(job.results()) == ["line-1", "mine", "line-3", "named"]
+    assert [name[:7] for name in job.results()] == ["prompt-", "mine", "prompt-", "named", "prompt-"]
 
 
-BESIDE = "messages beside method or url must be in body; or leave those two out"
+def test_options_are_for_the_prompts_that_do_not_say_otherwise(scripted: ScriptedServer, job: Job) -> None:
+    """A system message, a temperature and a limit; a line of another kind has its own, and is not changed."""
+    options = [*ONE, "--system", "Be brief.", "--temperature", "0.5", "--max-tokens", "9"]
+    job.write({"prompt": "1"}, {"prompt": "2", "system": "No.", "temperature": 1, "max_completion_tokens": 5})
+    done = job.run(*options)
+    refused = job.write({"messages": [{"role": "user", "content": "Hi"}]}).run(*options)
+
+    assert done.returncode == 0
+    assert [[each["content"] for each in body.pop("messages")] for body in bodies(scripted)] == [
+        ["Be brief.", "1"],
+        ["No.", "2"],
+    ]
+    assert [json.loads(each.body) | {"messages": 0} for each in scripted.requests if each.body] == [
+        {"temperature": 0.5, "max_tokens": 9, "model": "m", "messages": 0},
+        {"temperature": 1, "max_completion_tokens": 5, "model": "m", "messages": 0},
+    ]
+    assert (refused.returncode, "line 1: has no prompt, for which --system" in refused.stderr) == (2, True)
+
+
+BESIDE = "messages beside body, method or url must be in body; or leave those out"
+NOT_UTF_8 = "is not UTF-8 text; save the file as UTF-8"
 
 
 @pytest.mark.parametrize(
@@ -172,7 +210,13 @@ BESIDE = "messages beside method or url must be in body; or leave those two out"
         (["{who} are you?"], ", line 1: is not JSON: .*; if it is a prompt, write it as .*"),
         ([question("a"), "Hello"], ", line 2: is not JSON: .*"),
         (["[" * 100_000], ", line 1: is nested too deeply"),
-        (["Grüße".encode("latin-1")], ", line 1: is not UTF-8 text"),
+        (["你好".encode("gbk")], f", line 1: {NOT_UTF_8}"),
+        (["Hi".encode("utf-16-le")], f", line 1: {NOT_UTF_8}"),
+        ([b"\xff\xfea"], " begins as UTF-16 does and is not; save it as UTF-8"),
+        (
+            [b"PK\3\4..."],
+            " is not text, but a table, a document or an archive. Save the prompts as UTF-8 text",
+        ),
         (["Hello"], ", line 1: it needs a model; name one with --model or AITOEARN_MODEL"),
         ([question("a"), "", question("b", stream=True)], ", line 3: remove body.stream: .*"),
         (
@@ -182,10 +226,16 @@ BESIDE = "messages beside method or url must be in body; or leave those two out"
         ([{**question("a"), "url": "/v1/embeddings"}], ', line 1: url must be "/v1/chat/comp.*'),
         ([{"prompt": " "}], ", line 1: prompt must be a text that is not empty"),
         ([{"prompt": "Hi", "custom_id": ""}], ", line 1: custom_id must be a text .*"),
-        ([{"prompt": "Hi", "seed": 1}], ", line 1: 'seed' cannot be combined with prompt; .*"),
-        ([question("a"), "[1]"], ", line 2: a request must be an object"),
+        ([{"prompt": "Hi", "body": {}}], ", line 1: body cannot be combined with prompt; .*"),
+        ([question("a"), "[1]"], ", line 2: a request must be an object, such as .*"),
+        (
+            [{"question": "Hi", "custom_id": "a"}],
+            ", line 1: needs prompt, messages or body; found: question, .*",
+        ),
+        (["{}"], ", line 1: needs prompt, messages or body; found: nothing"),
+        ([{"body": 5}], ", line 1: body must be an object"),
         ([{"method": "POST", "messages": []}], f", line 1: {BESIDE}"),
-        ([{"url": "/v1/chat/completions", "messages": []}], f", line 1: {BESIDE}"),
+        ([{"body": {}, "messages": []}], f", line 1: {BESIDE}"),
         ([""], " holds no requests; write one a line"),
         (["", " "], " holds no requests; write one a line"),
     ],
@@ -208,11 +258,64 @@ def test_a_bad_line_is_told_before_anything_is_asked(
     assert os.listdir(job.folder) == ["in.jsonl"]
 
 
+def test_all_bad_lines_are_counted_and_the_first_are_told(scripted: ScriptedServer, job: Job) -> None:
+    """Those of the same reason together."""
+    lines: list[Any] = [{"question": 1}, {"prompt": "Hi"}, {"prompt": ""}, *[{"question": 1}] * 9]
+    failed = job.write(*lines).run("-m", "m")
+    reason = "needs prompt, messages or body; found: question"
+
+    assert (failed.returncode, asked(scripted)) == (2, [])
+    assert failed.stderr == (
+        f"aitoearn-openai: in.jsonl, lines 1, 4, 5, 6, 7, 8, 9, 10, 11: {reason}\n"
+        "aitoearn-openai: in.jsonl, line 3: prompt must be a text that is not empty\n"
+        "aitoearn-openai: in.jsonl: 11 lines cannot be sent; the first 10 are above; nothing was sent\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        (
+            "in.csv",
+            'read_csv("in.csv").rename(columns={"COLUMN": "prompt"})[["prompt"]].to_json("in.jsonl", ',
+        ),
+        ("in.TSV", "read_table("),
+        ("in.xlsx", "read_excel("),
+    ],
+)
+def test_a_table_is_not_a_file_of_prompts(scripted: ScriptedServer, job: Job, name: str, told: str) -> None:
+    """Which it is told, and how to make one of it."""
+    job.source = write(job.folder / name, "prompt", "Hi")
+    refused = job.run("-m", "m")
+
+    assert (refused.returncode, asked(scripted)) == (2, [])
+    assert refused.stderr.startswith(
+        f"aitoearn-openai: {name} is a table, not a file of prompts. Copy its column"
+    )
+    assert told in refused.stderr
+
+
+@pytest.mark.parametrize("options", [[], ["--dry-run"], ["--max-credits", "1"]])
+def test_a_model_that_is_not_listed_is_refused_before_anything_is_sent(
+    scripted: ScriptedServer, job: Job, options: list[str]
+) -> None:
+    """With the closest names; a dry run says what it would cost first."""
+    job.write(*[question(f"q{n}", model="glm-52") for n in range(3)], question("b"))
+    refused = job.run(*options)
+
+    assert (refused.returncode, asked(scripted), job.target.exists()) == (2, [], False)
+    assert refused.stderr == (
+        "aitoearn-openai: glm-52 is not in the model list: 3 requests. The closest name is glm-5.2. Nothing was sent.\n"
+    )
+    assert ("4 to send" in refused.stdout) == (options == ["--dry-run"])
+
+
 @pytest.mark.parametrize(
     ("target", "told"),
     [
         ("{}/in.jsonl", "the output must be another file than the input"),
         ("/dev/null", "/dev/null is not a file"),
+        ("{}", "Invalid value for 'OUT.jsonl': file '.*' is a directory. `.*"),
         ("{}/nowhere/out.jsonl", "there is no folder .*/nowhere"),
         ("{}/" + "x" * 300, ".*xxx: File name too long"),
         ("-", "name a file for the results instead of -: .*"),
@@ -234,7 +337,7 @@ def test_what_is_answered_is_not_asked_again(scripted: ScriptedServer, job: Job)
     """The same command does the rest, also of a file that has grown; what failed is told, and asked again."""
     scripted.answer(GOOD, Reply(UNKNOWN), GOOD)
     first = job.write("one", "two", "three").run(*ONE)
-    failed = job.results()["line-2"]
+    failed = job.results()[name_of("two")]
     job.write("one", "two", "three", "four")
     scripted.answer(GOOD)
     second, third = job.run(*ONE), job.run(*ONE)
@@ -249,23 +352,59 @@ def test_what_is_answered_is_not_asked_again(scripted: ScriptedServer, job: Job)
     assert "4 of 4 answered, 0 failed" in second.stdout
     assert asked(scripted) == ["one", "two", "three", "two", "four"]
     assert [result["response"]["status_code"] for result in job.results().values()] == [200] * 4
-    assert list(job.results()) == ["line-1", "line-3", "line-2", "line-4"]
+    assert list(job.results()) == [name_of(each) for each in ("one", "three", "two", "four")]
+
+
+@pytest.mark.parametrize(
+    ("lines", "again"),
+    [
+        (["new", "b", "a", "a", "c"], ["new"]),  # Added at the top, moved, doubled.
+        (["c", "a"], []),  # Removed, one of two that are the same among them.
+        (["a", "a", "a", "b", "c"], ["a"]),
+        ([{"prompt": "b"}, {"prompt": "c", "custom_id": "mine"}, {"prompt": "a", "seed": 1}], ["c", "a"]),
+    ],
+)
+def test_an_answer_is_found_by_what_was_asked(
+    scripted: ScriptedServer, job: Job, lines: list[Any], again: list[str]
+) -> None:
+    """Wherever its line is now; a `custom_id` is a name, and what is asked for otherwise is another request."""
+    job.write("a", "b", "a", "c").run(*ONE)
+    before = job.target.read_bytes()
+    scripted.requests.clear()
+    done = job.write(*lines).run(*ONE)
+
+    assert (done.returncode, asked(scripted)) == (0, again)
+    assert f"{len(lines)} of {len(lines)} answered" in done.stdout
+    assert job.target.read_bytes().startswith(before)
+    assert len(job.results()) == 4 + len(again)
+
+
+def test_of_two_that_are_the_same_each_answer_counts(scripted: ScriptedServer, job: Job) -> None:
+    """Also where the first of them failed, and is not asked for any more."""
+    scripted.answer(Reply(UNKNOWN), GOOD)
+    job.write("a", "a").run(*ONE)
+    done = job.write("a").run(*ONE)
+
+    assert (done.returncode, asked(scripted)) == (0, ["a", "a"])
+    assert list(job.results()) == [name_of("a", 2)]
 
 
 def test_the_reasons_of_all_failures_are_counted(scripted: ScriptedServer, job: Job) -> None:
     """Each once, whatever id a request got, and the most common first; of very many, only the number is kept."""
     messages = ["no"] * 3 + ["away"] * 2 + [f"away {number}" for number in range(103)]
-    failures = [{**UNKNOWN, "message": each, "requestId": f"r{n}"} for n, each in enumerate(messages)]
+    failures = [
+        {**UNKNOWN, "code": 10002, "message": each, "requestId": f"r{n}"} for n, each in enumerate(messages)
+    ]
     scripted.answer(*map(Reply, failures))
     done = job.write(*messages).run(*ONE)
     reasons = [line for line in done.stderr.splitlines() if " failed: " in line]
 
     assert done.returncode == 1
     assert reasons[0] == (
-        "aitoearn-openai: 3 requests failed: Error code: 404 - no (AiToEarn code 12300). "
-        "The model list had m, but models may vanish: `aitoearn-openai models` lists the names."
+        "aitoearn-openai: 3 requests failed: Error code: 400 - no (AiToEarn code 10002). "
+        "Change the request as it says."
     )
-    assert reasons[1].startswith("aitoearn-openai: 2 requests failed: Error code: 404 - away (AiToEarn")
+    assert reasons[1].startswith("aitoearn-openai: 2 requests failed: Error code: 400 - away (AiToEarn")
     assert len(reasons) == 11
     assert reasons[-1] == "aitoearn-openai: 95 requests failed: for other reasons, which the output names."
 
@@ -281,18 +420,27 @@ def test_requests_come_through_a_pipe(scripted: ScriptedServer, job: Job) -> Non
     assert run_on(None, None, None, ["batch", "-", str(job.target)]) == 2
 
 
-def test_answers_to_something_else_are_never_taken_for_these(scripted: ScriptedServer, job: Job) -> None:
-    """A prompt that changed, or another model, needs another output."""
-    job.write("one", "two").run("-m", "m")
+@pytest.mark.parametrize(
+    ("lines", "told"),
+    [
+        (
+            ["two", "one"],
+            "answers line 2 of in.jsonl, with another model or other options; name another file ",
+        ),
+        ([question("a")], "answers another request as 'a'; name another file "),
+    ],
+)
+def test_answers_to_something_else_are_never_taken_for_these(
+    scripted: ScriptedServer, job: Job, lines: list[Any], told: str
+) -> None:
+    """Another model, or another request of the same name, needs another output."""
+    job.write(*(["one", "two"] if lines[0] == "two" else [question("a", "other")])).run(*ONE)
     before = job.target.read_bytes()
-    refused = [job.run("-m", "m2")]
-    refused.append(job.write("one!", "two!").run("-m", "m"))
+    refused = job.write(*lines).run("-m", "zz")
 
-    for each in refused:
-        assert each.returncode == 2
-        told = "out.jsonl, line 1: answers another request as 'line-[12]'; name another file"
-        assert re.match(f"aitoearn-openai: {told} ", each.stderr)
-    assert (len(asked(scripted)), job.target.read_bytes()) == (2, before)
+    assert refused.returncode == 2
+    assert re.match(f"aitoearn-openai: out.jsonl, line 1: {told}", refused.stderr)
+    assert job.target.read_bytes() == before
 
 
 def test_results_of_other_requests_stay(scripted: ScriptedServer, job: Job) -> None:
@@ -326,7 +474,7 @@ def test_what_a_power_cut_leaves_is_mended(
 
     assert job.run("-m", "m").returncode == 0
     assert len(asked(scripted)) == 3 - kept
-    assert job.results().keys() == {"line-1", "line-2", "line-3"}
+    assert job.results().keys() == {name_of("one"), name_of("two"), name_of("three")}
     assert (job.target.stat().st_mode & 0o777, b"\0" in job.target.read_bytes()) == (0o640, False)
 
 
@@ -451,7 +599,7 @@ def test_a_full_disk_loses_nothing(scripted: ScriptedServer, job: Job) -> None:
     assert "out.jsonl cannot be written: File too large; the same command goes on from here\n" in full.stderr
     assert (len(torn), torn.count(b"\n")) == (1024, 1)
     assert (again.returncode, "3 of 3 answered" in again.stdout) == (0, True)
-    assert job.results().keys() == {"line-1", "line-2", "line-3"}
+    assert job.results().keys() == {name_of("one"), name_of("two"), name_of("three")}
 
 
 def test_odd_answers_are_counted_as_far_as_they_tell(scripted: ScriptedServer, job: Job) -> None:
@@ -468,7 +616,7 @@ def test_odd_answers_are_counted_as_far_as_they_tell(scripted: ScriptedServer, j
     scripted.answer(*(Reply(json.dumps(answer)) for answer in answers))
     done = job.write(*"abcdef").run(*ONE)
 
-    counted = "This run: 3 tokens in, 4 out, about 3 credits by the list"
+    counted = "This run: 3 tokens in, 4 out, about 3 credits (list price)"
     assert f"6 of 6 answered, 0 failed. {counted}" in done.stdout
     assert set(job.answers().values()) == {"\ud83d…\u2028b\u2029c\x85d"}
     assert len(job.target.read_text("utf-8").splitlines()) == 6  # As httpx and Node count them too.
@@ -493,17 +641,16 @@ IMAGE = {"role": "user", "content": [{"type": "text", "text": "12345678"}, {"typ
 @pytest.mark.parametrize(
     ("requests", "options", "told"),
     [
-        ([question("a")], [], "1 request, 0 answered, 1 to ask\nabout 0.2251 seedance credits by the list, for 1 token in\nAssumed"),
+        ([question("a")], [], "1 request, 0 answered, 1 to send\nabout 0.2251 seedance credits (list price), for 1 token in\nAssumed"),
         ([question("a")], [], "\nAssumed: 4 bytes of text a token, and up to 500 tokens an answer.\n"),
-        ([question("a")], ["--answer-tokens", "0"], "about 0.0001 seedance credits by the list, for 1 token in\n"),
-        ([question("a", max_completion_tokens=10)], [], "about 0.0046 seedance credits by the list, for 1 token in\n"),
-        ([question("a", "x" * 4000, max_tokens=100)], [], "about 0.12 seedance credits by the list, for 1,000 tokens in\n"),
-        ([question("a", messages=[IMAGE, "odd"])], [], "about 0.2252 seedance credits by the list, for 2 tokens in\n"),
+        ([question("a")], ["--answer-tokens", "0"], "about 0.0001 seedance credits (list price), for 1 token in\n"),
+        ([question("a", max_completion_tokens=10)], [], "about 0.0046 seedance credits (list price), for 1 token in\n"),
+        ([question("a", "x" * 4000, max_tokens=100)], [], "about 0.12 seedance credits (list price), for 1,000 tokens in\n"),
+        ([question("a", messages=[IMAGE, "odd"])], [], "about 0.2252 seedance credits (list price), for 2 tokens in\n"),
         ([question("a"), question("b", model="llama-5-local")], [], "for 2 tokens in; without a price in the list: 1 request\n"),
         ([question("a", model="llama-5-local")], [], "\n1 token in; without a price in the list: 1 request\n"),
-        ([question("a"), question("b", model="gemini-3.1-pro-preview")], [], "about 0.2251 seedance credits and 0.6002 general credits by the list"),
+        ([question("a"), question("b", model="gemini-3.1-pro-preview")], [], "about 0.2251 seedance credits and 0.6002 general credits (list price)"),
         ([BIG], [], "; over the last limit of the list, and maybe refused: 1 request\n"),
-        ([question("a", model="glm-5")], [], "\nglm-5 is not in the list: 1 request. The closest name"),
     ],
 )  # fmt: skip
 @pytest.mark.usefixtures("sandboxed")
@@ -524,8 +671,8 @@ def test_a_dry_run_changes_nothing(job: Job) -> None:
     job.write(question("a", model="llama-5-local"), question("b"))
     told = job.run("--dry-run")
 
-    assert re.search(r"1 token in, \d+ out; the cost of 1 answer is not known, ", done.stdout)
-    assert told.stdout.startswith("2 requests, 1 answered, 1 to ask\nabout 0.2251 seedance credits")
+    assert re.search(r"1 token in, \d+ out, the cost of 1 answer is not known, ", done.stdout)
+    assert told.stdout.startswith("2 requests, 1 answered, 1 to send\nabout 0.2251 seedance credits")
     assert job.target.read_bytes() == before
 
 
@@ -549,6 +696,7 @@ def test_a_batch_stops_before_it_costs_too_much_and_goes_on_the_next_time(job: J
     [
         ("bare-local", "1", "the list has none for bare-local"),
         ("glm-5.2", "0", "--max-credits: the number must be above 0"),
+        ("glm-5.2", "abc", "Invalid value for '--max-credits': 'abc' is not a number. `"),
     ],
 )
 @pytest.mark.usefixtures("sandboxed")
@@ -575,20 +723,114 @@ def test_the_summary_says_when_the_same_command_helps(
     assert done.stdout.endswith(f" s. {when} same command sends the rest.\n")
 
 
-@pytest.mark.parametrize(
-    ("model", "code", "told"),
-    [("m", 12001, "m is paid from the balance 'seedance'"), ("mm", 12300, "The closest name is m.")],
-)
-def test_what_to_do_next_is_said_by_the_list_that_is_known(
-    server: ScriptedServer, job: Job, model: str, code: int, told: str
-) -> None:
-    """Without another request: which balance pays, and which name is close."""
+def test_what_to_do_next_is_said_by_the_list_that_is_known(server: ScriptedServer, job: Job) -> None:
+    """Without another request: which balance pays."""
     listed = Reply({"data": [{"name": "m", "creditsScope": "seedance"}], "code": 0})
-    server.answer(listed, Reply({"code": code, "message": "no"}))
+    server.answer(listed, Reply({"code": 12001, "message": "no"}))
     settings = {"AITOEARN_BASE_URL": server.origin, "AITOEARN_API_KEY": KEY}
 
-    assert told in job.write(question("a", model=model)).run(**settings).stderr
+    told = job.write(question("a", model="m")).run(**settings).stderr
+    assert "m is paid from the balance 'seedance'" in told
     assert [request.method for request in server.requests] == ["GET", "POST"]
+
+
+def test_ten_unknown_models_in_a_row_stop_a_batch(server: ScriptedServer, job: Job) -> None:
+    """At a gateway without a list, which could have said so before."""
+    server.answer(Reply({"detail": "Not Found"}, 404))
+    settings = {"AITOEARN_BASE_URL": server.origin, "AITOEARN_API_KEY": KEY}
+    stopped = job.write(*(question(f"q{n}") for n in range(99))).run("--concurrency", "1", **settings)
+
+    assert stopped.returncode == 5
+    assert len(asked(server)) in range(10, 12)  # One may be under way.
+    assert stopped.stdout.endswith("With a model that the service has, the same command sends the rest.\n")
+
+
+ROW = ["line", "prompt", "answer", "error", "custom_id"]
+
+
+def test_the_answers_are_a_table_for_excel(scripted: ScriptedServer, job: Job) -> None:
+    """In the order of the input, with what went wrong, and nothing in it is a formula; a dry run makes it anew."""
+    table = job.folder / "answers.csv"
+    message = {"content": '=HYPERLINK("http://evil")\nb, c', "role": "assistant"}
+    parts = [{"type": "text", "text": "-5"}, {"type": "image_url"}]
+    scripted.answer(
+        Reply({"choices": [{"message": message}, {"message": {"content": "d\ud83d"}}]}),
+        Reply({"code": 12301, "message": "away", "data": {}}),
+        Reply("<p>", content_type="text/html"),
+        Reply({"choices": [{"message": {"content": parts}}, "odd"]}),
+        Reply({"choices": [{"message": {"content": None}, "finish_reason": "length"}]}),
+        Reply({"code": 12001, "message": "no credits", "data": {}}),
+    )
+    job.write("one", "", "+two", {"prompt": "x"}, "four", "five", "six")
+    stopped = job.run(*ONE, "--csv", str(table))
+    text = table.read_bytes()
+    job.run("--dry-run", "-m", "m", "--csv", str(table))
+    rows = list(csv.reader(io.StringIO(text.decode("utf-8-sig"), newline="")))
+
+    assert stopped.returncode == 5
+    assert "answers.csv has the answers as a table." in stopped.stdout
+    assert text.startswith(b"\xef\xbb\xbfline,")
+    assert text == table.read_bytes()
+    assert rows[0] == ROW
+    assert rows[1] == ["1", "one", '\'=HYPERLINK("http://evil")\nb, c\n\nd?', "", name_of("one")]
+    assert rows[2][:3] == ["3", "'+two", ""]
+    assert "away" in rows[2][3]
+    assert "text/html" in rows[3][3]
+    assert rows[4][1:4] == ["four", "-5", ""]
+    assert rows[5][1:4] == ["five", "", "no text; finish_reason: length"]
+    assert rows[6][1:4] == ["six", "", "not answered yet"]
+    assert sorted(os.listdir(job.folder)) == ["answers.csv", "in.jsonl", "out.jsonl"]
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("mine.csv", "is there and is not a table of answers; name another file for --csv"),
+        ("nowhere/a.csv", "there is no folder .*nowhere"),
+    ],
+)
+def test_no_file_of_somebody_else_becomes_a_table(
+    scripted: ScriptedServer, job: Job, name: str, told: str
+) -> None:
+    """Nothing is sent before that is known."""
+    write(job.folder / "mine.csv", "question,answer")
+    refused = job.write("Hi").run("-m", "m", "--csv", str(job.folder / name))
+
+    assert (refused.returncode, asked(scripted)) == (2, [])
+    assert re.search(told, refused.stderr)
+    assert (job.folder / "mine.csv").read_text() == "question,answer\n"
+
+
+@pytest.mark.usefixtures("scripted")
+def test_a_table_that_cannot_be_written_loses_no_answer(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As where Excel has it open, on Windows."""
+
+    def replace(source: str, target: Path) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", source)
+
+    monkeypatch.setattr(os, "replace", replace)
+    failed = job.write("Hi").run("-m", "m", "--csv", str(job.folder / "answers.csv"))
+
+    assert failed.returncode == 2
+    assert "answers.csv cannot be written: Permission denied; close it elsewhere, and " in failed.stderr
+    assert len(job.results()) == 1
+    assert sorted(os.listdir(job.folder)) == ["in.jsonl", "out.jsonl"]
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "told"),
+    [
+        ("--concurrency", "0", "0 is below 1"),
+        ("--concurrency", "1001", "1001 is above 1000"),
+        ("--rpm", "1.5", "'1.5' is not a whole number"),
+        ("--site", "x", "'x' is not one of cn, ai, sandbox"),
+    ],
+)
+def test_a_value_that_cannot_be_is_told_in_plain_words(job: Job, option: str, value: str, told: str) -> None:
+    """Whoever finds it."""
+    assert re.match(
+        f"aitoearn-openai: Invalid value for '?{option}'?: {told}[.] `", job.run(option, value).stderr
+    )
 
 
 @pytest.mark.parametrize(("options", "code"), [([], 0), (["--dry-run"], 5), (["--max-credits", "1"], 5)])
@@ -662,7 +904,7 @@ def interrupt(process: subprocess.Popen[str]) -> None:
     """Press Ctrl-C, and wait until it says so."""
     process.send_signal(signal.SIGINT)
     assert process.stderr
-    while "Stopping" not in process.stderr.readline():
+    while "Ctrl-C again drops them" not in process.stderr.readline():
         pass
 
 
@@ -714,7 +956,7 @@ def test_two_runs_on_one_output_are_refused(scripted: ScriptedServer, job: Job) 
     assert second.returncode == 2
     assert second.stderr == "aitoearn-openai: another run is writing out.jsonl; wait for it, or end it\n"
     assert run("batch", str(job.source), str(link), "-m", "m").returncode == 0
-    assert job.results().keys() == {"line-1", "line-2"}
+    assert job.results().keys() == {name_of("one"), name_of("two")}
 
 
 @pytest.mark.usefixtures("scripted")
@@ -732,7 +974,9 @@ def test_a_reader_of_the_progress_that_goes_away_ends_it_quietly(job: Job) -> No
 def test_a_person_sees_how_far_it_is(job: Job) -> None:
     """On a terminal there is a bar with all that counts, then the summary."""
     job.write(*(question(f"q{n}") for n in range(50)), question("slow", model="slow-first-byte"))
+    job.source.write_text(job.source.read_text("utf-8") + "\n" * 2000, "utf-8")
     with TerminalProcess("batch", str(job.source), str(job.target)) as terminal:
+        terminal.wait_for("Reading")
         terminal.wait_for("50 of 51 answered, 0 failed, ")
         terminal.wait_for("/s, 0:00:00 left")
         terminal.wait_for("50 tokens in, 900 out, about 0.40875 seedance credits")
@@ -796,7 +1040,7 @@ class Log:
 RUN = """
 import os, signal, sys
 from aitoearn_openai._cli import app
-import aitoearn_openai._cli.batch
+import aitoearn_openai._cli.batch_job
 for line in sys.stdin:  # A fork for each run, as starting Python takes longer than the run.
     child = os.fork()
     if not child:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from decimal import Decimal
 from typing import Any
 
@@ -134,21 +135,41 @@ def test_an_odd_entry_does_not_take_the_rest_down(asker: Asker, server: Scripted
             {"name": "odd", "label": 5, "tags": 7, "scenes": None, "pricing": "free", "inputModalities": [1]},
             {"name": "odder", "pricing": {"tiers": [{"input": 1, "maxInputTokens": "x"}]}, "new": {"a": 1}},
             {"id": "as-openai", "object": "model", "owned_by": "me"},
+            {"name": "half a character: \ud83d"},
+            {"name": "deep", "label": [], "pricing": nested("originPricing", 300), "scenes": ["web"]},
         )
     )
     page = ask_list(asker, server)
-    odd, odder, as_openai = page.data
+    odd, odder, as_openai, deep = page.data
 
     assert (odd.id, odd.label, odd.pricing) == ("odd", None, None)
     assert odd.tags == odd.scenes == odd.input_modalities == []
     assert (odder.id, odder.new, odder.credits(prompt_tokens=1)) == ("odder", {"a": 1}, None)
     assert (as_openai.id, as_openai.owned_by) == ("as-openai", "me")
+    assert (deep.id, deep.label, deep.scenes) == ("deep", None, ["web"])
+    assert gc.isenabled()
 
 
-@pytest.mark.parametrize("entry", [{"label": "nameless"}, {"name": 5}])
-def test_a_model_has_a_name(entry: dict[str, Any]) -> None:
+def nested(name: str, depth: int) -> dict[str, Any]:
+    return {name: nested(name, depth - 1)} if depth else {}
+
+
+def test_collection_that_a_program_stopped_stays_so(server: ScriptedServer) -> None:
+    """Reading a list stops it too, for so long."""
+    server.answer(envelope(GEMINI))
+    gc.disable()
+    try:
+        with OpenAI(base_url=server.base_url, api_key="k") as client:
+            client.models.list()
+        assert not gc.isenabled()
+    finally:
+        gc.enable()
+
+
+@pytest.mark.parametrize("entry", [{"label": "nameless"}, {"name": 5}, 5])
+def test_a_model_has_a_name(entry: Any) -> None:
     """The one field without which there is no model."""
-    with pytest.raises(ValidationError, match="name"):
+    with pytest.raises(ValidationError, match=r"name|ChatModel"):
         ChatModel.model_validate(entry)
 
 

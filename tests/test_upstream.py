@@ -269,7 +269,7 @@ def test_a_person_chats_with_llama_cpp_through_the_sandbox(llama: str) -> None:
 
     assert said.returncode == 0
     assert said.stdout.strip()
-    assert "4 out, about 0 credits by the list" in said.stderr
+    assert "4 out, about 0 credits (list price)" in said.stderr
 
 
 def settings_of(site: sandbox.Sandbox) -> dict[str, str]:

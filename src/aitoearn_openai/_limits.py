@@ -1,8 +1,14 @@
-"""What the system lets a process do, and others with it: open files, read its memory."""
+"""What a run of requests takes unless it is told otherwise; what the system lets a process do, and others with it."""
 
 from __future__ import annotations
 
 import sys
+
+CONCURRENCY = 16
+"""How many requests run at once by default: enough to keep a slow model busy, and few enough not to be refused."""
+
+ANSWER_TOKENS = 500
+"""How many tokens an answer is estimated to have by default, if the request does not limit it to fewer."""
 
 _PR_SET_DUMPABLE = 4
 """Of `linux/prctl.h`."""

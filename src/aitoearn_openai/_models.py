@@ -5,10 +5,11 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
 from decimal import Decimal
+from functools import cache
 from html import escape
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar
 
 import openai
 from openai.types import CompletionUsage, Model
@@ -16,65 +17,30 @@ from pydantic import (
     ConfigDict,
     Field,
     ModelWrapValidatorHandler,
-    PrivateAttr,
     ValidationError,
-    ValidationInfo,
-    ValidatorFunctionWrapHandler,
     field_validator,
     model_validator,
 )
 from typing_extensions import Self
 
+BYTES_PER_TOKEN = 4
+"""How many bytes of UTF-8 an input token is estimated to stand for."""
 
-class _Lenient(openai.BaseModel):
-    """A part of a list in which an optional value, or an element, of an unexpected kind counts as missing.
+_DEEPEST = 8
+"""How far below an entry a single value is left out; of what is nested deeper, the whole."""
 
-    The service and the servers that people host themselves differ; one odd value must not hide a model.
-    """
+
+class _Part(openai.BaseModel):
+    """A part of an entry."""
 
     model_config = ConfigDict(extra="allow", populate_by_name=True)
 
-    _unreadable: frozenset[str] = PrivateAttr(frozenset())
+    # Not a private attribute of pydantic's: these double the time that a list takes.
+    _unreadable: ClassVar[frozenset[str]] = frozenset()
     """The fields that have a value in the list, but none here: what they say is unknown, and not nothing."""
 
-    @model_validator(mode="wrap")
-    @classmethod
-    def _note_unreadable(cls, value: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
-        made = handler(value)
-        if isinstance(value, Mapping):
-            made._unreadable = frozenset(
-                name
-                for name, field in cls.model_fields.items()
-                if _lost_values(getattr(made, name), value.get(field.alias or name, value.get(name)))
-            )
-        return made
 
-    @field_validator("*", mode="wrap")
-    @classmethod
-    def _forgive(cls, value: Any, handler: ValidatorFunctionWrapHandler, info: ValidationInfo) -> Any:
-        try:
-            return handler(value)
-        except (ValidationError, RecursionError):
-            field = cls.model_fields[str(info.field_name)]
-            if field.is_required():
-                raise
-            if not isinstance(value, list) or not isinstance(field.default, list):
-                return field.get_default(call_default_factory=True)
-        readable: list[Any] = []
-        for element in value:
-            with suppress(ValidationError):
-                readable += handler([element])
-        return readable
-
-
-def _lost_values(made: Any, listed: Any) -> bool:
-    """Whether what the list has could not be read, or not all of its elements."""
-    if isinstance(made, list):
-        return len(made) < (len(listed) if isinstance(listed, list) else listed is not None)
-    return made is None and listed is not None
-
-
-class Prices(_Lenient):
+class Prices(_Part):
     """Prices of one side of a call, in credits per 1,000 tokens of each kind.
 
     Examples:
@@ -99,7 +65,7 @@ class Prices(_Lenient):
         return None
 
 
-class PriceTier(_Lenient):
+class PriceTier(_Part):
     """Prices of the calls of up to `max_input_tokens` input tokens, or of any size.
 
     Examples:
@@ -120,7 +86,7 @@ class PriceTier(_Lenient):
         return int(match[1]) * 1000 if match else value
 
 
-class Pricing(_Lenient):
+class Pricing(_Part):
     """What a model costs: by token in `tiers`, or `price` credits for each call.
 
     Examples:
@@ -130,7 +96,7 @@ class Pricing(_Lenient):
         (Decimal('0.2'), Decimal('0.4'))
     """
 
-    tiers: list[PriceTier] = Field(default=[])
+    tiers: list[PriceTier] = Field(default_factory=list)
     price: Decimal | None = None
     """Credits per call, where the price is flat."""
     origin_price: Decimal | None = Field(default=None, alias="originPrice")
@@ -155,7 +121,7 @@ class Pricing(_Lenient):
         return self.tiers[-1] if self.tiers else None
 
 
-class ImagePrice(_Lenient):
+class ImagePrice(_Part):
     """Credits for one image of a resolution, such as `1K`.
 
     Examples:
@@ -167,7 +133,7 @@ class ImagePrice(_Lenient):
     price: Decimal | None = None
 
 
-class ImageSizePrice(_Lenient):
+class ImageSizePrice(_Part):
     """Credits for one image of a size, such as `1024x1024`.
 
     Examples:
@@ -181,10 +147,14 @@ class ImageSizePrice(_Lenient):
     """Credits before a discount."""
 
 
-class ListedModel(_Lenient, Model):
-    """What the entries of all lists have; every field but `id` may be missing on a server."""
+class ListedModel(_Part, Model):
+    """What the entries of all lists have; every field but `id` may be missing on a server.
 
-    id: str = Field(alias="name", min_length=1)
+    An optional value, or an element of a list, of an unexpected kind counts as missing: the service and the servers
+    that people host themselves differ, and one odd value must not hide a model.
+    """
+
+    id: str = Field(alias="name", pattern=r"\S")
     """What `model=` takes: the service's `name`."""
     created: int = 0
     """Always 0: the service does not tell."""
@@ -194,10 +164,27 @@ class ListedModel(_Lenient, Model):
     label: str | None = None
     """The name that people see."""
     description: str | None = None
-    tags: list[str] = Field(default=[])
+    tags: list[str] = Field(default_factory=list)
     """Short texts such as "Sale"; of a language map, the English one, or else the first."""
     credits_scope: str | None = Field(default=None, alias="creditsScope")
     """Which of the account's balances pays for a call: `general` or `seedance`."""
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _leave_out_what_is_wrong(cls, value: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+        try:
+            return handler(value)
+        except ValidationError as error:
+            if not isinstance(value, Mapping):
+                raise
+            wrong: _Places = {}
+            for each in error.errors(include_url=False, include_context=False, include_input=False):
+                place = wrong
+                for key in each["loc"][:_DEEPEST]:
+                    place = place.setdefault(key, {})
+        made = handler(_without(value, wrong))
+        _note_unreadable(made, value, wrong)
+        return made
 
     @property
     def __api_exclude__(self) -> None:
@@ -215,6 +202,47 @@ class ListedModel(_Lenient, Model):
         ]
 
 
+_Places = dict[str | int, "_Places"]
+"""Keys and indices that lead to values; at the last of each there is nothing below it."""
+
+
+def _without(value: Any, wrong: _Places | None) -> Any:
+    """A copy of what a list has, without the values that are wrong."""
+    if not wrong:
+        return value
+    if isinstance(value, list):
+        return [_without(each, wrong.get(n)) for n, each in enumerate(value) if wrong.get(n) != {}]
+    places = {key: wrong.get(_aliases().get(key, key)) for key in value}
+    return {key: _without(value[key], place) for key, place in places.items() if place != {}}
+
+
+def _note_unreadable(made: Any, value: Any, wrong: _Places) -> None:
+    """Note in a part, and in those below it, the fields that were left out, in whole or in part."""
+    if isinstance(made, list):
+        places = [(each, wrong.get(n)) for n, each in enumerate(value) if wrong.get(n) != {}]
+        for part, (each, place) in zip(made, places, strict=True):
+            if place:
+                _note_unreadable(part, each, place)
+        return
+    unreadable = set()
+    for name, field in type(made).model_fields.items():
+        place, listed = wrong.get(field.alias or name), value.get(field.alias, value.get(name))
+        if place is None or listed is None:
+            continue
+        if not place or (isinstance(listed, list) and {} in place.values()):
+            unreadable.add(name)
+        if place:
+            _note_unreadable(getattr(made, name), listed, place)
+    made.__dict__["_unreadable"] = frozenset(unreadable)
+
+
+@cache
+def _aliases() -> dict[str, str]:
+    """What the list calls the fields that have another name here."""
+    parts = (Prices, PriceTier, Pricing, ImageSizePrice, ChatModel, ImageModel)
+    return {name: field.alias for part in parts for name, field in part.model_fields.items() if field.alias}
+
+
 class ImageModel(ListedModel):
     """A model that draws, of the lists at `GET /api/ai/models/image/generation` and `.../image/edit`.
 
@@ -227,13 +255,13 @@ class ImageModel(ListedModel):
         ('gpt-image-2', Decimal('8'))
     """
 
-    sizes: list[str] = Field(default=[])
+    sizes: list[str] = Field(default_factory=list)
     """What `size=` takes, such as `1024x1024`."""
-    qualities: list[str] = Field(default=[])
+    qualities: list[str] = Field(default_factory=list)
     """What `quality=` takes, such as `auto` or `high`; only in the list for generation."""
-    styles: list[str] = Field(default=[])
+    styles: list[str] = Field(default_factory=list)
     """What `style=` takes; only in the list for generation."""
-    prices: list[ImageSizePrice] = Field(default=[], alias="pricing")
+    prices: list[ImageSizePrice] = Field(default_factory=list, alias="pricing")
     """Credits for one image of each size."""
     max_input_images: int | None = Field(default=None, alias="maxInputImages")
     """The most images that `images.edit` takes at once; only in the list for edits."""
@@ -278,14 +306,14 @@ class ChatModel(ListedModel):
         ('glm-5.2', Decimal('0.5'))
     """
 
-    scenes: list[str] = Field(default=[])
+    scenes: list[str] = Field(default_factory=list)
     """Where the service offers the model: `web`, `comment`, `draft-generation`, `plugin` and others."""
-    input_modalities: list[str] = Field(default=[], alias="inputModalities")
+    input_modalities: list[str] = Field(default_factory=list, alias="inputModalities")
     """What the model takes: `text`, `image`, `audio`, `video` and others."""
-    output_modalities: list[str] = Field(default=[], alias="outputModalities")
+    output_modalities: list[str] = Field(default_factory=list, alias="outputModalities")
     """What the model gives: `text`, `image` and others."""
     pricing: Pricing | None = None
-    fixed_image_pricing: list[ImagePrice] = Field(default=[], alias="fixedImagePricing")
+    fixed_image_pricing: list[ImagePrice] = Field(default_factory=list, alias="fixedImagePricing")
     """Credits per image, by resolution."""
 
     if TYPE_CHECKING:
@@ -333,7 +361,7 @@ class ChatModel(ListedModel):
                 raise TypeError(
                     "credits() needs the usage of an answer, or prompt_tokens= and completion_tokens="
                 )
-            usage = CompletionUsage.construct(
+            usage = SimpleNamespace(  # type: ignore[assignment]
                 prompt_tokens=prompt_tokens or 0,
                 completion_tokens=completion_tokens or 0,
                 prompt_cache_hit_tokens=cached_tokens or 0,
@@ -441,7 +469,7 @@ def html_table(models: Iterable[ListedModel]) -> str:
 
 
 def named(entries: Any) -> Any:
-    """The entries of a model list that have a name: without one, a model cannot be asked for."""
+    """The entries of a model list that have a name, as far as it is not yet read as models."""
     if not isinstance(entries, list):
         return entries
     return [

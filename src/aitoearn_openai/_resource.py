@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, cast
@@ -9,7 +10,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, cast
 import openai
 from openai.pagination import AsyncPage, SyncPage
 from openai.resources import models as sdk
-from pydantic import PrivateAttr, ValidationError, field_validator
+from pydantic import PrivateAttr, ValidationError
+from typing_extensions import Self
 
 from . import _models
 from ._hints import LISTS, closest
@@ -49,22 +51,35 @@ class _Page(openai.BaseModel, Generic[_Model]):
     object: str = "list"
     _response: Any = PrivateAttr()
 
-    @field_validator("data", mode="before")
-    @classmethod
-    def _drop_nameless(cls, value: Any) -> Any:
-        return _models.named(value)
-
     @classmethod
     def from_answer(cls, client: Any, response: Any, data: Any) -> _Page[_Model]:
         """Made in place of the SDK's own construction, which checks and converts nothing."""
+        collects = gc.isenabled()
+        gc.disable()  # A long list is many new objects, none of them garbage: looking for it takes most of the time.
         try:
-            page = cls.model_validate(data)
+            page = cls._without_nameless(data)
         except ValidationError:
             raise unexpected(response, "a list of models", data) from None
+        finally:
+            if collects:
+                gc.enable()
         page._response = response
         if not response.url.query:
             client._known_models[cls.list_path] = page.data
         return page
+
+    @classmethod
+    def _without_nameless(cls, data: Any) -> Self:
+        """The page, without entries that have no name: such a model cannot be asked for."""
+        try:
+            return cls.model_validate(data)
+        except ValidationError as error:
+            wrong = {each["loc"][1] for each in error.errors(include_url=False) if len(each["loc"]) > 1}
+            if not wrong:
+                raise
+        return cls.model_validate(
+            {**data, "data": [each for n, each in enumerate(data["data"]) if n not in wrong]}
+        )
 
     def _repr_html_(self) -> str:
         """The models as a table, which notebooks show."""

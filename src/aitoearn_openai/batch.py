@@ -11,13 +11,12 @@ from collections.abc import (
     AsyncGenerator,
     AsyncIterable,
     AsyncIterator,
-    Coroutine,
     Generator,
     Iterable,
     Mapping,
 )
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import cache
 from hashlib import blake2b
@@ -30,6 +29,8 @@ from openai.types import CompletionUsage
 from openai.types.chat import ChatCompletion
 
 from ._errors import ACCOUNT_STATUSES
+from ._limits import ANSWER_TOKENS, CONCURRENCY
+from ._models import BYTES_PER_TOKEN
 from ._wording import Ours, reason
 
 if TYPE_CHECKING:
@@ -37,20 +38,16 @@ if TYPE_CHECKING:
 
 __all__ = ["ANSWER_TOKENS", "CONCURRENCY", "MaxCreditsReached", "Request", "Result", "run"]
 
-CONCURRENCY = 16
-"""How many requests run at once by default: enough to keep a slow model busy, and few enough not to be refused."""
-
-ANSWER_TOKENS = 500
-"""How many tokens an answer is estimated to have by default, if the request does not limit it to fewer."""
-
-BYTES_PER_TOKEN = 4
-"""How many bytes of text an input token is estimated to stand for."""
+_MOST_UNKNOWN = 10
+"""After so many answers of 404 in a row, nothing that follows can be expected to be found."""
 
 PATH = "/chat/completions"
 URL = f"/v1{PATH}"
 """What a line of a Batch API file says for the one endpoint that the service has."""
 
 _DIGITS = 20
+
+_canonical = json.JSONEncoder(ensure_ascii=False, allow_nan=False, sort_keys=True).encode
 
 
 @dataclass(frozen=True)
@@ -70,6 +67,8 @@ class Request:
     """The caller's name for it, by which its result is found."""
     body: dict[str, Any]
     """The body, which is sent unchanged."""
+    digest: str = field(init=False, repr=False, compare=False)
+    """Stands for the body as it was when the request was made."""
 
     def __post_init__(self) -> None:
         _check(_is_text(self.custom_id), "custom_id must be a text that is not empty")
@@ -79,10 +78,7 @@ class Request:
         is_list = isinstance(messages, list) and bool(messages)
         _check(is_list, "body.messages must be a list of at least one message")
         _check(not self.body.get("stream"), "remove body.stream: results are whole answers")
-        try:
-            self._digest()
-        except (TypeError, ValueError, RecursionError) as error:
-            raise ValueError(f"it cannot be sent as JSON: {error}") from None
+        object.__setattr__(self, "digest", digest(self.body))
 
     @classmethod
     def from_dict(cls, line: Any) -> Request:
@@ -98,18 +94,13 @@ class Request:
             'a'
         """
         _check(isinstance(line, dict), "a request must be an object")
-        _check(line.get("method") == "POST", 'method must be "POST"')
-        _check(line.get("url") == URL, f'url must be "{URL}": the service answers nothing else in a batch')
+        check_endpoint(line)
         return cls(line.get("custom_id"), line.get("body"))
 
     @property
     def id(self) -> str:
         """The `id` of its result, which stands for `custom_id` and body: another request has another."""
-        return f"batch_req_{self._digest()}"
-
-    def _digest(self) -> str:
-        text = json.dumps([self.custom_id, self.body], ensure_ascii=False, allow_nan=False, sort_keys=True)
-        return blake2b(text.encode(), digest_size=16).hexdigest()
+        return result_id(self.custom_id, self.digest)
 
     def estimate(self, model: ChatModel | None, answer_tokens: int = ANSWER_TOKENS) -> Decimal | None:
         """About what it costs in credits by the list's prices; None where there is no price.
@@ -118,28 +109,61 @@ class Request:
             model: The entry of the request's model in the list.
             answer_tokens: How many tokens each answer has, if the request does not limit it to fewer.
         """
+        return estimate(model, self.prompt_tokens, self.answer_tokens(answer_tokens))
+
+    def answer_tokens(self, expected: int = ANSWER_TOKENS) -> int:
+        """About how many tokens its answers have, if each that is not limited to fewer has the expected number."""
         limits = [self.body.get(limit) for limit in ("max_completion_tokens", "max_tokens")]
-        answer = min([answer_tokens, *(limit for limit in limits if isinstance(limit, int) and limit >= 0)])
         answers = self.body.get("n")
-        answer *= answers if isinstance(answers, int) and answers > 0 else 1
-        if model is None or model.pricing is None:
-            return None
-        cost = model.credits(prompt_tokens=self.prompt_tokens, completion_tokens=answer)
-        tier = None if model.pricing.price is not None else model.pricing.tier(self.prompt_tokens)
-        if not cost or not tier:
-            return cost
-        return cost + answer * (_dearest(tier.output) - (tier.output.text or 0)) / 1000
+        each = min([expected, *(limit for limit in limits if isinstance(limit, int) and limit >= 0)])
+        return each * (answers if isinstance(answers, int) and answers > 0 else 1)
 
     @property
     def prompt_tokens(self) -> int:
         """About how many tokens the texts of the messages have; images and tools are not counted."""
-        size = 0
-        for message in self.body["messages"]:
-            content = _mapping(message).get("content")
-            parts = content if isinstance(content, list) else [{"text": content}]
-            texts = [_mapping(part).get("text") for part in parts]
-            size += sum(len(text.encode(errors="replace")) for text in texts if isinstance(text, str))
+        size = sum(len(text.encode(errors="replace")) for text in map(text_of, self.body["messages"]))
         return -(-size // BYTES_PER_TOKEN)
+
+
+def check_endpoint(line: dict[str, Any]) -> None:
+    """Refuse a line of a Batch API file that is for another endpoint."""
+    _check(line.get("method") == "POST", 'method must be "POST"')
+    _check(line.get("url") == URL, f'url must be "{URL}": the service answers nothing else in a batch')
+
+
+def digest(value: Any) -> str:
+    """Stands for a value that is sent as JSON.
+
+    Raises:
+        ValueError: it cannot be.
+    """
+    try:
+        return blake2b(_canonical(value).encode(), digest_size=16).hexdigest()
+    except (TypeError, ValueError, RecursionError) as error:
+        raise ValueError(f"it cannot be sent as JSON: {error}") from None
+
+
+def result_id(custom_id: str, digest: str) -> str:
+    """The `id` of a result, by the name and the digest of its request."""
+    return f"batch_req_{blake2b(f'{digest} {custom_id}'.encode(), digest_size=16).hexdigest()}"
+
+
+def text_of(message: Any) -> str:
+    """The texts of a message, without what else it holds."""
+    content = _mapping(message).get("content")
+    parts = content if isinstance(content, list) else [{"text": content}]
+    return "".join(text for part in parts if isinstance(text := _mapping(part).get("text"), str))
+
+
+def estimate(model: ChatModel | None, prompt_tokens: int, answer_tokens: int) -> Decimal | None:
+    """About what a call of so many tokens costs in credits; None where there is no price."""
+    if model is None or model.pricing is None:
+        return None
+    cost = model.credits(prompt_tokens=prompt_tokens, completion_tokens=answer_tokens)
+    tier = None if model.pricing.price is not None else model.pricing.tier(prompt_tokens)
+    if not cost or not tier:
+        return cost
+    return cost + answer_tokens * (_dearest(tier.output) - (tier.output.text or 0)) / 1000
 
 
 def _mapping(value: Any) -> dict[str, Any]:
@@ -372,19 +396,18 @@ async def in_groups(
     rpm: float | None,
     halt: asyncio.Future[None] | None = None,
     budget: Budget | None = None,
+    under_way: set[asyncio.Task[Result]] | None = None,
 ) -> AsyncGenerator[list[Result], None]:
-    """The results of `run`, each time all those that are there by then; once `halt` is done, no request starts."""
+    """The results of `run`, each time all those that are there by then; once `halt` is done, no request starts.
+
+    The tasks of the requests are in `under_way` meanwhile.
+    """
     _check(concurrency >= 1 and (rpm is None or rpm > 0), "concurrency and rpm must be above 0")
     ended: asyncio.Queue[asyncio.Task[Any]] = asyncio.Queue()
-    unended: set[asyncio.Task[Any]] = set()
+    under_way = set() if under_way is None else under_way
+    unknown = 0
     # A slot is free again when the caller asks for more, so that a crash of the caller loses few results.
     slots = asyncio.Semaphore(concurrency)
-
-    def start(work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
-        task = asyncio.create_task(work)
-        unended.add(task)
-        task.add_done_callback(ended.put_nowait)
-        return task
 
     async def feed() -> None:
         now = asyncio.get_running_loop().time
@@ -399,27 +422,35 @@ async def in_groups(
                     await asyncio.sleep(due - now())
                     # A timer that is a little late is made up for, a pause is not: that would be a burst.
                     due = max(due, now() - 6 / rpm) + 60 / rpm
-                start(_ask(client, request, budget))
+                task = asyncio.create_task(_ask(client, request, budget))
+                under_way.add(task)
+                task.add_done_callback(ended.put_nowait)
 
-    feeder = start(feed())
+    feeder = asyncio.create_task(feed())
+    feeder.add_done_callback(ended.put_nowait)
+    feeds = True
     if halt:
         halt.add_done_callback(lambda _: feeder.cancel())
     failure: BaseException | None = None
     try:
-        while unended:
-            group = []
+        while feeds or under_way:
+            group: list[Result] = []
             tasks = [await ended.get()]
             while not ended.empty():
                 tasks.append(ended.get_nowait())
-            unended.difference_update(tasks)
             for task in tasks:
+                under_way.discard(task)
+                feeds = feeds and task is not feeder
                 if task.cancelled():
                     continue
-                if task.exception():
-                    failure = failure or task.exception()
+                error = task.exception()
+                if not error and task is not feeder:
+                    group.append(result := task.result())
+                    unknown = unknown + 1 if getattr(result.error, "status_code", 0) == 404 else 0
+                    error = result.error if unknown == _MOST_UNKNOWN else None
+                if error:
+                    failure = failure or error
                     feeder.cancel()
-                elif task is not feeder:
-                    group.append(task.result())
             if group:
                 yield group
             for _ in tasks:
@@ -427,9 +458,9 @@ async def in_groups(
         if failure:
             raise failure
     finally:
-        for task in unended:
+        for task in (feeder, *under_way):
             task.cancel()
-        await asyncio.gather(*unended, return_exceptions=True)
+        await asyncio.gather(feeder, *under_way, return_exceptions=True)
 
 
 async def _each(requests: Iterable[Request] | AsyncIterable[Request]) -> AsyncGenerator[Request, None]:

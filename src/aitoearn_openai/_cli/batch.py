@@ -2,52 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
-import re
-import signal
-import time
-from collections import Counter
-from contextlib import aclosing
-from datetime import timedelta
-from decimal import Decimal
-from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
-import openai
 import typer
-from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
-from .. import AsyncOpenAI, ChatModel, Settings
-from .._hints import closest
-from .._limits import raise_file_limit
-from .._models import find
-from ..batch import (
-    ANSWER_TOKENS,
-    BYTES_PER_TOKEN,
-    CONCURRENCY,
-    Budget,
-    MaxCreditsReached,
-    Result,
-    in_groups,
-)
-from . import failures, options
-from .batch_files import BadFile, Files, opened
-from .lists import fetch
-from .screen import DIGITS, count, credits_text, errors, escape, show, whole
-
-_RETRIES = 5
-"""More than the SDK's two: nobody watches a long job, and a service that was away for a while comes back."""
-_SECONDS = 10.0
-"""How often a pipe gets a line."""
-_OTHER_FILES = 32
-"""The most that are open beside the connections."""
-_MOST_REASONS = 100
-"""Of more, only a count is kept: memory must not grow with the number of failures."""
-_FEW_REASONS = 10
-_REQUEST_ID = re.compile(r",? ?\b[Rr]equest id [^),]*")
-_TRANSIENT = {408, 409, 425, 429}
-"""Statuses below 500 with which the same request may succeed later."""
+from .._limits import ANSWER_TOKENS, CONCURRENCY
+from . import options
 
 
 def batch(
@@ -72,6 +33,27 @@ def batch(
         int, typer.Option(min=1, max=1000, help="The most requests under way at once.")
     ] = CONCURRENCY,
     rpm: Annotated[int | None, typer.Option(min=1, help="The most requests that start in a minute.")] = None,
+    system: Annotated[
+        str | None, typer.Option(metavar="TEXT", help="A system message for the lines that are prompts.")
+    ] = None,
+    temperature: Annotated[
+        float | None,
+        typer.Option(metavar="N", min=0, max=2, help="The temperature of the lines that are prompts."),
+    ] = None,
+    max_tokens: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N", min=1, help="The most tokens of an answer, for the lines that are prompts."
+        ),
+    ] = None,
+    csv: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE.csv",
+            help="Write a table for Excel too: prompts and answers in the order of the input. With --dry-run, of what is "
+            "answered already.",
+        ),
+    ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Send no prompts: count, and estimate credits; needs no key.")
     ] = False,
@@ -103,256 +85,20 @@ def batch(
         )
     if max_credits is not None and not max_credits > 0:
         raise typer.BadParameter("the number must be above 0", param_hint="--max-credits")
-    settings = (options.resolve if dry_run else options.resolve_with_key)(site, base_url)
-    try:
-        offered = fetch(settings)
-    except openai.NotFoundError:
-        if dry_run or max_credits is not None:
-            raise
-        offered = []  # A gateway of another kind has none.
-    wanted = model or settings.model
-    found = find(offered, wanted) if wanted else None
-    name = found.id if isinstance(found, ChatModel) else wanted
-    models = {each.id: each for each in offered}
-    if not dry_run:
-        _raise_file_limit(concurrency)
-    try:
-        budget = None if max_credits is None else Budget(max_credits, models, answer_tokens)
-        refuse = partial(_refuse_unpriced, models=models) if budget else None
-        with opened(source, target, name, look_only=dry_run, check=None if dry_run else refuse) as files:
-            if dry_run:
-                _estimate(files, models, answer_tokens)
-                return
-            raise SystemExit(asyncio.run(_Job(files, models, settings, budget).run(concurrency, rpm)))
-    except BadFile as error:
-        failures.fail(str(error), failures.USAGE)
-    except OSError as error:
-        if not error.filename:  # pragma: no cover - whoever reads the output went away at this very moment
-            raise
-        failures.fail(f"{error.filename}: {error.strerror}", failures.USAGE)
+    # Here, as help and mistakes do without the SDK.
+    from .batch_files import Defaults
+    from .batch_job import answer
 
-
-def _raise_file_limit(concurrency: int) -> None:
-    least = concurrency + _OTHER_FILES
-    limit = raise_file_limit(2 * least, least=least)  # A host of two addresses may be tried at both.
-    if limit is not None:
-        failures.fail(
-            f"too many open files: --concurrency {concurrency} needs {least} of them, and the limit is {limit}. "
-            "Lower --concurrency, or raise the limit with `ulimit -n`",
-            failures.USAGE,
-        )
-
-
-def _estimate(files: Files, models: dict[str, ChatModel], answer_tokens: int) -> None:
-    credits: dict[str | None, Decimal] = {}
-    tokens, unpriced, oversize = 0, 0, 0
-    unknown: Counter[str] = Counter()
-    for request in files.pending():
-        model = models.get(request.body["model"])
-        unknown[request.body["model"]] += model is None
-        asked = request.prompt_tokens
-        tokens += asked
-        cost = request.estimate(model, answer_tokens)
-        unpriced += cost is None
-        if model and cost is not None:
-            _add(credits, model, cost)
-            limit = model.pricing.max_input_tokens if model.pricing else None
-            oversize += limit is not None and asked > limit
-    left = files.total - files.answered
-    show(f"{count(files.total, 'request')}, {files.answered:,} answered, {left:,} to ask")
-    estimate = f"{count(tokens, 'token')} in"
-    if credits or not unpriced:
-        estimate = f"about {credits_text(credits, 4)} by the list, for {estimate}"
-    if unpriced:
-        estimate += f"; without a price in the list: {count(unpriced, 'request')}"
-    if oversize:
-        estimate += f"; over the last limit of the list, and maybe refused: {count(oversize, 'request')}"
-    rule = f"Assumed: {BYTES_PER_TOKEN} bytes of text a token, and up to {count(answer_tokens, 'token')} an answer."
-    show(f"{escape(estimate)}\n[dim]{rule}[/]")
-    for name, number in unknown.items():
-        if number:
-            found = find(models.values(), name)
-            near = closest([found.id] if isinstance(found, ChatModel) else found)
-            show(escape(f"{name} is not in the list: {count(number, 'request')}. {near}".rstrip()))
-
-
-def _refuse_unpriced(files: Files, models: dict[str, ChatModel]) -> None:
-    """Before anything is paid: a limit on credits holds only where all have a price."""
-    unpriced = {
-        name: None
-        for request in files.pending()
-        if request.estimate(models.get(name := request.body["model"])) is None
-    }
-    if unpriced:
-        failures.fail(
-            f"--max-credits needs prices, and the list has none for {', '.join(unpriced)}; "
-            "leave the option out, or use other models",
-            failures.USAGE,
-        )
-
-
-def _add(credits: dict[str | None, Decimal], model: ChatModel, cost: Decimal) -> None:
-    credits[model.credits_scope] = credits.get(model.credits_scope, Decimal(0)) + cost
-
-
-class _Job:
-    """A run of a batch: it asks, writes, counts and reports."""
-
-    def __init__(
-        self, files: Files, models: dict[str, ChatModel], settings: Settings, budget: Budget | None
-    ) -> None:
-        self._files, self._models, self._settings, self._budget = files, models, settings, budget
-        self._answered, self._failed = files.answered, 0
-        self._reasons: Counter[str] = Counter()
-        self._may_help = False
-        """Whether a failed request may succeed when it is asked again."""
-        self._tokens_in = self._tokens_out = self._unpriced = 0
-        self._credits: dict[str | None, Decimal] = {}
-        self._started, self._reported = time.monotonic(), float("-inf")
-        self._interrupted = False
-
-    async def run(self, concurrency: int, rpm: int | None) -> int:
-        """Ask what is not answered yet; the exit code, which is 0 if all is answered then."""
-        code, when = 0, "The"
-        try:
-            await self._ask(concurrency, rpm)
-        except asyncio.CancelledError:  # Ctrl-C, twice.
-            self._interrupted = True
-        except MaxCreditsReached as reached:
-            failures.say(f"aitoearn-openai: {reached}")
-            code = failures.NO_MATCH
-            if self._answered == self._files.answered:
-                when = "With a higher --max-credits the"
-        except openai.OpenAIError as error:
-            code = failures.report(error)
-            status = getattr(error, "status_code", 0)
-            when = {401: "With the right key the", 402: "When there are credits, the"}.get(status, when)
-        if self._interrupted:
-            code = failures.INTERRUPTED
-        elif self._failed and not code:
-            code = failures.NO_MATCH
-        reasons = self._reasons.most_common(_FEW_REASONS)
-        if rest := self._failed - sum(number for _, number in reasons):
-            reasons.append(("for other reasons, which the output names.", rest))
-        for reason, number in reasons:
-            failures.say(f"aitoearn-openai: {count(number, 'request')} failed: {reason}")
-        seconds = time.monotonic() - self._started
-        summary = f"{self._files.target.name}: {self._counts()}. This run: {self._bill()}, {seconds:,.1f} s."
-        if code and (code != failures.NO_MATCH or self._may_help or not self._failed):
-            summary += f" {when} same command sends the rest."
-        elif code:
-            summary += " Asking again will not help: change the requests that failed."
-        show(summary, markup=False)
-        return code
-
-    async def _ask(self, concurrency: int, rpm: int | None) -> None:
-        loop, task = asyncio.get_running_loop(), asyncio.current_task()
-        halt = loop.create_future()
-
-        def interrupt() -> None:
-            if halt.done():
-                task.cancel()  # type: ignore[union-attr]
-                return
-            self._interrupted = True
-            halt.set_result(None)
-            failures.say("Stopping: what is under way is waited for and kept. Ctrl-C once more drops it.")
-
-        before = signal.signal(signal.SIGINT, lambda *_: loop.call_soon_threadsafe(interrupt))
-        retries = _RETRIES if self._settings.max_retries is None else self._settings.max_retries
-        bar = Progress(
-            BarColumn(20), TextColumn("{task.description}"), console=errors, disable=not errors.is_terminal
-        )
-        try:
-            async with AsyncOpenAI.from_settings(self._settings, max_retries=retries) as client:
-                client._known_models["/models/chat"] = list(self._models.values())  # For what to do next.
-                groups = in_groups(
-                    client,
-                    self._files.pending(),
-                    concurrency=concurrency,
-                    rpm=rpm,
-                    halt=halt,
-                    budget=self._budget,
-                )
-                with bar:
-                    row = bar.add_task("", total=self._files.total)
-                    self._show_progress(bar, row)
-                    async with aclosing(groups):
-                        async for group in groups:
-                            await asyncio.to_thread(self._files.keep, [_line(result) for result in group])
-                            self._count(group)
-                            self._show_progress(bar, row)
-        finally:
-            signal.signal(signal.SIGINT, before)
-
-    def _count(self, group: list[Result]) -> None:
-        for result in group:
-            if result.body is None:
-                self._failed += 1
-                self._note(result.error)
-                continue
-            self._answered += 1
-            usage = result.usage
-            self._tokens_in += whole(getattr(usage, "prompt_tokens", 0))
-            self._tokens_out += whole(getattr(usage, "completion_tokens", 0))
-            model = self._models.get(result.request.body["model"])
-            cost = model.credits(usage) if model else None
-            # A sum of numbers such as 9E+999999 would be an exception, or a million digits to show.
-            if model and cost is not None and cost.adjusted() < DIGITS:
-                _add(self._credits, model, cost)
-            else:
-                self._unpriced += 1
-
-    def _note(self, error: Any) -> None:
-        """Count a failure with those of the same reason."""
-        status = getattr(error, "status_code", 500)
-        self._may_help |= status not in range(400, 500) or status in _TRANSIENT
-        reason = _REQUEST_ID.sub("", " ".join(failures.explain(error)[:2]).rstrip())
-        if reason in self._reasons or len(self._reasons) < _MOST_REASONS:
-            self._reasons[reason] += 1
-
-    def _counts(self) -> str:
-        return f"{self._answered:,} of {self._files.total:,} answered, {self._failed:,} failed"
-
-    def _bill(self) -> str:
-        bill = f"{count(self._tokens_in, 'token')} in, {self._tokens_out:,} out"
-        if self._credits or not self._unpriced:
-            bill += f", about {credits_text(self._credits)} by the list"
-        if self._unpriced:
-            bill += f"; the cost of {count(self._unpriced, 'answer')} is not known"
-        return bill
-
-    def _show_progress(self, bar: Progress, row: TaskID) -> None:
-        done = self._answered + self._failed
-        rate = (done - self._files.answered) / (time.monotonic() - self._started)
-        progress = self._counts()
-        if rate:
-            left = timedelta(seconds=round((self._files.total - done) / rate))
-            progress += f", {rate:,.1f}/s, {left} left"
-        bar.update(row, completed=done, description=f"{progress}\n{self._bill()}")
-        if bar.disable and time.monotonic() - self._reported > _SECONDS:
-            self._reported = time.monotonic()
-            failures.say(f"{progress}, {self._bill()}")
-
-
-def _line(result: Result) -> dict[str, Any]:
-    """The result as it is kept: a service that repeats the key in what it says does not get it into the file."""
-    line = result.to_dict()
-    if result.error and line["error"]:
-        why = line["error"]["message"].removeprefix(str(result.error))
-        line["error"]["message"] = failures.message(result.error) + failures.masked(why)
-    elif result.error:
-        line["response"]["request_id"] = _masked(line["response"]["request_id"])
-        said = line["response"]["body"]["error"]
-        said.update(
-            {name: _masked(value) for name, value in said.items()}, message=failures.message(result.error)
-        )
-    return line
-
-
-def _masked(value: Any) -> Any:
-    """What a service said, in whatever shape."""
-    if isinstance(value, dict):
-        return {failures.masked(name): _masked(each) for name, each in value.items()}
-    if isinstance(value, list):
-        return [_masked(each) for each in value]
-    return failures.masked(value) if isinstance(value, str) else value
+    options_given = {"temperature": temperature, "max_tokens": max_tokens}
+    answer(
+        source,
+        target,
+        Defaults(model, system, {name: value for name, value in options_given.items() if value is not None}),
+        concurrency=concurrency,
+        rpm=rpm,
+        dry_run=dry_run,
+        answer_tokens=answer_tokens,
+        max_credits=max_credits,
+        csv=csv,
+        settings=(options.resolve if dry_run else options.resolve_with_key)(site, base_url),
+    )

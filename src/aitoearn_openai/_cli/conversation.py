@@ -5,15 +5,14 @@ from __future__ import annotations
 import re
 import sys
 import time
-from decimal import Decimal
 from typing import Any
 
 import aitoearn_openai as openai
 
 from . import failures
+from .bill import Bill
 from .lists import matching
 from .screen import (
-    DIGITS,
     count,
     credits_text,
     errors,
@@ -22,7 +21,6 @@ from .screen import (
     print_json,
     show,
     stdout_is_elsewhere,
-    whole,
     write,
 )
 
@@ -54,8 +52,7 @@ class Conversation:
         self._messages: list[Any] = [*self._system]
         self._images = images
         """Those that go with the next question."""
-        self._answers = self._priced = self._tokens_in = self._tokens_out = 0
-        self._credits: dict[str | None, Decimal] = {}
+        self._answers, self._bill = 0, Bill()
 
     def refusal(self, model: openai.ChatModel) -> str | None:
         """Why a model cannot go on with this conversation."""
@@ -126,22 +123,14 @@ class Conversation:
         """Say what is to be known of an answer, and what it took."""
         if note := self._note(finish, has_text):
             show(f"[yellow]{note}[/]", errors)
-        parts = []
+        parts, bill = [], Bill()
+        self._bill.add(usage, self._model)
         if usage:
-            tokens_in, tokens_out = (
-                whole(getattr(usage, name, 0)) for name in ("prompt_tokens", "completion_tokens")
+            cost = bill.add(usage, self._model)
+            parts.append(bill.tokens)
+            parts.append(
+                "of unknown cost" if cost is None else f"about {credits_text({None: cost})} (list price)"
             )
-            self._tokens_in += tokens_in
-            self._tokens_out += tokens_out
-            parts.append(f"{count(tokens_in, 'token')} in, {tokens_out:,} out")
-            cost = self._model.credits(usage)
-            if cost is not None and cost.adjusted() < DIGITS:
-                self._priced += 1
-                scope = self._model.credits_scope
-                self._credits[scope] = self._credits.get(scope, Decimal(0)) + cost
-                parts.append(f"about {credits_text({None: cost})} (list price)")
-            else:
-                parts.append("of unknown cost")
         parts.append(f"{time.monotonic() - started:.1f} s")
         show(f"[dim]{escape(self._model.id)}: {', '.join(parts)}[/]", errors)
 
@@ -252,15 +241,7 @@ class Conversation:
     def _show_total(self) -> None:
         if not self._answers:
             return
-        parts = []
-        if self._tokens_in or self._tokens_out:
-            parts.append(f"{count(self._tokens_in, 'token')} in, {self._tokens_out:,} out")
-        if self._priced:
-            parts.append(f"about {credits_text(self._credits)} (list price)")
-        if unpriced := self._answers - self._priced:
-            parts.append(f"the cost of {count(unpriced, 'answer')} is not known")
-        total = ", ".join(parts)
-        show(f"[dim]{count(self._answers, 'answer')}: {escape(total)}[/]", errors)
+        show(f"[dim]{count(self._answers, 'answer')}: {escape(str(self._bill))}[/]", errors)
 
 
 def takes(model: openai.ChatModel, kind: str) -> bool:

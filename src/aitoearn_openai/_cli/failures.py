@@ -171,6 +171,22 @@ def report(error: openai.OpenAIError) -> int:
     return code
 
 
+def _without_pydantic(error: Any) -> str:
+    """What is wrong with an argument, in our words: Typer tells it in those of pydantic, where that found it."""
+    from pydantic import ValidationError
+
+    if not isinstance(error.__cause__, ValidationError):
+        return str(error.message)
+    wrong = error.__cause__.errors(include_url=False)[0]
+    limits = {"greater_than_equal": "below", "less_than_equal": "above"}
+    if side := limits.get(wrong["type"]):
+        return f"{wrong['input']} is {side} {next(iter(wrong['ctx'].values()))}"
+    kinds = {"int_parsing": "a whole number", "int_from_float": "a whole number", "float_parsing": "a number"}
+    if kind := kinds.get(wrong["type"]):
+        return f"{wrong['input']!r} is not {kind}"
+    return wrong["msg"].removeprefix("Value error, ")
+
+
 @contextlib.contextmanager
 def one_line_errors() -> Iterator[None]:
     """End the process with a line and an exit code where something fails."""
@@ -187,7 +203,7 @@ def one_line_errors() -> Iterator[None]:
         raise
     except _UsageError as error:
         path = error.ctx.command_path if error.ctx else "aitoearn-openai"
-        message = error.format_message().replace("Value error, ", "")
+        message = error.format_message().replace(error.message, _without_pydantic(error))
         fail(f"{sentence(message)} `{path} --help` shows how to use it.", USAGE)
     except openai.OpenAIError as error:
         raise SystemExit(report(error)) from None

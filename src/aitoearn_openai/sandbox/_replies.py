@@ -7,9 +7,9 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from .._models import ChatModel
+from .._models import BYTES_PER_TOKEN, ChatModel
 from ._failures import Refused
-from ._request import BYTES_PER_TOKEN, Question, tokens
+from ._request import Question, tokens
 from ._schema import NoInstance, minimal
 
 CREATED = 1767225600  # always 2026-01-01, as the same request gets the same answer

@@ -10,11 +10,9 @@ from email import message_from_bytes
 from hashlib import blake2b
 from typing import Any
 
+from .._models import BYTES_PER_TOKEN
 from ._failures import Refused
 from ._schema import dig
-
-BYTES_PER_TOKEN = 4
-"""The sandbox's rule: a token is 4 bytes of UTF-8, rounded up for each text; only messages count as input."""
 
 PART_TOKENS = 85
 """The tokens of a part of a message that is not text, such as an image."""
@@ -42,7 +40,7 @@ class Question:
 
 
 def tokens(text: str) -> int:
-    """How many tokens the text counts as.
+    """How many tokens the text counts as: the sandbox's rule is the package's estimate, and only messages are input.
 
     Examples:
         >>> tokens("Hello")

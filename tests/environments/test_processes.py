@@ -1,0 +1,66 @@
+"""Clients in several event loops and threads, and after a fork."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import openai
+import pytest
+
+from aitoearn_openai import AsyncOpenAI, OpenAI
+from aitoearn_openai.sandbox import Sandbox
+from conftest import complete
+
+
+async def ask_and_close(site: Sandbox) -> Any:
+    async with AsyncOpenAI.from_settings(site.settings) as client:
+        return await complete("glm-5.2")(client)
+
+
+@pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
+def test_an_async_client_is_one_event_loops(site: Sandbox) -> None:
+    """In a second one its calls fail, as the plain SDK's do; a client of its own works there."""
+    client = AsyncOpenAI.from_settings(site.settings, max_retries=0)
+    assert asyncio.run(complete("glm-5.2")(client)).choices
+    with pytest.raises((RuntimeError, openai.APIConnectionError)):
+        asyncio.run(complete("glm-5.2")(client))
+    assert asyncio.run(ask_and_close(site)).choices
+    del client
+    gc.collect()  # Here, where its open connections may be warned of.
+
+
+def test_threads_share_a_client_and_loops_in_threads_do_not(site: Sandbox) -> None:
+    """One sync client for all of them, and an async one for each."""
+    with OpenAI.from_settings(site.settings) as client, ThreadPoolExecutor(4) as threads:
+        answers = [threads.submit(complete("glm-5.2"), client) for _ in range(20)]
+        answers += [threads.submit(lambda: asyncio.run(ask_and_close(site))) for _ in range(4)]
+        assert all(answer.result().choices for answer in answers)
+
+
+def ends_well_in_a_child(call: Callable[[], Any]) -> bool:
+    if not (child := os.fork()):
+        code = 1
+        try:
+            code = 0 if call().choices else 2
+        finally:
+            os._exit(code)
+    return os.waitpid(child, 0)[1] == 0
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning", "ignore:unclosed:ResourceWarning")
+def test_an_async_client_that_was_used_stays_behind_at_a_fork(site: Sandbox) -> None:
+    """In the child its calls fail; one that was not used yet works there, and so does a client of the child's own."""
+    clients = [AsyncOpenAI.from_settings(site.settings, max_retries=0) for _ in range(2)]
+    assert asyncio.run(complete("glm-5.2")(clients[0])).choices
+
+    assert not ends_well_in_a_child(lambda: asyncio.run(complete("glm-5.2")(clients[0])))
+    assert ends_well_in_a_child(lambda: asyncio.run(complete("glm-5.2")(clients[1])))
+    assert ends_well_in_a_child(lambda: asyncio.run(ask_and_close(site)))
+    clients.clear()
+    gc.collect()  # Here, where its open connections may be warned of.
