@@ -33,7 +33,7 @@ from . import failures
 from .batch_files import BadFile, Defaults, Files, opened
 from .batch_table import check_table, write_table
 from .bill import Bill
-from .lists import fetch
+from .lists import fetch, matching
 from .screen import count, credits_text, errors, escape, show
 
 _RETRIES = 5
@@ -71,7 +71,7 @@ def answer(
             raise
         offered = []  # A gateway of another kind has none.
     wanted = given.model or settings.model
-    found = find(offered, wanted) if wanted else None
+    found = matching(offered, wanted) if wanted else None
     defaults = replace(given, model=found.id if isinstance(found, ChatModel) else wanted)
     models = {each.id: each for each in offered}
     known = set(models)

@@ -125,8 +125,7 @@ def _choose(offered: list[openai.ChatModel], wanted: str | None, kind: str) -> o
     if wanted:
         return openai.ChatModel.model_validate({"name": wanted})  # The service itself refuses a wrong name.
     return failures.fail(
-        "name a model with --model or AITOEARN_MODEL; `aitoearn-openai models` lists them"
-        + options.misspelt_hint(),
+        f"{options.misspelt_hint()}name a model with --model or AITOEARN_MODEL; `aitoearn-openai models` lists them",
         failures.USAGE,
     )
 

@@ -93,7 +93,7 @@ def models(
     NAME is a name or label, or a part that fits no other.
 
     In a pipe, each model is a line of tab-separated fields: name, label, channel, inputs, outputs, prices of input and output,
-    balance, discounts and tags.
+    balance, discount and tags.
     """
     settings = options.resolve(site, base_url)
     if images:
@@ -178,7 +178,8 @@ def _row(model: openai.ChatModel) -> dict[str, str]:
         "in": before,
         "out": after,
         "balance": model.credits_scope or "",
-        "notes": ", ".join([*_discounts(model.pricing), *model.tags]),
+        "off": ", ".join(_discounts(model.pricing)),
+        "tags": ", ".join(model.tags),
     }
 
 
@@ -261,11 +262,12 @@ def _discount(price: Decimal | None, before: Decimal | None) -> str:
     if price is None or before is None or not 0 <= price < before or before.adjusted() >= DIGITS:
         return ""
     percent = min(99, round(100 * (1 - price / before))) if price else 100
-    return f"{percent}% off" if percent else ""
+    return f"{percent}%" if percent else ""
 
 
 def _priced(price: Decimal, before: Decimal | None) -> str:
-    return ", ".join(filter(None, [number(price), _discount(price, before)]))
+    discount = _discount(price, before)
+    return f"{number(price)}, {discount} off" if discount else number(price)
 
 
 def show_about(name: str, texts: Mapping[str, str | None]) -> None:
@@ -278,7 +280,7 @@ def show_about(name: str, texts: Mapping[str, str | None]) -> None:
 
 def _show(model: openai.ChatModel, cost: Decimal | None) -> None:
     about = _row(model)
-    for shown_below in ("in", "out", "notes"):
+    for shown_below in ("in", "out", "off", "tags"):
         del about[shown_below]
     if model.description != model.label:
         about["about"] = model.description or ""
@@ -295,7 +297,7 @@ def _show(model: openai.ChatModel, cost: Decimal | None) -> None:
     if pricing and pricing.price is not None and pricing.tiers:
         price = "has two prices in the list, by call and by token"
     elif pricing and pricing.price is not None and cost is not None:
-        show(f"A call {price}{''.join(f', {each}' for each in _discounts(pricing))}, whatever its size.")
+        show(f"A call {price}{''.join(f', {each} off' for each in _discounts(pricing))}, whatever its size.")
         return
     show(f"A call {_EXAMPLE} {price}.")
 
@@ -381,7 +383,8 @@ def _image_row(entries: dict[str, openai.ImageModel]) -> dict[str, str]:
         "sizes": str(len(model.sizes) or ""),
         "credits an image": _range(each.price for each in listed),
         "balance": model.credits_scope or "",
-        "notes": ", ".join(filter(None, [*discounts, *model.tags])),
+        "off": ", ".join(discounts),
+        "tags": ", ".join(model.tags),
     }
 
 

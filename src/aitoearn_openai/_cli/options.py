@@ -100,7 +100,7 @@ def resolve_with_key(site: str | None, base_url: str | None) -> openai.Settings:
     if not settings.api_key:
         from .._settings import missing_key
 
-        failures.fail(missing_key(settings) + misspelt_hint(), failures.KEY)
+        failures.fail(misspelt_hint() + missing_key(settings), failures.KEY)
     return settings
 
 
@@ -123,9 +123,9 @@ def misspelt() -> dict[str, str | None]:
 
 
 def misspelt_hint() -> str:
-    """What to rename, where a setting is missing."""
+    """What to rename, before what is said of a setting that is missing."""
     return "".join(
-        f" {name} is set, but is not a setting: rename it to {meant}."
+        f"{name} is set, but is not a setting: rename it to {meant}. "
         for name, meant in misspelt().items()
         if meant
     )
