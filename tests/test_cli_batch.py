@@ -92,8 +92,7 @@ def scripted(server: ScriptedServer, monkeypatch: pytest.MonkeyPatch) -> Scripte
     monkeypatch.setenv("AITOEARN_BASE_URL", server.origin)
     monkeypatch.setenv("AITOEARN_API_KEY", KEY)
     monkeypatch.setenv("AITOEARN_MAX_RETRIES", "0")
-    replies = server.next_reply
-    server.next_reply = lambda: MODELS if server.requests[-1].method == "GET" else replies()  # type: ignore[method-assign]
+    server.paths["/models/chat"] = MODELS
     server.answer(GOOD)
     return server
 
@@ -849,11 +848,11 @@ def test_an_input_that_changes_underway_is_noticed(scripted: ScriptedServer, job
     """What was checked is what is asked; a lock that somebody removed meanwhile ends no run."""
     job.write(*(f"{number} {'x' * 500}" for number in range(100)))
 
-    def change() -> Reply:
+    def change(path: str) -> Reply:
         if scripted.requests[-1].method == "POST":
             job.write(*(f"{number} {'y' * 500}" for number in range(100)))
             Path(f"{job.target.resolve()}.lock").unlink(missing_ok=True)
-        return MODELS if scripted.requests[-1].method == "GET" else GOOD
+        return MODELS if path.endswith("/models/chat") else GOOD
 
     scripted.next_reply = change  # type: ignore[method-assign]
     stopped = job.run(*ONE)
@@ -873,8 +872,8 @@ class Gate:
         self.open = threading.Event()
         server.next_reply = self.next_reply  # type: ignore[method-assign]
 
-    def next_reply(self) -> Reply:
-        if self.server.requests[-1].method == "GET":
+    def next_reply(self, path: str) -> Reply:
+        if path.endswith("/models/chat"):
             return MODELS
         with contextlib.suppress(IndexError):
             return self.replies.pop(0)
