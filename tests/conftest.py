@@ -224,10 +224,13 @@ class ScriptedServer:
         kinds = "chat", "image/generation", "image/edit"
         self.paths |= {f"/models/{kind}": Reply({"code": 0, "data": [*models]}) for kind in kinds}
 
-    def next_reply(self, path: str) -> Reply:
-        for end, reply in self.paths.items():
-            if path.endswith(end):
-                return reply
+    def reply_to(self, path: str) -> Reply:
+        return (
+            next((reply for end, reply in self.paths.items() if path.endswith(end)), None)
+            or self.next_reply()
+        )
+
+    def next_reply(self) -> Reply:
         with self.turn:  # Each connection has a thread of its own.
             return self.replies.pop(0) if len(self.replies) > 1 else self.replies[0]
 
@@ -283,7 +286,7 @@ class Scripted:
                 body = self.read_body()
                 headers = {name.lower(): value for name, value in self.headers.items()}
                 scripted.requests.append(Request(self.command, self.path, headers, body))
-                reply = scripted.next_reply(self.path)
+                reply = scripted.reply_to(self.path)
                 content = reply.encoded()
                 self.send_response(reply.status, reply.reason)
                 if reply.content_type:

@@ -191,8 +191,9 @@ def test_an_image_is_a_regular_file(hostile: ScriptedServer, tmp_path: Path, spe
 def test_images_are_no_more_than_the_service_takes(hostile: ScriptedServer, tmp_path: Path) -> None:
     """50 MB in a request, in which they are a third larger; all of them count."""
     small, large = tmp_path / "small.png", tmp_path / "large.png"
-    small.write_bytes(b"x" * 1000)
+    small.write_bytes(b"\x89PNG\r\n\x1a\n" * 100)
     with large.open("wb") as file:
+        file.write(b"\x89PNG\r\n\x1a\n")
         file.truncate(50 * 2**20 * 3 // 4)
     options = ["--image", str(small), "--image", str(large)]
     refused = run("chat", "Hi", "-m", "m", *options, AITOEARN_API_KEY=KEY, AITOEARN_BASE_URL=hostile.origin)

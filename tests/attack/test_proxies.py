@@ -108,5 +108,5 @@ def test_check_warns_of_plain_http_to_another_machine(
     shown = run("check", AITOEARN_API_KEY=KEY, AITOEARN_BASE_URL=base_url or hostile.origin)
 
     assert shown.returncode == 0
-    told = "??  TLS     none: plain http: others on the way can read the key and the prompts; use https"
+    told = "?    TLS     not used: plain http: others on the way can read the key and the prompts; use https"
     assert (told in shown.stdout) is warned

@@ -190,7 +190,7 @@ def _refuse(files: Files, models: dict[str, ChatModel], known: set[str], *, need
         missing = []
         for name, times in list(unknown.items())[:_FEW_REASONS]:
             found = find(models.values(), name)
-            near = closest([found.id] if isinstance(found, ChatModel) else found)
+            near = failures.masked(closest([found.id] if isinstance(found, ChatModel) else found))
             missing.append(f"{name} is not in the model list: {count(times, 'request')}. {near}".rstrip())
         rest = len(unknown) - len(missing)
         more = f" And {count(rest, 'model')} more." if rest else ""
