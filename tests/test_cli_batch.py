@@ -848,11 +848,11 @@ def test_an_input_that_changes_underway_is_noticed(scripted: ScriptedServer, job
     """What was checked is what is asked; a lock that somebody removed meanwhile ends no run."""
     job.write(*(f"{number} {'x' * 500}" for number in range(100)))
 
-    def change(path: str) -> Reply:
+    def change() -> Reply:
         if scripted.requests[-1].method == "POST":
             job.write(*(f"{number} {'y' * 500}" for number in range(100)))
             Path(f"{job.target.resolve()}.lock").unlink(missing_ok=True)
-        return MODELS if path.endswith("/models/chat") else GOOD
+        return MODELS if scripted.requests[-1].method == "GET" else GOOD
 
     scripted.next_reply = change  # type: ignore[method-assign]
     stopped = job.run(*ONE)
@@ -870,11 +870,10 @@ class Gate:
     def __init__(self, server: ScriptedServer, *replies: Reply) -> None:
         self.server, self.replies = server, list(replies)
         self.open = threading.Event()
+        server.paths["/models/chat"] = MODELS
         server.next_reply = self.next_reply  # type: ignore[method-assign]
 
-    def next_reply(self, path: str) -> Reply:
-        if path.endswith("/models/chat"):
-            return MODELS
+    def next_reply(self) -> Reply:
         with contextlib.suppress(IndexError):
             return self.replies.pop(0)
         self.open.wait(60)

@@ -43,7 +43,7 @@ def run_elsewhere(change: str, *program: str, **environment: str) -> subprocess.
     [
         (None, "not found"),
         ("echo Traceback >&2; echo 'ImportError: no relay here' >&2; exit 1", "ImportError: no relay here"),
-        ("exit 0", "it is not ready"),
+        ("exit 0", "it ended without a word"),
     ],
 )
 def test_a_relay_whose_python_fails_is_told_before_the_program_starts(
@@ -66,11 +66,11 @@ def test_a_relay_that_never_gets_ready_is_not_waited_for_without_end(tmp_path: P
     script = tmp_path / "python"
     script.write_text("#!/bin/sh\nexec sleep 30\n")
     script.chmod(0o755)
-    change = f"sys.executable = {str(script)!r}\nfrom aitoearn_openai.relay import _detached\n_detached._START_SECONDS = 0.1"
+    change = f"sys.executable = {str(script)!r}\nfrom aitoearn_openai import _detached\n_detached._START_SECONDS = 0.1"
     ran = run_elsewhere(change, "echo", "started", AITOEARN_API_KEY=KEY)
 
     assert (ran.returncode, ran.stdout, ran.stderr.count("\n")) == (126, "", 1)
-    assert "it is not ready after 0.1 seconds" in ran.stderr
+    assert "it has not begun after 0.1 seconds" in ran.stderr
 
 
 @pytest.mark.usefixtures("sandboxed")

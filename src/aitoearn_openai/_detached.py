@@ -87,15 +87,15 @@ class Detached:
         given["api_key"] = settings.api_key.get_secret_value() if settings.api_key else ""
         with suppress(BrokenPipeError), open(self._to_write, "w") as pipe:
             json.dump({"settings": given, "token": token}, pipe)
-        end, told, part = time.monotonic() + _START_SECONDS, b"", b"..."
-        while part and not told.endswith(_BEGUN):
-            is_there = select.select([self._told], [], [], max(0, end - time.monotonic()))[0]
-            part = os.read(self._told, 4096) if is_there else b""
-            told += part
-        if not told.endswith(_BEGUN):
+        end, told, otherwise = time.monotonic() + _START_SECONDS, b"", "it ended without a word"
+        while not told.endswith(_BEGUN):
+            if not select.select([self._told], [], [], max(0, end - time.monotonic()))[0]:
+                otherwise = f"it has not begun after {_START_SECONDS:g} seconds"
+            elif part := os.read(self._told, 4096):
+                told += part
+                continue
             lines = filter(None, reversed(told.decode(errors="replace").split("\n")))
-            reason = next(lines, f"it has not begun after {_START_SECONDS:g} seconds")
-            raise ChildProcessError(errno.ECHILD, reason.strip())
+            raise ChildProcessError(errno.ECHILD, next(lines, otherwise).strip())
         return token
 
 

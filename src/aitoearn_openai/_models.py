@@ -212,7 +212,7 @@ def _without(value: Any, wrong: _Places | None) -> Any:
         return value
     if isinstance(value, list):
         return [_without(each, wrong.get(n)) for n, each in enumerate(value) if wrong.get(n) != {}]
-    places = {key: wrong.get(_aliases().get(key, key)) for key in value}
+    places = {key: wrong.get(key, wrong.get(_aliases().get(key, key))) for key in value}
     return {key: _without(value[key], place) for key, place in places.items() if place != {}}
 
 
@@ -226,7 +226,8 @@ def _note_unreadable(made: Any, value: Any, wrong: _Places) -> None:
         return
     unreadable = set()
     for name, field in type(made).model_fields.items():
-        place, listed = wrong.get(field.alias or name), value.get(field.alias, value.get(name))
+        place = wrong.get(field.alias or name, wrong.get(name))
+        listed = value.get(field.alias, value.get(name))
         if place is None or listed is None:
             continue
         if not place or (isinstance(listed, list) and {} in place.values()):

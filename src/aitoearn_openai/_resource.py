@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, cast
@@ -54,15 +53,10 @@ class _Page(openai.BaseModel, Generic[_Model]):
     @classmethod
     def from_answer(cls, client: Any, response: Any, data: Any) -> _Page[_Model]:
         """Made in place of the SDK's own construction, which checks and converts nothing."""
-        collects = gc.isenabled()
-        gc.disable()  # A long list is many new objects, none of them garbage: looking for it takes most of the time.
         try:
             page = cls._without_nameless(data)
         except ValidationError:
             raise unexpected(response, "a list of models", data) from None
-        finally:
-            if collects:
-                gc.enable()
         page._response = response
         if not response.url.query:
             client._known_models[cls.list_path] = page.data

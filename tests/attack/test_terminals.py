@@ -109,7 +109,7 @@ def test_a_batch_cleans_the_names_of_files_and_requests(
         run("batch", name, "out", "-m", f"x{EVIL}", "--max-credits", "1", **environment),
     ]
 
-    assert [each.returncode for each in runs] == [5, 0, 2, 2]
+    assert [each.returncode for each in runs] == [5, 2, 2, 2]
     for each in runs:
         assert is_clean(each.stdout + each.stderr)
 
