@@ -12,27 +12,15 @@ from . import options
 
 
 def batch(
-    source: Annotated[
-        Path,
-        typer.Argument(
-            metavar="IN.jsonl",
-            help="Requests, one a line: text, JSON with prompt or messages, or as in OpenAI's Batch API. "
-            "- is standard input.",
-        ),
-    ],
-    target: Annotated[
-        Path | None,
-        typer.Argument(
-            metavar="OUT.jsonl",
-            dir_okay=False,
-            help="The file for the results. What it already answers is not sent again. Not needed with --dry-run.",
-        ),
-    ] = None,
+    source: Annotated[Path, typer.Argument(metavar="IN.jsonl", hidden=True)],
+    target: Annotated[Path | None, typer.Argument(metavar="OUT.jsonl", dir_okay=False, hidden=True)] = None,
     model: options.Model = None,
     concurrency: Annotated[
-        int, typer.Option(min=1, max=1000, help="The most requests under way at once.")
+        int, typer.Option(metavar="N", min=1, max=1000, help="The most requests under way at once.")
     ] = CONCURRENCY,
-    rpm: Annotated[int | None, typer.Option(min=1, help="The most requests that start in a minute.")] = None,
+    rpm: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help="The most requests that start in a minute.")
+    ] = None,
     system: Annotated[
         str | None, typer.Option(metavar="TEXT", help="A system message for the lines that are prompts.")
     ] = None,
@@ -60,7 +48,9 @@ def batch(
     answer_tokens: Annotated[
         int,
         typer.Option(
-            min=0, help="For estimates: the tokens of an answer, unless its request sets a lower limit."
+            metavar="N",
+            min=0,
+            help="For estimates: the tokens of an answer, unless its request sets a lower limit.",
         ),
     ] = ANSWER_TOKENS,
     max_credits: Annotated[
@@ -73,6 +63,9 @@ def batch(
     base_url: options.BaseUrl = None,
 ) -> None:
     """Answer a file of requests, many at once.
+
+    IN.jsonl has a request a line: text, JSON with prompt or messages, or as in OpenAI's Batch API; - is standard input.
+    OUT.jsonl gets the results. What it already answers is not sent again. --dry-run does without it.
 
     Each result is on disk when it is counted. After Ctrl-C, a crash or a power
     cut, run the same command again: it continues, and retries what failed.
