@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from importlib.metadata import version
 from typing import Annotated, Any
 
 import typer
@@ -36,6 +35,8 @@ app = typer.Typer(
 
 def _show_version(context: typer.Context, wanted: bool) -> None:
     if wanted and not context.resilient_parsing:  # zsh would run what is printed while it completes.
+        from importlib.metadata import version  # It takes long to load.
+
         typer.echo(f"aitoearn-openai {__version__} (openai {version('openai')})")
         raise typer.Exit
 
