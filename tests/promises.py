@@ -1,6 +1,6 @@
 """What this package promises whatever the SDK, as a program: `python promises.py` prints each promise that is broken.
 
-An error that says that this SDK is not supported is no broken promise: it is printed as `loud: ...`.
+An error that says that this SDK is not supported is not a broken promise: it is printed as `loud: ...`.
 """
 
 from __future__ import annotations

@@ -62,7 +62,7 @@ def test_a_relay_whose_python_fails_is_told_before_the_program_starts(
 
 
 def test_a_relay_that_never_gets_ready_is_not_waited_for_without_end(tmp_path: Path) -> None:
-    """Such as a program that is no Python, and goes on."""
+    """Such as a program that is not Python, and goes on."""
     script = tmp_path / "python"
     script.write_text("#!/bin/sh\nexec sleep 30\n")
     script.chmod(0o755)

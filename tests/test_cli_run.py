@@ -36,7 +36,7 @@ print(json.dumps({name: os.environ[name] for name in os.environ if "OPENAI_" in 
 try: os.wait()
 except ChildProcessError: pass
 """
-"""Waits for its children, of which the relay is none."""
+"""Waits for its children, and the relay is not one of them."""
 ODD_KEY = "sk-$HOME;`id`\\&|*(x)"
 OTHERS = {"OPENAI_ORG_ID": "org", "OPENAI_CUSTOM_HEADERS": "X: y", "OPENAI_API_KEY": "theirs"}
 WINDOWS = sys.platform == "win32"

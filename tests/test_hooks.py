@@ -1,4 +1,4 @@
-"""Hooks: whoever stands where the SDK or httpx stood, and streams that are no chat stay the SDK's."""
+"""Hooks: whoever stands where the SDK or httpx stood, and streams that are not a chat stay the SDK's."""
 
 from __future__ import annotations
 

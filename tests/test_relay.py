@@ -247,7 +247,7 @@ def test_a_key_of_the_other_site_is_what_to_look_at_first(monkeypatch: pytest.Mo
 
 
 def test_the_model_list_fails_in_the_same_form(server: ScriptedServer, before: relay.Relay) -> None:
-    """An envelope, a page, and things that are no list."""
+    """An envelope, a page, and things that are not a list."""
     for answer, error, told in (
         (Reply({"code": 19000, "message": "invalid API key"}), openai.APIStatusError, "invalid API key"),
         (Reply("<html>", content_type="text/html"), openai.InternalServerError, "Check the base URL"),
@@ -436,7 +436,7 @@ def test_only_the_token_opens_the_relay(server: ScriptedServer, before: relay.Re
         ("127.0.0.1", "tök", "printable ASCII"),
         ("127.0.0.1", KEY, "must not be the key"),
         *(
-            (host, None, "is no host name or IP address")
+            (host, None, "is not a host name or an IP address")
             for host in ("127.0.0.1:80", "http://127.0.0.1", "", "a b")
         ),
     ],

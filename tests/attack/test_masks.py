@@ -57,7 +57,7 @@ WAYS = {
     "an address": says(Reply({"error": {"message": escaped("%{code:02X}")}}, status=400)),
     "HTML": says(Reply({"error": {"message": escaped("&#{code};") + escaped("&#x{code:x};")}}, status=400)),
     "the cause of a stream's end": says(chunks({"content": "a"}, finish_reason="error", native_finish_reason=KEY)),
-    "a chunk that is none": says(Reply(f"data: {KEY}\n\n", content_type="text/event-stream")),
+    "an event that is not a chunk": says(Reply(f"data: {KEY}\n\n", content_type="text/event-stream")),
     "an event": says(Reply(f"event: error\ndata: {KEY}\n\n", content_type="text/event-stream")),
     "words in place of events": says(Reply(f"no {KEY}\n", content_type="text/event-stream")),
     "the name of a model": names_it,

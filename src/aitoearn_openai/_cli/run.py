@@ -29,7 +29,7 @@ ADDRESS_VARIABLES = (
     "OPENAI_PROXY_URL",
     "OPENAI_REVERSE_PROXY",  # LibreChat
 )
-"""Where programs look for the address. Left out: OPENAI_API_HOST, which is no address to promptfoo, but a name."""
+"""Where programs look for the address. Left out: OPENAI_API_HOST, which promptfoo takes for a name and not for an address."""
 
 
 _IS_PARENT = sys.platform == "win32" or hasattr(sys, "frozen")

@@ -85,7 +85,7 @@ def app(
         path = re.sub(r"^(/v1)+(?=/|$)|/+$", "", re.sub("/+", "/", scope["path"]))
         page = headers.get("origin", "")
         is_list = method in ("GET", "HEAD") and path == "/models"
-        # A page of no origin, such as one in a frame, is none of this machine's either.
+        # A page without an origin, such as one in a frame, is not of this machine either.
         is_page = page == "null" or headers.get("sec-fetch-site", "none") not in ("none", "same-origin")
         if local and (why := other_name(headers, "relay")):
             raise Failed(403, why)

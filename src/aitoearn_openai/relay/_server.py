@@ -75,7 +75,7 @@ def serve(
     name = f"[{host}]" if ":" in host else host
     local = is_loopback(f"http://{name}")
     if not _HOST.fullmatch(host):
-        raise ValueError(f"{host!r} is no host name or IP address; the port is given apart")
+        raise ValueError(f"{host!r} is not a host name or an IP address; the port is given apart")
     if not (local or token):
         raise ValueError(f"a relay at {host!r} can be reached by other machines: give it a token")
     token = token or new_token()

@@ -34,7 +34,7 @@ LIST_PATH = "/models/chat"
 LIST_SECONDS = 60.0
 """Seconds in which the model list is asked for once, whoever asks without the token."""
 MAX_ANSWER = 512 * 1024 * 1024
-"""The bytes of an answer that is no stream: images come as text, several at once."""
+"""The bytes of an answer that is not a stream: images come as text, several at once."""
 
 _SENT_ON = {b"accept", b"accept-language", b"content-type", b"user-agent", b"x-request-id"}
 _SENT_BACK = re.compile(r"retry-after(-ms)?|x-request-id|x-should-retry|x-ratelimit-.*")
