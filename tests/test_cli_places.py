@@ -126,7 +126,9 @@ def test_the_list_of_commands_has_words_without_docstrings() -> None:
 
 def test_a_completion_that_has_no_home_is_told_in_a_line() -> None:
     """With what to set."""
-    ran = run("--install-completion", "bash", HOME="/proc/nowhere")
+    # Otherwise typer asks which shell this process was started by, and tests are started by many programs.
+    named = {"_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION": "1"}
+    ran = run("--install-completion", "bash", HOME="/proc/nowhere", **named)
 
     assert (ran.returncode, ran.stderr.count("\n")) == (2, 1)
     assert "set HOME to a folder of yours" in ran.stderr
