@@ -188,7 +188,7 @@ def test_an_image_is_sent_as_what_it_is(scripted: ScriptedServer, tmp_path: Path
     for name, content in given.items():
         (tmp_path / name).write_bytes(content)
     scripted.answer(models(), events(delta(content="Cats.")))
-    images = [*(str(tmp_path / name) for name in given), "https://example.org/cat.png"]
+    images = [*(str(tmp_path / name) for name in given), "HTTPS://example.org/cat.png"]
     assert run("chat", "-m", "m", *(f"--image={each}" for each in images), "Hi").returncode == 0
 
     _, *sent = json.loads(scripted.requests[1].body)["messages"][0]["content"]

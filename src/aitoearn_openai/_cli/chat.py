@@ -150,7 +150,7 @@ def _images(given: Iterable[str]) -> list[dict[str, Any]]:
     images, left = [], _MOST_BYTES
     for each in given:
         url = each
-        if not each.startswith(("https://", "http://", "data:")):  # Which the service fetches itself.
+        if not each.lower().startswith(("https://", "http://", "data:")):  # Which the service fetches itself.
             name = Path(each).name
             content = _content(Path(each), left * 3 // 4)
             url = f"data:{_kind(name, content)};base64,{base64.b64encode(content).decode()}"
