@@ -17,8 +17,8 @@ help:  ## List these commands.
 demo: .venv/cli  ## Show what the package does, against its sandbox: no key, and no network once it is installed.
 	@$(BIN)/aitoearn-openai demo
 
-quick: .venv/installed  ## Run the tests that take less than a second each, in half a minute.
-	@$(PYTEST) -m "not slow"
+quick: .venv/installed  ## Run the tests that take less than a second each, and of tables a part, in half a minute.
+	@$(PYTEST) -m "not slow and not row"
 
 test: .venv/installed  ## Run all tests; coverage of src/ must be 100 %, branches included.
 	@$(PYTEST) --cov

@@ -8,6 +8,7 @@ import json
 import os
 import signal
 import ssl
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -46,8 +47,12 @@ SDK |= {"renames", "secrets", "streams", "travel"}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Function]) -> None:
-    """Mark what starts a process, the modules of `SLOW`, and those of `SDK`."""
+    """Mark what starts a process, the modules of `SLOW`, most rows of long tables, and the modules of `SDK`."""
+    rows: Counter[Any] = Counter()
     for item in items:
+        rows[item.function] += 1
+        if rows[item.function] % 7 > 2:  # Seven, as tables repeat in twos (sync, async) and threes.
+            item.add_marker(pytest.mark.row)
         word = item.path.stem.split("_")[1:2]
         if SLOW.intersection(word) or starts_a_process(item.function):
             item.add_marker(pytest.mark.slow)

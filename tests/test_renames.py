@@ -13,6 +13,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import openai
@@ -31,35 +32,35 @@ NAMES = [
 
 
 @pytest.fixture(scope="module")
-def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of the SDK, so that others can be linked to its files."""
-    folder = tmp_path_factory.mktemp("original") / "openai"
+def sdk(tmp_path_factory: pytest.TempPathFactory) -> dict[Path, str]:
+    """The files of a copy of the SDK, with what is in them."""
+    folder = tmp_path_factory.mktemp("copy") / "openai"
     shutil.copytree(Path(openai.__file__).parent, folder)
-    return folder
+    return {path: path.read_text("utf-8") for path in folder.rglob("*.py")}
 
 
-def changed(original: Path, folder: Path, change: Callable[[str], str], name: str) -> Path:
-    """The SDK in that folder, with every file changed in which the name stands."""
-    shutil.copytree(original, folder / "openai", copy_function=os.link)
-    for path in (folder / "openai").rglob("*.py"):
-        text = path.read_text("utf-8")
-        if name in text and (new := change(text)) != text:
-            path.unlink()
-            path.write_text(new, "utf-8")
-    return folder
-
-
-def outcome(folder: Path) -> list[str]:
-    """What becomes of the promises on the SDK in that folder: a line for each that is loud or broken."""
-    path = os.pathsep.join([str(folder), os.environ.get("PYTHONPATH", "")])
-    done = subprocess.run(
-        [sys.executable, PROMISES],
-        env={**os.environ, "PYTHONPATH": path, "PYTHONIOENCODING": "utf-8"},
-        capture_output=True,
-        encoding="utf-8",
-        check=False,
-        timeout=600,
-    )
+def outcome(sdk: dict[Path, str], name: str, change: Callable[[str], str], file: str = "*.py") -> list[str]:
+    """What becomes of the promises, a line for each that is loud or broken, when the files with that name are changed."""
+    texts = {path: text for path, text in sdk.items() if name in text and path.match(file)}
+    folder = next(path.parent.parent for path in sdk if path.match("openai/__init__.py"))
+    environment = {**os.environ, "PYTHONPATH": str(folder), "PYTHONIOENCODING": "utf-8"}
+    environment.pop("COVERAGE_PROCESS_CONFIG", None)  # It would take as long again.
+    times = {path: path.stat().st_mtime_ns for path in texts}
+    try:
+        for path, text in texts.items():
+            path.write_text(change(text), "utf-8")
+        done = subprocess.run(
+            [sys.executable, "-B", PROMISES],
+            env=environment,
+            capture_output=True,
+            encoding="utf-8",
+            check=False,
+            timeout=600,
+        )
+    finally:
+        for path, text in texts.items():
+            path.write_text(text, "utf-8")
+            os.utime(path, ns=(times[path], times[path]))  # So that what is compiled goes on to be right.
     assert (done.returncode, done.stderr) == (0, "")
     return done.stdout.splitlines()
 
@@ -74,31 +75,29 @@ def silent(shown: list[str]) -> list[str]:
     ]
 
 
-def test_the_promises_hold_on_the_sdk_as_it_is(original: Path, tmp_path: Path) -> None:
+def renamed(name: str, text: str) -> str:
+    return re.sub(rf"\b{name}\b", f"{name}_renamed", text)
+
+
+def test_the_promises_hold_on_the_sdk_as_it_is(sdk: dict[Path, str]) -> None:
     """Or the tests below prove nothing; and each name is one that the SDK has."""
-    assert outcome(changed(original, tmp_path, str, "")) == []
+    assert outcome(sdk, "", str, "openai/__init__.py") == []
     assert len(NAMES) > 5
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_name_that_is_gone_is_an_import_error_or_breaks_no_promise(
-    original: Path, tmp_path: Path, name: str
-) -> None:
+def test_a_name_that_is_gone_is_an_import_error_or_breaks_no_promise(sdk: dict[Path, str], name: str) -> None:
     """Renamed wherever it stands, the SDK works on; the error names what is gone."""
-    folder = changed(original, tmp_path, lambda text: re.sub(rf"\b{name}\b", f"{name}_renamed", text), name)
-    shown = outcome(folder)
+    shown = outcome(sdk, name, partial(renamed, name))
 
     assert not silent(shown), "\n".join(shown)
     assert all(name.strip("_") in line for line in shown if line.startswith("loud")), "\n".join(shown)
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_name_that_is_no_longer_used_is_loud_or_breaks_no_promise(
-    original: Path, tmp_path: Path, name: str
-) -> None:
+def test_a_name_that_is_no_longer_used_is_loud_or_breaks_no_promise(sdk: dict[Path, str], name: str) -> None:
     """It is still there, but the SDK uses another."""
-    folder = changed(original, tmp_path, lambda text: abandon(name, text), name)
-    shown = outcome(folder)
+    shown = outcome(sdk, name, partial(abandon, name))
 
     assert not silent(shown), "\n".join(shown)
 
@@ -112,32 +111,18 @@ def test_a_name_that_is_no_longer_used_is_loud_or_breaks_no_promise(
     ],
 )
 def test_an_argument_or_a_method_that_is_gone_is_an_import_error(
-    original: Path, tmp_path: Path, file: str, name: str
+    sdk: dict[Path, str], file: str, name: str
 ) -> None:
     """It says which one."""
-    folder = changed(original, tmp_path, str, "")
-    path = folder / "openai" / file
-    text = path.read_text("utf-8")
-    path.unlink()
-    path.write_text(re.sub(rf"\b{name}\b", f"{name}_renamed", text), "utf-8")
-    shown = outcome(folder)
+    (shown,) = outcome(sdk, name, partial(renamed, name), f"openai/{file}")
 
-    assert len(shown) == 1
-    assert re.match(rf"loud: .*cannot work with openai .*\b{name}\b.* is gone", shown[0])
+    assert re.match(rf"loud: .*cannot work with openai .*\b{name}\b.* is gone", shown)
 
 
 @pytest.mark.parametrize("name", ["iter_bytes", "aiter_bytes"])
-def test_a_decoder_that_is_asked_for_something_else_is_loud(
-    original: Path, tmp_path: Path, name: str
-) -> None:
+def test_a_decoder_that_is_asked_for_something_else_is_loud(sdk: dict[Path, str], name: str) -> None:
     """At the first event."""
-    folder = changed(
-        original,
-        tmp_path,
-        lambda text: re.sub(rf"_decoder\.{name}\b", f"_decoder.{name}_renamed", text),
-        name,
-    )
-    shown = outcome(folder)
+    shown = outcome(sdk, name, partial(renamed, rf"_decoder.{name}"))
 
     assert shown
     assert not silent(shown), "\n".join(shown)
