@@ -41,15 +41,14 @@ MAX_LINES = 100_000
 
 
 class Event:
-    """An event, or what came in place of one."""
+    """What the SDK asks of an event."""
 
-    __slots__ = ("data", "event", "made", "raw")
+    __slots__ = ("data", "event", "made")
 
-    def __init__(self, raw: bytes, event: str | None = None, data: str = "", made: Any = NOT_JSON) -> None:
-        self.raw, self.event, self.data, self.made = raw, event, data, made
+    def __init__(self, event: str, data: str, made: Any) -> None:
+        self.event, self.data, self.made = event, data, made
 
     def json(self) -> Any:
-        """What the data says."""
         return self.made
 
 
@@ -61,106 +60,82 @@ class Events:
     body: Any = None
     """What reported it."""
 
-    def __init__(
-        self, *, is_chat: bool, is_typed: bool = True, hide_key: Callable[[bytes], bytes] | None = None
-    ) -> None:
+    def __init__(self, *, is_chat: bool, is_typed: bool = True, hide_key: Callable[[str], str] = str) -> None:
         self._is_chat, self._is_typed, self._hide_key = is_chat, is_typed, hide_key
-        self._rest, self._raw = bytearray(), list[bytes]()
-        self._size = 0
-        """The bytes since the last event."""
-        self._name = ""
-        self._data: list[bytes] = []
-        self._follows_cr = self._is_ending = False
+        self._rest, self._size = bytearray(), 0
+        """The beginning of a line, and the bytes since the last event."""
+        self._name, self._data = "", list[bytes]()
+        """The fields of the event that is not yet complete."""
+        self._ends_in_cr = self._is_ending = False
         self._count = 0
         """The events so far."""
         self._is_empty = True
         """Whether nothing came that counts as an event."""
         self._is_complete = self._is_done = False
         """Whether a `finish_reason` has said that the answer is whole, and whether `[DONE]` has ended the stream."""
-        self._other, self._is_suspect = "", False
-        """What came in place of chunks since the last one, and whether the answer may be missing for it."""
+        self._stray = ""
+        """What came in place of chunks since the last one: why the answer is missing, if it is."""
+        self._breaks_off = False
+        """Whether the answer is missing even where `[DONE]` follows what is stray."""
 
     def feed(self, piece: bytes) -> Iterator[Event]:
-        """The events that are complete now. Of those without data, only the bytes are of use, to the relay."""
-        if self._is_done:  # Nobody reads what follows, but for the rest of a line end.
-            if not piece[:3].strip(b"\r\n"):
-                yield Event(piece[:3])
-            return
+        """The events that are complete now."""
+        if self._is_done:
+            return  # Nobody reads what follows.
         self._size += len(piece)
-        if self._size > MAX_EVENT or len(self._raw) > MAX_LINES:
+        if self._size > MAX_EVENT or len(self._data) > MAX_LINES:
             self._fail(Failure(too_large()), None)
             return
+        if self._ends_in_cr and piece.startswith(b"\n"):
+            piece = piece[1:]  # The other half of a line end.
+        self._ends_in_cr = piece.endswith(b"\r")
         if self._rest:
             self._rest += piece
             if b"\n" not in piece and b"\r" not in piece:
                 return
             piece = bytes(self._rest)
             self._rest.clear()
-        lines = piece.splitlines(keepends=True)
-        if lines and not lines[-1].endswith((b"\n", b"\r")):
-            self._rest += lines.pop()
-        for place, line in enumerate(lines):
-            self._raw.append(line)
-            text = line.rstrip(b"\r\n")
-            if text.startswith(b"data: "):
-                self._data.append(text[6:])
-            elif text:
-                self._read_line(text)
-                if not (
-                    self._data or self._name or self.failure
-                ):  # It belongs to no event, and need not wait.
-                    yield Event(self._take_raw())
-            elif self._follows_cr and line == b"\n":  # The other half of a line end.
-                if len(self._raw) == 1:
-                    yield Event(self._take_raw())
+        lines = piece.splitlines()
+        if not piece.endswith((b"\n", b"\r")):
+            self._rest += lines.pop() if lines else b""
+        for line in lines:
+            if line.startswith(b"data: "):
+                self._data.append(line[6:])
+            elif line:
+                self._read_line(line)
             elif event := self._event():
                 yield event
-            self._follows_cr = line.endswith(b"\r")
-            if self.failure:
+            if self.failure or self._is_done:
                 return
-            if self._is_done:
-                yield from self.feed(b"".join(lines[place + 1 :]) + self._rest)
-                return
+        if not self._data:
+            self._size = len(self._rest)
 
-    def end(self) -> bytes:
-        """What no blank line ended, when the server has sent all. It is not an event; a failure in it is."""
-        rest, self._is_ending = b"".join(self._raw) + self._rest, True
-        if not self._is_done:
-            for _ in self.feed(b"\n\n"):
-                pass
-            if not self._is_done and not self.failure:
-                self._check_end()
-        return b"" if self.failure or self._is_done else rest
-
-    @property
-    def is_doubtful(self) -> bool:
-        """Whether something came in place of a chunk that may turn out to be why the answer is missing."""
-        return bool(self._other) and not self._is_done
-
-    def _take_raw(self) -> bytes:
-        raw = b"".join(self._raw)
-        self._raw.clear()
-        self._size = 0
-        return raw
+    def end(self) -> None:
+        """Judge what no blank line ended, when the server has sent all: it is not an event; a failure in it is."""
+        self._is_ending = True
+        for _ in self.feed(b"\n\n"):
+            pass
+        if not self._is_done and not self.failure:
+            self._check_end()
 
     def _read_line(self, text: bytes) -> None:
         field, _, value = text.partition(b":")
         if field == b"data":
             self._data.append(value)
         elif field == b"event":
-            self._name = value.strip().decode(errors="replace")
+            self._name = self._hide_key(value.strip().decode(errors="replace"))
         elif text.startswith(codecs.BOM_UTF8) and self._is_empty:
             start = text.decode(errors="replace").lstrip("\ufeff").encode()
             self._read_line(start) if start else None
         else:
-            line = (self._hide_key or bytes)(text).decode(errors="replace").strip(_BLANK)
+            line = self._hide_key(text.decode(errors="replace")).strip(_BLANK)
             self._is_complete |= "[DONE]" in line
             if line and not self._is_complete and not _FIELD.match(line):
-                self._read_other(line)
+                self._read_stray(line)
 
-    def _read_other(self, line: str) -> None:
+    def _read_stray(self, line: str) -> None:
         """A line in place of an event: a failure, or something that counts where nothing follows it."""
-        if len(self._other) >= _MOST_CHARACTERS:
+        if len(self._stray) >= _MOST_CHARACTERS:
             return  # To look into each of a flood of lines would stop all else.
         name, _, value = line.partition(":")
         body = decode_json(line)
@@ -173,29 +148,28 @@ class Events:
         if failure := failure_in(body):
             self._fail(failure, body)
         else:
-            self._other += f"{line[:_MOST_CHARACTERS]}\n"
+            self._stray += f"{line[:_MOST_CHARACTERS]}\n"
 
     def _event(self) -> Event | None:
         """What a blank line ends, unless a failure takes its place."""
-        raw, name, lines = self._take_raw(), self._name, self._data
+        name, data, self._size = self._name, b"\n".join(self._data), 0
         self._name, self._data = "", []
-        data = lines[0] if len(lines) == 1 else b"\n".join(lines)
         try:
-            text = (self._hide_key(data) if self._hide_key else data).decode()
+            text = data.decode()
         except UnicodeDecodeError:
             self._fail(Failure(Ours("The stream broke: it is not UTF-8 text.")), None)
             return None
         if text.startswith("[DONE]"):
             self._check_end(is_done=True)
             self._is_done = not self.failure
-            return Event(raw, name, text) if self._is_done else None
-        kind = name.casefold()
+            return Event(name, text, None) if self._is_done else None
+        kind, hidden = name.casefold(), self._hide_key(text)
         if (text and not text.isspace()) or kind == "error":
-            made = decode_json(text)
-            if self._accepts(kind, text, made) and not self._is_ending:
+            made = decode_json(hidden)
+            if self._accepts(kind, hidden, made) and not self._is_ending:
                 self._count += 1
-                return Event(raw, name, text, made)
-        return None if self.failure else Event(raw)
+                return Event(name, text, made)
+        return None
 
     def _accepts(self, name: str, text: str, body: Any) -> bool:
         """Note the failure that this reports; say whether it becomes a chunk or an event of another stream all the same."""
@@ -229,15 +203,15 @@ class Events:
                 self._fail(Failure(_not_a_chunk(text)), body)
                 return False
             self._is_complete |= any(choice.get("finish_reason") for choice in choices)
-            self._other, self._is_suspect = "", False
+            self._stray, self._breaks_off = "", False
             self._is_empty = False
             return True
         is_list = isinstance(choices, list)
         is_frame = is_list or any(body.get(field) is not None for field in _CHUNK_FIELDS)
         self._is_empty &= not is_list
         if body.keys() - _CHUNK_FIELDS - {"choices", "error", "type"}:
-            self._other = text
-            self._is_suspect |= not is_frame or (not is_list and bool(error_message(body)))
+            self._stray = text
+            self._breaks_off |= not is_frame or (not is_list and bool(error_message(body)))
         if is_frame:
             body["choices"] = []
         elif name == "error":
@@ -259,21 +233,21 @@ class Events:
 
     def _check_end(self, *, is_done: bool = False) -> None:
         """Note what failed at the end. Words before `[DONE]` are passed over, unless an answer is missing for them."""
-        body = decode_json(self._other)
+        body = decode_json(self._stray)
         if (failure := failure_in(body)) and not self._is_complete:
             self._fail(failure, body)
             return
-        quote = " ".join(self._other[:QUOTE].split())
+        quote = " ".join(self._stray[:QUOTE].split())
         message = ""
         if self._is_empty:
             message = "The stream ended before its first event" if self._is_chat or not is_done else ""
-        elif not self._is_complete and (self._is_suspect or (self._other and not is_done)):
+        elif not self._is_complete and (self._breaks_off or (self._stray and not is_done)):
             message = "The stream broke off"
         elif self._is_chat and not self._is_complete and not is_done:
             message = f"The stream ended before the answer was complete (chunks so far: {self._count})"
         if message:
             words = [Ours(": "), quote] if quote[:1] not in ("", "<") else [Ours(".")]
-            self._fail(Failure(Message(Ours(message), *words)), self._other or None)
+            self._fail(Failure(Message(Ours(message), *words)), self._stray or None)
 
     def _fail(self, failure: Failure, body: Any) -> None:
         self.failure, self.body = failure, body

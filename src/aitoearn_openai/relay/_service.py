@@ -19,7 +19,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from .._errors import QUOTE, Failure, failure_in, has_images, is_completion
-from .._events import MAX_EVENT, Events, too_large
+from .._events import MAX_EVENT, Event, Events
 from .._hints import API_KEY_HEADER, origin
 from .._json import LINE_ENDS, decode_json
 from .._models import ChatModel, named
@@ -41,7 +41,6 @@ _SENT_BACK = re.compile(r"retry-after(-ms)?|x-request-id|x-should-retry|x-rateli
 _PASSES = {408, 429, 500, 502, 503, 504}
 """Statuses with which a server has no words because it is busy or away, at whatever address."""
 MASK = "**********"
-_NO_DATA = re.compile(rb"(?<![^\r\n])(?!data(?:[:\r\n]|$))[^\r\n]+")
 _MAX_HEADER = 1024
 """The characters that the value of a header may have to be passed on."""
 _SHORT = 8
@@ -179,8 +178,9 @@ class Service:
             Failed: it breaks off.
         """
         with self._reached():
-            async for piece in answer.aiter_raw():
-                yield piece
+            async with contextlib.aclosing(answer.aiter_raw()) as pieces:
+                async for piece in pieces:
+                    yield piece
 
     @contextlib.contextmanager
     def _reached(self) -> Iterator[None]:
@@ -235,28 +235,18 @@ class Service:
         encoded = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
         await send({"type": "http.response.start", "status": answer.status_code, "headers": encoded})
         events = Events(is_chat=is_chat, hide_key=self.hide_key)
-        held = bytearray()  # What does not go on before it is known that it reports no failure.
-        piece = piece.removeprefix(codecs.BOM_UTF8)  # The SDK takes it for a part of the first line.
         last, failed = b"", None
         try:
             while piece and not events.failure:
-                passed = bytearray()
-                for event in events.feed(piece):
-                    held += self._masked(event.raw)
-                    if not events.is_doubtful:
-                        passed += held
-                        held.clear()
-                if passed:
-                    await send({"type": "http.response.body", "body": bytes(passed), "more_body": True})
-                if len(held) > MAX_EVENT:
-                    raise Failed(502, too_large())
+                passed = b"".join(map(_encoded, events.feed(piece)))
+                # A comment in place of one that the server sent, or of a part of an event, so that nobody gives up.
+                await send({"type": "http.response.body", "body": passed or b":\n\n", "more_body": True})
                 piece = await anext(pieces, b"")
             if not events.failure:
-                last = self._masked(events.end())
+                events.end()
             if events.failure:
                 status = events.failure.status or 502
                 raise Failed(status, *self._words(events.failure, status))
-            last = bytes(held) + last
         except Failed as error:
             failed, last = error, b"data: %b\n\n" % bytes(error_response(*error.args).body)
         await send({"type": "http.response.body", "body": last})
@@ -326,12 +316,6 @@ class Service:
             return words.replace(self._key, MASK)
         return words.replace(self._key.encode(), MASK.encode())
 
-    def _masked(self, event: bytes) -> bytes:
-        """The bytes of an event without the key, but for those of its data: a model's words stay as they are."""
-        if self.hide_key(event) == event:
-            return event
-        return _NO_DATA.sub(lambda line: self.hide_key(line[0]), event)
-
     def _sent_back(self, answer: Any) -> dict[str, str]:
         """The headers of an answer that programs look at."""
         return {
@@ -344,6 +328,11 @@ class Service:
         """Whether a header of an answer can have this value."""
         is_plain = value.isascii() and value.isprintable() and len(value) <= _MAX_HEADER
         return is_plain and self.hide_key(value) == value
+
+
+def _encoded(event: Event) -> bytes:
+    name = f"event: {event.event}\n" if event.event else ""
+    return "".join([name, *(f"data: {line}\n" for line in event.data.split("\n")), "\n"]).encode()
 
 
 def _error_status(answer: Any) -> int:
