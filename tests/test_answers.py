@@ -126,6 +126,7 @@ FAILURES: list[tuple[Any, Any, type[Exception], str]] = [
     # An object without any field of its type.
     *((wanted, body, openai.APIError, BROKE if body else "was expected")
       for wanted, body in product(OTHERS, [{}, {"success": False, **DIED}, {"detail": BROKE}])),
+    *((wanted, {"code": 404, **DIED}, openai.NotFoundError, BROKE) for wanted in OTHERS),
     (edit, {"data": {}, "code": 12001, "message": BROKE}, openai.APIStatusError, BROKE),  # An upload is not in memory.
 ]
 
@@ -141,7 +142,7 @@ def test_a_failure_in_any_shape_is_raised_in_the_servers_words(
     # Where the words are all that the message has, openai 1.x and 2.x show the whole body.
     assert words in str(failed.value)
     assert f"{BROKE}:" not in str(failed.value)
-    assert ("AiToEarn code" in str(failed.value)) == (wanted is edit)
+    assert ("AiToEarn code" in str(failed.value)) == (wanted is edit or error is openai.NotFoundError)
 
 
 PICTURES = [{"url": None, "error": {"message": "blocked"}}, {"b64_json": "aGk="}]

@@ -12,7 +12,7 @@ from .._errors import Failure, envelope_failure, failure_in, has_images, is_comp
 from .errors import status_error, unexpected
 
 _AS_IT_IS = {"bytes", "HttpxBinaryResponseContent", "Response"}
-"""Types, by their name, with which the caller asks for what came, whatever it is."""
+"""Types, by their name, with which the caller asks for what came, whatever it is; none is a model of the SDK's."""
 
 
 def is_sdk_type(cast_to: Any) -> bool:
@@ -28,10 +28,11 @@ def is_chat(cast_to: Any) -> bool:
 
 def failure_for(cast_to: Any, body: Any) -> Failure | None:
     """The failure in a body that was to become that type."""
-    if not isinstance(body, dict) or getattr(cast_to, "__name__", "") in _AS_IT_IS:
+    if not isinstance(body, dict):
         return None
     if not is_sdk_type(cast_to):
-        return envelope_failure(body, whole=True)
+        is_wanted = getattr(cast_to, "__name__", "") in _AS_IT_IS
+        return None if is_wanted else envelope_failure(body, whole=True)
     # Of a chat, `failure_in` finds out itself whether it has an answer.
     is_answer = not is_chat(cast_to) and any(body.get(name) for name in _own_fields(cast_to) - {"data"})
     return None if is_answer else failure_in(body)
