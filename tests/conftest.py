@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import inspect
 import json
 import os
 import signal
@@ -24,6 +25,7 @@ import trustme
 
 import aitoearn_openai
 from aitoearn_openai import sandbox
+from faults.runner import driven, wait
 
 # A shell starts its background jobs deaf to Ctrl-C, and so would be the programs that tests start from there.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -115,11 +117,12 @@ class Asker:
         return (self.modules.AsyncOpenAI if self.is_async else self.modules.OpenAI)(**arguments)
 
     def run(self, ask: Callable[[Any], Any], **arguments: Any) -> Any:
-        """The result of `ask(client)`, awaited and drained as its kind needs."""
+        """The result of `ask(client)`, awaited and drained as its kind needs; one coroutine function asks both."""
         if self.is_async:
             return asyncio.run(self._run_async(ask, arguments))
         with self.client(**arguments) as client:
             result = ask(client)
+            result = driven(result) if inspect.iscoroutine(result) else result
             return list(result) if isinstance(result, openai.Stream) else result
 
     async def _run_async(self, ask: Callable[[Any], Any], arguments: dict[str, Any]) -> Any:
@@ -162,14 +165,10 @@ def stream(model: str, **arguments: Any) -> Callable[[Any], Any]:
 def raw(ask: Callable[[Any], Any], **parse: Any) -> Callable[[Any], Any]:
     """Parse what `ask(client.with_raw_response)` gives."""
 
-    async def ask_async(client: Any) -> Any:
-        return (await ask(client.with_raw_response)).parse(**parse)
+    async def asked(client: Any) -> Any:
+        return (await wait(ask(client.with_raw_response))).parse(**parse)
 
-    return lambda client: (
-        ask_async(client)
-        if isinstance(client, openai.AsyncOpenAI)
-        else ask(client.with_raw_response).parse(**parse)
-    )
+    return asked
 
 
 def draw(model: str) -> Callable[[Any], Any]:

@@ -32,6 +32,7 @@ from conftest import (
     raw,
     stream,
 )
+from faults.runner import each, wait
 
 pytestmark = pytest.mark.usefixtures("no_waiting")
 
@@ -197,6 +198,7 @@ GOOD: list[tuple[Any, Reply]] = [
     (complete("m"), Reply(ANSWER)),
     (stream("m"), Reply(f"{GOOD_CHUNK}data: [DONE]\n\n", content_type="text/event-stream")),
     (edit, Reply({"created": 1, "data": [{"url": "https://example.com/a.png"}]})),
+    (list_models, Reply(MODELS)),
 ]
 
 
@@ -212,12 +214,14 @@ def test_an_envelope_is_retried_whatever_its_words_and_its_content_type(
 
 
 def test_a_failure_says_how_it_came(asker: Asker, server: ScriptedServer) -> None:
-    """In the response, for who looks at it; and in whole sentences."""
+    """In the response, for who looks at it, whose own request id comes first; and in whole sentences."""
+    refusal = {"data": {}, "code": 401, "message": "Unauthorized", "requestId": "r-1"}
     with pytest.raises(openai.AuthenticationError) as failed:
-        ask(asker, server, complete("m"), {"data": {}, "code": 401, "message": "Unauthorized"})
+        ask(asker, server, complete("m"), Reply(refusal, headers={"X-Request-Id": "r-2"}))
     with pytest.raises(openai.AuthenticationError, match="No such key") as refused:
         ask(asker, server, complete("m"), Reply({"error": {"message": "No such key."}}, 401))
 
+    assert (failed.value.request_id, failed.value.code) == ("r-2", "401")
     assert failed.value.response.reason_phrase == "Reported with HTTP 200"
     assert ".." not in str(refused.value)
 
@@ -242,13 +246,9 @@ def test_a_failure_in_an_unread_response_is_raised_whatever_it_is_parsed_into(
     """By a path of the caller's own, too."""
     options = {"headers": {"X-Stainless-Raw-Response": "stream"}}
 
-    async def ask_async(client: Any) -> Any:
-        return await (await client.get("/x", cast_to=cast_to, options=options)).parse()
+    async def wanted(client: Any) -> Any:
+        return await wait((await wait(client.get("/x", cast_to=cast_to, options=options))).parse())
 
-    def ask_sync(client: Any) -> Any:
-        return client.get("/x", cast_to=cast_to, options=options).parse()
-
-    wanted = ask_async if asker.is_async else ask_sync
     with pytest.raises(openai.APIStatusError, match="no credits") as caught:
         ask(asker, server, wanted, {"data": {}, "code": 12001, "message": "no credits"})
     assert caught.value.status_code == 402
@@ -261,16 +261,13 @@ def test_a_stream_is_not_waited_for_whatever_it_is_called(
     """Its first chunk is there before the server has sent the last."""
     go_on = Event()
 
-    async def ask_async(client: Any) -> list[Any]:
-        return [go_on.set() async for _ in await stream("m")(client)]
-
-    def ask_sync(client: Any) -> list[Any]:
-        return [go_on.set() for _ in stream("m")(client)]
+    async def asked(client: Any) -> list[Any]:
+        return [go_on.set() async for _ in each(await wait(stream("m")(client)))]
 
     with socket.create_server(("127.0.0.1", 0)) as listener, ThreadPoolExecutor(1) as pool:
         pool.submit(_stream_slowly, listener, content_type, encoding, go_on)
         where: Any = {"base_url": f"http://127.0.0.1:{listener.getsockname()[1]}", "api_key": "k"}
-        got = asker.run(ask_async if asker.is_async else ask_sync, timeout=5, max_retries=0, **where)
+        got = asker.run(asked, timeout=5, max_retries=0, **where)
 
     assert len(got) == 1
 

@@ -15,6 +15,7 @@ from aitoearn_openai import OpenAI
 from aitoearn_openai._sdk.errors import family_of
 from aitoearn_openai.sandbox import Sandbox
 from conftest import MESSAGES, Asker, Reply, ScriptedServer, complete, draw, list_models, stream
+from faults.runner import each, entered, wait
 from faults.table import CODES
 
 ASKS: dict[str, Callable[[str], Callable[[Any], Any]]] = {
@@ -53,26 +54,6 @@ def test_every_code_is_the_exception_that_the_sdk_raises_for_its_status(
     assert error.request_id == "r-1"
 
 
-@pytest.mark.parametrize("kind", ASKS)
-def test_every_call_of_every_client_sees_failures(asker: Asker, site: Sandbox, kind: str) -> None:
-    """Chat, streams, images and the model list; the request id of the response comes first."""
-    name = "fail-12001"
-    arguments = {"base_url": site.base_url, "api_key": name, "default_headers": {"X-Request-Id": "r-2"}}
-    with pytest.raises(openai.APIStatusError) as raised:
-        asker.run(ASKS[kind](name), **arguments)
-
-    assert (raised.value.status_code, raised.value.code, raised.value.request_id) == (402, "12001", "r-2")
-
-
-@pytest.mark.usefixtures("no_waiting")
-@pytest.mark.parametrize("kind", ASKS)
-def test_a_failure_that_passes_is_not_seen(asker: Asker, site: Sandbox, kind: str) -> None:
-    """The SDK asks again."""
-    name = "fail-once-12301"
-
-    assert asker.run(ASKS[kind](name), base_url=site.base_url, api_key=name, max_retries=1)
-
-
 @pytest.mark.parametrize(
     ("message", "seconds"),
     [
@@ -89,15 +70,6 @@ def test_a_stated_waiting_time_reaches_the_sdk(
     error: Any = caught(SYNC, server, complete("m"), envelope(10003, message))
 
     assert error.response.headers.get("Retry-After") == seconds
-
-
-@pytest.mark.slow
-def test_the_sdk_waits_as_long_as_the_service_says(site: Sandbox, caplog: pytest.LogCaptureFixture) -> None:
-    """The SDK's own log names the stated second, not a delay of its own."""
-    caplog.set_level("INFO", logger="openai")
-    SYNC.run(complete("fail-once-10003"), base_url=site.base_url, api_key=site.api_key)
-
-    assert "in 1.000000 seconds" in caplog.text
 
 
 @pytest.mark.parametrize("code", [401, 12000, 19000])
@@ -235,21 +207,14 @@ def test_an_error_of_the_callers_own_parsing_passes_through(asker: Asker, site: 
 def unread(model: str, **arguments: Any) -> Callable[[Any], Any]:
     """Ask for a completion or a stream unread, and read it when it has been seen to be so."""
 
-    async def ask_async(client: Any) -> Any:
+    async def ask(client: Any) -> Any:
         create = client.chat.completions.with_streaming_response.create
-        async with create(model=model, messages=MESSAGES, **arguments) as response:
+        async with entered(create(model=model, messages=MESSAGES, **arguments)) as response:
             assert not response.http_response.is_stream_consumed
-            result = await response.parse()
-            return [chunk async for chunk in result] if arguments else result
+            result = await wait(response.parse())
+            return [chunk async for chunk in each(result)] if arguments else result
 
-    def ask(client: Any) -> Any:
-        create = client.chat.completions.with_streaming_response.create
-        with create(model=model, messages=MESSAGES, **arguments) as response:
-            assert not response.http_response.is_stream_consumed
-            result = response.parse()
-            return list(result) if arguments else result
-
-    return lambda client: (ask_async if isinstance(client, openai.AsyncOpenAI) else ask)(client)
+    return ask
 
 
 @pytest.mark.parametrize("arguments", [{}, {"stream": True}], ids=["whole", "stream"])

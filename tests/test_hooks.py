@@ -14,6 +14,7 @@ import aitoearn_openai
 from aitoearn_openai import ChatModel, OpenAI
 from aitoearn_openai._sdk.errors import family_of
 from conftest import MESSAGES, Asker, Reply, ScriptedServer, complete, list_models, raw, stream
+from faults.runner import entered, wait
 
 CHOICE = {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": "hi"}}
 COMPLETION: dict[str, Any] = {
@@ -168,16 +169,12 @@ def test_a_failure_in_an_unread_list_is_the_services(asker: Asker, server: Scrip
     """With its status and its code."""
     server.answer(Reply({"data": {}, "code": 12001, "message": "no credits"}))
 
-    async def ask_async(client: Any) -> Any:
-        async with client.models.with_streaming_response.list() as response:
-            return await response.parse()
-
-    def ask(client: Any) -> Any:
-        with client.models.with_streaming_response.list() as response:
-            return response.parse()
+    async def ask(client: Any) -> Any:
+        async with entered(client.models.with_streaming_response.list()) as response:
+            return await wait(response.parse())
 
     with pytest.raises(openai.APIStatusError, match="no credits") as caught:
-        asker.run(ask_async if asker.is_async else ask, base_url=server.base_url, api_key="k", max_retries=0)
+        asker.run(ask, base_url=server.base_url, api_key="k", max_retries=0)
     assert caught.value.status_code == 402
 
 

@@ -11,6 +11,7 @@ import openai
 import pytest
 
 from conftest import Asker, Reply, ScriptedServer, in_turns, stream
+from faults.runner import each, wait
 
 CHUNK = 'data: {"id":"1","choices":[{"index":0,"delta":{"content":"hi","reasoning_content":"r"}}],"cost":"0.1"}\n\n'
 END = 'data: {"id":"1","choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}\n\n'
@@ -99,16 +100,13 @@ def test_the_text_of_a_chunk_that_fails_comes_before_the_failure(
     """It was paid for."""
     texts: list[str] = []
 
-    async def ask_async(client: Any) -> None:
-        async for chunk in await stream("m")(client):
+    async def ask(client: Any) -> None:
+        async for chunk in each(await wait(stream("m")(client))):
             texts.append(chunk.choices[0].delta.content)
-
-    def ask(client: Any) -> None:
-        texts.extend(chunk.choices[0].delta.content for chunk in stream("m")(client))
 
     body = CHUNK + event({"choices": [{"delta": {"content": "wo"}, **failure}]})
     with pytest.raises(openai.InternalServerError):
-        read(asker, server, body, ask_async if asker.is_async else ask)
+        read(asker, server, body, ask)
     assert texts == ["hi", "wo"]
 
 

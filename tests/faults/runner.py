@@ -62,7 +62,6 @@ class Result:
     """The value in plain types, to be compared between the clients."""
     error: BaseException | None = None
     requests: int = 0
-    sent: int = 0
     seconds: float = 0.0
     left_open: int = 0
     """Connections beyond the one of a pool at rest, once a good request has followed."""
@@ -285,7 +284,6 @@ def _count(visit: Visit, result: Result) -> None:
 
 
 def _judge(run: Run, visit: Visit, got: list[Any], result: Result) -> None:
-    result.sent = visit.sent
     result.said = said_in(run.mode, got)
     chunks = f"{len(got)} chunk{'s' * (len(got) != 1)}, then " if run.mode == "stream" and got else ""
     if visit.hung:

@@ -53,7 +53,6 @@ class Visit:
 
     answer: Callable[[Request], list[Step]]
     requests: list[Request] = field(default_factory=list)
-    sent: int = 0
     hung: bool = False
     connections: dict[asyncio.StreamWriter, str] = field(default_factory=dict)
     dropped: asyncio.Event = field(default_factory=asyncio.Event)
@@ -231,7 +230,6 @@ async def _send(piece: bytes, visit: Visit, writer: asyncio.StreamWriter) -> Non
         raise ConnectionError
     writer.write(piece)
     await writer.drain()
-    visit.sent += len(piece)
 
 
 def reset(writer: asyncio.StreamWriter) -> None:

@@ -12,7 +12,7 @@ import pytest
 import aitoearn_openai
 from conftest import Reply, complete
 from parity.calls import ANSWER, CALLS, COMPLETION, ERROR, soon
-from parity.twins import Each, Twins, headers, hooks, listed, seen, state, wait
+from parity.twins import Each, Twins, driven, headers, hooks, listed, seen, state, wait
 
 CALLS_OF_A_POOL = ["plain", "stream", "images", "edit-named", "get"]
 
@@ -205,7 +205,7 @@ def test_others_who_share_an_http_client_see_no_difference(twins: Twins, family:
         return rounds
 
     twins.server.answer(refusal)
-    rounds = asyncio.run(ask()) if twins.is_async else twins._driven(lambda _: ask())(None)
+    rounds = asyncio.run(ask()) if twins.is_async else driven(ask())
 
     assert rounds[0] == rounds[1] == rounds[2]
     assert {name: [*found] for name, found in http_client.event_hooks.items()} == snapshot

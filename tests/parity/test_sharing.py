@@ -19,7 +19,7 @@ import aitoearn_openai
 from aitoearn_openai.sandbox import Sandbox
 from conftest import MESSAGES, Asker, Reply, ScriptedServer, complete, stream
 from parity.calls import ANSWER, CHUNKS, COMPLETION, MODELS, breaking_off, soon
-from parity.twins import Twins, WithStreaming, entered, listed, one_connection, seen, told, wait
+from parity.twins import Twins, WithStreaming, driven, entered, listed, one_connection, seen, told, wait
 
 
 def test_sixteen_threads_may_share_one_client(site: Sandbox) -> None:
@@ -131,10 +131,7 @@ def test_a_client_that_nobody_closed_goes_without_a_warning(twins: Twins, site: 
         with warnings.catch_warnings(record=True) as caught, pytest.MonkeyPatch.context() as patch:
             warnings.simplefilter("always")
             patch.setattr(sys, "unraisablehook", unraisable.append)
-            if twins.is_async:
-                result = asyncio.run(drop(modules))
-            else:
-                result = twins._driven(lambda _: drop(modules))(None)
+            result = asyncio.run(drop(modules)) if twins.is_async else driven(drop(modules))
             gc.collect()
         return result, [str(each.message) for each in caught], unraisable
 

@@ -56,19 +56,10 @@ class Twins:
         given = {name: value.make() if isinstance(value, Each) else value for name, value in given.items()}
         given = {name: value for name, value in given.items() if value is not ...}
         try:
-            result = Asker(self.is_async, modules).run(self._driven(ask), **given)
+            result = Asker(self.is_async, modules).run(ask, **given)
         except Exception as error:  # noqa: BLE001 - whatever it is, the other has it too
             result = error
         return Outcome(told(result), [seen(request) for request in self.server.requests])
-
-    def _driven(self, ask: Callable[[Any], Any]) -> Callable[[Any], Any]:
-        """Let one coroutine function ask both kinds."""
-
-        def ask_both(client: Any) -> Any:
-            result = ask(client)
-            return driven(result) if not self.is_async and inspect.iscoroutine(result) else result
-
-        return ask_both
 
     def pool(self, family: Any = openai, **arguments: Any) -> Any:
         """An `http_client` of a family: the SDK's own with its defaults, or a library's."""
