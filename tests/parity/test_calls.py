@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from email import message_from_bytes
 from typing import Any
 
 import openai
 import pytest
-from openai.types import ImagesResponse
 from openai.types.chat import ChatCompletion
 
 from conftest import Reply, complete
-from parity.calls import ANSWER, CALLS, COMPLETION, FILES, MODELS, PICTURES, draw_on
+from parity.calls import ANSWER, CALLS, COMPLETION, MODELS
 from parity.twins import Twins, entered, listed, request_id, sdks_class, wait
 
 
@@ -51,20 +49,6 @@ def test_fields_that_nobody_declared_stay(twins: Twins) -> None:
         return answer.to_json(), answer.to_dict(), extra, declared, repr(answer)
 
     assert twins.same(ask, ANSWER).result[2][2:] == ["r", "0.1"]
-
-
-@pytest.mark.parametrize("image", FILES)
-def test_an_upload_arrives_field_by_field(twins: Twins, image: str) -> None:
-    """The server finds each field and each file, with its name and its type."""
-    outcome = twins.same(draw_on(FILES[image]), PICTURES)
-    _, _, sent, body = outcome.requests[0]
-    content_type = dict(sent)["content-type"]
-    form = message_from_bytes(f"Content-Type: {content_type}\r\n\r\n".encode() + body)
-    fields = [part.get_param("name", header="content-disposition") for part in form.get_payload()]
-
-    assert {"model", "prompt", "n"} <= {*fields}
-    assert sum(name.startswith("image") for name in fields) == (3 if image == "several" else 1)
-    assert isinstance(outcome.result, ImagesResponse)
 
 
 def test_the_model_list_differs_by_its_address_and_second_key_alone(twins: Twins) -> None:

@@ -10,7 +10,6 @@ from typing import Any
 
 import openai
 import pytest
-from openai.types.chat import ChatCompletion
 
 from conftest import Reply, complete, stream
 from parity.calls import ANSWER, CALLS, ERROR, breaking_off, draw_on, soon
@@ -73,11 +72,6 @@ def test_a_failure_with_a_status_of_its_own_is_the_sdks_exception(twins: Twins, 
 
     assert len(outcome.result) == len(STATUSES)
     assert all(failure[-1] == "r-9" for failure in outcome.result)
-
-
-def test_a_redirect_that_leads_nowhere_is_the_sdks_exception(twins: Twins) -> None:
-    """With its own status, whatever its body says."""
-    twins.same(complete("m"), Reply({"error": ERROR}, status=302), max_retries=0)
 
 
 @pytest.mark.parametrize("kind", ["stream", "unread", "raw", "image", "upload", "list", "parsed"])
@@ -148,29 +142,6 @@ def test_what_fails_is_retried_as_often_and_as_the_sdk_does(
     assert {each["idempotency-key"] for each in sent} == {"mine"}
     assert logged[0] == logged[1]
     assert len(logged[0]) >= requests
-
-
-@pytest.mark.parametrize("retries", [0, 1, 3])
-@pytest.mark.parametrize("kind", ["client", "copy", "call"])
-def test_the_number_of_retries_holds_where_it_is_said(twins: Twins, retries: int, kind: str) -> None:
-    """Of the client, by `with_options` for one call, and in a call's own options."""
-
-    def ask(client: Any) -> Any:
-        if kind == "call":
-            options = {"max_retries": retries}
-            return client.post("/chat/completions", cast_to=ChatCompletion, body={}, options=options)
-        return complete("m")(client if kind == "client" else client.with_options(max_retries=retries))
-
-    outcome = twins.same(ask, soon(500), max_retries=retries if kind == "client" else 5)
-
-    assert len(outcome.requests) == retries + 1
-
-
-@pytest.mark.parametrize("name", ["stream", "edit-several", "edit-file", "parsed", "post-stream", "images"])
-def test_every_kind_of_call_is_sent_again_whole(twins: Twins, name: str) -> None:
-    """Uploads and streams included; what the SDK cannot send again it does not."""
-    ask, reply = CALLS[name]
-    twins.same(ask, soon(502), soon(429, **{"Retry-After-Ms": "1"}), reply)
 
 
 SHORT = openai.Timeout(10, read=0.1)

@@ -149,26 +149,6 @@ def test_an_http_client_keeps_its_cookies_headers_parameters_and_timeout(twins: 
     assert dict(outcome.requests[0][2])["x-stainless-read-timeout"] == "7.5"
 
 
-def test_a_transport_of_the_callers_own_answers(twins: Twins, family: Any) -> None:
-    """Mocks and caches stand where the network was."""
-    asked: list[Any] = []
-
-    def answer(request: Any) -> Any:
-        asked.append((request.method, str(request.url), request.content))
-        return family.Response(200, json=COMPLETION, headers={"X-Request-Id": "mock"})
-
-    async def ask(client: Any) -> Any:
-        result = await wait(complete("m")(client))
-        return result, result._request_id
-
-    outcome = twins.same(
-        ask, http_client=Each(lambda: twins.pool(family, transport=family.MockTransport(answer)))
-    )
-
-    assert outcome.result[1] == "mock"
-    assert asked[0] == asked[1]
-
-
 def test_others_who_share_an_http_client_see_no_difference(twins: Twins, family: Any) -> None:
     """Before, beside and after our client, a plain request and a plain SDK's client get what they always got."""
     refusal = Reply({"data": {}, "code": 12001, "message": "no credits"})
