@@ -72,8 +72,7 @@ def test_events_are_the_same_however_they_are_cut(end: str, mark: bytes) -> None
     assert len(due) == len(EVENTS) - 1
     for at in range(len(text)):
         events = Events(is_chat=True)
-        assert passed(events, text[:at], text[at:]) == due
-        events.end()
+        assert passed(events, text[:at], text[at:]) + list(events.end()) == due
         assert events.failure is None
 
 
@@ -90,7 +89,7 @@ def test_a_failure_is_found_however_the_stream_is_cut(
         events = Events(is_chat=True)
         whole = passed(events, *(text[start : start + size] for start in range(0, len(text), size)))
         if not events.failure:
-            events.end()
+            whole += [event.data for event in events.end()]
         assert events.failure is not None
         assert events.failure.message.startswith(told)
         assert whole[:1] == passed(Events(is_chat=True), EVENTS[1] + b"\n\n")
@@ -104,7 +103,7 @@ def test_no_bytes_make_the_reading_fail(pieces: list[bytes]) -> None:
     events = Events(is_chat=True)
     passed(events, *pieces)
     if not events.failure:
-        events.end()
+        list(events.end())
 
     assert events.failure
 

@@ -35,9 +35,9 @@ def event(data: Any) -> str:
     f"{CHUNK}event: Ping\ndata: 7\n\n{CHUNK}{DONE}",
     f'{CHUNK}data: {{"code": 200, "message": "success"}}\n\n{CHUNK}{DONE}',
     f'data: {{"error": {{"code": null}}, "choices": [{{"delta": {{}}}}]}}\n\n{CHUNK}{DONE}',
-    # A chunk whatever its event is called, and one that no blank line ends.
+    # A chunk whatever its event is called, and one that no blank line ends: the plain SDK loses its text.
     f"{CHUNK}event: error\n{END}",
-    f"{CHUNK}{CHUNK}{END.rstrip()}",
+    f"{CHUNK}{END.rstrip()}",
     # Half a character, which the SDK can read.
     f'data: {{"choices":[{{"delta":{{"content":"\\ud83d"}}}}]}}\n\n{CHUNK}{DONE}',
     # Lines that mean nothing: before another event, after the end, and blank ones.

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import openai
 
 from ._pools import make_pool
-from ._sdk.clients import AsyncClient, SyncClient, drop_openai_settings
+from ._sdk.clients import AsyncClient, SyncClient
+from ._sdk.private import drop_openai_settings
 from ._settings import Settings, load, missing_key
 from ._sites import SITES
 

@@ -101,7 +101,7 @@ def failure_in(body: Any) -> Failure | None:
     if not isinstance(body, dict):
         return None
     choices, data = body.get("choices"), body.get("data")
-    if has_text(choices) or (isinstance(data, list) and data):
+    if has_output(choices) or (isinstance(data, list) and data):
         return None
     if isinstance(body.get("error"), dict) or "choices" in body:
         failure = openai_failure(body, UPSTREAM_FAILED if "choices" in body else 400)
@@ -110,14 +110,18 @@ def failure_in(body: Any) -> Failure | None:
     return envelope_failure(body)
 
 
-def envelope_failure(body: Any, *, whole: bool = False) -> Failure | None:
+def envelope_failure(body: Any, *, strict: bool = False) -> Failure | None:
     """The failure in AiToEarn's envelope; a `whole` one has a message, and its data is empty or missing."""
     code = body.get("code") if isinstance(body, dict) else None
     if type(code) is not int or code in _SUCCESSES:
         return None
-    message, has_message = error_message(body) or error_message(body.get("error")), "message" in body
-    is_empty = body.get("data") in (None, {})
-    if not (has_message and is_empty if whole else message or has_message or (is_empty and "data" in body)):
+    message = error_message(body) or error_message(body.get("error"))
+    has_message, is_empty = "message" in body, body.get("data") in (None, {})
+    if strict:
+        is_failure = has_message and is_empty
+    else:
+        is_failure = bool(message) or has_message or (is_empty and "data" in body)
+    if not is_failure:
         return None
     status = _status(code, 400)
     wait = _WAIT.search(message or "") if status == 429 else None
@@ -131,16 +135,16 @@ def envelope_failure(body: Any, *, whole: bool = False) -> Failure | None:
     )
 
 
-def openai_failure(body: dict[str, Any], otherwise: int | None) -> Failure | None:
+def openai_failure(body: dict[str, Any], default: int) -> Failure | None:
     """The failure in an `error` as OpenAI has it, or in one that is a text, with a message beside it or not."""
     error, beside = body.get("error"), body.get("message")
     if not error or not has_error(error):
         return None
     if not isinstance(error, dict):
-        return Failure(beside if isinstance(beside, str) else str(error), otherwise)
+        return Failure(beside if isinstance(beside, str) else str(error), default)
     code = error.get("code")
     message = error_message(error) or json.dumps(error, ensure_ascii=False)[:QUOTE]
-    return Failure(message, _status(error.get("type") if code is None else code, otherwise), code)
+    return Failure(message, _status(error.get("type") if code is None else code, default), code)
 
 
 def choice_failure(choices: Any) -> Failure | None:
@@ -161,13 +165,13 @@ def choice_failure(choices: Any) -> Failure | None:
     return None
 
 
-def _status(code: Any, otherwise: int | None) -> int | None:
+def _status(code: Any, default: int) -> int:
     if isinstance(code, str) and re.fullmatch(r"\d{3,5}", code):
         code = int(code)
     if isinstance(code, int):
         known = CODES.get(code)
-        return known.status if known else code if 400 <= code <= 599 else otherwise
-    return _NAMED.get(code, otherwise) if isinstance(code, str) else otherwise
+        return known.status if known else code if 400 <= code <= 599 else default
+    return _NAMED.get(code, default) if isinstance(code, str) else default
 
 
 def has_error(error: Any) -> bool:
@@ -186,7 +190,7 @@ def error_message(body: Any) -> str | None:
     return words if isinstance(words, str) or not words else json.dumps(words, ensure_ascii=False)
 
 
-def has_text(choices: Any) -> bool:
+def has_output(choices: Any) -> bool:
     """Whether a choice has something that a model made: text, tool calls, or a part of them."""
     return isinstance(choices, list) and any(
         any(value for name, value in part.items() if name != "role") if isinstance(part, dict) else bool(part)

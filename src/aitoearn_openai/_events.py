@@ -16,13 +16,14 @@ from openai.types.chat import ChatCompletionChunk
 
 from ._errors import (
     QUOTE,
+    UPSTREAM_FAILED,
     Failure,
     choice_failure,
     envelope_failure,
     error_message,
     failure_in,
     has_error,
-    has_text,
+    has_output,
     openai_failure,
 )
 from ._json import NOT_JSON, decode_json
@@ -43,13 +44,13 @@ MAX_LINES = 100_000
 class Event:
     """What the SDK asks of an event."""
 
-    __slots__ = ("data", "event", "made")
+    __slots__ = ("data", "decoded", "event")
 
-    def __init__(self, event: str, data: str, made: Any) -> None:
-        self.event, self.data, self.made = event, data, made
+    def __init__(self, event: str, data: str, decoded: Any) -> None:
+        self.event, self.data, self.decoded = event, data, decoded
 
     def json(self) -> Any:
-        return self.made
+        return self.decoded
 
 
 class Events:
@@ -68,11 +69,11 @@ class Events:
         """The fields of the event that is not yet complete."""
         self._ends_in_cr = self._is_ending = False
         self._count = 0
-        """The events so far."""
+        """The events that were passed on."""
         self._is_empty = True
-        """Whether nothing came that counts as an event."""
+        """Whether there was neither a list of choices nor, where no chat is read, an event."""
         self._is_complete = self._is_done = False
-        """Whether a `finish_reason` has said that the answer is whole, and whether `[DONE]` has ended the stream."""
+        """Whether a `finish_reason`, or a `[DONE]` in a line of its own, says that the answer is whole; whether the event `[DONE]` came."""
         self._stray = ""
         """What came in place of chunks since the last one: why the answer is missing, if it is."""
         self._breaks_off = False
@@ -110,11 +111,10 @@ class Events:
         if not self._data:
             self._size = len(self._rest)
 
-    def end(self) -> None:
-        """Judge what no blank line ended, when the server has sent all: it is not an event; a failure in it is."""
+    def end(self) -> Iterator[Event]:
+        """What no blank line ended, when the server has sent all: a whole chunk is paid for, a half one is a failure."""
         self._is_ending = True
-        for _ in self.feed(b"\n\n"):
-            pass
+        yield from self.feed(b"\n\n")
         if not self._is_done and not self.failure:
             self._check_end()
 
@@ -126,7 +126,8 @@ class Events:
             self._name = self._hide_key(value.strip().decode(errors="replace"))
         elif text.startswith(codecs.BOM_UTF8) and self._is_empty:
             start = text.decode(errors="replace").lstrip("\ufeff").encode()
-            self._read_line(start) if start else None
+            if start:
+                self._read_line(start)
         else:
             line = self._hide_key(text.decode(errors="replace")).strip(_BLANK)
             self._is_complete |= "[DONE]" in line
@@ -165,18 +166,20 @@ class Events:
             return Event(name, text, None) if self._is_done else None
         kind, hidden = name.casefold(), self._hide_key(text)
         if (text and not text.isspace()) or kind == "error":
-            made = decode_json(hidden)
-            if self._accepts(kind, hidden, made) and not self._is_ending:
+            decoded = decode_json(hidden)
+            if self._judge(kind, hidden, decoded):
                 self._count += 1
-                return Event(name, text, made)
+                return Event(name, text, decoded)
         return None
 
-    def _accepts(self, name: str, text: str, body: Any) -> bool:
+    def _judge(self, name: str, text: str, body: Any) -> bool:
         """Note the failure that this reports; say whether it becomes a chunk or an event of another stream all the same."""
         if isinstance(body, dict):
-            return (self._accepts_chunk if self._is_chat else self._accepts_other)(name, text, body)
+            return (self._judge_chunk if self._is_chat else self._judge_other)(name, text, body)
         if name == "error":
-            self._fail(Failure(text or Ours("The server sent an error event without a message.")), text)
+            self._fail(
+                Failure(text.strip() or Ours("The server sent an error event without a message.")), text
+            )
         elif self._is_ending and text.startswith("{"):
             return False  # Half a chunk.
         elif self._is_chat and (body is None or name.replace("-", "").replace("_", "") in _KEEP_ALIVES):
@@ -188,16 +191,16 @@ class Events:
         self._is_empty = False
         return not self.failure
 
-    def _accepts_chunk(self, name: str, text: str, body: dict[str, Any]) -> bool:
-        choices, error = body.setdefault("choices", None), body.get("error")
-        if failure := openai_failure(body, None):
+    def _judge_chunk(self, name: str, text: str, body: dict[str, Any]) -> bool:
+        choices, error = body.get("choices"), body.get("error")
+        if failure := openai_failure(body, UPSTREAM_FAILED):
             self._fail(failure._replace(status=None), error if isinstance(error, dict) else body)
         elif failure := choice_failure(choices) if choices else envelope_failure(body):
             self._fail(failure, body)
         if error:
             body["error"] = None  # The SDK would raise what is not a failure, or before the text is there.
         if self.failure:
-            return has_text(choices)
+            return has_output(choices)
         if choices:
             if not isinstance(choices, list) or not all(isinstance(choice, dict) for choice in choices):
                 self._fail(Failure(_not_a_chunk(text)), body)
@@ -218,13 +221,13 @@ class Events:
             self._fail(Failure(error_message(body) or text), body)
         return is_frame
 
-    def _accepts_other(self, name: str, text: str, body: dict[str, Any]) -> bool:
+    def _judge_other(self, name: str, text: str, body: dict[str, Any]) -> bool:
         """Events of the SDK's other types have a `type`, or are an `object`; those of the caller's own are theirs."""
         error = body.get("error")
         is_refusal = body.get("type", "error") == "error" and not name.startswith("thread.")
-        if is_refusal and (failure := openai_failure(body, None)):
+        if is_refusal and (failure := openai_failure(body, UPSTREAM_FAILED)):
             self._fail(failure._replace(status=None), error if isinstance(error, dict) else body)
-        elif failure := envelope_failure(body, whole=True):
+        elif failure := envelope_failure(body, strict=True):
             self._fail(failure, body)
         elif "type" not in body and (name == "error" or (self._is_typed and "object" not in body)):
             self._fail(Failure(error_message(body) or text[:QUOTE]), body)

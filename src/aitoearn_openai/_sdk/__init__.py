@@ -8,7 +8,7 @@
 | `_process_response_data` | turns decoded JSON into its type: `clients.py` has it checked, and makes it faster |
 | `_make_sse_decoder` | the decoder of a stream: `stream.py` |
 | `_make_status_error` | where each service words its errors: `clients.py` |
-| `_custom_headers` | what the SDK took from `OPENAI_CUSTOM_HEADERS`: `clients.py` |
+| `_custom_headers` | what the SDK took from `OPENAI_CUSTOM_HEADERS`: `private.py` |
 | `LazyProxy` | stands for a resource of the module until it is used: `_module.py` |
 
 Outside this folder, `__api_exclude__`, which the SDK asks of an object that stands in a request, is in `_models.py`:

@@ -32,7 +32,7 @@ def failure_for(cast_to: Any, body: Any) -> Failure | None:
         return None
     if not is_sdk_type(cast_to):
         is_wanted = getattr(cast_to, "__name__", "") in _AS_IT_IS
-        return None if is_wanted else envelope_failure(body, whole=True)
+        return None if is_wanted else envelope_failure(body, strict=True)
     # Of a chat, `failure_in` finds out itself whether it has an answer.
     is_answer = not is_chat(cast_to) and any(body.get(name) for name in _own_fields(cast_to) - {"data"})
     return None if is_answer else failure_in(body)
@@ -52,10 +52,13 @@ def check_answer(client: Any, response: Any, cast_to: Any, body: Any) -> None:
     elif cast_to is ImagesResponse:
         is_answer = has_images(known)
     else:
-        names, is_known = _own_fields(cast_to), known.get("object", "error") != "error"
-        is_answer = is_known or any(known.get(name) is not None for name in names)
-        is_answer |= not names and isinstance(body, dict)
-    if not is_answer:
+        names = _own_fields(cast_to)
+        is_answer = (
+            known.get("object", "error") != "error"
+            or any(known.get(name) is not None for name in names)
+            or (not names and isinstance(body, dict))
+        )
+    if not is_answer:  # With choices it came from the right address.
         raise unexpected(response, cast_to.__name__, body, advice="choices" not in known)
 
 

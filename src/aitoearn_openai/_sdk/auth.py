@@ -30,7 +30,7 @@ class _Auth:
     def __init__(self, exchange: Exchange, inner: Any) -> None:
         self._exchange, self._inner = exchange, inner
 
-    def _inner_for(self, request: Any) -> Any:
+    def _prepare(self, request: Any) -> Any:
         self._exchange.request = request
         if self._exchange.adds_key:
             scheme, _, key = request.headers.get("Authorization", "").partition(" ")
@@ -40,17 +40,17 @@ class _Auth:
         return self._inner or self.family.Auth()
 
     def sync_auth_flow(self, request: Any) -> Generator[Any, Any, None]:
-        with closing(self._inner_for(request).sync_auth_flow(request)) as flow, suppress(StopIteration):
+        with closing(self._prepare(request).sync_auth_flow(request)) as flow, suppress(StopIteration):
             request = next(flow)
             while True:
                 response = yield request
                 request = flow.send(response)
         if self._exchange.wants_body(response):
             response.read()
-        self._exchange.look(response)
+        self._exchange.mark_failure(response)  # The SDK goes on by the status that it now has.
 
     async def async_auth_flow(self, request: Any) -> AsyncGenerator[Any, Any]:
-        async with aclosing(self._inner_for(request).async_auth_flow(request)) as flow:
+        async with aclosing(self._prepare(request).async_auth_flow(request)) as flow:
             with suppress(StopAsyncIteration):
                 request = await anext(flow)
                 while True:
@@ -58,4 +58,4 @@ class _Auth:
                     request = await flow.asend(response)
         if self._exchange.wants_body(response):
             await response.aread()
-        self._exchange.look(response)
+        self._exchange.mark_failure(response)  # The SDK goes on by the status that it now has.

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from contextlib import suppress
-from functools import partial, wraps
+from functools import wraps
 from typing import Any
 
 import openai
@@ -18,10 +17,7 @@ from .answer import check_answer, failure_for
 from .auth import auth_class
 from .errors import status_error
 from .exchange import CURRENT, Exchange
-from .private import unsupported
 from .stream import Decoder
-
-_PROBE = "X-Probe"
 
 
 class _Hooks:
@@ -35,7 +31,7 @@ class _Hooks:
         exchange, given = CURRENT.get(), self._origins.http_client
         if exchange is None:
             return sdk_auth
-        exchange.used.add("custom_auth")
+        exchange.called.add("custom_auth")
         client_class: Any = openai.DefaultHttpxClient if given is None else type(given)
         return auth_class(client_class)(exchange, sdk_auth or (given and given.auth))
 
@@ -50,7 +46,7 @@ class _Hooks:
         exchange = CURRENT.get()
         if exchange is None:  # A `Stream` that was made by hand.
             return super()._make_sse_decoder()  # type: ignore[misc]
-        exchange.used.add("_make_sse_decoder")
+        exchange.called.add("_make_sse_decoder")
         return Decoder(exchange)
 
     def _process_response_data(self, *, data: Any, cast_to: Any, response: Any) -> Any:
@@ -60,16 +56,16 @@ class _Hooks:
         if cast_to is ChatCompletion:
             with suppress(ValidationError):  # As in `stream.py`.
                 made = cast_to.model_validate(data, strict=True)
-        if (
-            exchange is None
-        ):  # The call is over: a chunk that the decoder left to the SDK, or of a stream made by hand.
+        # The call is over for a chunk that the decoder left to the SDK, and for a stream made by hand.
+        if exchange is None:
             if failure := failure_for(cast_to, data):
                 raise status_error(self, response, failure, data)
         else:
-            exchange.used.add("_process_response_data")
+            exchange.called.add("_process_response_data")
+            # What passed the strict validation with choices, and was found clean, has nothing left to check.
             if not (made and made.choices and exchange.is_clean):
                 check_answer(self, response, cast_to, data)
-        if hasattr(cast_to, "from_answer"):
+        if hasattr(cast_to, "from_answer"):  # A type of this package makes itself.
             return cast_to.from_answer(self, response, data)
         return made or super()._process_response_data(data=data, cast_to=cast_to, response=response)  # type: ignore[misc]
 
@@ -78,12 +74,15 @@ class _Hooks:
     ) -> openai.APIStatusError:
         failure, plain = failure_in(body), f"Error code: {response.status_code}"
         status = Ours(f"{plain} - ")
-        parts = [status, err_msg.removeprefix(status)] if err_msg.startswith(status) else [err_msg]
+        words = isinstance(body, dict) and (error_message(body.get("error")) or error_message(body))
         if failure and (failure.enveloped or failure.message not in err_msg):
             parts = [status, str(failure)]
-        elif err_msg == plain and isinstance(body, dict):
-            words = error_message(body.get("error")) or error_message(body)
-            parts = [status, words[:QUOTE]] if words else parts
+        elif words and err_msg == plain:
+            parts = [status, words[:QUOTE]]
+        elif err_msg.startswith(status):
+            parts = [status, err_msg.removeprefix(status)]
+        else:
+            parts = [err_msg]
         if hint := next_step(response, failure, f"{''.join(parts)} {body}", self._known_models):
             *parts, last = Message(*parts).parts
             parts += [last.removesuffix("."), Ours(". "), hint]
@@ -106,11 +105,11 @@ class SyncClient(_Hooks, openai.OpenAI):
 
     def _process_response(self, *, response: Any, **arguments: Any) -> Any:
         exchange: Any = CURRENT.get()
-        exchange.used.add("_process_response")
+        exchange.called.add("_process_response")
         if response is not exchange.response:  # Others stand in the place of the HTTP client's `send`.
             if exchange.wants_body(response):
                 response.read()
-            if found := exchange.look(response):
+            if found := exchange.mark_failure(response):
                 raise status_error(self, response, *found)
         return super()._process_response(response=response, **_clear_frame(arguments))
 
@@ -125,11 +124,11 @@ class AsyncClient(_Hooks, openai.AsyncOpenAI):
 
     async def _process_response(self, *, response: Any, **arguments: Any) -> Any:
         exchange: Any = CURRENT.get()
-        exchange.used.add("_process_response")
+        exchange.called.add("_process_response")
         if response is not exchange.response:  # Others stand in the place of the HTTP client's `send`.
             if exchange.wants_body(response):
                 await response.aread()
-            if found := exchange.look(response):
+            if found := exchange.mark_failure(response):
                 raise status_error(self, response, *found)
         return await super()._process_response(response=response, **_clear_frame(arguments))
 
@@ -139,15 +138,3 @@ def _clear_frame(arguments: dict[str, Any]) -> dict[str, Any]:
     moved = dict(arguments)
     arguments.clear()
     return moved
-
-
-def drop_openai_settings(client: openai.OpenAI | openai.AsyncOpenAI, given: Mapping[str, Any]) -> None:
-    """Undo what the SDK's constructor read from `OPENAI_*` where the caller gave nothing."""
-    own = vars(client)
-    own["_custom_headers"] = {_PROBE: ""}
-    if _PROBE not in client.default_headers:
-        raise openai.OpenAIError(unsupported("_custom_headers"))
-    own["_custom_headers"] = given.get("default_headers") or {}
-    names = "admin_api_key", "organization", "project", "webhook_secret"
-    for name in filter(partial(hasattr, client), names):  # Older SDKs lack some.
-        setattr(client, name, given.get(name))

@@ -14,7 +14,7 @@ from typing import Any, get_args
 
 import openai
 
-from .._errors import Failure
+from .._errors import FAILED_FINISH_REASONS, Failure
 from .._hints import API_KEY_HEADER
 from .._json import NOT_JSON, decode_json
 from .answer import failure_for, is_sdk_type
@@ -22,10 +22,12 @@ from .errors import connection_error, family_of, set_status, unexpected
 from .private import unsupported
 
 CURRENT: ContextVar[Exchange | None] = ContextVar("exchange", default=None)
-"""The exchange that the SDK is busy with: it gives its hooks nothing that leads there."""
+"""The exchange that the SDK is busy with, as it gives its hooks nothing that leads there. A stream is read after its call: then it is None."""
 
 _LARGE = 65_536
-"""The bytes beyond which a body is not decoded twice: it is looked at when the SDK has decoded it."""
+"""The bytes beyond which a body is not decoded twice."""
+_NAMES = [f'{name}"'.encode() for name in ('"code', "error", *FAILED_FINISH_REASONS)]
+"""A body without one of these reports no failure, and need not be decoded to find that out."""
 _KEY = "aitoearn_openai"
 """Where a raw response has its exchange, in its `extensions`."""
 
@@ -45,11 +47,11 @@ class Exchange:
     ) -> None:
         self.client, self.cast_to, self.stream = client, cast_to, stream
         self.chunk_type = next(iter(get_args(stream_cls)), cast_to)
-        self.used: set[str] = set()
+        self.called: set[str] = set()
         """The hooks that the SDK has called: without one, failures would go unnoticed."""
         self.adds_key = False
         """Whether the key goes along in a header of its own too."""
-        if hasattr(cast_to, "list_path"):
+        if hasattr(cast_to, "list_path"):  # A model list, see `_resource.py`.
             names = {*client.default_headers, *(options.headers or ())}
             self.adds_key = API_KEY_HEADER.lower() not in map(str.lower, names)
 
@@ -67,7 +69,7 @@ class Exchange:
             if self.response is not None and not isinstance(error, openai.OpenAIError):
                 if isinstance(error, family_of(type(self.response)).RequestError):
                     raise connection_error(error) from error
-                self._require_json()
+                self._require_json()  # Raises in place of the SDK's error of decoding.
             raise
         finally:
             CURRENT.reset(token)
@@ -87,15 +89,17 @@ class Exchange:
                 return False
         return not self.client._should_stream_response_body(request=response.request)
 
-    def look(self, response: Any) -> tuple[Failure, Any] | None:
-        """The failure in a response, if it was read, and its body. It gets the status, so that the SDK may ask again."""
-        self.response, content = response, response.content if response.is_stream_consumed else b""
+    def mark_failure(self, response: Any) -> tuple[Failure, Any] | None:
+        """The failure in a response, if it was read, and its body; the response gets the status, so that the SDK may ask again.
+
+        A large answer is looked at when the SDK has decoded it: the service's failures are small.
+        """
+        self.response, self.is_clean = response, False
+        content = response.content if response.is_stream_consumed else b""
         if not response.is_success:
             _make_decodable(response)
         elif self.stream or len(content) <= _LARGE:
-            # A body without these names reports no failure, and need not be decoded to find that out.
-            names = b'"code"' in content or b'error"' in content or b'"abort"' in content
-            self.is_clean = not names and b'"insufficient_system_resource"' not in content and bool(content)
+            self.is_clean = bool(content) and not any(name in content for name in _NAMES)
             body = NOT_JSON if self.is_clean else decode_json(content)
             if body is not NOT_JSON and (failure := failure_for(self.cast_to, body)):
                 _make_decodable(response)
@@ -111,12 +115,12 @@ class Exchange:
             hooks.add("_make_sse_decoder")
         elif hasattr(parsed, "http_response"):
             parsed.http_response.extensions[_KEY] = self
-            parsed.__class__ = _checked_class(parsed.__class__)
+            parsed.__class__ = _raw_class(parsed.__class__)
         elif isinstance(parsed, str):
             self._require_json()
-        elif "_process_response_data" not in self.used and is_sdk_type(self.cast_to):
+        elif is_sdk_type(self.cast_to):
             hooks.add("_process_response_data")
-        if missing := hooks - self.used:
+        if missing := hooks - self.called:
             raise openai.OpenAIError(unsupported(missing.pop()))
         return parsed
 
@@ -131,27 +135,27 @@ class Exchange:
         if "html" in content_type or (is_json and decode_json(response.content) is not NOT_JSON):
             raise unexpected(response, "an event stream")
 
-    def parsing(self, response: Any, to: Any = None) -> Exchange:
-        """A copy for a raw response that is parsed, to another type if the caller says so."""
-        parsing = copy(self)
-        parsing.response = response
+    def for_parse(self, response: Any, to: Any = None) -> Exchange:
+        """A copy for a raw response that is parsed, to another type if the caller says so; it knows the hooks so far."""
+        for_parse = copy(self)
+        for_parse.response = response
         if to is not None:
-            parsing.cast_to, parsing.chunk_type = to, next(iter(get_args(to)), to)
-        return parsing
+            for_parse.cast_to, for_parse.chunk_type = to, next(iter(get_args(to)), to)
+        return for_parse
 
 
 @cache
-def _checked_class(response_class: Any) -> Any:
+def _raw_class(response_class: Any) -> Any:
     """A class of raw responses that go on with their exchange when they are parsed."""
     sdk_parse = response_class.parse
 
     def parse(self: Any, **arguments: Any) -> Any:
-        exchange = self.http_response.extensions[_KEY].parsing(self.http_response, **arguments)
+        exchange = self.http_response.extensions[_KEY].for_parse(self.http_response, **arguments)
         with exchange.running():
             return exchange.finish(sdk_parse(self, **arguments))
 
     async def parse_async(self: Any, **arguments: Any) -> Any:
-        exchange = self.http_response.extensions[_KEY].parsing(self.http_response, **arguments)
+        exchange = self.http_response.extensions[_KEY].for_parse(self.http_response, **arguments)
         with exchange.running():
             return exchange.finish(await sdk_parse(self, **arguments))
 

@@ -1,9 +1,11 @@
-"""Find every private name of the SDK at import, so that a release that renames one is noticed at once."""
+"""Find every private name of the SDK at import, so that a release that renames one is noticed at once; undo what it read."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from functools import partial
 from inspect import signature
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import openai
 
@@ -70,3 +72,15 @@ def _check_hooks() -> None:
 
 
 _check_hooks()
+
+
+def drop_openai_settings(client: openai.OpenAI | openai.AsyncOpenAI, given: Mapping[str, Any]) -> None:
+    """Undo what the SDK's constructor read from `OPENAI_*` where the caller gave nothing."""
+    own, probe = vars(client), "X-Probe"
+    own["_custom_headers"] = {probe: ""}
+    if probe not in client.default_headers:
+        raise openai.OpenAIError(unsupported("_custom_headers"))
+    own["_custom_headers"] = given.get("default_headers") or {}
+    names = "admin_api_key", "organization", "project", "webhook_secret"
+    for name in filter(partial(hasattr, client), names):  # Older SDKs lack some.
+        setattr(client, name, given.get(name))

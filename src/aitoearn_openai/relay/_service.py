@@ -243,7 +243,7 @@ class Service:
                 await send({"type": "http.response.body", "body": passed or b":\n\n", "more_body": True})
                 piece = await anext(pieces, b"")
             if not events.failure:
-                events.end()
+                last = b"".join(map(_encoded, events.end()))
             if events.failure:
                 status = events.failure.status or 502
                 raise Failed(status, *self._words(events.failure, status))
