@@ -126,7 +126,7 @@ FAILURES: list[tuple[Any, Any, type[Exception], str]] = [
     ]),
     # An object without any field of its type.
     *((wanted, body, openai.APIError, BROKE if body else "was expected")
-      for wanted, body in product(OTHERS, [{}, {"success": False, **DIED}, {"detail": BROKE}])),
+      for wanted, body in product(OTHERS, [{}, {"success": False, **DIED}, {"detail": BROKE}, [BROKE]])),
     *((wanted, {"code": 404, **DIED}, openai.NotFoundError, BROKE) for wanted in OTHERS),
     (edit, {"data": {}, "code": 12001, "message": BROKE}, openai.APIStatusError, BROKE),  # An upload is not in memory.
 ]
