@@ -10,28 +10,22 @@ CONCURRENCY = 16
 ANSWER_TOKENS = 500
 """How many tokens an answer is estimated to have by default, if the request does not limit it to fewer."""
 
+_FILES = 4096
+"""More than the most requests at once need, where each is tried at two addresses of a host."""
+
 _PR_SET_DUMPABLE = 4
 """Of `linux/prctl.h`."""
 
 
-def raise_file_limit(wanted: int = 4096, *, least: int = 0) -> int | None:
-    """Raise the limit so that `wanted` files can be open, as far as the system lets a program do so.
-
-    The limit is 256 on macOS.
-
-    Returns:
-        The highest limit that the system allows, if that is below `least`; otherwise None.
-    """
+def raise_file_limit() -> None:
+    """Raise the limit on open files, as far as the system lets a program do so; it is 256 on macOS."""
     if sys.platform == "win32":  # pragma: no cover - there is no such limit
-        return None
+        return
     import resource
 
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if hard in range(least):  # Without a limit it is below 0.
-        return hard
-    if soft in range(wanted):
-        resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, wanted) if hard >= 0 else wanted, hard))
-    return None
+    if soft in range(_FILES):  # Without a limit it is below 0.
+        resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, _FILES) if hard >= 0 else _FILES, hard))
 
 
 def files_allowed() -> int:

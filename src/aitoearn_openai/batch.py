@@ -7,24 +7,14 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import (
-    AsyncGenerator,
-    AsyncIterable,
-    AsyncIterator,
-    Generator,
-    Iterable,
-    Mapping,
-)
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Generator, Iterable
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from decimal import Decimal
-from functools import cache
 from hashlib import blake2b
-from inspect import signature
 from typing import TYPE_CHECKING, Any
 
 import openai
-from openai.resources.chat.completions import AsyncCompletions
 from openai.types import CompletionUsage
 from openai.types.chat import ChatCompletion
 
@@ -34,6 +24,8 @@ from ._models import BYTES_PER_TOKEN
 from ._wording import Ours, reason
 
 if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
     from ._models import ChatModel, Prices
 
 __all__ = ["ANSWER_TOKENS", "CONCURRENCY", "MaxCreditsReached", "Request", "Result", "run"]
@@ -41,11 +33,11 @@ __all__ = ["ANSWER_TOKENS", "CONCURRENCY", "MaxCreditsReached", "Request", "Resu
 _MOST_UNKNOWN = 10
 """After so many answers of 404 in a row, nothing that follows can be expected to be found."""
 
-PATH = "/chat/completions"
-URL = f"/v1{PATH}"
+URL = "/v1/chat/completions"
 """What a line of a Batch API file says for the one endpoint that the service has."""
 
 _DIGITS = 20
+"""The most digits of a price; a sum with one such as 1E+999999 raises."""
 
 _canonical = json.JSONEncoder(ensure_ascii=False, allow_nan=False, sort_keys=True).encode
 
@@ -67,8 +59,8 @@ class Request:
     """The caller's name for it, by which its result is found."""
     body: dict[str, Any]
     """The body, which is sent unchanged."""
-    digest: str = field(init=False, repr=False, compare=False)
-    """Stands for the body as it was when the request was made."""
+    id: str = field(init=False, repr=False, compare=False)
+    """The `id` of its result, which stands for `custom_id` and body: another request has another."""
 
     def __post_init__(self) -> None:
         _check(_is_text(self.custom_id), "custom_id must be a text that is not empty")
@@ -78,7 +70,8 @@ class Request:
         is_list = isinstance(messages, list) and bool(messages)
         _check(is_list, "body.messages must be a list of at least one message")
         _check(not self.body.get("stream"), "remove body.stream: results are whole answers")
-        object.__setattr__(self, "digest", digest(self.body))
+        named = f"{digest(self.body)} {self.custom_id}".encode(errors="surrogatepass")
+        object.__setattr__(self, "id", f"batch_req_{blake2b(named, digest_size=16).hexdigest()}")
 
     @classmethod
     def from_dict(cls, line: Any) -> Request:
@@ -94,13 +87,9 @@ class Request:
             'a'
         """
         _check(isinstance(line, dict), "a request must be an object")
-        check_endpoint(line)
+        _check(line.get("method") == "POST", 'method must be "POST"')
+        _check(line.get("url") == URL, f'url must be "{URL}": the service answers nothing else in a batch')
         return cls(line.get("custom_id"), line.get("body"))
-
-    @property
-    def id(self) -> str:
-        """The `id` of its result, which stands for `custom_id` and body: another request has another."""
-        return result_id(self.custom_id, self.digest)
 
     def estimate(self, model: ChatModel | None, answer_tokens: int = ANSWER_TOKENS) -> Decimal | None:
         """About what it costs in credits by the list's prices; None where there is no price.
@@ -109,26 +98,15 @@ class Request:
             model: The entry of the request's model in the list.
             answer_tokens: How many tokens each answer has, if the request does not limit it to fewer.
         """
-        return estimate(model, self.prompt_tokens, self.answer_tokens(answer_tokens))
+        return estimate(model, *self.tokens(answer_tokens))
 
-    def answer_tokens(self, expected: int = ANSWER_TOKENS) -> int:
-        """About how many tokens its answers have, if each that is not limited to fewer has the expected number."""
-        limits = [self.body.get(limit) for limit in ("max_completion_tokens", "max_tokens")]
-        answers = self.body.get("n")
-        each = min([expected, *(limit for limit in limits if isinstance(limit, int) and limit >= 0)])
-        return each * (answers if isinstance(answers, int) and answers > 0 else 1)
-
-    @property
-    def prompt_tokens(self) -> int:
-        """About how many tokens the texts of the messages have; images and tools are not counted."""
+    def tokens(self, answer_tokens: int = ANSWER_TOKENS) -> tuple[int, int]:
+        """About how many tokens it has, by its texts alone, and how many its answers have."""
         size = sum(len(text.encode(errors="replace")) for text in map(text_of, self.body["messages"]))
-        return -(-size // BYTES_PER_TOKEN)
-
-
-def check_endpoint(line: dict[str, Any]) -> None:
-    """Refuse a line of a Batch API file that is for another endpoint."""
-    _check(line.get("method") == "POST", 'method must be "POST"')
-    _check(line.get("url") == URL, f'url must be "{URL}": the service answers nothing else in a batch')
+        limits = [self.body.get(limit) for limit in ("max_completion_tokens", "max_tokens")]
+        each = min([answer_tokens, *(limit for limit in limits if isinstance(limit, int) and limit >= 0)])
+        n = self.body.get("n")
+        return -(-size // BYTES_PER_TOKEN), each * (n if isinstance(n, int) and n > 0 else 1)
 
 
 def digest(value: Any) -> str:
@@ -141,11 +119,6 @@ def digest(value: Any) -> str:
         return blake2b(_canonical(value).encode(), digest_size=16).hexdigest()
     except (TypeError, ValueError, RecursionError) as error:
         raise ValueError(f"it cannot be sent as JSON: {error}") from None
-
-
-def result_id(custom_id: str, digest: str) -> str:
-    """The `id` of a result, by the name and the digest of its request."""
-    return f"batch_req_{blake2b(f'{digest} {custom_id}'.encode(), digest_size=16).hexdigest()}"
 
 
 def text_of(message: Any) -> str:
@@ -164,6 +137,11 @@ def estimate(model: ChatModel | None, prompt_tokens: int, answer_tokens: int) ->
     if not cost or not tier:
         return cost
     return cost + answer_tokens * (_dearest(tier.output) - (tier.output.text or 0)) / 1000
+
+
+def _dearest(prices: Prices) -> Decimal:
+    known = [getattr(prices, kind) for kind in type(prices).model_fields]
+    return max((each for each in known if each is not None and each.adjusted() < _DIGITS), default=Decimal(0))
 
 
 def _mapping(value: Any) -> dict[str, Any]:
@@ -213,38 +191,23 @@ class Result:
 
         An answer, also one that reports a failure, is in `response`, with its status. `error` is for requests without an answer.
         """
-        response: dict[str, Any] | None = None
-        error: dict[str, Any] | None = None
-        if self.error is None:
-            response = {"status_code": 200, "request_id": self.request_id, "body": self.body}
-        elif isinstance(self.error, openai.APIStatusError):
-            fields = {name: getattr(self.error, name, None) for name in ("message", "type", "param", "code")}
-            response = {
-                "status_code": self.error.status_code,
-                "request_id": self.request_id,
-                "body": {"error": fields},
-            }
-        else:
-            why = f" {reason(self.error)}" if self.error.__cause__ else ""
-            error = {"code": _kind(self.error), "message": f"{self.error}{why}"}
-        return {
-            "id": self.request.id,
-            "custom_id": self.request.custom_id,
-            "response": response,
-            "error": error,
-        }
+        line: dict[str, Any] = {"id": self.request.id, "custom_id": self.request.custom_id}
+        response = {"status_code": 200, "request_id": self.request_id, "body": self.body}
+        if not self.error:
+            return {**line, "response": response, "error": None}
+        if isinstance(self.error, openai.APIStatusError):
+            said = {name: getattr(self.error, name, None) for name in ("message", "type", "param", "code")}
+            response |= {"status_code": self.error.status_code, "body": {"error": said}}
+            return {**line, "response": response, "error": None}
+        why = f" {reason(self.error)}" if self.error.__cause__ else ""
+        code = _CODES.get(type(self.error), "invalid_response")
+        return {**line, "response": None, "error": {"code": code, "message": f"{self.error}{why}"}}
 
 
-def _kind(error: openai.APIError) -> str:
-    if isinstance(error, openai.APITimeoutError):
-        return "request_timeout"
-    return "connection_error" if isinstance(error, openai.APIConnectionError) else "invalid_response"
-
-
-def _dearest(prices: Prices) -> Decimal:
-    known = [getattr(prices, kind) for kind in type(prices).model_fields]
-    # A price such as 1E+999999 is not a price, and a sum with it raises.
-    return max((each for each in known if each is not None and each.adjusted() < _DIGITS), default=Decimal(0))
+_CODES: dict[type[openai.APIError], str] = {
+    openai.APITimeoutError: "request_timeout",
+    openai.APIConnectionError: "connection_error",
+}
 
 
 def _whole(usage: Any, name: str) -> int:
@@ -260,10 +223,7 @@ class Budget:
     """How many credits a run may still cost, by the prices of the list; the retries of a request are not known here."""
 
     def __init__(
-        self,
-        max_credits: Decimal | float,
-        models: Mapping[str, ChatModel],
-        answer_tokens: int = ANSWER_TOKENS,
+        self, max_credits: Decimal | float, models: dict[str, ChatModel], answer_tokens: int
     ) -> None:
         _check(float(max_credits) > 0, "max_credits must be above 0")
         self._most = Decimal(str(max_credits))
@@ -271,35 +231,17 @@ class Budget:
         self._used = self._reserved = Decimal(0)
         self._has_changed = asyncio.Event()
 
-    def _estimate(self, request: Request) -> Decimal:
+    def estimate(self, request: Request) -> Decimal:
+        """As that of the request; a `ValueError` where the list has no price for its model."""
         name = request.body["model"]
         estimate = request.estimate(self._models.get(name), self._answer_tokens)
         if estimate is None:
-            raise ValueError(f"max_credits needs prices, and the list has none for the model {name!r}")
+            raise ValueError(f"a limit on credits needs prices, and the list has none for the model {name!r}")
         return estimate
 
-    def _at_most(self, result: Result, estimate: Decimal) -> Decimal:
-        """The most that an answer may have cost, where list and `usage` leave the price open."""
-        usage, model = result.usage, self._models[result.request.body["model"]]
-        asked = sum(
-            _whole(usage, f"{name}_tokens") for name in ("prompt", "cache_read_input", "cache_creation_input")
-        )
-        beyond = _whole(usage, "total_tokens") - _whole(usage, "prompt_tokens")
-        reasoning = _whole(getattr(usage, "completion_tokens_details", None), "reasoning_tokens")
-        answered = max(beyond, _whole(usage, "completion_tokens") + reasoning)
-        tier = model.pricing.tier(asked) if model.pricing else None
-        if tier is None:
-            return estimate
-        return max(estimate, (asked * _dearest(tier.input) + answered * _dearest(tier.output)) / 1000)
-
     async def reserve(self, request: Request) -> None:
-        """Wait until the request can start: those under way may turn out to cost less than estimated.
-
-        Raises:
-            MaxCreditsReached: it cannot, whatever those under way cost.
-            ValueError: the list has no price for its model.
-        """
-        estimate = self._estimate(request)
+        """Wait until the request can start: those under way may turn out to cost less than estimated."""
+        estimate = self.estimate(request)
         while self._used + self._reserved + estimate > self._most:
             if not self._reserved:
                 raise MaxCreditsReached(
@@ -311,23 +253,30 @@ class Budget:
         self._reserved += estimate
 
     def count(self, result: Result) -> None:
-        """Count what a request used instead of its estimate.
-
-        Where the list leaves the price open, that is the most it may be. Without any counts, as for an answer that
-        did not arrive in time, the estimate stays.
-        """
-        estimate = used = self._estimate(result.request)
-        if (usage := result.usage) is not None:
-            credits = self._models[result.request.body["model"]].credits(usage)
-            # A cost of 0 is one only if the answer was counted.
-            if credits is None or not (credits or _whole(usage, "completion_tokens")):
-                credits = self._at_most(result, estimate)
-            used = credits
-        elif isinstance(result.error, openai.APIStatusError):
-            used = Decimal(0)
+        """Count what a request used instead of its estimate."""
+        estimate = self.estimate(result.request)
         self._reserved -= estimate
-        self._used += used
+        self._used += self._used_by(result, estimate)
         self._has_changed.set()
+
+    def _used_by(self, result: Result, estimate: Decimal) -> Decimal:
+        """The most that it may be where list and `usage` leave the price open; the estimate where nothing was counted."""
+        usage, model = result.usage, self._models[result.request.body["model"]]
+        if usage is None:
+            return Decimal(0) if isinstance(result.error, openai.APIStatusError) else estimate
+        credits = model.credits(usage)
+        # A cost of 0 is one only if the answer was counted.
+        if credits or (credits is not None and _whole(usage, "completion_tokens")):
+            return credits
+        counts = "prompt_tokens", "cache_read_input_tokens", "cache_creation_input_tokens"
+        asked = sum(_whole(usage, name) for name in counts)
+        beyond = _whole(usage, "total_tokens") - _whole(usage, "prompt_tokens")
+        reasoning = _whole(getattr(usage, "completion_tokens_details", None), "reasoning_tokens")
+        answered = max(beyond, _whole(usage, "completion_tokens") + reasoning)
+        tier = model.pricing and model.pricing.tier(asked)
+        if not tier:
+            return estimate
+        return max(estimate, (asked * _dearest(tier.input) + answered * _dearest(tier.output)) / 1000)
 
 
 async def run(
@@ -380,107 +329,135 @@ async def run(
     budget = None
     if max_credits is not None:
         listed: Any = await client.models.list()
-        budget = Budget(max_credits, {model.id: model for model in listed.data})
-    groups = in_groups(client, requests, concurrency=concurrency, rpm=rpm, budget=budget)
+        budget = Budget(max_credits, {model.id: model for model in listed.data}, ANSWER_TOKENS)
+    groups = Runner(client, requests, concurrency=concurrency, rpm=rpm, budget=budget).groups()
     async with aclosing(groups):
         async for group in groups:
             for result in group:
                 yield result
 
 
-async def in_groups(
-    client: openai.AsyncOpenAI,
-    requests: Iterable[Request] | AsyncIterable[Request],
-    *,
-    concurrency: int,
-    rpm: float | None,
-    halt: asyncio.Future[None] | None = None,
-    budget: Budget | None = None,
-    under_way: set[asyncio.Task[Result]] | None = None,
-) -> AsyncGenerator[list[Result], None]:
-    """The results of `run`, each time all those that are there by then; once `halt` is done, no request starts.
+class Runner:
+    """Starts requests, as many at once and as fast as is wanted, and collects their results."""
 
-    The tasks of the requests are in `under_way` meanwhile.
-    """
-    _check(concurrency >= 1 and (rpm is None or rpm > 0), "concurrency and rpm must be above 0")
-    ended: asyncio.Queue[asyncio.Task[Any]] = asyncio.Queue()
-    under_way = set() if under_way is None else under_way
-    unknown = 0
-    # A slot is free again when the caller asks for more, so that a crash of the caller loses few results.
-    slots = asyncio.Semaphore(concurrency)
+    def __init__(
+        self,
+        client: openai.AsyncOpenAI,
+        requests: Iterable[Request] | AsyncIterable[Request],
+        *,
+        concurrency: int,
+        rpm: float | None,
+        budget: Budget | None,
+    ) -> None:
+        _check(concurrency >= 1 and (rpm is None or rpm > 0), "concurrency and rpm must be above 0")
+        self._client, self._requests, self._rpm, self._budget = client, requests, rpm, budget
+        self._slots = asyncio.Semaphore(concurrency)
+        self._tasks: set[asyncio.Task[Result | None]] = set()
+        self._ended: asyncio.Queue[asyncio.Task[Result | None]] = asyncio.Queue()
+        self._failure: BaseException | None = None
+        self._unknown = 0
+        self._feeder = self._start(self._feed())
 
-    async def feed() -> None:
+    @property
+    def under_way(self) -> int:
+        """How many requests have no result yet that was taken."""
+        return len(self._tasks - {self._feeder})
+
+    def halt(self) -> None:
+        """Start no further request."""
+        self._feeder.cancel()
+
+    async def groups(self) -> AsyncGenerator[list[Result], None]:
+        """The results, each time all those that are there by then; last, the error that ended the run is raised."""
+        try:
+            while self._tasks:
+                ended = [await self._ended.get()]
+                while not self._ended.empty():
+                    ended.append(self._ended.get_nowait())
+                self._tasks.difference_update(ended)
+                group: list[Result] = []
+                for task in ended:
+                    if task.cancelled():
+                        continue
+                    if error := task.exception():
+                        self._fail(error)
+                    elif result := task.result():
+                        group.append(result)
+                if group:
+                    yield group
+                # Not before the caller asks for more, so that a crash of the caller loses few results.
+                for _ in ended:
+                    self._slots.release()
+            if self._failure:
+                raise self._failure
+        finally:
+            for task in self._tasks:
+                task.cancel()
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _start(self, work: Coroutine[Any, Any, Result | None]) -> asyncio.Task[Result | None]:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended.put_nowait)
+        return task
+
+    def _fail(self, error: BaseException) -> None:
+        """Start nothing more; what is under way ends before the first error is raised."""
+        self._failure = self._failure or error
+        self.halt()
+
+    async def _feed(self) -> None:
         now = asyncio.get_running_loop().time
         due = now()
-        async with aclosing(_each(requests)) as source:
-            async for request in source:
-                await slots.acquire()
-                if budget:
-                    await budget.reserve(request)
-                if rpm:
+        async with aclosing(_each(self._requests)) as requests:
+            async for request in requests:
+                await self._slots.acquire()
+                if self._budget:
+                    await self._budget.reserve(request)
+                if self._rpm:
                     due = max(due, now())
                     await asyncio.sleep(due - now())
                     # A timer that is a little late is made up for, a pause is not: that would be a burst.
-                    due = max(due, now() - 6 / rpm) + 60 / rpm
-                task = asyncio.create_task(_ask(client, request, budget))
-                under_way.add(task)
-                task.add_done_callback(ended.put_nowait)
+                    due = max(due, now() - 6 / self._rpm) + 60 / self._rpm
+                self._start(self._ask(request))
 
-    feeder = asyncio.create_task(feed())
-    feeder.add_done_callback(ended.put_nowait)
-    feeds = True
-    if halt:
-        halt.add_done_callback(lambda _: feeder.cancel())
-    failure: BaseException | None = None
-    try:
-        while feeds or under_way:
-            group: list[Result] = []
-            tasks = [await ended.get()]
-            while not ended.empty():
-                tasks.append(ended.get_nowait())
-            for task in tasks:
-                under_way.discard(task)
-                feeds = feeds and task is not feeder
-                if task.cancelled():
-                    continue
-                error = task.exception()
-                if not error and task is not feeder:
-                    group.append(result := task.result())
-                    unknown = unknown + 1 if getattr(result.error, "status_code", 0) == 404 else 0
-                    error = result.error if unknown == _MOST_UNKNOWN else None
-                if error:
-                    failure = failure or error
-                    feeder.cancel()
-            if group:
-                yield group
-            for _ in tasks:
-                slots.release()
-        if failure:
-            raise failure
-    finally:
-        for task in (feeder, *under_way):
-            task.cancel()
-        await asyncio.gather(feeder, *under_way, return_exceptions=True)
+    async def _ask(self, request: Request) -> Result:
+        body = dict(request.body)
+        status = None
+        try:
+            # By `create`, which tracers wrap; and raw, so that no objects are made of the answer.
+            raw = await self._client.chat.completions.with_raw_response.create(
+                model=body.pop("model"), messages=body.pop("messages"), extra_body=body or None
+            )
+            result = Result(request, raw.parse(to=_Answer).to_dict(), raw.request_id)
+        except openai.APIError as error:
+            status = getattr(error, "status_code", None)
+            if status in ACCOUNT_STATUSES:
+                raise
+            result = Result(request, request_id=getattr(error, "request_id", None), error=error)
+        self._unknown = self._unknown + 1 if status == 404 else 0
+        if result.error and self._unknown == _MOST_UNKNOWN:
+            self._fail(result.error)
+        if self._budget:
+            self._budget.count(result)
+        return result
 
 
 async def _each(requests: Iterable[Request] | AsyncIterable[Request]) -> AsyncGenerator[Request, None]:
     """The requests; a generator of them is closed in the end, also where it was not read to its own."""
-    if isinstance(requests, AsyncIterable):
-        async_source = aiter(requests)
-        try:
-            async for request in async_source:
+    source = aiter(requests) if isinstance(requests, AsyncIterable) else iter(requests)
+    try:
+        if isinstance(source, AsyncIterator):
+            async for request in source:
                 yield request
-        finally:
-            if isinstance(async_source, AsyncGenerator):
-                await async_source.aclose()
-    else:
-        source = iter(requests)
-        try:
+        else:
             for request in source:
                 yield request
-        finally:
-            if isinstance(source, Generator):
-                source.close()
+    finally:
+        if isinstance(source, AsyncGenerator):
+            await source.aclose()
+        elif isinstance(source, Generator):
+            source.close()
 
 
 class _Answer(openai.BaseModel):
@@ -498,27 +475,3 @@ class _Answer(openai.BaseModel):
 
 
 _Answer.__name__ = ChatCompletion.__name__  # Errors name what was expected.
-
-
-@cache
-def _arguments() -> frozenset[str]:
-    """The fields of a body that `create` takes by name."""
-    names = signature(AsyncCompletions.create).parameters.keys()
-    return frozenset(names - {"self", "extra_headers", "extra_query", "extra_body", "timeout", "stream"})
-
-
-async def _ask(client: openai.AsyncOpenAI, request: Request, budget: Budget | None) -> Result:
-    try:
-        # By `create`, which tracers wrap; and raw, so that no objects are made of the answer.
-        known = {name: value for name, value in request.body.items() if name in _arguments()}
-        other = {name: value for name, value in request.body.items() if name not in known}
-        raw = await client.chat.completions.with_raw_response.create(**known, extra_body=other or None)
-        answer = raw.parse(to=_Answer)
-        result = Result(request, answer.to_dict(), raw.request_id)
-    except openai.APIError as error:
-        if getattr(error, "status_code", None) in ACCOUNT_STATUSES:
-            raise
-        result = Result(request, request_id=getattr(error, "request_id", None), error=error)
-    if budget:
-        budget.count(result)
-    return result

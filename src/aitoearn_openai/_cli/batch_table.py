@@ -9,47 +9,37 @@ import re
 from pathlib import Path
 from typing import Any
 
-from ..batch import Request, text_of
-from .batch_files import BadFile, Files, refuse_links, replaced
+from ..batch import text_of
+from .batch_files import BadFile, Files, place_to_write, replaced
 
-_COLUMNS = "line", "prompt", "answer", "error", "custom_id"
 # Excel takes a file for UTF-8 by its mark alone.
-_HEAD = codecs.BOM_UTF8 + f"{','.join(_COLUMNS)}\r\n".encode()
+_HEAD = codecs.BOM_UTF8 + b"line,prompt,answer,error,custom_id\r\n"
 _FORMULA = re.compile(r"\s*[=+\-@\uff0b\uff0d\uff1d\uff20]")
 """What spreadsheets take for the beginning of a formula, which could run programs or send data away."""
 _NUMBER = re.compile(r"[+-]?\d+([.,]\d+)*%?")
 
 
 def check_table(path: Path) -> None:
-    """Refuse a file that is there already, unless it is such a table.
-
-    Raises:
-        BadFile: says what to do.
-    """
-    refuse_links(path)
-    if not path.resolve().parent.is_dir():
-        raise BadFile(f"there is no folder {path.resolve().parent}")
-    if path.exists():
+    """Refuse a file that is there already, unless it is such a table."""
+    if place_to_write(path).exists():
         with path.open("rb") as file:
             if file.read(len(_HEAD)) != _HEAD:
                 raise BadFile(f"{path} is there and is not a table of answers; name another file for --csv")
 
 
 def write_table(files: Files, path: Path) -> None:
-    """Write the answers that are there so far; a table of an earlier run is replaced.
-
-    Raises:
-        BadFile: it cannot be written.
-    """
+    """Write the answers that are there so far; a table of an earlier run is replaced."""
     try:
         with replaced(path.resolve()) as file:
             text = io.TextIOWrapper(file, "utf-8", errors="replace", newline="")
             rows = csv.writer(text)
             file.write(_HEAD)
-            for line, request, result in files.results():
-                answer, error = _told(result)
-                cells = _prompt(request), answer, error, request.custom_id
-                rows.writerow([line, *map(_as_text, cells)])
+            for number, request, result in files.results():
+                users = [
+                    m for m in request.body["messages"] if isinstance(m, dict) and m.get("role") == "user"
+                ]
+                cells = text_of(users[-1:] and users[-1]), *_answer(result), request.custom_id
+                rows.writerow([number, *map(_as_text, cells)])
             text.detach()
     except OSError as error:
         raise BadFile(
@@ -57,18 +47,12 @@ def write_table(files: Files, path: Path) -> None:
         ) from None
 
 
-def _prompt(request: Request) -> str:
-    """The last message of the user."""
-    messages = [each for each in request.body["messages"] if isinstance(each, dict)]
-    return next((text_of(each) for each in reversed(messages) if each.get("role") == "user"), "")
-
-
-def _told(result: Any) -> tuple[str, str]:
+def _answer(result: dict[str, Any] | None) -> tuple[str, str]:
     """The text of an answer, and why there is none."""
     if result is None:
         return "", "not answered yet"
     body = (result["response"] or {}).get("body") or {}
-    if failure := result["error"] or body.get("error"):
+    if failure := result.get("error") or body.get("error"):
         return "", str(failure.get("message"))
     choices = [each for each in body.get("choices") or [] if isinstance(each, dict)]
     text = "\n\n".join(filter(None, (text_of(each.get("message")) for each in choices)))
