@@ -75,13 +75,10 @@ def test_each_request_gets_its_result(site: sandbox.Sandbox) -> None:
 
     assert sorted(result.request.custom_id for result in results) == sorted(f"q-{n}" for n in range(40))
     for result in results:
-        assert result.error is None
         assert result.body
         assert result.body["cost"] == "0"
         assert result.completion
-        assert result.completion.choices[0].message.content == (
-            "This is the AiToEarn sandbox; no model read your message. You said: 你好"
-        )
+        assert str(result.completion.choices[0].message.content).endswith(" You said: 你好")
         assert result.completion.usage
 
 
@@ -188,32 +185,35 @@ def test_a_rate_is_kept(site: sandbox.Sandbox) -> None:
 @pytest.mark.parametrize("pause", ["of the source", "of the program", "of the budget"])
 def test_a_pause_is_not_made_up_for_by_a_burst(site: sandbox.Sandbox, pause: str) -> None:
     """Neither after nothing was asked for a while, nor after the event loop stood still, nor after credits were waited for."""
+    starts: list[float] = []
+
+    async def note(_: Any) -> None:
+        starts.append(time.monotonic())
+
+    async def wait(place: str) -> None:
+        if pause == place and len(starts) == 1:
+            await asyncio.sleep(1.5)
 
     class Slow(Budget):
         async def reserve(self, request: Request) -> None:
-            await asyncio.sleep(1.5 if pause == "of the budget" and len(starts) == 1 else 0)
+            await wait("of the budget")
 
         def count(self, result: Result) -> None:
             pass
 
+    async def come() -> AsyncIterator[Request]:
+        for each in requests(4):
+            await wait("of the source")
+            yield each
+
     async def main() -> None:
-        async def note(_: Any) -> None:
-            starts.append(asyncio.get_running_loop().time())
-
-        async def come() -> AsyncIterator[Request]:
-            for number, each in enumerate(requests(4)):
-                if number == 1 and pause == "of the source":
-                    await asyncio.sleep(1.5)
-                yield each
-
         http_client = openai.DefaultAsyncHttpxClient(event_hooks={"request": [note]})
         async with AsyncOpenAI.from_settings(site.settings, http_client=http_client) as client:
-            runner = Runner(client, come(), concurrency=4, rpm=120, budget=Slow(1, {}, 1))
+            runner = Runner(client, come(), concurrency=1, rpm=120, budget=Slow(1, {}, 1))
             async for _ in runner.groups():
                 if len(starts) == 1 and pause == "of the program":
                     time.sleep(1.5)  # noqa: ASYNC251 - on purpose
 
-    starts: list[float] = []
     asyncio.run(main())
     gaps = [after - before for before, after in itertools.pairwise(starts)]
 
@@ -227,34 +227,31 @@ def test_a_generator_of_requests_is_closed_however_a_run_ends(
     site: sandbox.Sandbox, is_async: bool, end: str
 ) -> None:
     """So that what it holds is given back at once, and not whenever garbage is collected."""
-    closed = []
+    closed = asyncio.Event()
+    wanted = [request(), request(), request("refused", "fail-12001"), *requests(9)]
 
     def generator() -> Iterator[Request]:
         try:
-            for number in itertools.count():
-                yield request(f"q-{number}", "fail-12001" if number == 5 else "glm-5.2")
+            yield from wanted
         finally:
-            closed.append("generator")
+            closed.set()
 
     async def async_generator() -> AsyncIterator[Request]:
         try:
-            for each in generator():
+            for each in wanted:
                 yield each
-                await asyncio.sleep(0)
         finally:
             await asyncio.sleep(0)
-            closed.append("async generator")
+            closed.set()
 
     async def main() -> None:
-        wanted: Any = async_generator() if is_async else generator()
+        source: Any = async_generator() if is_async else generator()
         async with client_of(site.base_url) as client:
             with contextlib.suppress(openai.APIStatusError):
-                async for _ in run(client, wanted, concurrency=1):
+                async for _ in run(client, source, concurrency=1):
                     if end == "break":
                         break
-            for _ in range(1000):  # The event loop closes what nobody refers to.
-                await asyncio.sleep(0 if closed else 0.001)
-        assert ("async generator" if is_async else "generator") in closed
+            await asyncio.wait_for(closed.wait(), 5)
 
     asyncio.run(main())
 
@@ -314,33 +311,29 @@ def test_a_service_that_is_not_there_is_an_error_of_each_request(site: sandbox.S
     assert late_error == {"code": "request_timeout", "message": "Request timed out. ReadTimeout"}
 
 
-@pytest.mark.parametrize(("code", "status"), [("12001", 402), ("401", 401), ("12008", 403)])
-def test_nothing_more_is_asked_once_the_account_is_refused(
-    site: sandbox.Sandbox, code: str, status: int
+@pytest.mark.parametrize(
+    ("model", "status"), [("fail-12001", 402), ("fail-401", 401), ("fail-12008", 403), ("", 0)]
+)
+def test_what_ends_a_run_comes_after_what_was_under_way(
+    site: sandbox.Sandbox, model: str, status: int
 ) -> None:
-    """The results that were under way come first, then the SDK's error."""
-    models = iter(["slow-first-byte", *[f"fail-{code}"] * 99])
-    results, error = ask(
-        (request(f"{n}", each) for n, each in enumerate(models)), site.base_url, concurrency=2
-    )
-
-    assert isinstance(error, openai.APIStatusError)
-    assert (error.status_code, [each.request.custom_id for each in results]) == (status, ["0"])
-    assert len(list(models)) > 90
-
-
-def test_an_iterable_that_breaks_loses_no_result(site: sandbox.Sandbox) -> None:
-    """Those under way come before its error."""
+    """Nothing more is asked once the account is refused, or the iterable has failed."""
+    taken = []
 
     def wanted() -> Iterator[Request]:
         yield request("slow", "slow-first-byte")
-        yield request("fast")
-        raise LookupError("the database is gone")
+        for number in range(99):
+            taken.append(number)
+            if not model:
+                raise LookupError("the database is gone")
+            yield request(f"{number}", model)
 
-    results, error = ask(wanted(), site.base_url)
+    results, error = ask(wanted(), site.base_url, concurrency=2)
 
-    assert isinstance(error, LookupError)
-    assert [each.request.custom_id for each in results] == ["fast", "slow"]
+    assert getattr(error, "status_code", 0) == status
+    assert isinstance(error, openai.APIStatusError if model else LookupError)
+    assert [each.request.custom_id for each in results] == ["slow"]
+    assert len(taken) < 10
 
 
 @pytest.mark.parametrize(
@@ -468,31 +461,29 @@ def test_a_run_starts_nothing_that_would_carry_it_past_its_credits(
     assert len(server.requests) == 1 + 4
 
 
-def test_a_run_within_its_credits_ends_as_any(server: ScriptedServer) -> None:
-    """Exactly N is within N."""
-    server.answer(PRICES, used(100))
-    results, error = ask(map(priced, range(2)), server.base_url, concurrency=1, max_credits=Decimal("0.2"))
-
-    assert (len(results), error) == (2, None)
-
-
 @pytest.mark.parametrize(
-    ("reply", "n", "answered"),
+    ("reply", "n", "most", "answered"),
     [
-        (used("?"), 1, 2),  # Nobody knows what it used: the estimate stays.
-        (Reply("<p>", content_type="text/html"), 1, 2),
-        (Reply({"code": 12301, "message": "failed"}), 1, 5),  # Failed calls of the service are not charged.
-        (used(1), 3, 0),  # Of several answers, several are estimated.
+        (used(100), 1, "0.2", 2),  # Exactly N is within N.
+        (used("?"), 1, "0.25", 2),  # Nobody knows what it used: the estimate stays.
+        (Reply("<p>", content_type="text/html"), 1, "0.25", 2),
+        (
+            Reply({"code": 12301, "message": "failed"}),
+            1,
+            "0.25",
+            5,
+        ),  # Failed calls of the service are not charged.
+        (used(1), 3, "0.25", 0),  # Of several answers, several are estimated.
     ],
 )
 def test_what_a_request_used_is_estimated_where_it_is_not_known(
-    server: ScriptedServer, reply: Reply, n: int, answered: int
+    server: ScriptedServer, reply: Reply, n: int, most: str, answered: int
 ) -> None:
     """Rather too much than too little."""
     server.answer(PRICES, reply)
     wanted = [priced(number, n=n) for number in range(5)]
 
-    assert len(ask(wanted, server.base_url, concurrency=1, max_credits=0.25)[0]) == answered
+    assert len(ask(wanted, server.base_url, concurrency=1, max_credits=Decimal(most))[0]) == answered
 
 
 @pytest.mark.parametrize(

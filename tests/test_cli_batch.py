@@ -254,6 +254,7 @@ def test_a_bad_line_is_told_before_anything_is_asked(
         ("in", "out", ["--csv", "mine.csv"], "mine.csv is there and is not a table of answers; name another file for --csv"),
         ("in", "out", ["--csv", "nowhere/a.csv"], "there is no folder .*/nowhere"),
         ("in", "out", ["--max-credits", "1", "-m", "free"], "in, line 1: a limit on credits needs prices, and .* none for the model 'free'"),
+        ("chat", "out", ["--system", "Hi"], "chat, line 1: has no prompt, for which --system, .*"),
         ("in", "out", ["--max-credits", "0"], "Invalid value for --max-credits: the number must be above 0. `.*"),
         ("in", "out", ["--max-credits", "abc"], "Invalid value for '--max-credits': 'abc' is not a number. `.*"),
         ("in", "out", ["--concurrency", "0"], "Invalid value for '--concurrency': 0 is below 1. `.*"),
@@ -272,16 +273,14 @@ def test_what_cannot_be_is_refused_in_plain_words(
     """Nothing is sent, and no file is changed or made."""
     monkeypatch.chdir(tmp_path)
     scripted.lists(*MODELS, {"name": "free"})
-    write(Path(source), "Hi")
-    write(Path("mine.csv"), "question,answer")
+    texts = {source: "Hi", "mine.csv": "question,answer", "chat": '{"messages": [{}]}'}
+    for name, text in texts.items():
+        Path(name).write_text(text)
     failed = run("batch", source, *([] if target is None else [target or "."]), "-m", "m", *options)
 
     assert (failed.returncode, asked(scripted)) == (2, [])
     assert re.fullmatch(f"aitoearn-openai: {told}\n", failed.stderr)
-    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {
-        source: "Hi\n",
-        "mine.csv": "question,answer\n",
-    }
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == texts
 
 
 def test_what_is_answered_is_not_asked_again(scripted: ScriptedServer, job: Job) -> None:
@@ -290,10 +289,13 @@ def test_what_is_answered_is_not_asked_again(scripted: ScriptedServer, job: Job)
     first = job.write("one", "two", "three").run(*ONE)
     failed = job.results()[name_of("two")]
     job.write("one", "two", "three", "four")
+    planned = job.run("-m", "m", "--dry-run")
+    assert len(job.results()) == 3
     second, third = job.run(*ONE), job.run(*ONE)
 
     assert (first.returncode, second.returncode, third.returncode) == (1, 0, 0)
     assert "2 of 3 answered, 1 failed" in first.stdout
+    assert planned.stdout.startswith("4 requests, 2 answered, 2 to send to m\nabout 1 credit (list price)")
     assert first.stdout.endswith(" s. The same command sends the rest.\n")
     told = r"^aitoearn-openai: 1 request failed: Error code: 404 - no .* lists the names\.$"
     assert re.search(told, first.stderr, re.MULTILINE)
@@ -574,18 +576,6 @@ def test_a_dry_run_counts_and_estimates(job: Job, requests: list[Any], options: 
 
     assert (shown.returncode, os.listdir(job.folder)) == (0, ["in.jsonl"])
     assert told in shown.stdout
-
-
-@pytest.mark.usefixtures("sandboxed")
-def test_a_dry_run_changes_nothing(job: Job) -> None:
-    """And counts what is answered; what has no price is not said to cost nothing, neither before nor after."""
-    done = job.write(LOCAL).run()
-    before = job.target.read_bytes()
-    told = job.write(LOCAL, question("b")).run("--dry-run")
-
-    assert re.search(r"1 token in, \d+ out, the cost of 1 answer is not known, ", done.stdout)
-    assert told.stdout.startswith("2 requests, 1 answered, 1 to send to glm-5.2\nabout 0.2251 seedance")
-    assert job.target.read_bytes() == before
 
 
 @pytest.mark.usefixtures("sandboxed")

@@ -7,8 +7,9 @@ from typing import Annotated
 
 import typer
 
-from .._limits import ANSWER_TOKENS, CONCURRENCY
-from . import options
+from .._limits import ANSWER_TOKENS, CONCURRENCY, raise_file_limit
+from . import failures, options
+from .screen import show
 
 
 def batch(
@@ -78,20 +79,36 @@ def batch(
         )
     if max_credits is not None and not max_credits > 0:
         raise typer.BadParameter("the number must be above 0", param_hint="--max-credits")
+    settings = (options.resolve if dry_run else options.resolve_with_key)(site, base_url)
     # Here, as help and mistakes do without the SDK.
-    from .batch_files import Defaults
-    from .batch_job import answer
+    from .batch_files import BadFile, Defaults, opened
+    from .batch_job import Job, Plan
+    from .batch_table import check_table, write_table
 
-    options_given = {"temperature": temperature, "max_tokens": max_tokens}
-    answer(
-        source,
-        target,
-        Defaults(model, system, {name: value for name, value in options_given.items() if value is not None}),
-        concurrency=concurrency,
-        rpm=rpm,
-        dry_run=dry_run,
-        answer_tokens=answer_tokens,
-        max_credits=max_credits,
-        csv=csv,
-        settings=(options.resolve if dry_run else options.resolve_with_key)(site, base_url),
-    )
+    raise_file_limit()
+    plan = Plan(settings, model or settings.model, answer_tokens, max_credits, dry_run)
+    given = {"temperature": temperature, "max_tokens": max_tokens}
+    defaults = Defaults(plan.model, system, {name: each for name, each in given.items() if each is not None})
+    code = 0
+    try:
+        if csv:
+            check_table(csv)
+        with opened(source, target, defaults, plan.add, look_only=dry_run) as files:
+            if dry_run:
+                plan.show(files)
+            else:
+                with files.writing():
+                    code = Job(files, plan).run(concurrency, rpm)
+            if csv:
+                write_table(files, csv)
+                show(f"{csv.name} has the answers as a table.", markup=False)
+    except BadFile as error:
+        *lines, last = error.args
+        for line in lines:
+            failures.say(f"aitoearn-openai: {line}")
+        failures.fail(last, failures.USAGE)
+    except OSError as error:
+        if not error.filename:  # pragma: no cover - whoever reads the output went away at this very moment
+            raise
+        failures.fail(f"{error.filename}: {error.strerror}", failures.USAGE)
+    raise SystemExit(code)

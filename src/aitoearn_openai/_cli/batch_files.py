@@ -64,13 +64,7 @@ def opened(
 ) -> Iterator[Files]:
     """Read both files; no other run may use the output meanwhile, unless they are only looked at.
 
-    Args:
-        check: Is called with each request that is not answered yet; raises a `ValueError` if it cannot be.
-        look_only: Nothing will be written.
-
-    Raises:
-        BadFile: a line of the input cannot be sent, or the output holds something other than results.
-        OSError: a file cannot be read or written.
+    `check` is called with each request that is not answered yet; its `ValueError` says why it cannot be.
     """
     if target == STDIN:
         raise BadFile("name a file for the results instead of -: it is also the record of what is answered")

@@ -1,4 +1,4 @@
-"""A run of `batch`: what is refused before, what is asked, counted and reported."""
+"""A run of `batch`: what is asked, and refused before; what is counted and reported."""
 
 from __future__ import annotations
 
@@ -8,9 +8,7 @@ import signal
 import time
 from collections import Counter
 from contextlib import aclosing
-from dataclasses import replace
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import openai
@@ -18,12 +16,10 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from .. import AsyncOpenAI, ChatModel, Settings
 from .._hints import closest
-from .._limits import raise_file_limit
 from .._models import BYTES_PER_TOKEN, find
 from ..batch import Budget, MaxCreditsReached, Request, Result, Runner, estimate
 from . import failures
-from .batch_files import BadFile, Defaults, Files, opened
-from .batch_table import check_table, write_table
+from .batch_files import Files
 from .bill import Bill
 from .lists import fetch, matching
 from .screen import count, credits_text, errors, escape, one_line, show
@@ -37,116 +33,81 @@ _FEW_REASONS = 10
 _REQUEST_ID = re.compile(r",? ?\b[Rr]equest id [^),]*")
 
 
-def answer(
-    source: Path,
-    target: Path | None,
-    given: Defaults,
-    *,
-    concurrency: int,
-    rpm: int | None,
-    dry_run: bool,
-    answer_tokens: int,
-    max_credits: float | None,
-    csv: Path | None,
-    settings: Settings,
-) -> None:
-    """Do what the options of the command say, and end the process with the exit code for it."""
-    try:
-        offered = fetch(settings)
-    except openai.NotFoundError:
-        if dry_run or max_credits is not None:
-            raise
-        offered = []  # A gateway of another kind has none.
-    models = {each.id: each for each in offered}
-    known = (
-        set() if settings.site == "sandbox" else set(models)
-    )  # The sandbox does not list all that it answers.
-    wanted = given.model or settings.model
-    found = matching(offered, wanted) if wanted else None
-    defaults = replace(given, model=found.id if isinstance(found, ChatModel) else wanted)
-    budget = None if max_credits is None else Budget(max_credits, models, answer_tokens)
-    calls: Calls = Counter()
+class Plan:
+    """What is to be asked, by the model list."""
 
-    @cache
-    def unknown(name: str) -> str:
-        near = find(offered, name)
+    def __init__(
+        self,
+        settings: Settings,
+        wanted: str | None,
+        answer_tokens: int,
+        max_credits: float | None,
+        dry_run: bool,
+    ) -> None:
+        try:
+            offered = fetch(settings)
+        except openai.NotFoundError:
+            if dry_run or max_credits is not None:
+                raise
+            offered = []  # A gateway of another kind has none.
+        found = matching(offered, wanted) if wanted else None
+        self.settings, self.answer_tokens = settings, answer_tokens
+        self.model = found.id if isinstance(found, ChatModel) else wanted
+        """The model of the lines that name none."""
+        self.models = {each.id: each for each in offered}
+        self.budget = None if max_credits is None else Budget(max_credits, self.models, answer_tokens)
+        self.calls: Counter[tuple[str, int, int]] = Counter()
+        """Of the requests without an answer: model, tokens in and out, and how many have just these."""
+
+    def add(self, request: Request) -> None:
+        """Count a request; one that cannot succeed, or whose price is not known to a limit, is a `ValueError`."""
+        name = request.body["model"]
+        # The service answers no model that it does not list; the sandbox does.
+        if self.models and name not in self.models and self.settings.site != "sandbox":
+            raise ValueError(self._unknown(name))
+        if self.budget:
+            self.budget.estimate(request)
+        self.calls[(name, *request.tokens(self.answer_tokens))] += 1
+
+    @cache  # noqa: B019 - a plan is as old as its process
+    def _unknown(self, name: str) -> str:
+        near = find(self.models.values(), name)
         hint = closest([near.id] if isinstance(near, ChatModel) else near)
         return f"{name} is not in the model list. {failures.masked(hint)}".rstrip()
 
-    def check(request: Request) -> None:
-        """Before anything is paid: the service answers no model that it does not list, and a limit on credits needs prices."""
-        name = request.body["model"]
-        if known and name not in known:
-            raise ValueError(unknown(name))
-        if budget:
-            budget.estimate(request)
-        calls[(name, *request.tokens(answer_tokens))] += 1
+    @property
+    def names(self) -> str:
+        """The model, or how many there are."""
+        names = list({name: None for name, _, _ in self.calls})
+        return failures.masked(one_line(names[0])) if len(names) == 1 else count(len(names), "model")
 
-    raise_file_limit()
-    code = 0
-    try:
-        if csv:
-            check_table(csv)
-        with opened(source, target, defaults, check, look_only=dry_run) as files:
-            if dry_run:
-                _estimate(files, calls, models, answer_tokens)
+    def show(self, files: Files) -> None:
+        bill, tokens, unpriced = Bill(), 0, 0
+        for (name, tokens_in, tokens_out), times in self.calls.items():
+            model = self.models.get(name)
+            tokens += tokens_in * times
+            cost = estimate(model, tokens_in, tokens_out)
+            if model is None or cost is None:
+                unpriced += times
             else:
-                with files.writing():
-                    job = _Job(files, calls, models, budget)
-                    code = asyncio.run(job.run(settings, concurrency, rpm))
-            if csv:
-                write_table(files, csv)
-                show(f"{csv.name} has the answers as a table.", markup=False)
-    except BadFile as error:
-        *lines, last = error.args
-        for line in lines:
-            failures.say(f"aitoearn-openai: {line}")
-        failures.fail(last, failures.USAGE)
-    except OSError as error:
-        if not error.filename:  # pragma: no cover - whoever reads the output went away at this very moment
-            raise
-        failures.fail(f"{error.filename}: {error.strerror}", failures.USAGE)
-    raise SystemExit(code)
+                bill.charge(model, cost * times)
+        left = f"{self.calls.total():,} to send to {escape(self.names)}"
+        show(f"{count(files.total, 'request')}, {files.answered:,} answered, {left}")
+        estimated = f"{count(tokens, 'token')} in"
+        if bill.credits or not unpriced:
+            estimated = f"about {credits_text(bill.credits, 4)} (list price), for {estimated}"
+        if unpriced:
+            estimated += f"; without a price in the list: {count(unpriced, 'request')}"
+        answers = count(self.answer_tokens, "token")
+        rule = f"Assumed: {BYTES_PER_TOKEN} bytes of text a token, and up to {answers} an answer."
+        show(f"{escape(estimated)}\n[dim]{rule}[/]")
 
 
-Calls = Counter[tuple[str, int, int]]
-"""Of requests: model, tokens in and out, and how many have just these."""
-
-
-def _models(calls: Calls) -> str:
-    """The model, or how many there are."""
-    names = list({name: None for name, _, _ in calls})
-    return failures.masked(one_line(names[0])) if len(names) == 1 else count(len(names), "model")
-
-
-def _estimate(files: Files, calls: Calls, models: dict[str, ChatModel], answer_tokens: int) -> None:
-    bill, tokens, unpriced = Bill(), 0, 0
-    for (name, tokens_in, tokens_out), times in calls.items():
-        model = models.get(name)
-        tokens += tokens_in * times
-        cost = estimate(model, tokens_in, tokens_out)
-        if model is None or cost is None:
-            unpriced += times
-        else:
-            bill.charge(model, cost * times)
-    left = f"{calls.total():,} to send to {escape(_models(calls))}"
-    show(f"{count(files.total, 'request')}, {files.answered:,} answered, {left}")
-    estimated = f"{count(tokens, 'token')} in"
-    if bill.credits or not unpriced:
-        estimated = f"about {credits_text(bill.credits, 4)} (list price), for {estimated}"
-    if unpriced:
-        estimated += f"; without a price in the list: {count(unpriced, 'request')}"
-    rule = f"Assumed: {BYTES_PER_TOKEN} bytes of text a token, and up to {count(answer_tokens, 'token')} an answer."
-    show(f"{escape(estimated)}\n[dim]{rule}[/]")
-
-
-class _Job:
+class Job:
     """A run of a batch: it asks, writes, counts and reports."""
 
-    def __init__(
-        self, files: Files, calls: Calls, models: dict[str, ChatModel], budget: Budget | None
-    ) -> None:
-        self._files, self._calls, self._models, self._budget = files, calls, models, budget
+    def __init__(self, files: Files, plan: Plan) -> None:
+        self._files, self._plan = files, plan
         self._answered, self._failed = files.answered, 0
         self._reasons: Counter[str] = Counter()
         self._bill = Bill()
@@ -160,11 +121,13 @@ class _Job:
         self._row = self._bar.add_task("", total=files.total)
         self._started, self._reported = time.monotonic(), float("-inf")
 
-    async def run(self, settings: Settings, concurrency: int, rpm: int | None) -> int:
+    def run(self, concurrency: int, rpm: int | None) -> int:
         """Ask what is not answered yet; the exit code, which is 0 if all is answered then."""
-        code = 0
+        return asyncio.run(self._run(concurrency, rpm))
+
+    async def _run(self, concurrency: int, rpm: int | None) -> int:
         try:
-            code = await self._ask(settings, concurrency, rpm)
+            code = await self._ask(concurrency, rpm)
         except asyncio.CancelledError:  # Ctrl-C, twice.
             code = failures.INTERRUPTED
         except MaxCreditsReached as reached:
@@ -177,11 +140,11 @@ class _Job:
         for reason, number in self._reasons.most_common():
             failures.say(f"aitoearn-openai: {count(number, 'request')} failed: {reason}")
         seconds = time.monotonic() - self._started
-        summary = f"{self._files.target.name}: {self._counts()}. This run: {_models(self._calls)}, {self._bill}, {seconds:,.1f} s."
+        summary = f"{self._files.target.name}: {self._counts()}. This run: {self._plan.names}, {self._bill}, {seconds:,.1f} s."
         show(f"{summary} The same command sends the rest." if code else summary, markup=False)
         return code
 
-    async def _ask(self, settings: Settings, concurrency: int, rpm: int | None) -> int:
+    async def _ask(self, concurrency: int, rpm: int | None) -> int:
         loop, task = asyncio.get_running_loop(), asyncio.current_task()
         is_interrupted = False
 
@@ -194,10 +157,11 @@ class _Job:
             runner.halt()
             failures.say(f"finishing {count(runner.under_way, 'request')}; Ctrl-C again drops them")
 
+        settings = self._plan.settings
         retries = _RETRIES if settings.max_retries is None else settings.max_retries
         async with AsyncOpenAI.from_settings(settings, max_retries=retries) as client:
-            client._known_models["/models/chat"] = list(self._models.values())  # For what to do next.
-            pending, budget = self._files.pending(), self._budget
+            client._known_models["/models/chat"] = list(self._plan.models.values())  # For what to do next.
+            pending, budget = self._files.pending(), self._plan.budget
             runner = Runner(client, pending, concurrency=concurrency, rpm=rpm, budget=budget)
             before = signal.signal(signal.SIGINT, lambda *_: loop.call_soon_threadsafe(interrupt))
             try:
@@ -223,7 +187,7 @@ class _Job:
                     self._reasons[reason] += 1
             else:
                 self._answered += 1
-                self._bill.add(result.usage, self._models.get(result.request.body["model"]))
+                self._bill.add(result.usage, self._plan.models.get(result.request.body["model"]))
 
     def _counts(self) -> str:
         return f"{self._answered:,} of {self._files.total:,} answered, {self._failed:,} failed"
