@@ -69,21 +69,8 @@ def log() -> Iterator[Log]:
         yield log
 
 
-def test_each_request_gets_its_result(site: sandbox.Sandbox) -> None:
-    """Under its own name, as the service sent it and as the SDK's object."""
-    results, _ = ask(requests(40), site.base_url)
-
-    assert sorted(result.request.custom_id for result in results) == sorted(f"q-{n}" for n in range(40))
-    for result in results:
-        assert result.body
-        assert result.body["cost"] == "0"
-        assert result.completion
-        assert str(result.completion.choices[0].message.content).endswith(" You said: 你好")
-        assert result.completion.usage
-
-
 def test_what_is_sent_and_what_comes_back_is_kept_to_the_letter(server: ScriptedServer) -> None:
-    """Fields that nobody knows among them, in both directions."""
+    """Fields that nobody knows among them, in both directions; it is there as an object of the SDK too."""
     answer = {
         "id": 1,
         "choices": [{"message": {"content": "Hi", "reasoning_content": "…", "tool_calls": []}, "odd": None}],
@@ -102,6 +89,10 @@ def test_what_is_sent_and_what_comes_back_is_kept_to_the_letter(server: Scripted
         "response": {"status_code": 200, "request_id": "r-1", "body": answer},
         "error": None,
     }
+    assert result.completion
+    assert result.completion.choices[0].message.content == "Hi"
+    assert result.usage
+    assert result.usage.prompt_tokens == "many"
 
 
 def test_a_slow_answer_holds_up_no_other(log: Log) -> None:
@@ -147,15 +138,15 @@ def test_requests_may_come_from_something_async(site: sandbox.Sandbox) -> None:
 
     class Source:
         def __init__(self) -> None:
-            self.asked: asyncio.Queue[Request] = asyncio.Queue()
+            self.asked = asyncio.Queue[Request | None]()
 
         def __aiter__(self) -> Self:
             return self
 
         async def __anext__(self) -> Request:
-            if (each := await self.asked.get()).custom_id == "q-3":
-                raise StopAsyncIteration
-            return each
+            if each := await self.asked.get():
+                return each
+            raise StopAsyncIteration
 
         async def aclose(self) -> None:
             raise AssertionError("whether anybody else reads from it is not known")
@@ -167,18 +158,10 @@ def test_requests_may_come_from_something_async(site: sandbox.Sandbox) -> None:
         async with client_of(site.base_url) as client:
             async for result in run(client, source):
                 names.append(result.request.custom_id)
-                source.asked.put_nowait(request(f"q-{len(names)}"))
+                source.asked.put_nowait(request(f"q-{len(names)}") if len(names) < 3 else None)
         assert names == ["q-0", "q-1", "q-2"]
 
     asyncio.run(main())
-
-
-def test_a_rate_is_kept(site: sandbox.Sandbox) -> None:
-    """Of 1,200 a minute, the fifth starts 200 ms after the first; a busy machine only makes it later."""
-    started = time.monotonic()
-
-    assert len(ask(requests(5), site.base_url, rpm=1200)[0]) == 5
-    assert time.monotonic() - started > 0.19
 
 
 @pytest.mark.slow
