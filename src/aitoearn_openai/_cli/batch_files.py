@@ -14,7 +14,7 @@ import sys
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -46,10 +46,10 @@ class BadFile(Exception):
 class Defaults:
     """What lines of the input need not say."""
 
-    model: str | None = None
-    system: str | None = None
+    model: str | None
+    system: str | None
     """The system message of plain prompts."""
-    options: dict[str, Any] = field(default_factory=dict)
+    options: dict[str, Any]
     """Fields of the bodies of plain prompts."""
 
 
@@ -214,20 +214,17 @@ class Files:
                 bad += 1
                 if bad <= _FEW:
                     reasons.setdefault(str(error), []).append(number)
-        if bad:
-            raise BadFile(*self._told(reasons, bad))
-        if not self.total:
-            raise BadFile(f"{self.name} holds no requests; write one a line")
-
-    def _told(self, reasons: dict[str, list[int]], bad: int) -> list[str]:
-        lines = [
+        told = [
             f"{self.name}, line{'s' if len(numbers) > 1 else ''} {', '.join(map(str, numbers))}: {reason}"
             for reason, numbers in reasons.items()
         ]
         if bad > 1:
-            first = f"the first {_FEW} are above; " if bad > _FEW else ""
-            lines.append(f"{self.name}: {bad:,} lines cannot be sent; {first}nothing was sent")
-        return lines
+            above = f"the first {_FEW} are above; " if bad > _FEW else ""
+            told.append(f"{self.name}: {bad:,} lines cannot be sent; {above}nothing was sent")
+        if bad:
+            raise BadFile(*told)
+        if not self.total:
+            raise BadFile(f"{self.name} holds no requests; write one a line")
 
     def _added(self, number: int, request: Request, has_id: bool) -> Request:
         """Remember a request; what is there again without a `custom_id` gets a number behind its name."""
@@ -315,7 +312,7 @@ class Files:
                 if is_result:
                     yield line + b"\n" * was_cut, result, is_answer
                 # Zeros are what some file systems leave after a power cut.
-                elif not (b"\0" in line or (was_cut and line[:18] == _BEGINNING[: len(line)])):
+                elif not (b"\0" in line or (was_cut and _BEGINNING.startswith(line[: len(_BEGINNING)]))):
                     raise BadFile(f"{self.target.name}, line {number}: is not a result; name another file")
 
     def _know(self, result: dict[str, Any], line: bytes | None = None) -> None:
