@@ -497,14 +497,24 @@ def test_a_full_disk_loses_nothing(scripted: ScriptedServer, job: Job) -> None:
     job.write("one", "two", "three")
     with little_room():
         full = job.run(*ONE)
-    torn = job.target.read_bytes()
+    torn, before = job.target.read_bytes(), asked(scripted)
     again = job.run(*ONE)
 
-    assert full.returncode == 2
+    assert (full.returncode, before) == (2, ["one", "two"])
     assert "out.jsonl cannot be written: File too large; the same command goes on from here\n" in full.stderr
     assert (len(torn), torn.count(b"\n")) == (1024, 1)
     assert (again.returncode, "3 of 3 answered" in again.stdout) == (0, True)
     assert job.results().keys() == {name_of("one"), name_of("two"), name_of("three")}
+
+
+@pytest.mark.usefixtures("scripted")
+def test_an_answer_is_on_disk_before_it_is_counted(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a power cut could come; and so is the name of the file."""
+    synced: list[int] = []
+    monkeypatch.setattr(os, "fsync", synced.append)
+    job.write(*"abc").run(*ONE)
+
+    assert len(synced) == 1 + 3
 
 
 def test_a_full_folder_for_temporary_files_is_named(scripted: ScriptedServer, job: Job) -> None:
@@ -736,7 +746,8 @@ class Log:
                     prompt = body["messages"][0]["content"]
                     self.runs[-1].append(prompt)
                     await asyncio.sleep(random.random() * self.seconds)
-                    while body["model"] == "slow" and not self.open.is_set():
+                    deadline = time.monotonic() + 60
+                    while body["model"] == "slow" and not self.open.is_set() and time.monotonic() < deadline:
                         await asyncio.sleep(0.01)
                     reply = {"choices": [{"message": {"content": prompt}}]}
                     reply = UNKNOWN if prompt == self.refused else reply
