@@ -241,6 +241,7 @@ def test_a_bad_line_is_told_before_anything_is_asked(
     [
         ("in.csv", "out", [], r'in.csv is a table, not a file .* pandas: read_csv\("in.csv"\).rename.*to_json\("in.jsonl".*'),
         ("in.XLSX", "out", [], r"in.XLSX is a table, not a file of prompts.* read_excel\(.*"),
+        ("in", "a.csv", [], "the results are JSON, a line each: name OUT.jsonl, and --csv .*a.csv for a table"),
         ("in", "in", [], "the output must be another file than the input"),
         ("in", "/dev/null", [], "/dev/null is not a file"),
         ("in", "", [], "Invalid value for 'OUT.jsonl': file '.*' is a directory. `.*"),

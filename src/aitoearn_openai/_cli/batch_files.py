@@ -72,6 +72,8 @@ def opened(
         raise BadFile(f"{source} is not a file")
     with contextlib.ExitStack() as stack:
         if target:
+            if target.suffix.lower() in _TABLES:
+                raise BadFile(f"the results are JSON, a line each: name OUT.jsonl, and --csv {target} for a table")
             target = place_to_write(target)
             if target.exists() and source != STDIN and source.samefile(target):
                 raise BadFile("the output must be another file than the input")
