@@ -19,10 +19,19 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from .._hints import closest, origin
 from .._models import ChatModel, find
 from .._sdk.errors import family_of
-from .._serving import MAX_BODY, TRUST, is_token, other_name, read_body, until_disconnect
+from .._serving import (
+    MAX_BODY,
+    bearer,
+    is_token,
+    other_name,
+    other_page,
+    read_body,
+    trust,
+    until_disconnect,
+)
 from .._settings import Settings
 from .._sites import SANDBOX_KEY
-from ._service import ENDPOINTS, MASK, Failed, Service, error_response, json_response
+from ._service import ENDPOINTS, MASK, Failed, Service, json_response
 
 _METHODS = "GET", "HEAD", "POST"
 
@@ -72,41 +81,43 @@ def app(
         except ClientDisconnect:
             status, words = 499, ": the program went away"
         except Failed as failed:
-            level, status, words = logging.WARNING, failed.args[0], f": {failed.args[1]}"
+            level, status, words = logging.WARNING, failed.response.status_code, f": {failed}"
             if not failed.is_sent:
-                await error_response(*failed.args)(scope, receive, send)
+                await failed.response(scope, receive, send)
         if log.isEnabledFor(level):
             line = f"{scope['method']} {scope['path']} {status} {time.monotonic() - began:.2f} s{words}"
             line = service.hide_key(line.replace(token, MASK))
             log.log(level, "%s", "".join(each if each.isprintable() else " " for each in line))
 
     async def respond(scope: Scope, receive: Receive, send: Send) -> int:
-        headers, method, state = Headers(scope=scope), scope["method"], scope.get("state", {})
+        headers, method = Headers(scope=scope), scope["method"]
         path = re.sub(r"^(/v1)+(?=/|$)|/+$", "", re.sub("/+", "/", scope["path"]))
         page = headers.get("origin", "")
-        is_list = method in ("GET", "HEAD") and path == "/models"
-        # A page without an origin, such as one in a frame, is not of this machine either.
-        is_page = page == "null" or headers.get("sec-fetch-site", "none") not in ("none", "same-origin")
-        if local and (why := other_name(headers, "relay")):
+        is_preflight = bool(page) and method == "OPTIONS" and "access-control-request-method" in headers
+        if local and (why := other_name(headers)):
             raise Failed(403, why)
-        if page not in origins and _is_elsewhere(page, method, headers):
+        if page not in origins and (is_preflight or other_page(headers)):
             advice = f"start it with `--allow-origin {page}` if that page may use it with the token"
             raise Failed(403, f"The relay does not answer web pages, such as those of {page}: {advice}.")
-        scheme, _, given = headers.get("authorization", "").partition(" ")
-        given = given.strip()
-        has_token = scheme.lower() == "bearer" and is_token(given, token)
-        if not (has_token or (local and is_list and not is_page)):
+        given, is_reading = bearer(headers), method in ("GET", "HEAD")
+        has_token = is_token(given, token)
+        # A page without an origin, such as one in a frame, is not of this machine either.
+        is_page = page == "null" or headers.get("sec-fetch-site", "none") not in ("none", "same-origin")
+        if not (has_token or (local and is_reading and path == "/models" and not is_page)):
             sent = "a key that is not the token of this relay" if given else "no key"
-            raise Failed(
-                401, f"The program sends {sent}: its API key must be the token that the relay shows."
-            )
-        if has_token and TRUST in state:
-            state[TRUST]()
+            message = f"The program sends {sent}: its API key must be the token that the relay shows."
+            raise Failed(401, message)
+        if has_token:
+            trust(scope)
         if method == "POST" and path in ENDPOINTS:
-            body = await _body(Request(scope, receive))
+            if headers.get("content-encoding", "identity").lower() != "identity":
+                message = "The relay takes no compressed requests: set the program to send them as they are."
+                raise Failed(415, message)
+            large = Failed(413, f"The request is larger than the {MAX_BODY >> 20} MB that AiToEarn takes.")
+            body = await read_body(Request(scope, receive), large)
             sending = service.forward(path, headers, body, scope, receive, send)
             return await until_disconnect(receive, sending)
-        if not (is_list or (method in ("GET", "HEAD") and path.startswith("/models/"))):
+        if not (is_reading and re.match("/models(/|$)", path)):
             raise _no_path(method, path)
         listed = service.models(headers) if has_token else service.models_for_strangers()
         content = _listing(path, await until_disconnect(receive, listed))
@@ -130,19 +141,14 @@ def _origin(page: str) -> str:
     Raises:
         ValueError: it has none.
     """
+    if page == "null":
+        return page
     family = family_of(openai.DefaultHttpxClient)
     with contextlib.suppress(family.InvalidURL):
         url = family.URL(page.strip())
-        if page == "null" or (url.scheme and url.host and {"*", "%"}.isdisjoint(url.host)):
-            return page if page == "null" else origin(url)
+        if url.scheme and url.host and {"*", "%"}.isdisjoint(url.host):
+            return origin(url)
     raise ValueError(f"{page!r} is not the address of a page, such as http://localhost:3000")
-
-
-def _is_elsewhere(page: str, method: str, headers: Headers) -> bool:
-    """Whether a request comes from a web page, or asks whether a page may send one; desktop applications are not pages."""
-    is_question = method == "OPTIONS" and "access-control-request-method" in headers
-    is_web = page.lower().startswith(("http:", "https:")) and page.partition("://")[2] != headers.get("host")
-    return is_web or bool(page and is_question)
 
 
 def _listing(path: str, models: list[ChatModel]) -> dict[str, Any]:
@@ -165,12 +171,3 @@ def _no_path(method: str, path: str) -> Failed:
         message = "AiToEarn has no Responses API: set the program to use chat completions."
     allowed = "POST" if path in ENDPOINTS else "GET, HEAD" if re.match("/models(/|$)", path) else ""
     return Failed(405 if allowed else 404, message, "unknown_url", {"allow": allowed} if allowed else None)
-
-
-async def _body(request: Request) -> bytes:
-    if request.headers.get("content-encoding", "identity").lower() != "identity":
-        raise Failed(415, "The relay takes no compressed requests: set the program to send them as they are.")
-    body = await read_body(request)
-    if body is None:
-        raise Failed(413, f"The request is larger than the {MAX_BODY >> 20} MB that AiToEarn takes.")
-    return body

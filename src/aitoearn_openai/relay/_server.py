@@ -84,5 +84,5 @@ def serve(
     served = app(settings, token, local=local, allow_origins=allow_origins)
     with listen(host, port) as listener:
         here = Relay(f"http://{name}:{listener.getsockname()[1]}/v1", token)
-        with in_thread(served, listener, "aitoearn-relay", has_token=True):
+        with in_thread(served, listener, "relay"):
             yield here

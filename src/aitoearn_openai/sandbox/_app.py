@@ -15,7 +15,7 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from .._models import ChatModel
-from .._serving import foreign, is_token, read_body, until_disconnect
+from .._serving import bearer, is_token, other_name, other_page, read_body, trust, until_disconnect
 from .._sites import API_PATH, SANDBOX_KEY
 from . import _replies, _request
 from ._catalogue import EDIT_ENTRIES, ENTRIES, GENERATION_ENTRIES, MODELS
@@ -124,7 +124,7 @@ async def _models(request: Request) -> Response:
 
 
 async def _chat(request: Request) -> Response | _Stream:
-    raw = await _body(request)
+    raw = await read_body(request, Refused(500, "request entity too large"))
     _check(request, raw, bearer_needed=True)
     body = _request.parse(raw)
     name = _request.model_name(body)
@@ -146,15 +146,8 @@ async def _chat(request: Request) -> Response | _Stream:
     return _Stream(request_id, half + endings.get(name, []), finished=name in endings)
 
 
-async def _body(request: Request) -> bytes:
-    body = await read_body(request)
-    if body is None:
-        raise Refused(500, "request entity too large")
-    return body
-
-
 async def _images(request: Request) -> Response:
-    raw = await _body(request)
+    raw = await read_body(request, Refused(500, "request entity too large"))
     _check(request, raw, bearer_needed=True)
     kind = request.headers.get("content-type", "")
     body = _request.parse_form(raw, kind) if kind.lower().startswith("multipart/") else _request.parse(raw)
@@ -166,16 +159,17 @@ async def _images(request: Request) -> Response:
 
 def _check(request: Request, raw: bytes, *, bearer_needed: bool) -> None:
     """Refuse web pages, and a wrong key: chat and images go by the bearer, the model list by `X-Api-Key` if there is one."""
-    if request.app.state.local and (why := foreign(request.headers, "sandbox")):
+    headers, token = request.headers, request.app.state.token
+    if request.app.state.local and (why := other_name(headers)):
         raise Refused(403, why)
-    scheme, _, bearer = request.headers.get("authorization", "").partition(" ")
-    bearer = bearer.strip() if scheme.lower() == "bearer" else ""
-    token = request.app.state.token
-    header = request.headers.get("x-api-key", SANDBOX_KEY if token == SANDBOX_KEY else bearer)
-    bearer_good = _is_good(bearer, request, raw)
-    header_good = _is_good(header, request, raw)
+    if request.app.state.local and (page := other_page(headers)):
+        raise Refused(403, f"The sandbox does not answer web pages, such as those of {page}.")
+    key = bearer(headers)
+    header = headers.get("x-api-key", SANDBOX_KEY if token == SANDBOX_KEY else key)
+    bearer_good, header_good = _is_good(key, request, raw), _is_good(header, request, raw)
     if not (bearer_good if bearer_needed else header_good):
         raise Refused(401, "Unauthorized")
+    trust(request.scope)
 
 
 def _is_good(key: str, request: Request, raw: bytes) -> bool:

@@ -69,5 +69,5 @@ def serve(
     with listen(_HOST, port) as listener:
         token = f"{SANDBOX_KEY}-{secrets.token_hex(24)}" if upstream_key else SANDBOX_KEY
         site = Sandbox(f"http://{_HOST}:{listener.getsockname()[1]}{API_PATH}", token)
-        with in_thread(app(upstream, upstream_key, token=token), listener, "aitoearn-sandbox"):
+        with in_thread(app(upstream, upstream_key, token=token), listener, "sandbox"):
             yield site
