@@ -114,48 +114,35 @@ def send(
         return response.status, response.headers, response.read().decode()
 
 
-@pytest.mark.parametrize("path", [LIST, CHAT])
 @pytest.mark.parametrize(
     ("headers", "status"),
     [
-        ({"Host": "evil.example"}, 403),
-        ({"Host": "127.0.0.1.evil.example:80"}, 403),
-        ({"Host": "[::bad"}, 403),
-        ({"Host": ""}, 403),
-        ({"Host": "127.0.0.1/../../user?"}, 403),
-        ({"Host": "127.0.0.1#x"}, 403),
-        ({"Host": "evil@127.0.0.1"}, 403),
-        ({"Host": "localhost:abc"}, 403),
         ({"Origin": "https://evil.example"}, 403),
-        ({"Origin": "http://localhost.evil.example"}, 403),
         ({"Origin": "HTTPS://EVIL.example"}, 403),
         ({"Origin": "http://localhost:3001"}, 403),
         ({"Origin": "http://127.0.0.1"}, 403),
         ({"Origin": "https://[::bad"}, 403),
-        ({"Host": "evil.example", "Origin": PAGE}, 403),
-        ({"Host": "localhost:1234"}, 200),
-        ({"Host": "localhost:1234", "Origin": "http://localhost:1234"}, 200),
-        ({"Host": "[::1]:1234"}, 200),
+        ({"Origin": "http://localhost:1234", "Host": "localhost:1234"}, 403),
+        ({"Host": "my.test"}, 200),
         ({"Sec-Fetch-Site": "cross-site"}, 200),
-        ({"Origin": "app://obsidian.md", "Sec-Fetch-Site": "cross-site"}, 200),
+        ({"Origin": "app://obsidian.md"}, 200),
         ({"Origin": "file://"}, 200),
         ({"Origin": PAGE}, 200),
         ({"Origin": "null"}, 200),
     ],
 )
 def test_pages_elsewhere_are_refused_and_desktop_applications_are_not(
-    here: relay.Relay, headers: dict[str, str], status: int, path: str
+    here: relay.Relay, headers: dict[str, str], status: int
 ) -> None:
     """Though they have the token; only an answer to a page that is allowed invites a browser to show it."""
-    got, answered, told = send(here, "POST" if path == CHAT else "GET", path, **headers)
-    shown = headers["Origin"] if headers.get("Origin") in (PAGE, "null") and status == 200 else None
+    got, answered, told = send(here, "POST", CHAT, **headers)
+    shown = headers["Origin"] if headers.get("Origin") in (PAGE, "null") else None
 
     assert got == status
-    if headers.get("Host") is None and status == 403:
+    if status == 403:
         assert f"`--allow-origin {headers['Origin']}`" in json.loads(told)["error"]["message"]
-    if headers.get("Host") != "evil.example":
-        assert answered["Access-Control-Allow-Origin"] == shown
-        assert answered["Vary"] == ("Origin" if shown else None)
+    assert answered["Access-Control-Allow-Origin"] == shown
+    assert answered["Vary"] == ("Origin" if shown else None)
 
 
 @pytest.mark.parametrize(
@@ -184,37 +171,12 @@ def test_only_a_page_that_is_allowed_may_ask_whether_it_may(
 
 
 def test_a_page_that_is_allowed_is_told_why_it_fails(here: relay.Relay) -> None:
-    """Without the token nothing is answered, but for the list; a browser shows the page the error."""
+    """Without the token nothing is answered; a browser shows the page the error."""
     status, headers, told = send(here, "POST", CHAT, token="wrong", Origin=PAGE)
 
     assert (status, headers["Access-Control-Allow-Origin"], headers["Vary"]) == (401, PAGE, "Origin")
     assert "not the token of this relay" in told
     assert send(here, "OPTIONS", CHAT, token="", Access_Control_Request_Method="POST")[0] == 401
-
-
-@pytest.mark.parametrize(
-    ("headers", "status"),
-    [
-        ({"Origin": "null"}, 401),
-        ({"Sec-Fetch-Site": "cross-site"}, 401),
-        ({"Sec-Fetch-Site": "same-site"}, 401),
-        ({"Sec-Fetch-Site": "none"}, 200),
-        ({"Sec-Fetch-Site": "same-origin"}, 200),
-    ],
-)
-def test_a_page_that_hides_its_origin_needs_the_token_for_the_list(
-    here: relay.Relay, headers: dict[str, str], status: int
-) -> None:
-    """A frame has the origin null; for a picture browsers send none, but say whether the page is of another site."""
-    assert send(here, "GET", LIST, token="", **headers)[0] == status
-
-
-def test_other_machines_pages_are_refused_too(site: sandbox.Sandbox) -> None:
-    """Where a relay has names that it does not know of."""
-    with relay.serve(settings=site.settings, host="0.0.0.0", token=TOKEN, allow_origins=[PAGE]) as far:
-        near = relay.Relay(far.base_url.replace("0.0.0.0", "127.0.0.1"), TOKEN)
-        for origin, status in ((PAGE, 200), ("https://evil.example", 403), ("http://relay.local:80", 200)):
-            assert send(near, "POST", CHAT, Host="relay.local:80", Origin=origin)[0] == status
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import re
 import secrets
 import socket
 import sys
@@ -22,7 +21,6 @@ from starlette.types import Receive, Scope
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from ._limits import files_allowed
-from ._sites import is_loopback
 
 KEEP_ALIVE = 600
 """Seconds that an idle connection stays open: longer than clients keep one, so that none meets a closed one."""
@@ -45,7 +43,6 @@ Where the system allows few open files, half of these.
 
 _TRUST = "aitoearn_openai.trust"
 """Where the `state` of a request has what is called once its connection has shown the token."""
-_HOST = re.compile(r"(\[[0-9a-f:]+\]|[\w.-]+)(:\d{1,5})?", re.IGNORECASE)
 _LEAVE_SECONDS = 10.0
 _THREADS = "aitoearn-"
 """What the names of the threads begin with in which servers run."""
@@ -230,19 +227,9 @@ def in_thread(app: Any, listener: socket.socket, name: str) -> Iterator[None]:
         thread.join(_LEAVE_SECONDS)
 
 
-def other_name(headers: Headers) -> str | None:
-    """Why a server on this machine does not answer a request under another name, which web pages can give it."""
-    host = " ".join(headers.getlist("host"))
-    if _HOST.fullmatch(host) and is_loopback(f"http://{host}"):
-        return None
-    return "This server answers only at the address that it shows: 127.0.0.1 or localhost."
-
-
-def other_page(headers: Headers) -> str | None:
-    """The origin of the web page that sends a request, unless it has the server's own; desktop applications are not pages."""
-    scheme, _, address = headers.get("origin", "").partition("://")
-    is_other = scheme.lower() in ("http", "https") and address != headers.get("host")
-    return f"{scheme}://{address}" if is_other else None
+def is_page(origin: str) -> bool:
+    """Whether an `Origin` is that of a web page; desktop applications are not pages."""
+    return origin.lower().startswith(("http:", "https:"))
 
 
 def bearer(headers: Headers) -> str:

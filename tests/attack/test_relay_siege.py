@@ -195,9 +195,6 @@ def test_a_head_has_a_limit(here: relay.Relay) -> None:
     ("sent", "status", "told"),
     [
         (POST + CHUNKED + b"0\r\n" + BEARER + b"\r\n", 401, "no key"),
-        (POST.replace(HOST, b"") + CHUNKED + b"0\r\n" + HOST + b"\r\n", 403, "answers only at"),
-        (POST + b"Host: evil.example\r\n\r\n", 403, "answers only at"),
-        (POST.replace(b"127.0.0.1", b"evil.example") + HOST + b"\r\n", 403, "answers only at"),
         (POST + b"Authorization: Bearer wrong\r\n" + BEARER + b"\r\n", 401, "not the token"),
         (POST + BEARER.replace(b"ization", b"ization_") + b"\r\n", 401, "no key"),
         (POST + b"aUTHORIZATION:bearer   %b \r\nContent-Length: 2\r\n\r\n{}" % TOKEN.encode(), 400, ""),
@@ -207,14 +204,13 @@ def test_a_head_has_a_limit(here: relay.Relay) -> None:
         (POST + BEARER + b"Content-Length: 2\r\nContent-Length: 3\r\n\r\n{}", 400, ""),
         (POST + BEARER + b"Content-Encoding: gzip\r\nContent-Length: 2\r\n\r\n{}", 415, "compressed"),
         (POST.replace(b"POST", b"OPTIONS") + b"\r\n", 401, "no key"),
-        (POST.replace(b"POST", b"OPTIONS") + BEARER + b"\r\n", 405, "no OPTIONS /chat/completions"),
+        (POST.replace(b"POST", b"OPTIONS") + BEARER + b"\r\n", 404, "no OPTIONS /chat/completions"),
         (POST + b"X: y\r\n" * 256 + b"\r\n", 400, ""),
-        (b"GET /v1/models HTTP/1.0\r\n\r\n", 403, "answers only at the address"),
         (b"\x16\x03\x01\x02\x00\x01\r\n\r\n", 400, ""),
     ],
 )
 def test_odd_requests_are_refused(here: relay.Relay, sent: bytes, status: int, told: str) -> None:
-    """Trailers are no headers, the last of two hosts or keys does not count, and no length is believed."""
+    """Trailers are no headers, the last of two keys does not count, and no length is believed."""
     with connect(here, sent) as connection:
         got, answer = answer_on(connection)
 

@@ -5,10 +5,8 @@ from __future__ import annotations
 import gzip
 import http.client
 import json
-import socket
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
 from typing import Any
 from urllib.parse import urlsplit
@@ -17,7 +15,7 @@ import pytest
 
 from aitoearn_openai import Settings, _events, relay
 from aitoearn_openai.relay import _service
-from faults.server import Hang, Pause, Server, Step, Visit, chunked, head, reply
+from faults.server import Hang, Server, Step, Visit, chunked, head, reply
 
 CHAT, LIST = "/v1/chat/completions", "/v1/models"
 KEY = "ak_0123456789abcdefghijklmnopqrstuvwxyz"
@@ -262,39 +260,3 @@ def test_four_times_the_bytes_take_four_times_the_time(
     asking(10)()
     short, long = (min(processor_seconds(asking(count)) for _ in range(2)) for count in (500, 2000))
     assert long < 8 * short
-
-
-# --- the model list
-
-
-def test_the_list_is_asked_for_once_a_minute_without_the_token(
-    here: relay.Relay, visit: Visit, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Many at once get the same, also the same failure, and nothing of them goes to the service; the token asks anew."""
-    answer(visit, reply(MODELS))
-    with ThreadPoolExecutor(10) as threads:
-        got = list(threads.map(lambda _: ask(here, LIST, token=False), range(50)))
-    assert {status for status, *_ in got} == {200}
-    answer(visit, reply({"code": 12001, "data": {}, "message": "no"}))
-    for seconds, token, status, count in (
-        (60, False, 200, 1),
-        (60, True, 402, 2),
-        (0, False, 402, 3),
-        (60, False, 402, 3),
-    ):
-        monkeypatch.setattr(_service, "LIST_SECONDS", seconds)
-        assert ask(here, LIST, token=token)[0] == status
-        assert len(visit.requests) == count
-
-
-def test_who_goes_away_takes_the_list_from_nobody(here: relay.Relay, visit: Visit) -> None:
-    """The question goes on for the others that wait."""
-    answer(visit, Pause(0.5), reply(MODELS))
-    address = urlsplit(here.base_url)
-    with socket.create_connection((str(address.hostname), address.port or 0)) as impatient:
-        impatient.sendall(b"GET /v1/models HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
-        while not visit.requests:
-            time.sleep(0.01)
-        impatient.shutdown(socket.SHUT_RDWR)
-        assert ask(here, LIST, token=False)[0] == 200
-    assert len(visit.requests) == 1

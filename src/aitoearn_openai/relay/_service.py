@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import codecs
 import contextlib
 import json
 import re
-import time
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from http.cookiejar import DefaultCookiePolicy
 from typing import Any, AnyStr
@@ -31,8 +29,6 @@ from .._wording import reason
 
 ENDPOINTS = "/chat/completions", "/images/generations", "/images/edits"
 LIST_PATH = "/models/chat"
-LIST_SECONDS = 60.0
-"""Seconds in which the model list is asked for once, whoever asks without the token."""
 MAX_ANSWER = 512 * 1024 * 1024
 """The bytes of an answer that is not a stream: images come as text, several at once."""
 MASK = "**********"
@@ -80,25 +76,11 @@ class Service:
         self._origin = urlsplit(settings.base_url)._replace(path="").geturl()
         self._pool: Any = None
         self._urls: dict[str, Any] = {}
-        self._listed: asyncio.Future[list[ChatModel]] | None = None
-        self._listed_at = 0.0
 
     async def close(self) -> None:
         """Give back the connections."""
         if self._pool:
             await self._pool.aclose()
-
-    async def models_for_strangers(self) -> list[ChatModel]:
-        """The chat models, or the failure to get them, for those without the token: asked for once a minute.
-
-        Raises:
-            Failed: there is no list.
-        """
-        now = time.monotonic()
-        if self._listed is None or (self._listed.done() and now >= self._listed_at + LIST_SECONDS):
-            self._listed_at = now
-            self._listed = asyncio.ensure_future(self.models(Headers()))
-        return await asyncio.shield(self._listed)  # Others wait for it too.
 
     async def models(self, headers: Headers) -> list[ChatModel]:
         """The chat models.

@@ -65,27 +65,6 @@ class NotTheService(Exception):
     """Something else answers in place of the service: an HTML page."""
 
 
-class Tries:
-    """The requests that have failed once and were not asked again yet."""
-
-    def __init__(self) -> None:
-        self._failed: set[tuple[int, str]] = set()
-
-    def is_first(self, request: object, retry_count: str) -> bool:
-        """Whether this request is made for the first time.
-
-        Args:
-            request: All that is the same when a program repeats it.
-            retry_count: What the SDK says; other programs say nothing, or `0` each time.
-        """
-        key = hash(request), retry_count
-        if retry_count.strip("0") or key in self._failed:
-            self._failed -= {key, (key[0], "0")}
-            return False
-        self._failed.add(key)
-        return True
-
-
 def act(name: str, is_first_try: Callable[[], bool]) -> bool:
     """Fail if the model or key of that name does; return whether it is one that fails once and did.
 
