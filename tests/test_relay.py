@@ -553,13 +553,15 @@ def test_the_other_backend_is_used(here: relay.Relay, site: sandbox.Sandbox) -> 
 def test_the_relay_runs_in_a_server_of_ones_own(site: sandbox.Sandbox) -> None:
     """As an application, under any name."""
     family = family_of(openai.DefaultAsyncHttpxClient)
-    transport = family.ASGITransport(app=relay.app(site.settings, "t"))
+    app: Any = relay.app(site.settings, "t")
+    arguments: Any = {"base_url": "http://relay.local", "api_key": "t"}
 
     async def chat() -> Any:
-        http_client = family.AsyncClient(transport=transport)
-        async with openai.AsyncOpenAI(
-            base_url="http://relay.local", api_key="t", http_client=http_client
-        ) as client:
+        http_client = family.AsyncClient(transport=family.ASGITransport(app=app))
+        async with (
+            app.lifespan_context(app),
+            openai.AsyncOpenAI(**arguments, http_client=http_client) as client,
+        ):
             return await complete("glm-5.2")(client)
 
     assert asyncio.run(chat()).choices
