@@ -5,11 +5,9 @@ from __future__ import annotations
 import base64
 import contextlib
 import http.client
-import importlib
 import json
 import logging
 import socket
-import sys
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -146,17 +144,6 @@ def test_another_server_of_the_process_keeps_its_log(caplog: pytest.LogCaptureFi
     with sandbox.serve():
         logging.getLogger("uvicorn.error").error("from another server")
     assert "from another server" in caplog.text
-
-
-@pytest.mark.parametrize("missing", ["starlette", "uvicorn"])
-def test_whoever_lacks_the_extra_is_told_what_to_install(
-    missing: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """One sentence names the extra."""
-    monkeypatch.setitem(sys.modules, missing, None)
-    monkeypatch.delitem(sys.modules, "aitoearn_openai.sandbox")
-    with pytest.raises(ImportError, match=r"install `aitoearn-openai\[sandbox\]`"):
-        importlib.import_module("aitoearn_openai.sandbox")
 
 
 # --- the model list
