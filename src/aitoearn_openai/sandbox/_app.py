@@ -25,7 +25,16 @@ from .._settings import Settings
 from .._sites import API_PATH, SANDBOX_KEY, is_loopback
 from . import _replies, _request
 from ._catalogue import EDIT_ENTRIES, ENTRIES, GENERATION_ENTRIES, MODELS
-from ._failures import FAILURES, PAGE, SLOW, SLOW_SECONDS, STREAM_FAILURES, NotTheService, Refused, act
+from ._failures import (
+    FAILURES,
+    PAGE,
+    SLOW,
+    SLOW_SECONDS,
+    STREAM_FAILURES,
+    NotTheService,
+    Refused,
+    failure_named,
+)
 from ._upstream import Engine
 
 _GENERATION, _EDIT = "/models/image/generation", "/models/image/edit"
@@ -212,17 +221,18 @@ class _Service:
 
     def act(self, name: str, request: Request, raw: bytes) -> bool:
         """Fail if the model or key of that name does; return whether it is one that fails once and did."""
+        failure, is_once = failure_named(name)
+        if failure and not (is_once and self.is_retry(request, raw)):
+            raise failure
+        return failure is not None
 
-        def is_first_try() -> bool:
-            headers = request.headers
-            request_ = hash((request.url.path, headers.get("authorization"), headers.get("x-api-key"), raw))
-            # The SDK counts its tries; other programs say nothing, or `0` each time.
-            count = headers.get("x-stainless-retry-count", "")
-            is_first = not count.strip("0") and request_ not in self.failed
-            (self.failed.add if is_first else self.failed.discard)(request_)
-            return is_first
-
-        return act(name, is_first_try)
+    def is_retry(self, request: Request, raw: bytes) -> bool:
+        """Whether a request has failed before: the SDK counts its tries; others say nothing, or `0` each time."""
+        headers = request.headers
+        asked = hash((request.url.path, headers.get("authorization"), headers.get("x-api-key"), raw))
+        is_retry = bool(headers.get("x-stainless-retry-count", "").strip("0")) or asked in self.failed
+        (self.failed.discard if is_retry else self.failed.add)(asked)
+        return is_retry
 
     async def model(self, name: str, request: Request, raw: bytes) -> ChatModel | None:
         """The model that answers; None where it is the engine's."""
@@ -231,10 +241,10 @@ class _Service:
             await asyncio.sleep(SLOW_SECONDS)
         if acted or name in FAILURES:
             return MODELS["glm-5.2"]
-        names = _NAMES[_DRAWN_BY.get(_path(request), "/models/chat")]
-        is_known = name in names
         if self.engine:
             is_known = await until_disconnect(request.receive, self.engine.has(name))
+        else:
+            is_known = name in _NAMES[_DRAWN_BY.get(_path(request), "/models/chat")]
         if not is_known:
             raise Refused(12300, f"Model not found: {name}")
         return None if self.engine else MODELS.get(name, MODELS["glm-5.2"])
