@@ -53,6 +53,7 @@ def test_a_second_sandbox_as_the_engine_answers_in_the_same_words(
         assert list(through) == list(direct)
 
 
+@pytest.mark.usefixtures("no_waiting")
 def test_the_sandbox_still_refuses_what_it_refuses(front: sandbox.Sandbox, asker: Asker) -> None:
     """Wrong keys, bad bodies and unknown models do not reach the engine; failing names fail as ever."""
     with pytest.raises(openai.AuthenticationError):
@@ -260,17 +261,3 @@ def test_llama_cpp_answers_behind_the_sandbox(llama: str) -> None:
     assert any(choice.delta.content for chunk in chunks for choice in chunk.choices)
     assert chunks[-1].usage
     assert model.credits(chunks[-1].usage) == 0
-
-
-def test_a_person_chats_with_llama_cpp_through_the_sandbox(llama: str) -> None:
-    """The command streams what the engine says."""
-    with sandbox.serve(upstream=llama) as front:
-        said = run("chat", "-m", "gemma-3-270m", "--max-tokens", "4", "Hello", **settings_of(front))
-
-    assert said.returncode == 0
-    assert said.stdout.strip()
-    assert "4 out, about 0 credits (list price)" in said.stderr
-
-
-def settings_of(site: sandbox.Sandbox) -> dict[str, str]:
-    return {"AITOEARN_SITE": "sandbox", "AITOEARN_BASE_URL": site.base_url}

@@ -196,8 +196,8 @@ def test_an_answer_has_a_limit(
     """Also one of blanks, which servers send while a model thinks."""
     monkeypatch.setattr(_service, "MAX_ANSWER", 1 << 20)
     monkeypatch.setattr(_service, "MAX_EVENT", 1 << 20)
-    for piece in (b" " * 4096, b"{" * 4096):
-        answer(visit, head(transfer_encoding="chunked"), *[chunked(piece, end=False)] * 1000, Hang)
+    for piece in (b" " * 65536, b"{" * 65536):
+        answer(visit, head(transfer_encoding="chunked"), *[chunked(piece, end=False)] * 20, Hang)
         status, _, body = ask(here, stream=stream)
         assert (status, "is larger than 1 MB" in body) == (502, True)
 
@@ -205,8 +205,8 @@ def test_an_answer_has_a_limit(
 def test_an_event_has_a_limit(here: relay.Relay, visit: Visit, monkeypatch: pytest.MonkeyPatch) -> None:
     """In bytes, and in lines, of which each costs more. What came before passes."""
     monkeypatch.setattr(_events, "MAX_EVENT", 1 << 20)
-    for piece in (b"data: " + b"x" * 4090, b"data: x\n" * 512, b"x" * 4096):
-        flood = [chunked(piece, end=False)] * 1000
+    for piece in (b"data: " + b"x" * 65536, b"data: x\n" * 8192, b"x" * 65536):
+        flood = [chunked(piece, end=False)] * 50
         answer(
             visit,
             head(content_type=SSE, transfer_encoding="chunked"),

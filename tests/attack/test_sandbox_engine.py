@@ -101,6 +101,7 @@ def test_a_sandbox_of_ones_own_needs_a_token_for_an_engines_key(site: sandbox.Sa
         sandbox.app(site.base_url, "a-key", token="ak_real")
 
 
+@pytest.mark.slow
 def test_a_body_of_any_size_is_not_kept(site: sandbox.Sandbox) -> None:
     """The service takes 50 MB, and so does its stand-in."""
     messages: Any = [{"role": "user", "content": "x" * (51 << 20)}]
