@@ -32,18 +32,18 @@ BACKENDS = [
 ]
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def server() -> Iterator[Server]:
     with Server() as server:
         yield server
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def visit(server: Server) -> Visit:
     return server.visit("api", lambda request: [])
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def here(server: Server, visit: Visit) -> Iterator[relay.Relay]:
     with relay.serve(settings=Settings(base_url=server.origin(), api_key=KEY)) as here:
         yield here
