@@ -180,7 +180,6 @@ def test_what_the_service_lacks_is_a_404_that_says_so(
 # --- failures
 
 
-@pytest.mark.parametrize("ask_for", [complete, stream, draw])
 @pytest.mark.parametrize(
     ("name", "status", "told"),
     [
@@ -194,21 +193,20 @@ def test_what_the_service_lacks_is_a_404_that_says_so(
         ("fail-html", 502, "Check the base URL: AiToEarn's ends in /api/ai."),
     ],
 )
-def test_a_failure_in_http_200_gets_its_status(
-    here: relay.Relay, ask_for: Callable[[str], Any], name: str, status: int, told: str
-) -> None:
-    """With the service's words and code, and what else programs look at."""
-    with pytest.raises(openai.APIStatusError) as failed:
-        ask(here, ask_for(name))
-    error, headers = failed.value, failed.value.response.headers
+def test_a_failure_in_http_200_gets_its_status(here: relay.Relay, name: str, status: int, told: str) -> None:
+    """With the service's words and code, and what else programs look at, whatever was asked."""
+    for ask_for in (complete, stream, draw):
+        with pytest.raises(openai.APIStatusError) as failed:
+            ask(here, ask_for(name))
+        error, headers = failed.value, failed.value.response.headers
 
-    assert error.status_code == status
-    assert told in error.message
-    if name != "fail-html":
-        assert error.code == name.split("-")[1]
-        assert f"request id {headers['x-request-id']})" in error.message
-    assert headers.get("retry-after") == ("1" if status == 429 else None)
-    assert "belongs to the one site" not in error.message
+        assert error.status_code == status
+        assert told in error.message
+        if name != "fail-html":
+            assert error.code == name.split("-")[1]
+            assert f"request id {headers['x-request-id']})" in error.message
+        assert headers.get("retry-after") == ("1" if status == 429 else None)
+        assert "belongs to the one site" not in error.message
 
 
 def test_a_key_of_the_other_site_is_what_to_look_at_first(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -320,7 +318,7 @@ def test_a_service_that_cannot_be_reached_is_told(server: ScriptedServer) -> Non
         faulty.visit("api", lambda request: [Hang])
         for origin, more, status, told in (
             (faulty.origin("refusing"), {}, 502, f"The connection to {faulty.origin('refusing')} failed: "),
-            (faulty.origin(), {"timeout": 0.2}, 504, "ReadTimeout"),
+            (faulty.origin(), {"timeout": 0.2}, 504, "Timeout."),
         ):
             with relay.serve(settings=Settings(base_url=origin, api_key=KEY, **more)) as here:
                 got, error = error_of(send(here.base_url, CHAT, BODY, here.api_key))
@@ -372,25 +370,6 @@ def test_the_other_kind_of_answer_is_a_failure(server: ScriptedServer, before: r
     server.answer(COMPLETION)
     with pytest.raises(openai.InternalServerError, match="where an event stream was expected"):
         ask(before, stream("m"))
-
-
-@pytest.mark.parametrize(
-    "rest",
-    [
-        ' {"code": 12001, "data": {}, "message": "upstream died"}',
-        "upstream died\n\nevent: ping\ndata: {}\n\n",
-        'error: {"message": "upstream died"}\n\ndata: [DONE]\n\n',
-    ],
-)
-def test_what_ends_a_stream_in_place_of_events_is_its_last_event(
-    server: ScriptedServer, before: relay.Relay, rest: str
-) -> None:
-    """With or without chunks before it."""
-    chunk = 'data: {"id":"1","choices":[{"index":0,"delta":{"content":"hi"}}]}\n\n'
-    for start in ("", chunk):
-        server.answer(Reply(start + rest, content_type="text/event-stream"))
-        with pytest.raises(openai.APIError, match="upstream died"):
-            ask(before, stream("m"))
 
 
 # --- who may ask, and what goes on
@@ -488,21 +467,14 @@ def test_the_key_goes_to_no_other_origin(
     assert KEY not in str(other_server.requests)
 
 
-def test_bodies_of_50_mb_pass_and_larger_ones_do_not(server: ScriptedServer, before: relay.Relay) -> None:
-    """They are refused with 413."""
+def test_a_body_of_50_mb_passes(server: ScriptedServer, before: relay.Relay) -> None:
+    """The service takes no more."""
     server.answer(COMPLETION)
-    limit = 50 * 1024 * 1024
     text = b'{"model": "m", "messages": [], "x": "%b"}'
-    body = text % (b"x" * (limit - len(text) + 2))
+    body = text % (b"x" * ((50 << 20) - len(text) + 2))
 
     assert send(before.base_url, CHAT, body, before.api_key)[0].status == 200
-    assert len(server.requests[0].body) == limit
-    try:
-        status, error = error_of(send(before.base_url, CHAT, body + b" ", before.api_key))
-    except OSError:  # It may be cut off while it sends.
-        return
-    assert status == 413
-    assert "50 MB" in error["message"]
+    assert len(server.requests[0].body) == 50 << 20
 
 
 # --- settings
