@@ -210,7 +210,7 @@ class _Service:
                 raise Refused(403, f"The sandbox does not answer web pages, such as those of {page}.")
         key = bearer(headers)
         key_of_list = headers.get("x-api-key", SANDBOX_KEY if self.token == SANDBOX_KEY else key)
-        is_good = {each: self.is_good(each, request, raw) for each in (key, key_of_list)}
+        is_good = {each: self.is_good(each, request, raw) for each in {key, key_of_list}}
         if not is_good[key if request.method == "POST" else key_of_list]:
             raise Refused(401, "Unauthorized")
         trust(request.scope)
