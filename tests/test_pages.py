@@ -7,18 +7,15 @@ import http.client
 import json
 import shutil
 import subprocess
+import time
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from queue import Queue
-from threading import Thread
-from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 
 from aitoearn_openai import relay, sandbox
-from conftest import MESSAGES
+from conftest import MESSAGES, Reply, Request, ScriptedServer
 
 CHAT, LIST = "/v1/chat/completions", "/v1/models"
 PAGE = "http://localhost:3000"
@@ -40,53 +37,29 @@ await fetch("/told", {method: "POST", body: JSON.stringify(told.map((each) => ea
 """
 
 
-class Page(BaseHTTPRequestHandler):
-    """A page with the script, and where it tells what came of it."""
-
-    script = ""
-    told: Queue[list[str]] = Queue()
-
-    def do_GET(self) -> None:
-        self.send_response(200)
-        self.send_header("Content-Type", "text/html")
-        self.end_headers()
-        self.wfile.write(self.script.encode())
-
-    def do_POST(self) -> None:
-        self.told.put(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
-        self.send_response(204)
-        self.end_headers()
-
-    def log_message(self, *_: Any) -> None:
-        pass
-
-
-@pytest.fixture
-def page() -> Iterator[str]:
-    """The address of a page of this machine."""
-    with ThreadingHTTPServer(("127.0.0.1", 0), Page) as server:
-        Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://localhost:{server.server_port}"
-        server.shutdown()
-
-
 @pytest.mark.slow
 @pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
 @pytest.mark.parametrize("is_allowed", [True, False])
 def test_a_page_streams_a_chat_only_where_it_is_allowed(
-    site: sandbox.Sandbox, page: str, tmp_path: Path, is_allowed: bool
+    site: sandbox.Sandbox, server: ScriptedServer, tmp_path: Path, is_allowed: bool
 ) -> None:
     """In a browser: it reads the chunks, the request id, and why a request failed; otherwise nothing."""
-    origins = [f"{page}/app"] if is_allowed else []
+    origins = [f"{server.origin}/app"] if is_allowed else []
+    told: list[Request] = []
     with relay.serve(settings=site.settings, token=TOKEN, allow_origins=origins) as here:
-        Page.script = SCRIPT.replace("ADDRESS", here.base_url).replace("TOKEN", TOKEN)
+        script = SCRIPT.replace("ADDRESS", here.base_url).replace("TOKEN", TOKEN)
+        server.answer(Reply(script, content_type="text/html"))
         options = ["--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path}"]
         quiet = subprocess.DEVNULL
-        with subprocess.Popen([str(CHROMIUM), *options, page], stdout=quiet, stderr=quiet) as browser:
-            try:
-                answer, failure = Page.told.get(timeout=60)
-            finally:
-                browser.kill()
+        with subprocess.Popen(
+            [str(CHROMIUM), *options, server.origin], stdout=quiet, stderr=quiet
+        ) as browser:
+            until = time.monotonic() + 60
+            while not told and time.monotonic() < until:
+                told = [request for request in server.requests if request.path == "/told"]
+                time.sleep(0.05)
+            browser.kill()
+    answer, failure = json.loads(told[0].body)
     if is_allowed:
         assert answer.startswith("200 true data: {")
         assert answer.rstrip().endswith("data: [DONE]")
