@@ -152,29 +152,24 @@ def test_a_page_that_is_allowed_is_told_why_it_fails(here: relay.Relay) -> None:
     assert send(here, "OPTIONS", CHAT, token="", Access_Control_Request_Method="POST")[0] == 401
 
 
-@pytest.mark.parametrize(
-    ("given", "origin"),
-    [
-        ("HTTP://LocalHost:3000/app?x#y", "http://localhost:3000"),
-        ("https://app.example:443/", "https://app.example"),
-        (" http://[::1]:3000 ", "http://[::1]:3000"),
-        ("https://例子.cn", "https://xn--fsqu00a.cn"),
-        ("app://obsidian.md", "app://obsidian.md"),
-    ],
-)
-def test_a_page_may_be_given_by_its_address(site: sandbox.Sandbox, given: str, origin: str) -> None:
+GIVEN = {
+    "HTTP://LocalHost:3000/app?x#y": "http://localhost:3000",
+    "https://app.example:443/": "https://app.example",
+    " http://[::1]:3000 ": "http://[::1]:3000",
+    "https://例子.cn": "https://xn--fsqu00a.cn",
+    "app://obsidian.md": "app://obsidian.md",
+}
+
+
+def test_a_page_may_be_given_by_its_address(site: sandbox.Sandbox) -> None:
     """As it stands in the browser; browsers send its origin in one form."""
-    with relay.serve(settings=site.settings, token=TOKEN, allow_origins=[given]) as here:
-        assert send(here, "GET", LIST, Origin=origin)[1]["Access-Control-Allow-Origin"] == origin
+    with relay.serve(settings=site.settings, token=TOKEN, allow_origins=GIVEN) as here:
+        for origin in GIVEN.values():
+            assert send(here, "GET", LIST, Origin=origin)[1]["Access-Control-Allow-Origin"] == origin
 
 
-@pytest.mark.parametrize(
-    "given", ["*", "", "localhost:3000", "http://", "http://*.example", "http://a:b", "http://[x"]
-)
-def test_what_is_not_the_address_of_a_page_is_called_so(site: sandbox.Sandbox, given: str) -> None:
+def test_what_is_not_the_address_of_a_page_is_called_so(site: sandbox.Sandbox) -> None:
     """All pages together cannot be allowed."""
-    with (
-        pytest.raises(ValueError, match="is not the address of a page, such as http://localhost:3000"),
-        relay.serve(settings=site.settings, allow_origins=[given]),
-    ):
-        pass
+    for given in ("*", "", "localhost:3000", "http://", "http://*.example", "http://a:b", "http://[x"):
+        with pytest.raises(ValueError, match="is not the address of a page, such as http://localhost:3000"):
+            relay.app(site.settings, TOKEN, allow_origins=[given])

@@ -86,23 +86,19 @@ def test_an_engine_is_asked_with_its_own_key_and_the_callers_bytes(server: Scrip
     assert raw.http_response.content == answer
 
 
-@pytest.mark.parametrize(
-    ("reply", "told"),
-    [
+def test_an_engine_that_fails_is_a_failed_model(server: ScriptedServer) -> None:
+    """The service's code for it, with the engine's words."""
+    for said, told in (
         (Reply("out of memory\nsorry", status=500), "answered HTTP 500: out of memory sorry"),
         (Reply({"error": {"message": "too long"}}, status=400), "answered HTTP 400: .*too long"),
-    ],
-)
-def test_an_engine_that_fails_is_a_failed_model(server: ScriptedServer, reply: Reply, told: str) -> None:
-    """The service's code for it, with the engine's words."""
-    server.answer(ENGINE_LIST, reply)
-    with (
-        sandbox.serve(upstream=server.origin) as front,
-        pytest.raises(openai.InternalServerError, match=told) as failed,
     ):
-        ask_through(front, complete("tiny"))
-
-    assert failed.value.code == "12301"
+        server.answer(ENGINE_LIST, said)
+        with (
+            sandbox.serve(upstream=server.origin) as front,
+            pytest.raises(openai.InternalServerError, match=told) as failed,
+        ):
+            ask_through(front, complete("tiny"))
+        assert failed.value.code == "12301"
 
 
 def test_an_engine_that_breaks_off_ends_the_stream_with_the_services_failure(server: ScriptedServer) -> None:
