@@ -54,11 +54,8 @@ def _is_of_others(record: logging.LogRecord) -> bool:
     return not str(record.threadName).startswith(_THREADS)
 
 
-for _logger in (
-    "uvicorn.error",
-    "uvicorn.access",
-    "asyncio",
-):  # They belong to the process, and may have another server.
+# They belong to the process, which may have another server.
+for _logger in ("uvicorn.error", "uvicorn.access", "asyncio"):
     logging.getLogger(_logger).addFilter(_is_of_others)
 
 if sys.platform == "win32":  # pragma: no cover - there, no other clock can be asked
