@@ -83,6 +83,7 @@ def test_an_engine_is_asked_with_its_own_key_and_the_callers_bytes(server: Scrip
     assert [listing.path, question.path] == ["/v1/models", "/v1/chat/completions"]
     assert {request.headers["authorization"] for request in server.requests} == {"Bearer engine-key"}
     assert json.loads(question.body) == {"model": "tiny", "messages": MESSAGES}
+    assert question.headers["accept-encoding"] == "identity"
     assert raw.http_response.content == answer
 
 
