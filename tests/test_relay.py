@@ -609,11 +609,16 @@ def test_a_relay_ends_though_a_client_does_not_read() -> None:
 
 
 def test_cookies_of_the_service_are_not_kept(server: ScriptedServer, before: relay.Relay) -> None:
-    """They would join the programs into one session."""
-    server.answer(Reply(COMPLETION.body, headers={"Set-Cookie": "sess=1; Path=/"}), COMPLETION)
+    """They would join the programs into one session, also where a redirect is followed."""
+    server.answer(
+        Reply(COMPLETION.body, headers={"Set-Cookie": "sess=1; Path=/"}),
+        Reply("", 307, {"Location": "/elsewhere"}),
+        COMPLETION,
+    )
     for _ in range(2):
         assert send(before.base_url, CHAT, BODY, before.api_key)[0].status == 200
 
+    assert len(server.requests) == 3
     assert not any("cookie" in request.headers for request in server.requests)
 
 

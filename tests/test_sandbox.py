@@ -124,6 +124,22 @@ def test_a_client_that_goes_away_leaves_no_trace(
     assert capfd.readouterr() == ("", "")
 
 
+def test_who_waits_for_an_answer_makes_no_room_for_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many connections there are, the sandbox answers who has its key."""
+    monkeypatch.setattr("aitoearn_openai._serving.MAX_IDLE", 5)
+    monkeypatch.setattr("aitoearn_openai.sandbox._app.SLOW_SECONDS", 0.3)
+    body = json.dumps({"model": "slow-first-byte", "messages": HELLO})
+    with sandbox.serve() as site, contextlib.ExitStack() as stack:
+        address = urlsplit(site.base_url)
+        waiting = stack.enter_context(socket.create_connection((str(address.hostname), address.port or 0)))
+        head = f"POST {address.path}{CHAT} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer sandbox\r\n"
+        waiting.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n{body}".encode())
+        ask(site, LIST, None)  # Then the sandbox has read what came before.
+        for _ in range(20):
+            stack.enter_context(socket.create_connection((str(address.hostname), address.port or 0)))
+        assert waiting.recv(15) == b"HTTP/1.1 200 OK"
+
+
 def test_another_server_of_the_process_keeps_its_log(caplog: pytest.LogCaptureFixture) -> None:
     """The loggers of uvicorn belong to the process, and only the sandbox's own records are dropped."""
     with sandbox.serve():
