@@ -28,7 +28,9 @@ for model in ("glm-5.2", "fail-12001"):
 ASK = """
 import os, signal, sys, time, urllib.request
 def ask():
-    print(urllib.request.urlopen(os.environ["OPENAI_BASE_URL"] + "/models").status, flush=True)
+    headers = {"Authorization": "Bearer " + os.environ["OPENAI_API_KEY"]}
+    request = urllib.request.Request(os.environ["OPENAI_BASE_URL"] + "/models", headers=headers)
+    print(urllib.request.urlopen(request).status, flush=True)
 """
 SHOW = """
 import json, os

@@ -7,18 +7,15 @@ import http.client
 import json
 import shutil
 import subprocess
+import time
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from queue import Queue
-from threading import Thread
-from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 
 from aitoearn_openai import relay, sandbox
-from conftest import MESSAGES
+from conftest import MESSAGES, Reply, Request, ScriptedServer
 
 CHAT, LIST = "/v1/chat/completions", "/v1/models"
 PAGE = "http://localhost:3000"
@@ -40,53 +37,29 @@ await fetch("/told", {method: "POST", body: JSON.stringify(told.map((each) => ea
 """
 
 
-class Page(BaseHTTPRequestHandler):
-    """A page with the script, and where it tells what came of it."""
-
-    script = ""
-    told: Queue[list[str]] = Queue()
-
-    def do_GET(self) -> None:
-        self.send_response(200)
-        self.send_header("Content-Type", "text/html")
-        self.end_headers()
-        self.wfile.write(self.script.encode())
-
-    def do_POST(self) -> None:
-        self.told.put(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
-        self.send_response(204)
-        self.end_headers()
-
-    def log_message(self, *_: Any) -> None:
-        pass
-
-
-@pytest.fixture
-def page() -> Iterator[str]:
-    """The address of a page of this machine."""
-    with ThreadingHTTPServer(("127.0.0.1", 0), Page) as server:
-        Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://localhost:{server.server_port}"
-        server.shutdown()
-
-
 @pytest.mark.slow
 @pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
 @pytest.mark.parametrize("is_allowed", [True, False])
 def test_a_page_streams_a_chat_only_where_it_is_allowed(
-    site: sandbox.Sandbox, page: str, tmp_path: Path, is_allowed: bool
+    site: sandbox.Sandbox, server: ScriptedServer, tmp_path: Path, is_allowed: bool
 ) -> None:
     """In a browser: it reads the chunks, the request id, and why a request failed; otherwise nothing."""
-    origins = [f"{page}/app"] if is_allowed else []
+    origins = [f"{server.origin}/app"] if is_allowed else []
+    told: list[Request] = []
     with relay.serve(settings=site.settings, token=TOKEN, allow_origins=origins) as here:
-        Page.script = SCRIPT.replace("ADDRESS", here.base_url).replace("TOKEN", TOKEN)
+        script = SCRIPT.replace("ADDRESS", here.base_url).replace("TOKEN", TOKEN)
+        server.answer(Reply(script, content_type="text/html"))
         options = ["--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path}"]
         quiet = subprocess.DEVNULL
-        with subprocess.Popen([str(CHROMIUM), *options, page], stdout=quiet, stderr=quiet) as browser:
-            try:
-                answer, failure = Page.told.get(timeout=60)
-            finally:
-                browser.kill()
+        with subprocess.Popen(
+            [str(CHROMIUM), *options, server.origin], stdout=quiet, stderr=quiet
+        ) as browser:
+            until = time.monotonic() + 60
+            while not told and time.monotonic() < until:
+                told = [request for request in server.requests if request.path == "/told"]
+                time.sleep(0.05)
+            browser.kill()
+    answer, failure = json.loads(told[0].body)
     if is_allowed:
         assert answer.startswith("200 true data: {")
         assert answer.rstrip().endswith("data: [DONE]")
@@ -114,48 +87,35 @@ def send(
         return response.status, response.headers, response.read().decode()
 
 
-@pytest.mark.parametrize("path", [LIST, CHAT])
 @pytest.mark.parametrize(
     ("headers", "status"),
     [
-        ({"Host": "evil.example"}, 403),
-        ({"Host": "127.0.0.1.evil.example:80"}, 403),
-        ({"Host": "[::bad"}, 403),
-        ({"Host": ""}, 403),
-        ({"Host": "127.0.0.1/../../user?"}, 403),
-        ({"Host": "127.0.0.1#x"}, 403),
-        ({"Host": "evil@127.0.0.1"}, 403),
-        ({"Host": "localhost:abc"}, 403),
         ({"Origin": "https://evil.example"}, 403),
-        ({"Origin": "http://localhost.evil.example"}, 403),
         ({"Origin": "HTTPS://EVIL.example"}, 403),
         ({"Origin": "http://localhost:3001"}, 403),
         ({"Origin": "http://127.0.0.1"}, 403),
         ({"Origin": "https://[::bad"}, 403),
-        ({"Host": "evil.example", "Origin": PAGE}, 403),
-        ({"Host": "localhost:1234"}, 200),
-        ({"Host": "localhost:1234", "Origin": "http://localhost:1234"}, 200),
-        ({"Host": "[::1]:1234"}, 200),
+        ({"Origin": "http://localhost:1234", "Host": "localhost:1234"}, 403),
+        ({"Host": "my.test"}, 200),
         ({"Sec-Fetch-Site": "cross-site"}, 200),
-        ({"Origin": "app://obsidian.md", "Sec-Fetch-Site": "cross-site"}, 200),
+        ({"Origin": "app://obsidian.md"}, 200),
         ({"Origin": "file://"}, 200),
         ({"Origin": PAGE}, 200),
         ({"Origin": "null"}, 200),
     ],
 )
 def test_pages_elsewhere_are_refused_and_desktop_applications_are_not(
-    here: relay.Relay, headers: dict[str, str], status: int, path: str
+    here: relay.Relay, headers: dict[str, str], status: int
 ) -> None:
     """Though they have the token; only an answer to a page that is allowed invites a browser to show it."""
-    got, answered, told = send(here, "POST" if path == CHAT else "GET", path, **headers)
-    shown = headers["Origin"] if headers.get("Origin") in (PAGE, "null") and status == 200 else None
+    got, answered, told = send(here, "POST", CHAT, **headers)
+    shown = headers["Origin"] if headers.get("Origin") in (PAGE, "null") else None
 
     assert got == status
-    if headers.get("Host") is None and status == 403:
+    if status == 403:
         assert f"`--allow-origin {headers['Origin']}`" in json.loads(told)["error"]["message"]
-    if headers.get("Host") != "evil.example":
-        assert answered["Access-Control-Allow-Origin"] == shown
-        assert answered["Vary"] == ("Origin" if shown else None)
+    assert answered["Access-Control-Allow-Origin"] == shown
+    assert answered["Vary"] == ("Origin" if shown else None)
 
 
 @pytest.mark.parametrize(
@@ -184,7 +144,7 @@ def test_only_a_page_that_is_allowed_may_ask_whether_it_may(
 
 
 def test_a_page_that_is_allowed_is_told_why_it_fails(here: relay.Relay) -> None:
-    """Without the token nothing is answered, but for the list; a browser shows the page the error."""
+    """Without the token nothing is answered; a browser shows the page the error."""
     status, headers, told = send(here, "POST", CHAT, token="wrong", Origin=PAGE)
 
     assert (status, headers["Access-Control-Allow-Origin"], headers["Vary"]) == (401, PAGE, "Origin")
@@ -192,54 +152,24 @@ def test_a_page_that_is_allowed_is_told_why_it_fails(here: relay.Relay) -> None:
     assert send(here, "OPTIONS", CHAT, token="", Access_Control_Request_Method="POST")[0] == 401
 
 
-@pytest.mark.parametrize(
-    ("headers", "status"),
-    [
-        ({"Origin": "null"}, 401),
-        ({"Sec-Fetch-Site": "cross-site"}, 401),
-        ({"Sec-Fetch-Site": "same-site"}, 401),
-        ({"Sec-Fetch-Site": "none"}, 200),
-        ({"Sec-Fetch-Site": "same-origin"}, 200),
-    ],
-)
-def test_a_page_that_hides_its_origin_needs_the_token_for_the_list(
-    here: relay.Relay, headers: dict[str, str], status: int
-) -> None:
-    """A frame has the origin null; for a picture browsers send none, but say whether the page is of another site."""
-    assert send(here, "GET", LIST, token="", **headers)[0] == status
+GIVEN = {
+    "HTTP://LocalHost:3000/app?x#y": "http://localhost:3000",
+    "https://app.example:443/": "https://app.example",
+    " http://[::1]:3000 ": "http://[::1]:3000",
+    "https://例子.cn": "https://xn--fsqu00a.cn",
+    "app://obsidian.md": "app://obsidian.md",
+}
 
 
-def test_other_machines_pages_are_refused_too(site: sandbox.Sandbox) -> None:
-    """Where a relay has names that it does not know of."""
-    with relay.serve(settings=site.settings, host="0.0.0.0", token=TOKEN, allow_origins=[PAGE]) as far:
-        near = relay.Relay(far.base_url.replace("0.0.0.0", "127.0.0.1"), TOKEN)
-        for origin, status in ((PAGE, 200), ("https://evil.example", 403), ("http://relay.local:80", 200)):
-            assert send(near, "POST", CHAT, Host="relay.local:80", Origin=origin)[0] == status
-
-
-@pytest.mark.parametrize(
-    ("given", "origin"),
-    [
-        ("HTTP://LocalHost:3000/app?x#y", "http://localhost:3000"),
-        ("https://app.example:443/", "https://app.example"),
-        (" http://[::1]:3000 ", "http://[::1]:3000"),
-        ("https://例子.cn", "https://xn--fsqu00a.cn"),
-        ("app://obsidian.md", "app://obsidian.md"),
-    ],
-)
-def test_a_page_may_be_given_by_its_address(site: sandbox.Sandbox, given: str, origin: str) -> None:
+def test_a_page_may_be_given_by_its_address(site: sandbox.Sandbox) -> None:
     """As it stands in the browser; browsers send its origin in one form."""
-    with relay.serve(settings=site.settings, token=TOKEN, allow_origins=[given]) as here:
-        assert send(here, "GET", LIST, Origin=origin)[1]["Access-Control-Allow-Origin"] == origin
+    with relay.serve(settings=site.settings, token=TOKEN, allow_origins=GIVEN) as here:
+        for origin in GIVEN.values():
+            assert send(here, "GET", LIST, Origin=origin)[1]["Access-Control-Allow-Origin"] == origin
 
 
-@pytest.mark.parametrize(
-    "given", ["*", "", "localhost:3000", "http://", "http://*.example", "http://a:b", "http://[x"]
-)
-def test_what_is_not_the_address_of_a_page_is_called_so(site: sandbox.Sandbox, given: str) -> None:
+def test_what_is_not_the_address_of_a_page_is_called_so(site: sandbox.Sandbox) -> None:
     """All pages together cannot be allowed."""
-    with (
-        pytest.raises(ValueError, match="is not the address of a page, such as http://localhost:3000"),
-        relay.serve(settings=site.settings, allow_origins=[given]),
-    ):
-        pass
+    for given in ("*", "", "localhost:3000", "http://", "http://*.example", "http://a:b", "http://[x"):
+        with pytest.raises(ValueError, match="is not the address of a page, such as http://localhost:3000"):
+            relay.app(site.settings, TOKEN, allow_origins=[given])

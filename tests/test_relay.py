@@ -7,13 +7,10 @@ import contextlib
 import http.client
 import importlib
 import json
-import logging
 import socket
 import sys
 import time
-from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -150,52 +147,39 @@ def test_images_are_made_and_edited(here: relay.Relay) -> None:
         ask(here, draw("fail-12001"))
 
 
-@pytest.mark.parametrize("prefix", ["", "/v1", "/v1/v1", "/", "/v1/", "//v1"])
-def test_the_paths_are_found_with_and_without_v1(here: relay.Relay, prefix: str) -> None:
+def test_the_paths_are_found_with_and_without_v1(here: relay.Relay) -> None:
     """As programs put an address together in many ways."""
     body = {"model": "glm-5.2", "messages": MESSAGES}
-
-    assert send(here.base_url, f"{prefix}/models/")[0].status == 200
-    assert send(here.base_url, f"{prefix}/models/glm-5.2", token=here.api_key)[0].status == 200
-    assert send(here.base_url, f"{prefix}/chat/completions", body, here.api_key)[0].status == 200
+    for prefix in ("", "/v1", "/v1/v1", "/", "/v1/", "//v1"):
+        for path, sent in (("models/", None), ("models/glm-5.2", None), ("chat/completions", body)):
+            assert send(here.base_url, f"{prefix}/{path}", sent, here.api_key)[0].status == 200
 
 
 @pytest.mark.parametrize(
-    ("method", "path", "status", "told"),
+    ("method", "path", "told"),
     [
-        (
-            "POST",
-            "/v1/responses",
-            404,
-            "AiToEarn has no Responses API: set the program to use chat completions.",
-        ),
-        ("GET", "/responses/r-1", 404, "AiToEarn has no Responses API"),
-        (
-            "POST",
-            "/v1/embeddings",
-            404,
-            "AiToEarn has no POST /embeddings; it has GET /models and POST /chat/completions",
-        ),
-        ("GET", "/v1/chat/completions", 405, "AiToEarn has no GET /chat/completions"),
-        ("GET", "/", 404, "AiToEarn has no GET /"),
-        ("GET", "/v1", 404, "AiToEarn has no GET"),
+        ("POST", "/v1/responses", "Responses API: set the program to use chat completions."),
+        ("GET", "/responses/r-1", "Responses API"),
+        ("POST", "/v1/embeddings", "POST /embeddings; it has GET /models and POST /chat/completions"),
+        ("GET", "/v1/chat/completions", "GET /chat/completions"),
+        ("GET", "/", "GET /"),
+        ("GET", "/v1", "GET /"),
     ],
 )
 def test_what_the_service_lacks_is_a_404_that_says_so(
-    here: relay.Relay, method: str, path: str, status: int, told: str
+    here: relay.Relay, method: str, path: str, told: str
 ) -> None:
     """In OpenAI's form."""
     body = b"{}" if method == "POST" else None
     got, error = error_of(send(here.base_url, path, body, here.api_key, method))
 
-    assert (got, error["code"], error["type"]) == (status, "unknown_url", "invalid_request_error")
-    assert error["message"].startswith(told)
+    assert (got, error["code"], error["type"]) == (404, "unknown_url", "invalid_request_error")
+    assert error["message"].startswith(f"AiToEarn has no {told}")
 
 
 # --- failures
 
 
-@pytest.mark.parametrize("ask_for", [complete, stream, draw])
 @pytest.mark.parametrize(
     ("name", "status", "told"),
     [
@@ -209,21 +193,20 @@ def test_what_the_service_lacks_is_a_404_that_says_so(
         ("fail-html", 502, "Check the base URL: AiToEarn's ends in /api/ai."),
     ],
 )
-def test_a_failure_in_http_200_gets_its_status(
-    here: relay.Relay, ask_for: Callable[[str], Any], name: str, status: int, told: str
-) -> None:
-    """With the service's words and code, and what else programs look at."""
-    with pytest.raises(openai.APIStatusError) as failed:
-        ask(here, ask_for(name))
-    error, headers = failed.value, failed.value.response.headers
+def test_a_failure_in_http_200_gets_its_status(here: relay.Relay, name: str, status: int, told: str) -> None:
+    """With the service's words and code, and what else programs look at, whatever was asked."""
+    for ask_for in (complete, stream, draw):
+        with pytest.raises(openai.APIStatusError) as failed:
+            ask(here, ask_for(name))
+        error, headers = failed.value, failed.value.response.headers
 
-    assert error.status_code == status
-    assert told in error.message
-    if name != "fail-html":
-        assert error.code == name.split("-")[1]
-        assert f"request id {headers['x-request-id']})" in error.message
-    assert headers.get("retry-after") == ("1" if status == 429 else None)
-    assert "belongs to the one site" not in error.message
+        assert error.status_code == status
+        assert told in error.message
+        if name != "fail-html":
+            assert error.code == name.split("-")[1]
+            assert f"request id {headers['x-request-id']})" in error.message
+        assert headers.get("retry-after") == ("1" if status == 429 else None)
+        assert "belongs to the one site" not in error.message
 
 
 def test_a_key_of_the_other_site_is_what_to_look_at_first(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -335,11 +318,11 @@ def test_a_service_that_cannot_be_reached_is_told(server: ScriptedServer) -> Non
         faulty.visit("api", lambda request: [Hang])
         for origin, more, status, told in (
             (faulty.origin("refusing"), {}, 502, f"The connection to {faulty.origin('refusing')} failed: "),
-            (faulty.origin(), {"timeout": 0.2}, 504, "ReadTimeout"),
+            (faulty.origin(), {"timeout": 0.2}, 504, "Timeout."),
         ):
             with relay.serve(settings=Settings(base_url=origin, api_key=KEY, **more)) as here:
                 got, error = error_of(send(here.base_url, CHAT, BODY, here.api_key))
-                listed, _ = error_of(send(here.base_url, "/v1/models"))
+                listed, _ = error_of(send(here.base_url, "/v1/models", token=here.api_key))
             assert (got, listed) == (status, status)
             assert told in error["message"]
 
@@ -389,25 +372,6 @@ def test_the_other_kind_of_answer_is_a_failure(server: ScriptedServer, before: r
         ask(before, stream("m"))
 
 
-@pytest.mark.parametrize(
-    "rest",
-    [
-        ' {"code": 12001, "data": {}, "message": "upstream died"}',
-        "upstream died\n\nevent: ping\ndata: {}\n\n",
-        'error: {"message": "upstream died"}\n\ndata: [DONE]\n\n',
-    ],
-)
-def test_what_ends_a_stream_in_place_of_events_is_its_last_event(
-    server: ScriptedServer, before: relay.Relay, rest: str
-) -> None:
-    """With or without chunks before it."""
-    chunk = 'data: {"id":"1","choices":[{"index":0,"delta":{"content":"hi"}}]}\n\n'
-    for start in ("", chunk):
-        server.answer(Reply(start + rest, content_type="text/event-stream"))
-        with pytest.raises(openai.APIError, match="upstream died"):
-            ask(before, stream("m"))
-
-
 # --- who may ask, and what goes on
 
 
@@ -423,59 +387,33 @@ def test_only_the_token_opens_the_relay(server: ScriptedServer, before: relay.Re
     assert error_of(send(before.base_url, CHAT, BODY, Authorization=f"Basic {before.api_key}"))[0] == 401
     assert server.requests == []
     assert send(before.base_url, CHAT, BODY, before.api_key)[0].status == 200
-    server.answer(Reply({"code": 0, "data": []}))
-    assert send(before.base_url, "/v1/models")[0].status == 200
-    assert send(before.base_url, "/v1/models/m")[0].status == 401
+    assert send(before.base_url, "/v1/models")[0].status == 401
 
 
 @pytest.mark.parametrize(
-    ("host", "token", "told"),
-    [
-        ("0.0.0.0", None, "give it a token"),
-        ("0.0.0.0", " \r\n", "give it a token"),
-        ("127.0.0.1", "tök", "printable ASCII"),
-        ("127.0.0.1", KEY, "must not be the key"),
-        *(
-            (host, None, "is not a host name or an IP address")
-            for host in ("127.0.0.1:80", "http://127.0.0.1", "", "a b")
-        ),
-    ],
+    ("token", "told"),
+    [(" \r\n", "printable ASCII"), ("tök", "printable ASCII"), (KEY, "must not be the key")],
 )
-def test_a_relay_that_cannot_be_is_refused(server: ScriptedServer, host: str, token: str, told: str) -> None:
-    """One that others reach needs a token that is not blank; with the key as the token, programs would hold it."""
-    with (
-        pytest.raises(ValueError, match=told),
-        relay.serve(settings=settings_of(server), host=host, token=token),
-    ):
+def test_a_relay_that_cannot_be_is_refused(server: ScriptedServer, token: str, told: str) -> None:
+    """It needs a token that is not blank; with the key as the token, programs would hold it. The port is given apart."""
+    with pytest.raises(ValueError, match=told), relay.serve(settings=settings_of(server), token=token):
         pass
-    with pytest.raises(ValueError, match="needs a token"):
-        relay.app(settings_of(server), " ")
-
-
-@pytest.mark.parametrize("host", ["fe80::1%br-lan", "fe80::1%eth0.100", "my_host", "::1"])
-def test_hosts_of_every_kind_are_taken_for_one(site: sandbox.Sandbox, host: str) -> None:
-    """Whether this machine has them is another question. A token may have the line end of its file."""
-    with contextlib.suppress(OSError), relay.serve(settings=site.settings, host=host, token="t\r\n") as here:
-        assert here.api_key == "t"
-
-
-def test_other_machines_need_the_token_for_everything(site: sandbox.Sandbox) -> None:
-    """There, a relay has names that it does not know of."""
-    with relay.serve(settings=site.settings, host="0.0.0.0", token="a long secret") as here:
-        near = here.base_url.replace("0.0.0.0", "127.0.0.1")
-        for path in ("/v1/models", "/v1/models/glm-5.2"):
-            assert send(near, path)[0].status == 401
-            assert send(near, path, token="a long secret", Host="relay.local")[0].status == 200
+    for host in ("127.0.0.1:80", ""):
+        with (
+            pytest.raises(OSError, match=f"cannot listen on port 0 of {host}: Name or service not known"),
+            relay.serve(settings=settings_of(server), host=host),
+        ):
+            pass
 
 
 @pytest.mark.block_network(allowed_hosts=[r"127\.0\.0\.\d", "::1"])
 @pytest.mark.parametrize("host", ["localhost", "::1", "127.0.0.2"])
 def test_this_machine_has_other_names(site: sandbox.Sandbox, host: str) -> None:
-    """A relay there is as close as one at 127.0.0.1."""
+    """A token may have the line end of its file."""
     try:
-        with relay.serve(settings=site.settings, host=host) as here:
+        with relay.serve(settings=site.settings, host=host, token="t\r\n") as here:
+            assert here.api_key == "t"
             assert ask(here, complete("glm-5.2")).choices
-            assert send(here.base_url, "/v1/models")[0].status == 200
     except OSError as error:
         pytest.skip(f"this machine has no {host}: {error}")
 
@@ -524,39 +462,34 @@ def test_the_key_goes_to_no_other_origin(
     other_server.answer(COMPLETION)
 
     assert send(before.base_url, CHAT, BODY, before.api_key)[0].status == 200
-    assert send(before.base_url, "/v1/models")[0].status == 502
+    assert send(before.base_url, "/v1/models", token=before.api_key)[0].status == 502
     assert len(other_server.requests) == 1
     assert KEY not in str(other_server.requests)
 
 
-def test_bodies_of_50_mb_pass_and_larger_ones_do_not(server: ScriptedServer, before: relay.Relay) -> None:
-    """They are refused with 413."""
+def test_a_body_of_50_mb_passes(server: ScriptedServer, before: relay.Relay) -> None:
+    """The service takes no more."""
     server.answer(COMPLETION)
-    limit = 50 * 1024 * 1024
     text = b'{"model": "m", "messages": [], "x": "%b"}'
-    body = text % (b"x" * (limit - len(text) + 2))
+    body = text % (b"x" * ((50 << 20) - len(text) + 2))
 
     assert send(before.base_url, CHAT, body, before.api_key)[0].status == 200
-    assert len(server.requests[0].body) == limit
-    try:
-        status, error = error_of(send(before.base_url, CHAT, body + b" ", before.api_key))
-    except OSError:  # It may be cut off while it sends.
-        return
-    assert status == 413
-    assert "50 MB" in error["message"]
+    assert len(server.requests[0].body) == 50 << 20
 
 
 # --- settings
 
 
 @pytest.mark.parametrize("missing", ["starlette", "uvicorn"])
-def test_without_its_extra_the_relay_says_what_to_install(
-    missing: str, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("extra", ["relay", "sandbox"])
+def test_without_its_extra_a_server_says_what_to_install(
+    extra: str, missing: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A base install has the package but not its libraries."""
     monkeypatch.setitem(sys.modules, missing, None)
-    with pytest.raises(ImportError, match=r"install `aitoearn-openai\[relay\]`"):
-        importlib.reload(relay)
+    monkeypatch.delitem(sys.modules, f"aitoearn_openai.{extra}")
+    with pytest.raises(ImportError, match=rf"install `aitoearn-openai\[{extra}\]`"):
+        importlib.import_module(f"aitoearn_openai.{extra}")
 
 
 def test_without_a_key_there_is_no_relay() -> None:
@@ -588,6 +521,23 @@ def test_the_other_backend_is_used(here: relay.Relay, site: sandbox.Sandbox) -> 
             ask(other, stream("fail-stream-cut"))
 
 
+def test_the_relay_runs_in_a_server_of_ones_own(site: sandbox.Sandbox) -> None:
+    """As an application, under any name."""
+    family = family_of(openai.DefaultAsyncHttpxClient)
+    app: Any = relay.app(site.settings, "t")
+    arguments: Any = {"base_url": "http://relay.local", "api_key": "t"}
+
+    async def chat() -> Any:
+        http_client = family.AsyncClient(transport=family.ASGITransport(app=app))
+        async with (
+            app.lifespan_context(app),
+            openai.AsyncOpenAI(**arguments, http_client=http_client) as client,
+        ):
+            return await complete("glm-5.2")(client)
+
+    assert asyncio.run(chat()).choices
+
+
 def test_a_setting_with_which_nothing_can_be_asked_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     """To each program that asks."""
     monkeypatch.setenv("ALL_PROXY", "socks://127.0.0.1:1")
@@ -610,16 +560,7 @@ def test_the_service_is_asked_through_the_proxy_of_the_environment(
     assert server.requests[0].path == "http://service.invalid/api/ai/chat/completions"
 
 
-def test_the_relay_is_quiet(here: relay.Relay, caplog: pytest.LogCaptureFixture) -> None:
-    """Nothing of it is in the logs of the process."""
-    caplog.set_level(logging.DEBUG)
-    with pytest.raises(openai.APIError):
-        ask(here, stream("fail-stream-cut"))
-
-    assert not [record for record in caplog.records if record.name.startswith(("uvicorn", "asyncio"))]
-
-
-# --- who goes away, and many at once
+# --- who goes away
 
 
 def test_who_goes_away_ends_the_call_to_the_service() -> None:
@@ -652,15 +593,6 @@ def test_who_goes_away_ends_the_call_to_the_service() -> None:
                 assert faulty.settled_connections(visit, 0, 5) == 0
 
 
-def test_who_goes_away_while_it_asks_leaves_nothing(here: relay.Relay) -> None:
-    """And the next request is answered."""
-    address = urlsplit(here.base_url)
-    with socket.create_connection((str(address.hostname), address.port or 0)) as connection:
-        request = f"POST {CHAT} HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {here.api_key}\r\n"
-        connection.sendall(f"{request}Content-Length: 1000\r\n\r\nx".encode())
-    assert ask(here, complete("glm-5.2")).choices
-
-
 def test_a_relay_ends_though_a_client_does_not_read() -> None:
     """Its connection is closed."""
     with Server() as faulty:
@@ -670,51 +602,23 @@ def test_a_relay_ends_though_a_client_does_not_read() -> None:
             headers = {"Authorization": f"Bearer {here.api_key}"}
             connection.request("POST", CHAT, json.dumps({**BODY, "stream": True}), headers)
             response = connection.getresponse()
-            time.sleep(0.5)
-    with contextlib.suppress(OSError, http.client.IncompleteRead):
+            assert response.read(1)
+    with contextlib.closing(response), pytest.raises((ConnectionError, http.client.IncompleteRead)):
         response.read()
     connection.close()
 
 
-async def _talk(client: openai.AsyncOpenAI, number: int) -> str:
-    messages: Any = [{"role": "user", "content": f"This is number {number}."}]
-    model = "fail-stream-cut" if number % 10 == 0 else "glm-5.2"
-    text = ""
-    try:
-        async for part in await client.chat.completions.create(model=model, messages=messages, stream=True):
-            text += part.choices[0].delta.content or ""
-            if number % 10 == 1:
-                return "closed"
-    except openai.APIError:
-        return "cut"
-    return "whole" if text.endswith(f"number {number}.") else text
-
-
-def test_many_streams_at_once_each_get_their_own(site: sandbox.Sandbox) -> None:
-    """A tenth is cut and a tenth closed; nothing hangs, and no connection is left open."""
-
-    async def soak(here: relay.Relay) -> Counter[str]:
-        arguments = {"base_url": here.base_url, "api_key": here.api_key, "max_retries": 0, "timeout": 60}
-        async with openai.AsyncOpenAI(**arguments) as client:  # type: ignore[arg-type]
-            return Counter(await asyncio.gather(*(_talk(client, number) for number in range(60))))
-
-    descriptors = Path("/proc/self/fd")
-    open_before = len(list(descriptors.iterdir())) if descriptors.exists() else 0
-    with relay.serve(settings=site.settings) as here:
-        assert asyncio.run(soak(here)) == {"cut": 6, "closed": 6, "whole": 48}
-    if descriptors.exists():
-        until = time.monotonic() + 5
-        while len(list(descriptors.iterdir())) > open_before + 5 and time.monotonic() < until:
-            time.sleep(0.05)
-        assert len(list(descriptors.iterdir())) <= open_before + 5
-
-
 def test_cookies_of_the_service_are_not_kept(server: ScriptedServer, before: relay.Relay) -> None:
-    """They would join the programs into one session."""
-    server.answer(Reply(COMPLETION.body, headers={"Set-Cookie": "sess=1; Path=/"}), COMPLETION)
+    """They would join the programs into one session, also where a redirect is followed."""
+    server.answer(
+        Reply(COMPLETION.body, headers={"Set-Cookie": "sess=1; Path=/"}),
+        Reply("", 307, {"Location": "/elsewhere"}),
+        COMPLETION,
+    )
     for _ in range(2):
         assert send(before.base_url, CHAT, BODY, before.api_key)[0].status == 200
 
+    assert len(server.requests) == 3
     assert not any("cookie" in request.headers for request in server.requests)
 
 

@@ -126,7 +126,7 @@ def main(listener: int, to_read: int, alive: int, errors: int, program: int) -> 
         if not text:  # Whoever started this has ended.
             return
         given = json.loads(text)
-        server = _serving.make_server(app(Settings(**given["settings"]), given["token"]), has_token=True)
+        server = _serving.make_server(app(Settings(**given["settings"]), given["token"]))
     except Exception as error:  # noqa: BLE001 - of any kind; the program would wait for ever
         reason = " ".join(str(error).split())
         print(f"aitoearn-openai: the relay cannot start: {reason}", file=sys.stderr)
@@ -134,12 +134,7 @@ def main(listener: int, to_read: int, alive: int, errors: int, program: int) -> 
         return
     os.dup2(0, 2)
 
-    async def serve() -> None:
-        ending = asyncio.ensure_future(_until_ended(alive, has_ended))
-        ending.add_done_callback(lambda _: setattr(server, "should_exit", True))
-        await _serving.until_stopped(server, socket.socket(fileno=listener))
-
-    _serving.run(serve)
+    _serving.run(server, socket.socket(fileno=listener), lambda: _until_ended(alive, has_ended))
 
 
 def _watch(process: int) -> Callable[[], object]:

@@ -5,24 +5,22 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import re
 import secrets
 import socket
 import sys
 import threading
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from typing import Any, TypeVar, cast
 
 import anyio
 import uvicorn
 from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect, Request
-from starlette.types import Receive
+from starlette.types import Receive, Scope
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from ._limits import files_allowed
-from ._sites import is_loopback
 
 KEEP_ALIVE = 600
 """Seconds that an idle connection stays open: longer than clients keep one, so that none meets a closed one."""
@@ -37,45 +35,58 @@ MAX_PIPELINE = 16
 """The requests of one connection that may wait for the answer to another."""
 MAX_BODY = 50 * 1024 * 1024
 """The bytes that the body of a request may have: the service takes no more."""
-TRUST = "aitoearn_openai.trust"
-"""The name in a request's `state` of what an application calls when a connection has shown the token."""
-
 MAX_IDLE = 1024
 """The connections that may stay open without waiting for an answer to a request with the token.
 
 Where the system allows few open files, half of these.
 """
-_HOST = re.compile(r"(\[[0-9a-f:]+\]|[\w.-]+)(:\d{1,5})?", re.IGNORECASE)
+
+_TRUST = "aitoearn_openai.trust"
+"""Where the `state` of a request has what is called once its connection has shown the token."""
 _LEAVE_SECONDS = 10.0
+_THREADS = "aitoearn-"
+"""What the names of the threads begin with in which servers run."""
 
 _Result = TypeVar("_Result")
+
+
+def _is_of_others(record: logging.LogRecord) -> bool:
+    return not str(record.threadName).startswith(_THREADS)
+
+
+# They belong to the process, which may have another server.
+for _logger in ("uvicorn.error", "uvicorn.access", "asyncio"):
+    logging.getLogger(_logger).addFilter(_is_of_others)
 
 if sys.platform == "win32":  # pragma: no cover - there, no other clock can be asked
     Loop = asyncio.ProactorEventLoop
 else:
-    try:
-        from uvloop import Loop  # type: ignore[import-not-found, unused-ignore]
-    except ImportError:
 
-        class Loop(asyncio.SelectorEventLoop):  # type: ignore[no-redef]
-            """Keeps the time that is, also where tests of the process freeze `time.monotonic`; uvloop does so too."""
+    class Loop(asyncio.SelectorEventLoop):
+        """Keeps the time that is, also where tests of the process freeze `time.monotonic`."""
 
-            def time(self) -> float:
-                return time.clock_gettime(time.CLOCK_MONOTONIC)
+        def time(self) -> float:
+            return time.clock_gettime(time.CLOCK_MONOTONIC)
 
 
 class _Connection(HttpToolsProtocol):
     """A connection whose requests have to arrive in time, and in a limited size.
 
-    httptools, as it reads the smallest pieces in little time; it has no limits of its own.
+    It makes room for others, unless it has shown the token and waits for an answer. It reads with httptools, as that
+    takes little time for the smallest pieces; it has no limits of its own.
     """
 
-    trusted = True
+    trusted = False
     _unread = 0
     """The bytes since the last that were part of a body or ended a head."""
     _part: str | None = None
     """What the client has to send: the `head` or the `body` of a request."""
     _deadline: asyncio.TimerHandle | None = None
+
+    def __init__(
+        self, config: uvicorn.Config, server_state: Any, app_state: dict[str, Any], _loop: Any = None
+    ) -> None:
+        super().__init__(config, server_state, {**app_state, _TRUST: self._trust}, _loop)
 
     @property
     def is_busy(self) -> bool:
@@ -84,11 +95,20 @@ class _Connection(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self.wait_for("head")
+        self._wait_for("head")
+        self.since = self.loop.time()
+        # The other files are for those that wait for an answer, and for their requests to the service.
+        most = min(MAX_IDLE, files_allowed() // 2)
+        others: Any = self.connections if len(self.connections) > most else ()
+        idle = [each for each in others if not (each.trusted and each.is_busy)]
+        if len(idle) > most:  # Many go at once, so that the search is seldom.
+            for each in sorted(idle, key=lambda each: (each.trusted, each.since))[: 1 + most // 10]:
+                self.connections.discard(each)  # Now: more may come before it has closed.
+                each.transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
-        self.wait_for(None)
+        self._wait_for(None)
 
     def data_received(self, data: bytes) -> None:
         self._unread += len(data)
@@ -98,7 +118,7 @@ class _Connection(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
-        self.wait_for("head")
+        self._wait_for("head")
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if len(self.headers) >= MAX_HEADERS:
@@ -111,7 +131,7 @@ class _Connection(HttpToolsProtocol):
             raise ValueError("too many requests at once")
         self._unread = 0
         super().on_headers_complete()
-        self.wait_for("body")
+        self._wait_for("body")
 
     def on_body(self, body: bytes) -> None:
         self._unread = 0
@@ -119,14 +139,14 @@ class _Connection(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         super().on_message_complete()
-        self.wait_for(None)
+        self._wait_for(None)
 
     def on_response_complete(self) -> None:
         if self.cycle.response_complete:
             self.cycle.body = self.cycle.body[:0]  # What nobody read would stay as long as the connection.
         super().on_response_complete()
 
-    def wait_for(self, part: str | None) -> None:
+    def _wait_for(self, part: str | None) -> None:
         """Set the deadline for a part of a request."""
         if self._deadline:
             self._deadline.cancel()
@@ -137,50 +157,27 @@ class _Connection(HttpToolsProtocol):
 
     def _give_up(self) -> None:
         if self.is_busy:  # With the request before this one.
-            self.wait_for(self._part)
+            self._wait_for(self._part)
         else:
             self.transport.abort()
 
-
-class _Stranger(_Connection):
-    """A connection that makes room for others, unless it has shown the token and waits for an answer."""
-
-    trusted = False
-
-    def __init__(
-        self, config: uvicorn.Config, server_state: Any, app_state: dict[str, Any], _loop: Any = None
-    ) -> None:
-        super().__init__(config, server_state, {**app_state, TRUST: self._trust}, _loop)
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(transport)
-        self.since = self.loop.time()
-        # The other files are for those that wait for an answer, and for their requests to the service.
-        most = min(MAX_IDLE, files_allowed() // 2)
-        others: Any = self.connections if len(self.connections) > most else ()
-        idle = [each for each in others if not (each.trusted and each.is_busy)]
-        if len(idle) > most:  # Many go at once, so that the search is seldom.
-            for each in sorted(idle, key=lambda each: (each.trusted, each.since))[: 1 + most // 10]:
-                self.connections.discard(each)  # Now: more may come before it has closed.
-                each.transport.abort()
-
     def _trust(self) -> None:
         self.trusted = True
-        self.wait_for(self._part)
+        self._wait_for(self._part)
 
 
-def make_server(app: Any, *, has_token: bool = False) -> uvicorn.Server:
-    """The server of an application.
+def trust(scope: Scope) -> None:
+    """Note that the connection of a request has shown the token."""
+    if note := scope.get("state", {}).get(_TRUST):  # Other servers have no such thing.
+        note()
 
-    Args:
-        app: The application.
-        has_token: It calls what stands at `TRUST` in the `state` of a request that shows its token. Of the other
-            connections, the oldest are closed when there are too many.
-    """
+
+def make_server(app: Any) -> uvicorn.Server:
+    """The server of an application."""
     return uvicorn.Server(
         uvicorn.Config(
             app,
-            http=_Stranger if has_token else _Connection,
+            http=_Connection,
             ws="none",
             lifespan="on",
             log_config=None,
@@ -193,16 +190,32 @@ def make_server(app: Any, *, has_token: bool = False) -> uvicorn.Server:
     )
 
 
+def run(
+    server: uvicorn.Server,
+    listener: socket.socket,
+    until: Callable[[], Coroutine[Any, Any, None]] | None = None,
+) -> None:
+    """Serve in a loop of its own until `server.should_exit` is set, or `until` has ended."""
+
+    async def main() -> None:
+        if until:
+            ending = asyncio.ensure_future(until())
+            ending.add_done_callback(lambda _: setattr(server, "should_exit", True))
+        try:
+            await server.serve(sockets=[listener])
+        finally:
+            # uvicorn waits for clients that do not read, then leaves their connections open.
+            for connection in list(server.server_state.connections):
+                connection.transport.abort()
+
+    anyio.run(main, backend_options={"loop_factory": Loop})
+
+
 @contextlib.contextmanager
-def in_thread(app: Any, listener: socket.socket, name: str, *, has_token: bool = False) -> Iterator[None]:
-    """Serve in a background thread for as long as the `with` block lasts; see `make_server`."""
-    server = make_server(app, has_token=has_token)
-
-    def serve() -> None:
-        with _silence_thread():
-            run(until_stopped, server, listener)
-
-    thread = threading.Thread(target=serve, name=name, daemon=True)
+def in_thread(app: Any, listener: socket.socket, name: str) -> Iterator[None]:
+    """Serve in a background thread, which logs nothing, for as long as the `with` block lasts."""
+    server = make_server(app)
+    thread = threading.Thread(target=run, args=(server, listener), name=_THREADS + name, daemon=True)
     thread.start()
     try:
         yield
@@ -211,40 +224,15 @@ def in_thread(app: Any, listener: socket.socket, name: str, *, has_token: bool =
         thread.join(_LEAVE_SECONDS)
 
 
-def run(main: Callable[..., Awaitable[None]], *arguments: Any) -> None:
-    """Run this in a loop of its own."""
-    anyio.run(main, *arguments, backend_options={"loop_factory": Loop})
+def is_page(origin: str) -> bool:
+    """Whether an `Origin` is that of a web page; desktop applications are not pages."""
+    return origin.lower().startswith(("http:", "https:"))
 
 
-async def until_stopped(server: uvicorn.Server, listener: socket.socket) -> None:
-    """Serve until `server.should_exit` is set."""
-    try:
-        await server.serve(sockets=[listener])
-    finally:
-        # uvicorn waits for clients that do not read, then leaves their connections open.
-        for connection in list(server.server_state.connections):
-            connection.transport.abort()
-
-
-def foreign(headers: Headers, what: str) -> str | None:
-    """Why a server on this machine does not answer a request: it comes from a web page, or under another name.
-
-    Args:
-        headers: Those of the request.
-        what: What the server is called.
-    """
-    origin = headers.get("origin", "")
-    if (why := other_name(headers, what)) or not origin.lower().startswith("http") or is_loopback(origin):
-        return why
-    return f"This {what} does not answer web pages, such as those of {origin}."
-
-
-def other_name(headers: Headers, what: str) -> str | None:
-    """Why a server on this machine does not answer a request under another name, which web pages can give it."""
-    host = " ".join(headers.getlist("host"))
-    if _HOST.fullmatch(host) and is_loopback(f"http://{host}"):
-        return None
-    return f"This {what} answers only at the address that it shows: 127.0.0.1 or localhost."
+def bearer(headers: Headers) -> str:
+    """The key that a request has, if any."""
+    scheme, _, key = headers.get("authorization", "").partition(" ")
+    return key.strip() if scheme.lower() == "bearer" else ""
 
 
 def is_token(given: str, token: str) -> bool:
@@ -252,16 +240,16 @@ def is_token(given: str, token: str) -> bool:
     return secrets.compare_digest(given.encode(), token.encode())
 
 
-async def read_body(request: Request) -> bytes | None:
-    """The body of a request; None if it is larger than `MAX_BODY`."""
+async def read_body(request: Request, too_large: Exception) -> bytes:
+    """The body of a request; raises what is given where it is larger than `MAX_BODY`."""
     length = request.headers.get("content-length", "")
     if length.isdecimal() and int(length) > MAX_BODY:
-        return None
+        raise too_large
     body = bytearray()
     async for piece in request.stream():
         body += piece
         if len(body) > MAX_BODY:
-            return None
+            raise too_large
     return bytes(body)
 
 
@@ -289,21 +277,3 @@ async def until_disconnect(receive: Receive, awaitable: Awaitable[_Result]) -> _
         raise
     finally:
         watcher.cancel()
-
-
-@contextlib.contextmanager
-def _silence_thread() -> Iterator[None]:
-    """Drop what this thread logs; the loggers belong to the process, which may run another server."""
-    loggers = [logging.getLogger(name) for name in ("uvicorn.error", "uvicorn.access", "asyncio")]
-    servers = threading.get_ident()
-
-    def is_of_others(_: logging.LogRecord) -> bool:
-        return threading.get_ident() != servers
-
-    for logger in loggers:
-        logger.addFilter(is_of_others)
-    try:
-        yield
-    finally:
-        for logger in loggers:
-            logger.removeFilter(is_of_others)

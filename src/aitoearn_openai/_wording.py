@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    import openai
     from typing_extensions import Self
 
 
@@ -40,7 +39,7 @@ def causes(error: BaseException | None) -> Iterator[BaseException]:
         error = error.__cause__ or error.__context__ or next(iter(group), None)
 
 
-def reason(error: openai.APIError) -> str:
+def reason(error: BaseException) -> str:
     """Why there is no answer: the words of the HTTP library, and what the system said, which it leaves out."""
     cause = error.__cause__ or error
     systems = [str(each) for each in causes(error) if isinstance(each, OSError) and each.errno]

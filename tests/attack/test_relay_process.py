@@ -19,7 +19,7 @@ print(ctypes.CDLL(None).prctl(3) if sys.platform == "linux" else 0, *resource.ge
 """
 LOOK = """
 import glob, os, sys, urllib.request
-urllib.request.urlopen(os.environ["OPENAI_BASE_URL"] + "/models").close()
+urllib.request.urlopen(urllib.request.Request(os.environ["OPENAI_BASE_URL"] + "/models", headers={"Authorization": "Bearer " + os.environ["OPENAI_API_KEY"]})).close()
 def command(path):
     try:
         return open(path, "rb").read()

@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from aitoearn_openai import _serving, relay, sandbox
+from aitoearn_openai.sandbox import _app
 
 CHAT = "/v1/chat/completions"
 MESSAGES: Any = [{"role": "user", "content": "Hi"}]
@@ -154,16 +155,17 @@ def test_a_request_that_is_never_whole_is_given_up(
 @pytest.mark.slow
 def test_who_waits_is_not_given_up(site: sandbox.Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
     """For an answer, also while half of the next request is there; for the next question; in the middle of a body."""
-    monkeypatch.setattr(_serving, "HEAD_SECONDS", 0.5)
+    monkeypatch.setattr(_serving, "HEAD_SECONDS", 0.3)
+    monkeypatch.setattr(_app, "SLOW_SECONDS", 0.6)
     body = json.dumps({"model": "slow-first-byte", "messages": MESSAGES}).encode()
     slow = POST + BEARER + b"Content-Length: %d\r\n\r\n%b" % (len(body), body)
     with relay.serve(settings=site.settings, token=TOKEN) as here:
         assert answers(here, slow + QUESTION[:9])
         with connect(here, QUESTION) as connection:
             assert is_answered(connection, b"")
-            time.sleep(1)
+            time.sleep(0.6)  # Longer than a head may take.
             connection.sendall(QUESTION[:-10])
-            time.sleep(1)
+            time.sleep(0.6)
             assert is_answered(connection, QUESTION[-10:])
 
 
@@ -171,6 +173,7 @@ def test_who_waits_is_not_given_up(site: sandbox.Sandbox, monkeypatch: pytest.Mo
 def test_connections_without_the_token_make_room(here: relay.Relay, monkeypatch: pytest.MonkeyPatch) -> None:
     """The oldest first; one that has shown the token stays longest, and one that waits for an answer stays."""
     monkeypatch.setattr(_serving, "MAX_IDLE", 10)
+    monkeypatch.setattr(_app, "SLOW_SECONDS", 0.6)
     body = json.dumps({"model": "slow-first-byte", "messages": MESSAGES}).encode()
     with contextlib.ExitStack() as stack:
         known, waiting, oldest = (stack.enter_context(connect(here)) for _ in range(3))
@@ -195,9 +198,6 @@ def test_a_head_has_a_limit(here: relay.Relay) -> None:
     ("sent", "status", "told"),
     [
         (POST + CHUNKED + b"0\r\n" + BEARER + b"\r\n", 401, "no key"),
-        (POST.replace(HOST, b"") + CHUNKED + b"0\r\n" + HOST + b"\r\n", 403, "answers only at"),
-        (POST + b"Host: evil.example\r\n\r\n", 403, "answers only at"),
-        (POST.replace(b"127.0.0.1", b"evil.example") + HOST + b"\r\n", 403, "answers only at"),
         (POST + b"Authorization: Bearer wrong\r\n" + BEARER + b"\r\n", 401, "not the token"),
         (POST + BEARER.replace(b"ization", b"ization_") + b"\r\n", 401, "no key"),
         (POST + b"aUTHORIZATION:bearer   %b \r\nContent-Length: 2\r\n\r\n{}" % TOKEN.encode(), 400, ""),
@@ -207,14 +207,13 @@ def test_a_head_has_a_limit(here: relay.Relay) -> None:
         (POST + BEARER + b"Content-Length: 2\r\nContent-Length: 3\r\n\r\n{}", 400, ""),
         (POST + BEARER + b"Content-Encoding: gzip\r\nContent-Length: 2\r\n\r\n{}", 415, "compressed"),
         (POST.replace(b"POST", b"OPTIONS") + b"\r\n", 401, "no key"),
-        (POST.replace(b"POST", b"OPTIONS") + BEARER + b"\r\n", 405, "no OPTIONS /chat/completions"),
+        (POST.replace(b"POST", b"OPTIONS") + BEARER + b"\r\n", 404, "no OPTIONS /chat/completions"),
         (POST + b"X: y\r\n" * 256 + b"\r\n", 400, ""),
-        (b"GET /v1/models HTTP/1.0\r\n\r\n", 403, "answers only at the address"),
         (b"\x16\x03\x01\x02\x00\x01\r\n\r\n", 400, ""),
     ],
 )
 def test_odd_requests_are_refused(here: relay.Relay, sent: bytes, status: int, told: str) -> None:
-    """Trailers are no headers, the last of two hosts or keys does not count, and no length is believed."""
+    """Trailers are no headers, the last of two keys does not count, and no length is believed."""
     with connect(here, sent) as connection:
         got, answer = answer_on(connection)
 

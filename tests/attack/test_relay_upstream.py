@@ -5,10 +5,8 @@ from __future__ import annotations
 import gzip
 import http.client
 import json
-import socket
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
 from typing import Any
 from urllib.parse import urlsplit
@@ -17,7 +15,7 @@ import pytest
 
 from aitoearn_openai import Settings, _events, relay
 from aitoearn_openai.relay import _service
-from faults.server import Hang, Pause, Server, Step, Visit, chunked, head, reply
+from faults.server import Hang, Server, Step, Visit, chunked, head, reply
 
 CHAT, LIST = "/v1/chat/completions", "/v1/models"
 KEY = "ak_0123456789abcdefghijklmnopqrstuvwxyz"
@@ -34,18 +32,18 @@ BACKENDS = [
 ]
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def server() -> Iterator[Server]:
     with Server() as server:
         yield server
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def visit(server: Server) -> Visit:
     return server.visit("api", lambda request: [])
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def here(server: Server, visit: Visit) -> Iterator[relay.Relay]:
     with relay.serve(settings=Settings(base_url=server.origin(), api_key=KEY)) as here:
         yield here
@@ -198,8 +196,8 @@ def test_an_answer_has_a_limit(
     """Also one of blanks, which servers send while a model thinks."""
     monkeypatch.setattr(_service, "MAX_ANSWER", 1 << 20)
     monkeypatch.setattr(_service, "MAX_EVENT", 1 << 20)
-    for piece in (b" " * 4096, b"{" * 4096):
-        answer(visit, head(transfer_encoding="chunked"), *[chunked(piece, end=False)] * 1000, Hang)
+    for piece in (b" " * 65536, b"{" * 65536):
+        answer(visit, head(transfer_encoding="chunked"), *[chunked(piece, end=False)] * 20, Hang)
         status, _, body = ask(here, stream=stream)
         assert (status, "is larger than 1 MB" in body) == (502, True)
 
@@ -207,8 +205,8 @@ def test_an_answer_has_a_limit(
 def test_an_event_has_a_limit(here: relay.Relay, visit: Visit, monkeypatch: pytest.MonkeyPatch) -> None:
     """In bytes, and in lines, of which each costs more. What came before passes."""
     monkeypatch.setattr(_events, "MAX_EVENT", 1 << 20)
-    for piece in (b"data: " + b"x" * 4090, b"data: x\n" * 512, b"x" * 4096):
-        flood = [chunked(piece, end=False)] * 1000
+    for piece in (b"data: " + b"x" * 65536, b"data: x\n" * 8192, b"x" * 65536):
+        flood = [chunked(piece, end=False)] * 50
         answer(
             visit,
             head(content_type=SSE, transfer_encoding="chunked"),
@@ -219,12 +217,6 @@ def test_an_event_has_a_limit(here: relay.Relay, visit: Visit, monkeypatch: pyte
         _, _, body = ask(here)
         assert body.startswith(CHUNK.decode())
         assert "The stream sent an event of more than 1 MB, or 100000 lines." in body[len(CHUNK) :]
-
-
-def test_an_event_of_many_lines_is_refused(here: relay.Relay, visit: Visit) -> None:
-    """Though it has few bytes."""
-    answer(visit, events(CHUNK, b"data: x\n" * 200_000, b"\n"))
-    assert "or 100000 lines." in ask(here)[2]
 
 
 def processor_seconds(run: Callable[[], object]) -> float:
@@ -262,39 +254,3 @@ def test_four_times_the_bytes_take_four_times_the_time(
     asking(10)()
     short, long = (min(processor_seconds(asking(count)) for _ in range(2)) for count in (500, 2000))
     assert long < 8 * short
-
-
-# --- the model list
-
-
-def test_the_list_is_asked_for_once_a_minute_without_the_token(
-    here: relay.Relay, visit: Visit, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Many at once get the same, also the same failure, and nothing of them goes to the service; the token asks anew."""
-    answer(visit, reply(MODELS))
-    with ThreadPoolExecutor(10) as threads:
-        got = list(threads.map(lambda _: ask(here, LIST, token=False), range(50)))
-    assert {status for status, *_ in got} == {200}
-    answer(visit, reply({"code": 12001, "data": {}, "message": "no"}))
-    for seconds, token, status, count in (
-        (60, False, 200, 1),
-        (60, True, 402, 2),
-        (0, False, 402, 3),
-        (60, False, 402, 3),
-    ):
-        monkeypatch.setattr(_service, "LIST_SECONDS", seconds)
-        assert ask(here, LIST, token=token)[0] == status
-        assert len(visit.requests) == count
-
-
-def test_who_goes_away_takes_the_list_from_nobody(here: relay.Relay, visit: Visit) -> None:
-    """The question goes on for the others that wait."""
-    answer(visit, Pause(0.5), reply(MODELS))
-    address = urlsplit(here.base_url)
-    with socket.create_connection((str(address.hostname), address.port or 0)) as impatient:
-        impatient.sendall(b"GET /v1/models HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
-        while not visit.requests:
-            time.sleep(0.01)
-        impatient.shutdown(socket.SHUT_RDWR)
-        assert ask(here, LIST, token=False)[0] == 200
-    assert len(visit.requests) == 1

@@ -43,8 +43,7 @@ def serve_relay(
     host: Annotated[
         str,
         typer.Option(
-            metavar="ADDRESS",
-            help="The address to listen on; one that other machines reach needs --token-env.",
+            metavar="ADDRESS", help="The address to listen on, such as 0.0.0.0 for other machines too."
         ),
     ] = "127.0.0.1",
     token_env: Annotated[
@@ -92,7 +91,6 @@ def serve_relay(
                     show(line)
                 threading.Event().wait()
     except ValueError as error:
-        needs_token = str(error).endswith("give it a token")
-        failures.fail(f"{error}{', with --token-env' if needs_token else ''}", failures.USAGE)
+        failures.fail(str(error), failures.USAGE)
     except OSError as error:
         failures.fail_to_listen(error)

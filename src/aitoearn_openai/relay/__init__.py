@@ -24,7 +24,6 @@ try:
 except ModuleNotFoundError as error:
     raise ImportError("the relay needs Starlette and uvicorn: install `aitoearn-openai[relay]`") from error
 
-from ._app import app
-from ._server import Relay, serve
+from ._app import Relay, app, serve
 
 __all__ = ["Relay", "app", "serve"]

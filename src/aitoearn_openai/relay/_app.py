@@ -1,4 +1,4 @@
-"""The relay as an ASGI application: OpenAI's paths, for programs that have the token."""
+"""The relay, as an ASGI application or on a port: OpenAI's paths, for programs that have the token."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import contextlib
 import logging
 import re
 import time
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Collection, Iterator
+from dataclasses import dataclass, field
 from typing import Any
 
 import openai
@@ -17,43 +18,101 @@ from starlette.routing import Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from .._hints import closest, origin
+from .._local import HOST, listen, new_token
 from .._models import ChatModel, find
 from .._sdk.errors import family_of
-from .._serving import MAX_BODY, TRUST, is_token, other_name, read_body, until_disconnect
-from .._settings import Settings
+from .._serving import MAX_BODY, bearer, in_thread, is_page, is_token, read_body, trust, until_disconnect
+from .._settings import Settings, load, missing_key
 from .._sites import SANDBOX_KEY
-from ._service import ENDPOINTS, MASK, Failed, Service, error_response, json_response
-
-_METHODS = "GET", "HEAD", "POST"
+from ._service import ENDPOINTS, MASK, Failed, Service, json_response
 
 log = logging.getLogger("aitoearn_openai.relay")
 """A warning for each request that fails, and at the level `INFO` a line for each other."""
 log.addHandler(logging.NullHandler())
 
 
-def app(
-    settings: Settings, token: str, *, local: bool = True, allow_origins: Collection[str] = ()
-) -> ASGIApp:
+@dataclass(frozen=True)
+class Relay:
+    """A running relay: where it is, and what programs give as their key.
+
+    Examples:
+        >>> with serve(settings=Settings(site="sandbox")) as here:
+        ...     here.base_url.startswith("http://127.0.0.1:")
+        True
+    """
+
+    base_url: str
+    """What programs take for OpenAI's address, such as `http://127.0.0.1:8379/v1`."""
+
+    api_key: str = field(repr=False)
+    """The token, which is good for this relay alone."""
+
+
+@contextlib.contextmanager
+def serve(
+    port: int = 0,
+    *,
+    settings: Settings | None = None,
+    host: str = HOST,
+    token: str | None = None,
+    allow_origins: Collection[str] = (),
+) -> Iterator[Relay]:
+    """Run a relay in a background thread for as long as the `with` block lasts.
+
+    Args:
+        port: The port; 0 takes a free one.
+        settings: Where AiToEarn is, and the key; by default those of the environment.
+        host: The address to listen on.
+        token: What programs give as their key; by default a new one.
+        allow_origins: The addresses of web pages that may use the relay, with the token, such as
+            `http://localhost:3000`; all others are refused.
+
+    Raises:
+        openai.OpenAIError: there is no key, or a setting has a bad value.
+        OSError: if the port cannot be had; the message names it.
+        ValueError: as for `app`.
+
+    Examples:
+        >>> import openai
+        >>> from aitoearn_openai import sandbox
+        >>> with sandbox.serve() as site, serve(settings=site.settings) as here:
+        ...     client = openai.OpenAI(base_url=here.base_url, api_key=here.api_key)
+        ...     client.models.retrieve("glm-5.2").owned_by
+        'zhipu'
+    """
+    settings = settings or load()
+    if not settings.api_key:
+        raise openai.OpenAIError(missing_key(settings))
+    host, token = host.strip("[]"), new_token() if token is None else token.strip()
+    served = app(settings, token, allow_origins=allow_origins)
+    with listen(host, port) as listener:
+        name = f"[{host}]" if ":" in host else host
+        here = Relay(f"http://{name}:{listener.getsockname()[1]}/v1", token)
+        with in_thread(served, listener, "relay"):
+            yield here
+
+
+def app(settings: Settings, token: str, *, allow_origins: Collection[str] = ()) -> ASGIApp:
     """The relay as an ASGI application, for a server of one's own, whose limits on connections and heads then hold.
 
     Args:
         settings: Where AiToEarn is, and the key.
         token: What programs send in the place of a key.
-        local: Answer only requests to this machine by its own name, and show the model list without a token. Otherwise
-            nothing is answered without the token.
-        allow_origins: The addresses of web pages that may use the relay, with the token, such as
-            `http://localhost:3000`; all others are refused.
+        allow_origins: As for `serve`.
 
     Raises:
-        ValueError: the token is empty, or the key; or what should be the address of a page is not.
+        ValueError: the token is empty, is the key, or cannot stand in a header; or what should be the address of a page
+            is not.
 
     Examples:
         >>> import uvicorn
         >>> uvicorn.run(app(Settings(), "a long secret"))  # doctest: +SKIP
     """
     token = token.strip()
-    if not token:
-        raise ValueError("the relay needs a token that is not empty")
+    if not (token and token.isascii() and token.isprintable()):
+        raise ValueError(
+            "a header cannot carry this token: it needs printable ASCII characters, and no others"
+        )
     if settings.api_key and token == settings.api_key.get_secret_value() != SANDBOX_KEY:
         raise ValueError("the token must not be the key, as programs would hold it then")
     service = Service(settings)
@@ -72,56 +131,60 @@ def app(
         except ClientDisconnect:
             status, words = 499, ": the program went away"
         except Failed as failed:
-            level, status, words = logging.WARNING, failed.args[0], f": {failed.args[1]}"
+            level, status, words = logging.WARNING, failed.response.status_code, f": {failed}"
             if not failed.is_sent:
-                await error_response(*failed.args)(scope, receive, send)
+                await failed.response(scope, receive, send)
         if log.isEnabledFor(level):
             line = f"{scope['method']} {scope['path']} {status} {time.monotonic() - began:.2f} s{words}"
             line = service.hide_key(line.replace(token, MASK))
             log.log(level, "%s", "".join(each if each.isprintable() else " " for each in line))
 
     async def respond(scope: Scope, receive: Receive, send: Send) -> int:
-        headers, method, state = Headers(scope=scope), scope["method"], scope.get("state", {})
+        headers, method = Headers(scope=scope), scope["method"]
         path = re.sub(r"^(/v1)+(?=/|$)|/+$", "", re.sub("/+", "/", scope["path"]))
         page = headers.get("origin", "")
-        is_list = method in ("GET", "HEAD") and path == "/models"
-        # A page without an origin, such as one in a frame, is not of this machine either.
-        is_page = page == "null" or headers.get("sec-fetch-site", "none") not in ("none", "same-origin")
-        if local and (why := other_name(headers, "relay")):
-            raise Failed(403, why)
-        if page not in origins and _is_elsewhere(page, method, headers):
+        is_preflight = bool(page) and method == "OPTIONS" and "access-control-request-method" in headers
+        if page not in origins and (is_preflight or is_page(page)):
             advice = f"start it with `--allow-origin {page}` if that page may use it with the token"
             raise Failed(403, f"The relay does not answer web pages, such as those of {page}: {advice}.")
-        scheme, _, given = headers.get("authorization", "").partition(" ")
-        given = given.strip()
-        has_token = scheme.lower() == "bearer" and is_token(given, token)
-        if not (has_token or (local and is_list and not is_page)):
+        given = bearer(headers)
+        if not is_token(given, token):
             sent = "a key that is not the token of this relay" if given else "no key"
-            raise Failed(
-                401, f"The program sends {sent}: its API key must be the token that the relay shows."
-            )
-        if has_token and TRUST in state:
-            state[TRUST]()
+            message = f"The program sends {sent}: its API key must be the token that the relay shows."
+            raise Failed(401, message)
+        trust(scope)
         if method == "POST" and path in ENDPOINTS:
-            body = await _body(Request(scope, receive))
+            if headers.get("content-encoding", "identity").lower() != "identity":
+                message = "The relay takes no compressed requests: set the program to send them as they are."
+                raise Failed(415, message)
+            large = Failed(413, f"The request is larger than the {MAX_BODY >> 20} MB that AiToEarn takes.")
+            body = await read_body(Request(scope, receive), large)
             sending = service.forward(path, headers, body, scope, receive, send)
             return await until_disconnect(receive, sending)
-        if not (is_list or (method in ("GET", "HEAD") and path.startswith("/models/"))):
-            raise _no_path(method, path)
-        listed = service.models(headers) if has_token else service.models_for_strangers()
-        content = _listing(path, await until_disconnect(receive, listed))
-        await json_response(content)(scope, receive, send)
-        return 200
+        if method in ("GET", "HEAD") and re.match("/models(/|$)", path):
+            models = await until_disconnect(receive, service.models(headers))
+            await json_response(_listing(path, models))(scope, receive, send)
+            return 200
+        if path.startswith("/responses"):
+            message = "AiToEarn has no Responses API: set the program to use chat completions."
+            raise Failed(404, message, "unknown_url")
+        there = f"GET /models and POST {', '.join(ENDPOINTS)}"
+        raise Failed(404, f"AiToEarn has no {method} {path or '/'}; it has {there}.", "unknown_url")
 
     shared = CORSMiddleware(
-        answer, origins, _METHODS, allow_headers=["*"], expose_headers=["*"], allow_private_network=True
+        answer,
+        origins,
+        ("GET", "HEAD", "POST"),
+        allow_headers=["*"],
+        expose_headers=["*"],
+        allow_private_network=True,
     )
 
-    async def serve(scope: Scope, receive: Receive, send: Send) -> None:
+    async def start(scope: Scope, receive: Receive, send: Send) -> None:
         is_allowed = origins and Headers(scope=scope).get("origin") in origins
         await (shared if is_allowed else answer)(scope, receive, send)
 
-    return Router(lifespan=lifespan, redirect_slashes=False, default=serve)
+    return Router(lifespan=lifespan, redirect_slashes=False, default=start)
 
 
 def _origin(page: str) -> str:
@@ -130,19 +193,14 @@ def _origin(page: str) -> str:
     Raises:
         ValueError: it has none.
     """
+    if page == "null":
+        return page
     family = family_of(openai.DefaultHttpxClient)
     with contextlib.suppress(family.InvalidURL):
         url = family.URL(page.strip())
-        if page == "null" or (url.scheme and url.host and {"*", "%"}.isdisjoint(url.host)):
-            return page if page == "null" else origin(url)
+        if url.scheme and url.host and {"*", "%"}.isdisjoint(url.host):
+            return origin(url)
     raise ValueError(f"{page!r} is not the address of a page, such as http://localhost:3000")
-
-
-def _is_elsewhere(page: str, method: str, headers: Headers) -> bool:
-    """Whether a request comes from a web page, or asks whether a page may send one; desktop applications are not pages."""
-    is_question = method == "OPTIONS" and "access-control-request-method" in headers
-    is_web = page.lower().startswith(("http:", "https:")) and page.partition("://")[2] != headers.get("host")
-    return is_web or bool(page and is_question)
 
 
 def _listing(path: str, models: list[ChatModel]) -> dict[str, Any]:
@@ -157,20 +215,3 @@ def _listing(path: str, models: list[ChatModel]) -> dict[str, Any]:
 
 def _entry(model: ChatModel) -> dict[str, Any]:
     return {"id": model.id, "object": "model", "created": model.created, "owned_by": model.owned_by}
-
-
-def _no_path(method: str, path: str) -> Failed:
-    message = f"AiToEarn has no {method} {path or '/'}; it has GET /models and POST {', '.join(ENDPOINTS)}."
-    if path.startswith("/responses"):
-        message = "AiToEarn has no Responses API: set the program to use chat completions."
-    allowed = "POST" if path in ENDPOINTS else "GET, HEAD" if re.match("/models(/|$)", path) else ""
-    return Failed(405 if allowed else 404, message, "unknown_url", {"allow": allowed} if allowed else None)
-
-
-async def _body(request: Request) -> bytes:
-    if request.headers.get("content-encoding", "identity").lower() != "identity":
-        raise Failed(415, "The relay takes no compressed requests: set the program to send them as they are.")
-    body = await read_body(request)
-    if body is None:
-        raise Failed(413, f"The request is larger than the {MAX_BODY >> 20} MB that AiToEarn takes.")
-    return body

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import codecs
 import contextlib
 import json
 import re
-import time
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from http.cookiejar import DefaultCookiePolicy
-from typing import Any, TypeVar
+from typing import Any, AnyStr
 from urllib.parse import urlsplit
 
 import openai
@@ -27,33 +25,38 @@ from .._pools import make_pool
 from .._sdk.errors import family_of
 from .._settings import Settings
 from .._sites import site_hint
-from .._wording import causes
+from .._wording import reason
 
 ENDPOINTS = "/chat/completions", "/images/generations", "/images/edits"
 LIST_PATH = "/models/chat"
-LIST_SECONDS = 60.0
-"""Seconds in which the model list is asked for once, whoever asks without the token."""
 MAX_ANSWER = 512 * 1024 * 1024
 """The bytes of an answer that is not a stream: images come as text, several at once."""
+MASK = "**********"
 
 _SENT_ON = {b"accept", b"accept-language", b"content-type", b"user-agent", b"x-request-id"}
 _SENT_BACK = re.compile(r"retry-after(-ms)?|x-request-id|x-should-retry|x-ratelimit-.*")
 _PASSES = {408, 429, 500, 502, 503, 504}
 """Statuses with which a server has no words because it is busy or away, at whatever address."""
-MASK = "**********"
 _MAX_HEADER = 1024
 """The characters that the value of a header may have to be passed on."""
 _SHORT = 8
 """A key of fewer characters may be an everyday word: without it, names of fields and sentences would be spoilt."""
-_Words = TypeVar("_Words", str, bytes)
 _BLANK = codecs.BOM_UTF8 + b" \t\r\n"
 
 
 class Failed(Exception):
-    """A request that ends in an error; the arguments are those of `error_response`."""
+    """A request that ends in an error in OpenAI's form."""
 
     is_sent = False
     """Whether the program has got it, at the end of a stream."""
+
+    def __init__(
+        self, status: int, message: str, code: str | None = None, headers: dict[str, str] | None = None
+    ) -> None:
+        super().__init__(message)
+        kind = "server_error" if status >= 500 else "invalid_request_error"
+        error = {"message": message, "type": kind, "param": None, "code": code}
+        self.response = json_response({"error": error}, status, headers)
 
 
 def json_response(content: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
@@ -64,47 +67,20 @@ def json_response(content: Any, status: int = 200, headers: dict[str, str] | Non
     return Response(text.encode(errors="backslashreplace"), status, headers, "application/json")
 
 
-def error_response(
-    status: int, message: str, code: object = None, headers: dict[str, str] | None = None
-) -> Response:
-    """An error in OpenAI's form."""
-    kind = "server_error" if status >= 500 else "invalid_request_error"
-    error = {"message": message, "type": kind, "param": None, "code": None if code is None else str(code)}
-    return json_response({"error": error}, status, headers)
-
-
 class Service:
     """AiToEarn at the address of the settings, with their key, timeout and backend."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._key = settings.api_key.get_secret_value() if settings.api_key else ""
-        self._origin = "{0.scheme}://{0.netloc}".format(urlsplit(settings.base_url))
-        self._own_headers = [
-            (b"authorization", f"Bearer {self._key}".encode()),
-            (b"accept-encoding", b"identity"),
-        ]
+        self._origin = urlsplit(settings.base_url)._replace(path="").geturl()
         self._pool: Any = None
         self._urls: dict[str, Any] = {}
-        self._listed: asyncio.Future[list[ChatModel]] | None = None
-        self._listed_at = 0.0
 
     async def close(self) -> None:
         """Give back the connections."""
         if self._pool:
             await self._pool.aclose()
-
-    async def models_for_strangers(self) -> list[ChatModel]:
-        """The chat models, or the failure to get them, for those without the token: asked for once a minute.
-
-        Raises:
-            Failed: there is no list.
-        """
-        now = time.monotonic()
-        if self._listed is None or (self._listed.done() and now >= self._listed_at + LIST_SECONDS):
-            self._listed_at = now
-            self._listed = asyncio.ensure_future(self.models(Headers()))
-        return await asyncio.shield(self._listed)  # Others wait for it too.
 
     async def models(self, headers: Headers) -> list[ChatModel]:
         """The chat models.
@@ -112,8 +88,7 @@ class Service:
         Raises:
             Failed: there is no list.
         """
-        key = (API_KEY_HEADER.lower().encode(), self._key.encode())
-        async with self._ask("GET", LIST_PATH, headers, [key]) as answer:
+        async with self._ask("GET", LIST_PATH, headers) as answer:
             content = await _read(self._pieces(answer), MAX_ANSWER)
         body = self._checked(answer, content)
         entries = named(body.get("data")) if isinstance(body, dict) else None
@@ -136,37 +111,36 @@ class Service:
 
     @contextlib.asynccontextmanager
     async def _ask(
-        self,
-        method: str,
-        path: str,
-        headers: Headers,
-        more: Iterable[tuple[bytes, bytes]] = (),
-        **options: Any,
+        self, method: str, path: str, headers: Headers, content: bytes | None = None
     ) -> AsyncIterator[Any]:
         """The service's answer, its body unread.
 
         Raises:
             Failed: there is none, or it is compressed, which nobody asked for.
         """
+        own = [(b"authorization", b"Bearer " + self._key.encode()), (b"accept-encoding", b"identity")]
+        if path == LIST_PATH:
+            own.append((API_KEY_HEADER.lower().encode(), self._key.encode()))
         with self._reached():
             pool = self._connect()
             # `build_request` would merge all this with what the pool adds, in three times the time.
             request = family_of(type(pool)).Request(
                 method,
                 self._urls[path],
-                headers=[*(each for each in headers.raw if each[0] in _SENT_ON), *self._own_headers, *more],
+                headers=[*(each for each in headers.raw if each[0] in _SENT_ON), *own],
+                content=content,
                 extensions={"timeout": pool.timeout.as_dict()},
-                **options,
             )
             # Redirects of the list are not followed: the second header with the key would go along to any origin.
             answer = await pool.send(request, stream=True, follow_redirects=method == "POST")
         try:
             encoding = answer.headers.get("content-encoding", "").strip()
             if encoding.lower() not in ("", "identity"):  # A few bytes of it may become gigabytes.
-                status = _error_status(answer)
-                what = f"{self._origin} sent HTTP {answer.status_code} with the content encoding {encoding!r}"
-                message = f"{what}, though none was asked for: set the server not to compress."
-                raise Failed(status, self.hide_key(message), None, self._sent_back(answer))
+                message = (
+                    f"{origin(answer.url)} sent HTTP {answer.status_code} with the content encoding {encoding!r}, though "
+                    "none was asked for: set the server not to compress."
+                )
+                raise Failed(_error_status(answer), self.hide_key(message), None, self._sent_back(answer))
             yield answer
         finally:
             await answer.aclose()
@@ -190,12 +164,8 @@ class Service:
         except openai.OpenAIError as error:  # A setting with which there can be no connection.
             raise Failed(500, str(error)) from None
         except Exception as error:  # noqa: BLE001 - some of a bad address are of no library
-            kind = type(error).__name__
-            status = 504 if "Timeout" in kind else 502
-            chain = [each for each in causes(error) if not hasattr(each, "exceptions")]
-            systems = [str(each) for each in chain if isinstance(each, OSError) and each.errno]
-            why = ": ".join(dict.fromkeys([str(next(iter(chain), "")) or kind, *systems[:1]]))
-            message = f"The connection to {self._origin} failed: {why}."
+            status = 504 if "Timeout" in type(error).__name__ else 502
+            message = f"The connection to {self._origin} failed: {reason(error)}."
             raise Failed(status, self.hide_key(message)) from None
 
     async def forward(
@@ -210,7 +180,7 @@ class Service:
         asked = decode_json(body) if b'"stream"' in body else None
         wants_stream = isinstance(asked, dict) and asked.get("stream") is True
         is_json = body.lstrip(_BLANK).startswith(b"{")
-        asking = self._ask("POST", path, headers, content=body)
+        asking = self._ask("POST", path, headers, body)
         async with asking as answer, contextlib.aclosing(self._pieces(answer)) as pieces:
             start = await _read(pieces, MAX_EVENT, whole=False)
             # Whatever it was announced as.
@@ -232,8 +202,8 @@ class Service:
         self, send: Send, answer: Any, piece: bytes, pieces: AsyncIterator[bytes], is_chat: bool
     ) -> int:
         headers = {"content-type": "text/event-stream; charset=utf-8", **self._sent_back(answer)}
-        encoded = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
-        await send({"type": "http.response.start", "status": answer.status_code, "headers": encoded})
+        raw = Headers(headers).raw
+        await send({"type": "http.response.start", "status": answer.status_code, "headers": raw})
         events = Events(is_chat=is_chat, hide_key=self.hide_key)
         last, failed = b"", None
         try:
@@ -245,10 +215,9 @@ class Service:
             if not events.failure:
                 last = b"".join(map(_encoded, events.end()))
             if events.failure:
-                status = events.failure.status or 502
-                raise Failed(status, *self._words(events.failure, status))
+                raise self._failed(events.failure, events.failure.status or 502)
         except Failed as error:
-            failed, last = error, b"data: %b\n\n" % bytes(error_response(*error.args).body)
+            failed, last = error, b"data: %b\n\n" % bytes(error.response.body)
         await send({"type": "http.response.body", "body": last})
         if failed:
             failed.is_sent = True
@@ -262,53 +231,46 @@ class Service:
             Failed: it reports one, with its status or with HTTP 200.
         """
         body = decode_json(content)
-        failure = failure_in(body)
-        if answer.is_success and not failure:
+        if answer.is_success and not failure_in(body):
             return body
-        content = self.hide_key(content)
+        status, headers, content = _error_status(answer), self._sent_back(answer), self.hide_key(content)
         failure = failure_in(decode_json(content))
-        headers = self._sent_back(answer)
-        status = _error_status(answer)
         if failure:
             status = failure.status or 502 if answer.is_success else status
             if failure.retry_after is not None:
                 headers.setdefault("retry-after", str(failure.retry_after))
             if failure.request_id and self._can_pass(failure.request_id):
                 headers.setdefault("x-request-id", failure.request_id)
-            raise Failed(status, *self._words(failure, status), headers)
-        message = _quote(content)
-        if not message:
+        elif message := _quote(content):
+            failure = Failure(message)
+        else:
             raise self._unexpected(answer, content, "JSON", status)
-        raise Failed(status, *self._words(Failure(message, status), status), headers)
+        raise self._failed(failure, status, headers)
 
-    def _words(self, failure: Failure, status: int) -> tuple[str, str | None]:
-        """The message and the code of a failure as the program may see them: without the key."""
+    def _failed(self, failure: Failure, status: int, headers: dict[str, str] | None = None) -> Failed:
+        """A failure as the program may see it: without the key."""
         message = self.hide_key(str(failure) if failure.enveloped else failure.message)
         if status == 401 and (hint := site_hint(self._origin)):
             message = f"{message.removesuffix('.')}. {hint}"
-        return message, None if failure.code is None else self.hide_key(str(failure.code))
+        code = None if failure.code is None else self.hide_key(str(failure.code))
+        return Failed(status, message, code, headers)
 
     def _unexpected(self, answer: Any, content: bytes, due: str, status: int = 502) -> Failed:
         """The error for something that AiToEarn does not answer."""
-        kind, quote = answer.headers.get("content-type", "no content type"), _quote(self.hide_key(content))
-        what = repr(kind)
+        what, quote = repr(answer.headers.get("content-type", "")), _quote(self.hide_key(content))
         if answer.has_redirect_location:
             # Its path may hold the key in a form that is not known here.
-            what = (
-                f"a redirect to {origin(answer.next_request.url)}"
-                if answer.next_request
-                else "a bad redirect"
-            )
+            to = answer.next_request
+            what = f"a redirect to {origin(to.url)}" if to else "a bad redirect"
         message = (
             f"{origin(answer.url)}{answer.url.path} answered HTTP {answer.status_code} with {what} where {due} was expected"
             f"{f': {quote}' if quote else ''}."
         )
         if answer.status_code not in _PASSES:
             message += " Check the base URL: AiToEarn's ends in /api/ai."
-        failure = Failure(message, status)
-        return Failed(status, *self._words(failure, status), self._sent_back(answer))
+        return self._failed(Failure(message), status, self._sent_back(answer))
 
-    def hide_key(self, words: _Words) -> _Words:
+    def hide_key(self, words: AnyStr) -> AnyStr:
         """What a server says, without the key, before it is cut."""
         if len(self._key) < _SHORT:
             return words

@@ -24,8 +24,7 @@ except ModuleNotFoundError as error:
         "the sandbox needs Starlette and uvicorn: install `aitoearn-openai[sandbox]`"
     ) from error
 
-from ._app import app
+from ._app import Sandbox, app, serve
 from ._failures import FAILURES
-from ._server import Sandbox, serve
 
 __all__ = ["FAILURES", "Sandbox", "app", "serve"]

@@ -1,25 +1,40 @@
-"""The sandbox as an ASGI application: routes, keys and the service's envelope."""
+"""The sandbox, as an ASGI application or on a port: routes, keys and the service's envelope."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
+import secrets
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass, field
 from uuid import uuid4
 
+from pydantic import SecretStr
 from starlette.applications import Starlette
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
+from .._local import HOST, listen
 from .._models import ChatModel
-from .._serving import foreign, is_token, read_body, until_disconnect
-from .._sites import API_PATH, SANDBOX_KEY
+from .._serving import bearer, in_thread, is_page, is_token, read_body, trust, until_disconnect
+from .._settings import Settings
+from .._sites import API_PATH, SANDBOX_KEY, is_loopback
 from . import _replies, _request
 from ._catalogue import EDIT_ENTRIES, ENTRIES, GENERATION_ENTRIES, MODELS
-from ._failures import FAILURES, PAGE, SLOW, SLOW_SECONDS, STREAM_FAILURES, NotTheService, Refused, Tries, act
+from ._failures import (
+    FAILURES,
+    PAGE,
+    SLOW,
+    SLOW_SECONDS,
+    STREAM_FAILURES,
+    NotTheService,
+    Refused,
+    failure_named,
+)
 from ._upstream import Engine
 
 _GENERATION, _EDIT = "/models/image/generation", "/models/image/edit"
@@ -27,6 +42,61 @@ _LISTS = {"/models/chat": ENTRIES, _GENERATION: GENERATION_ENTRIES, _EDIT: EDIT_
 _DRAWN_BY = {"/images/generations": _GENERATION, "/images/edits": _EDIT}
 _NAMES = {path: {entry["name"] for entry in entries} for path, entries in _LISTS.items()}
 _ENCODED = {path: _replies.dumps(entries) for path, entries in _LISTS.items()}
+_OWN_NAME = re.compile(r"(\[[0-9a-f:]+\]|[\w.-]+)(:\d{1,5})?", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Sandbox:
+    """A running sandbox: where it is and the key that it takes.
+
+    Examples:
+        >>> with serve() as site:
+        ...     site.api_key
+        'sandbox'
+    """
+
+    base_url: str
+    """The SDK base URL, such as `http://127.0.0.1:8378/api/ai`."""
+
+    api_key: str = field(default=SANDBOX_KEY, repr=False)
+
+    @property
+    def settings(self) -> Settings:
+        """Settings of a client of this sandbox.
+
+        Examples:
+            >>> with serve() as site:
+            ...     site.settings.site
+            'sandbox'
+        """
+        return Settings(site="sandbox", base_url=self.base_url, api_key=SecretStr(self.api_key))
+
+
+@contextlib.contextmanager
+def serve(
+    port: int = 0, *, upstream: str | None = None, upstream_key: str | None = None
+) -> Iterator[Sandbox]:
+    """Run a sandbox in a background thread for as long as the `with` block lasts.
+
+    Args:
+        port: The port on 127.0.0.1; 0 takes a free one.
+        upstream: The base URL of an OpenAI-compatible engine, which then answers for its own models.
+        upstream_key: The engine's key. The sandbox then takes no key but a new one, its `api_key`.
+
+    Raises:
+        OSError: if the port cannot be had; the message names it.
+
+    Examples:
+        >>> from aitoearn_openai import OpenAI
+        >>> with serve() as site, OpenAI.from_settings(site.settings) as client:
+        ...     client.models.retrieve("GLM 5.2").id
+        'glm-5.2'
+    """
+    with listen(HOST, port) as listener:
+        token = f"{SANDBOX_KEY}-{secrets.token_hex(24)}" if upstream_key else SANDBOX_KEY
+        site = Sandbox(f"http://{HOST}:{listener.getsockname()[1]}{API_PATH}", token)
+        with in_thread(app(upstream, upstream_key, token=token), listener, "sandbox"):
+            yield site
 
 
 def app(
@@ -58,6 +128,7 @@ def app(
             f"the token must begin with {SANDBOX_KEY!r}, as settings send no other key to a sandbox"
         )
     engine = Engine(upstream, upstream_key) if upstream else None
+    service = _Service(engine, token or SANDBOX_KEY, is_local=local and engine is not None)
 
     @contextlib.asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
@@ -65,34 +136,131 @@ def app(
         if engine:
             await engine.close()
 
+    failures = (404, 405, Refused, NotTheService, RecursionError, ClientDisconnect)
     application = Starlette(
         lifespan=lifespan,
         routes=[
-            *(Route(f"{API_PATH}{path}", _models) for path in _LISTS),
-            Route(f"{API_PATH}/chat/completions", _chat, methods=["POST"]),
-            *(Route(f"{API_PATH}{path}", _images, methods=["POST"]) for path in _DRAWN_BY),
+            *(Route(f"{API_PATH}{path}", service.models) for path in _LISTS),
+            Route(f"{API_PATH}/chat/completions", service.chat, methods=["POST"]),
+            *(Route(f"{API_PATH}{path}", service.images, methods=["POST"]) for path in _DRAWN_BY),
         ],
-        exception_handlers={
-            404: _on_no_route,
-            405: _on_no_route,
-            Refused: _on_refused,
-            NotTheService: _on_page,
-            RecursionError: _on_refused,
-            ClientDisconnect: _on_disconnect,
-        },
+        exception_handlers=dict.fromkeys(failures, _on_failure),
     )
     application.router.redirect_slashes = False
-    application.state.engine = engine
-    application.state.token = token or SANDBOX_KEY
-    application.state.local = local and engine is not None
-    application.state.tries = Tries()
     return application
+
+
+class _Service:
+    """What answers: the sandbox itself, or the engine behind it."""
+
+    def __init__(self, engine: Engine | None, token: str, *, is_local: bool) -> None:
+        self.engine, self.token, self.is_local = engine, token, is_local
+        self.failed: set[int] = set()
+        """The requests that have failed once and were not asked again yet."""
+
+    async def models(self, request: Request) -> Response:
+        self.check(request, b"")
+        entries = _ENCODED[_path(request)]
+        if self.engine:
+            entries = _replies.dumps(await until_disconnect(request.receive, self.engine.models()))
+        success = f'"code":0,"message":"请求成功","requestId":{_replies.dumps(_request_id(request)).decode()}'
+        return _reply(request, b'{"data":%b,%b}' % (entries, success.encode()))
+
+    async def chat(self, request: Request) -> Response | _Stream:
+        raw = await self.body(request)
+        body = _request.parse(raw)
+        name = _request.model_name(body)
+        model = await self.model(name, request, raw)
+        question = _request.question(body, raw)
+        if model is None:
+            return await self.answer_of_engine(request, raw)
+        if not question.stream:
+            return _reply(request, _replies.completion(question, model, name))
+        events = _replies.events(question, model, name)
+        if name in STREAM_FAILURES:
+            events = events[: len(events) // 2]
+        if name == "fail-stream-error":
+            events.append(b"event: error\ndata: the model stopped answering\n\n")
+        elif name == "fail-stream-envelope":
+            events.append(_event(_envelope(request, 12301, "AI model call failed")))
+        return _Stream(_request_id(request), events, finished=name != "fail-stream-cut")
+
+    async def images(self, request: Request) -> Response:
+        raw = await self.body(request)
+        kind = request.headers.get("content-type", "")
+        is_form = kind.lower().startswith("multipart/")
+        body = _request.parse_form(raw, kind) if is_form else _request.parse(raw)
+        if await self.model(_request.model_name(body), request, raw) is None:
+            return await self.answer_of_engine(request, raw)
+        return _reply(request, _replies.pictures(_request.picture_count(body)))
+
+    async def body(self, request: Request) -> bytes:
+        raw = await read_body(request, Refused(500, "request entity too large"))
+        self.check(request, raw)
+        return raw
+
+    def check(self, request: Request, raw: bytes) -> None:
+        """Refuse web pages, and a wrong key: chat and images go by the bearer, a list by `X-Api-Key` if there is one."""
+        headers = request.headers
+        if self.is_local:
+            host, page = " ".join(headers.getlist("host")), headers.get("origin", "")
+            if not (_OWN_NAME.fullmatch(host) and is_loopback(f"http://{host}")):
+                raise Refused(403, "The sandbox answers only at the address that it shows.")
+            if is_page(page):
+                raise Refused(403, f"The sandbox does not answer web pages, such as those of {page}.")
+        key = bearer(headers)
+        key_of_list = headers.get("x-api-key", SANDBOX_KEY if self.token == SANDBOX_KEY else key)
+        is_good = {each: self.is_good(each, request, raw) for each in {key, key_of_list}}
+        if not is_good[key if request.method == "POST" else key_of_list]:
+            raise Refused(401, "Unauthorized")
+        trust(request.scope)
+
+    def is_good(self, key: str, request: Request, raw: bytes) -> bool:
+        """Whether it is the token, or a name that has failed as it does and would not fail again."""
+        return is_token(key, self.token) or (self.act(key, request, raw) and self.token == SANDBOX_KEY)
+
+    def act(self, name: str, request: Request, raw: bytes) -> bool:
+        """Fail if the model or key of that name does; return whether it is one that fails once and did."""
+        failure, is_once = failure_named(name)
+        if failure and not (is_once and self.is_retry(request, raw)):
+            raise failure
+        return failure is not None
+
+    def is_retry(self, request: Request, raw: bytes) -> bool:
+        """Whether a request has failed before: the SDK counts its tries; others say nothing, or `0` each time."""
+        headers = request.headers
+        asked = hash((request.url.path, headers.get("authorization"), headers.get("x-api-key"), raw))
+        is_retry = bool(headers.get("x-stainless-retry-count", "").strip("0")) or asked in self.failed
+        (self.failed.discard if is_retry else self.failed.add)(asked)
+        return is_retry
+
+    async def model(self, name: str, request: Request, raw: bytes) -> ChatModel | None:
+        """The model that answers; None where it is the engine's."""
+        acted = self.act(name, request, raw)
+        if name == SLOW:
+            await asyncio.sleep(SLOW_SECONDS)
+        if acted or name in FAILURES:
+            return MODELS["glm-5.2"]
+        if self.engine:
+            is_known = await until_disconnect(request.receive, self.engine.has(name))
+        else:
+            is_known = name in _NAMES[_DRAWN_BY.get(_path(request), "/models/chat")]
+        if not is_known:
+            raise Refused(12300, f"Model not found: {name}")
+        return None if self.engine else MODELS.get(name, MODELS["glm-5.2"])
+
+    async def answer_of_engine(self, request: Request, raw: bytes) -> Response:
+        assert self.engine
+        broken = _envelope(request, 12301, "AI model call failed: the engine broke off")
+        kind = request.headers.get("content-type", "application/json")
+        answer = self.engine.answer(_path(request), raw, kind, _request_id(request), _event(broken))
+        return await until_disconnect(request.receive, answer)
 
 
 class _Stream:
     """Encoded events, each sent at once; an unfinished stream ends with the connection."""
 
-    def __init__(self, request_id: str, events: list[bytes], *, finished: bool = True) -> None:
+    def __init__(self, request_id: str, events: list[bytes], *, finished: bool) -> None:
         self.headers = [
             (b"content-type", b"text/event-stream; charset=utf-8"),
             (b"cache-control", b"no-cache"),
@@ -110,145 +278,38 @@ class _Stream:
             await send({"type": "http.response.body"})
 
 
-async def _models(request: Request) -> Response:
-    _check(request, b"", bearer_needed=False)
-    request_id = _request_id(request)
-    engine: Engine | None = request.app.state.engine
-    entries = (
-        _replies.dumps(await until_disconnect(request.receive, engine.models()))
-        if engine
-        else _ENCODED[_path(request)]
-    )
-    success = f'"code":0,"message":"请求成功","requestId":{_replies.dumps(request_id).decode()}'
-    return _reply(request_id, b'{"data":%b,%b}' % (entries, success.encode()))
-
-
-async def _chat(request: Request) -> Response | _Stream:
-    raw = await _body(request)
-    _check(request, raw, bearer_needed=True)
-    body = _request.parse(raw)
-    name = _request.model_name(body)
-    model = await _model(name, request, raw)
-    question = _request.question(body, raw)
-    if isinstance(model, Engine):
-        return await _answer_of(model, request, raw)
-    request_id = _request_id(request)
-    if not question.stream:
-        return _reply(request_id, _replies.completion(question, model, name))
-    events = _replies.events(question, model, name)
-    if name not in STREAM_FAILURES:
-        return _Stream(request_id, events)
-    endings = {
-        "fail-stream-error": [b"event: error\ndata: the model stopped answering\n\n"],
-        "fail-stream-envelope": [b"data: " + _envelope(request_id, 12301, "AI model call failed") + b"\n\n"],
-    }
-    half = events[: len(events) // 2]
-    return _Stream(request_id, half + endings.get(name, []), finished=name in endings)
-
-
-async def _body(request: Request) -> bytes:
-    body = await read_body(request)
-    if body is None:
-        raise Refused(500, "request entity too large")
-    return body
-
-
-async def _images(request: Request) -> Response:
-    raw = await _body(request)
-    _check(request, raw, bearer_needed=True)
-    kind = request.headers.get("content-type", "")
-    body = _request.parse_form(raw, kind) if kind.lower().startswith("multipart/") else _request.parse(raw)
-    model = await _model(_request.model_name(body), request, raw)
-    if isinstance(model, Engine):
-        return await _answer_of(model, request, raw)
-    return _reply(_request_id(request), _replies.pictures(_request.picture_count(body)))
-
-
-def _check(request: Request, raw: bytes, *, bearer_needed: bool) -> None:
-    """Refuse web pages, and a wrong key: chat and images go by the bearer, the model list by `X-Api-Key` if there is one."""
-    if request.app.state.local and (why := foreign(request.headers, "sandbox")):
-        raise Refused(403, why)
-    scheme, _, bearer = request.headers.get("authorization", "").partition(" ")
-    bearer = bearer.strip() if scheme.lower() == "bearer" else ""
-    token = request.app.state.token
-    header = request.headers.get("x-api-key", SANDBOX_KEY if token == SANDBOX_KEY else bearer)
-    bearer_good = _is_good(bearer, request, raw)
-    header_good = _is_good(header, request, raw)
-    if not (bearer_good if bearer_needed else header_good):
-        raise Refused(401, "Unauthorized")
-
-
-def _is_good(key: str, request: Request, raw: bytes) -> bool:
-    """Whether it is the token, or a name that has failed as it does and would not fail again."""
-    token = request.app.state.token
-    return is_token(key, token) or (act(key, lambda: _is_first_try(request, raw)) and token == SANDBOX_KEY)
-
-
-async def _answer_of(engine: Engine, request: Request, raw: bytes) -> Response:
-    request_id = _request_id(request)
-    broken = _envelope(request_id, 12301, "AI model call failed: the engine broke off")
-    answer = engine.answer(
-        _path(request),
-        raw,
-        request.headers.get("content-type", "application/json"),
-        request_id,
-        ending=b"data: " + broken + b"\n\n",
-    )
-    return await until_disconnect(request.receive, answer)
-
-
-async def _model(name: str, request: Request, raw: bytes) -> ChatModel | Engine:
-    """What answers for the model of that name: the sandbox, or the engine behind it."""
-    acted = act(name, lambda: _is_first_try(request, raw))
-    if name == SLOW:
-        await asyncio.sleep(SLOW_SECONDS)
-    if acted or name in FAILURES:
-        return MODELS["glm-5.2"]
-    engine: Engine | None = request.app.state.engine
-    path = _DRAWN_BY.get(_path(request), "/models/chat")
-    if not (await until_disconnect(request.receive, engine.has(name)) if engine else name in _NAMES[path]):
-        raise Refused(12300, f"Model not found: {name}")
-    return engine or MODELS.get(name, MODELS["glm-5.2"])
-
-
 def _path(request: Request) -> str:
     return request.url.path.removeprefix(API_PATH)
 
 
-def _is_first_try(request: Request, raw: bytes) -> bool:
-    headers = request.headers
-    same = (request.url.path, headers.get("authorization"), headers.get("x-api-key"), raw)
-    tries: Tries = request.app.state.tries
-    return tries.is_first(same, headers.get("x-stainless-retry-count", ""))
-
-
 def _request_id(request: Request) -> str:
-    return request.headers.get("x-request-id") or uuid4().hex
+    """What the client calls its request, or else a new name, the same for all of it."""
+    if not hasattr(request.state, "id"):
+        request.state.id = request.headers.get("x-request-id") or uuid4().hex
+    return str(request.state.id)
 
 
-def _reply(request_id: str, content: bytes, media_type: str = "application/json") -> Response:
-    return Response(content, headers={"X-Request-Id": request_id}, media_type=media_type)
+def _reply(request: Request, content: bytes, media_type: str = "application/json") -> Response:
+    return Response(content, headers={"X-Request-Id": _request_id(request)}, media_type=media_type)
 
 
-def _envelope(request_id: str, code: int, message: str) -> bytes:
+def _envelope(request: Request, code: int, message: str) -> bytes:
     now = time.time_ns() // 1_000_000
-    body = {"data": {}, "code": code, "message": message, "timestamp": now, "requestId": request_id}
+    body = {"data": {}, "code": code, "message": message, "timestamp": now, "requestId": _request_id(request)}
     return _replies.dumps(body)
 
 
-async def _on_refused(request: Request, error: Exception) -> Response:
-    request_id = _request_id(request)
-    refused = error if isinstance(error, Refused) else Refused(400, "the body is nested too deeply")
-    return _reply(request_id, _envelope(request_id, refused.code, refused.message))
+def _event(data: bytes) -> bytes:
+    return b"data: %b\n\n" % data
 
 
-async def _on_no_route(request: Request, error: Exception) -> Response:
-    return await _on_refused(request, Refused(404, f"Cannot {request.method} {request.url.path}"))
-
-
-async def _on_page(request: Request, error: Exception) -> Response:
-    return _reply(_request_id(request), PAGE, "text/html")
-
-
-async def _on_disconnect(request: Request, error: Exception) -> Response:
-    return Response()  # nobody reads it
+async def _on_failure(request: Request, error: Exception) -> Response:
+    if isinstance(error, ClientDisconnect):
+        return Response()  # nobody reads it
+    if isinstance(error, NotTheService):
+        return _reply(request, PAGE, "text/html")
+    if isinstance(error, Refused):
+        return _reply(request, _envelope(request, error.code, error.message))
+    if isinstance(error, RecursionError):
+        return _reply(request, _envelope(request, 400, "the body is nested too deeply"))
+    return _reply(request, _envelope(request, 404, f"Cannot {request.method} {request.url.path}"))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 
 from .._errors import CODES, failure_in
 
@@ -57,47 +56,19 @@ class Refused(Exception):
 
     def __init__(self, code: int, message: str) -> None:
         super().__init__(code, message)
-        self.code = code
-        self.message = message
+        self.code, self.message = code, message
 
 
 class NotTheService(Exception):
     """Something else answers in place of the service: an HTML page."""
 
 
-class Tries:
-    """The requests that have failed once and were not asked again yet."""
-
-    def __init__(self) -> None:
-        self._failed: set[tuple[int, str]] = set()
-
-    def is_first(self, request: object, retry_count: str) -> bool:
-        """Whether this request is made for the first time.
-
-        Args:
-            request: All that is the same when a program repeats it.
-            retry_count: What the SDK says; other programs say nothing, or `0` each time.
-        """
-        key = hash(request), retry_count
-        if retry_count.strip("0") or key in self._failed:
-            self._failed -= {key, (key[0], "0")}
-            return False
-        self._failed.add(key)
-        return True
-
-
-def act(name: str, is_first_try: Callable[[], bool]) -> bool:
-    """Fail if the model or key of that name does; return whether it is one that fails once and did.
-
-    Raises:
-        Refused: for the names of a code.
-        NotTheService: for `fail-html`.
-    """
+def failure_named(name: str) -> tuple[Exception | None, bool]:
+    """The failure of a model or key of that name, and whether it comes only once."""
     if name == "fail-html":
-        raise NotTheService
+        return NotTheService(), False
     match = _NAME.fullmatch(name)
     if match is None:
-        return False
-    if not match["once"] or is_first_try():
-        raise Refused(int(match["code"]), _MESSAGES.get(match["key"], _MESSAGES["19999"]))
-    return True
+        return None, False
+    message = _MESSAGES.get(match["key"], _MESSAGES["19999"])
+    return Refused(int(match["code"]), message), bool(match["once"])

@@ -108,7 +108,7 @@ def _answer(question: Question, model: ChatModel) -> _Answer:
 
 def _instance(question: Question) -> str:
     try:
-        return minimal(question.schema)
+        return minimal(json.dumps(question.schema))
     except NoInstance as error:
         where = f"the parameters of {question.function}" if question.function else "response_format"
         raise Refused(

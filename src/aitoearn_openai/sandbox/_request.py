@@ -12,7 +12,6 @@ from typing import Any
 
 from .._models import BYTES_PER_TOKEN
 from ._failures import Refused
-from ._schema import dig
 
 PART_TOKENS = 85
 """The tokens of a part of a message that is not text, such as an image."""
@@ -37,6 +36,13 @@ class Question:
     """The function that must be called."""
     schema: Any
     """The JSON schema of the function's arguments, or else of the answer; `{}` for any object."""
+
+
+def dig(value: Any, *path: str) -> Any:
+    """What lies at a path of keys; None where there is nothing, or something other than objects on the way."""
+    for key in path:
+        value = value.get(key) if isinstance(value, dict) else None
+    return value
 
 
 def tokens(text: str) -> int:

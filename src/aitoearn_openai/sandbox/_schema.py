@@ -6,17 +6,16 @@ Values are made from the keywords that SDKs write, and each is checked by a vali
 from __future__ import annotations
 
 import json
-import math
 import random
 import re
 from collections.abc import Iterator
 from contextlib import suppress
 from fractions import Fraction
 from functools import lru_cache
-from itertools import chain, count
+from itertools import chain, count, islice
 from typing import Any
 
-_VARIANTS = range(1, 29)
+_NUMBERS = range(1, 29)
 """The numbers in values of a format, each of them a day of every month."""
 
 _FORMATS = {
@@ -37,21 +36,17 @@ _FORMATS = {
     **{f"uuid{version}": f"00000000-0000-{version}000-8000-0000000000{{:02}}" for version in "12345678"},
     "json-pointer": "/{}",
     "relative-json-pointer json-string": "{}",
-    "regex": "sandbox{}",
     "base64 base64url": "AA{:02}",
     "directory-path": ".",
-    "file-path": "",  # No file is there on every machine.
 }
 """What is of each format, with a place for a number. Spaces part the names, bars the values."""
+_TEMPLATES = {name: values.split("|") for names, values in _FORMATS.items() for name in names.split()}
 
-_TEMPLATES = {
-    name: values.split("|") if values else [] for names, values in _FORMATS.items() for name in names.split()
-}
-
+_LIMITS = "minimum", "exclusiveMinimum", "maximum", "exclusiveMaximum"
 _KINDS = {
     "null": (),
     "boolean": (),
-    "number": ("minimum", "exclusiveMinimum", "maximum", "exclusiveMaximum", "multipleOf"),
+    "number": (*_LIMITS, "multipleOf"),
     "string": ("format", "pattern", "minLength", "maxLength"),
     "array": ("items", "prefixItems", "minItems"),
     "object": ("properties", "required", "minProperties"),
@@ -63,7 +58,8 @@ _ATOMS: dict[str, list[Any]] = {"null": [None], "boolean": [False, True]}
 _MOST_ITEMS = 1000
 _MOST_CHARACTERS = 10_000
 _MOST_STEPS = 10_000
-_MOST_TRIES = 200
+_MOST_TRIES = 300
+"""The values that are tried for one part of a schema."""
 _MISSING = object()
 
 
@@ -71,34 +67,23 @@ class NoInstance(ValueError):
     """No value was found that the schema allows; says why."""
 
 
-def dig(value: Any, *path: str) -> Any:
-    """What lies at a path of keys; None where there is nothing, or something other than objects on the way."""
-    for key in path:
-        value = value.get(key) if isinstance(value, dict) else None
-    return value
-
-
-def minimal(schema: Any) -> str:
-    """A minimal instance of the schema as JSON, always the same for a schema.
+@lru_cache
+def minimal(schema: str) -> str:
+    """A minimal instance of the schema, both as JSON; always the same for a schema.
 
     Raises:
         NoInstance: the schema is not valid, allows nothing, or asks for more than the sandbox can find.
 
     Examples:
-        >>> minimal({"properties": {"city": {"type": "string"}, "days": {}}, "required": ["city"]})
+        >>> minimal('{"properties": {"city": {"type": "string"}, "days": {}}, "required": ["city"]}')
         '{"city":"sandbox"}'
     """
-    return _minimal(json.dumps(schema))
-
-
-@lru_cache
-def _minimal(text: str) -> str:
     # Not before there is a schema: they are more to import than the rest of the sandbox.
     from jsonschema import SchemaError
     from referencing.exceptions import Unresolvable
 
     try:
-        search = _Search(json.loads(text))
+        search = _Search(json.loads(schema))
         for value in search.values(search.root.schema, frozenset()):
             return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
     except SchemaError as error:
@@ -138,82 +123,54 @@ class _Search:
         """
         check = self.root.evolve(schema=schema)
         seen: set[str] = set()
-        problem, tries = None, 0
-        for value in self._candidates(schema, refs):
-            self._count()
-            tries += 1
+        for value in islice(self._candidates(schema, refs), _MOST_TRIES):
+            self.steps += 1
+            if self.steps > _MOST_STEPS:
+                raise NoInstance(self.reason or "its values are too many or too large to look for")
             key = json.dumps(value, sort_keys=True)
-            error = None if key in seen else next(check.iter_errors(value), None)
-            problem = problem or error
-            if not error and key not in seen:
-                tries = 0
+            if key not in seen and check.is_valid(value):
                 seen.add(key)
                 yield value
-            if tries > _MOST_TRIES:
-                break
-        if not seen and not self.reason:
-            self.reason = f"nothing is found for {json.dumps(schema):.100}"
-            if problem:
-                self.reason = (
-                    f"no value fits {problem.validator!r}: {json.dumps(problem.validator_value):.100}"
-                )
-
-    def _count(self) -> None:
-        self.steps += 1
-        if self.steps > _MOST_STEPS:
-            raise NoInstance(self.reason or "its values are too many or too large to look for")
+        if not seen:
+            self.reason = self.reason or f"nothing is found for {json.dumps(schema):.200}"
 
     def _candidates(self, schema: Any, refs: frozenset[str]) -> Iterator[Any]:
-        self._count()
         flat, refs = self._flat(schema, refs)
-        if flat is None:
-            return
-        if "const" in flat:
-            yield flat["const"]
-        yield from chain(flat.get("enum", ()), flat.get("examples", ()))
+        yield from flat.get("examples", ())
         if "default" in flat:
             yield flat["default"]
+        if "const" in flat or "enum" in flat:
+            yield from [flat["const"]] if "const" in flat else flat["enum"]
+            return
         if options := flat.pop("anyOf", None) or flat.pop("oneOf", None):
-            for option in sorted(options, key=lambda option: dig(option, "type") != "null"):
+            for option in sorted(options, key=lambda option: option != {"type": "null"}):
                 yield from self._candidates({**flat, "allOf": [option]}, refs)
             return
-        kinds = flat.get("type")
-        if isinstance(kinds, list):
-            kinds = sorted(kinds, key=lambda kind: kind != "null")
-        elif kinds is None:
-            kinds = sorted(_KINDS, key=lambda kind: flat.keys().isdisjoint(_KINDS[kind]))
-        else:
-            kinds = [kinds]
-        for kind in kinds:
-            if kind == "object":
-                yield from self._objects(flat, refs)
-            elif kind == "array":
-                yield from self._arrays(flat, refs)
-            elif kind == "string":
-                yield from self._strings(flat, refs)
+        kinds = flat.get("type", ())
+        kinds = [kinds] if isinstance(kinds, str) else sorted(kinds, key=lambda kind: kind != "null")
+        for kind in kinds or sorted(_KINDS, key=lambda kind: flat.keys().isdisjoint(_KINDS[kind])):
+            if kind in ("object", "array", "string"):
+                make = {"object": self._objects, "array": self._arrays, "string": self._strings}[kind]
+                yield from make(flat, refs)
             else:
-                yield from _numbers(flat) if kind in ("integer", "number") else _ATOMS[kind]
+                yield from _ATOMS.get(kind) or _numbers(flat)
 
-    def _flat(self, schema: Any, refs: frozenset[str]) -> tuple[dict[str, Any] | None, frozenset[str]]:
-        """The schema with what `$ref` and `allOf` stand for in it; None where a reference leads back to itself."""
+    def _flat(self, schema: Any, refs: frozenset[str]) -> tuple[dict[str, Any], frozenset[str]]:
+        """The schema with what `$ref` and `allOf` stand for in it; no value where a reference leads back to itself."""
         flat = dict(schema) if isinstance(schema, dict) else {}
         parts = flat.pop("allOf", [])
         if (ref := flat.pop("$ref", None)) is not None:
             if ref in refs:
-                return None, refs
+                return {"enum": []}, refs
             refs |= {ref}
             parts = [self.resolver.lookup(ref).contents, *parts]
         for each in parts:
             part, refs = self._flat(each, refs)
-            if part is None:
-                return None, refs
-            shared = flat.get("properties", {}).keys() & part.get("properties", {}).keys()
-            both = {name: {"allOf": [flat["properties"][name], part["properties"][name]]} for name in shared}
-            merged = {
+            both = {
                 "required": [*flat.get("required", ()), *part.get("required", ())],
-                "properties": {**flat.get("properties", {}), **part.get("properties", {}), **both},
+                "properties": {**part.get("properties", {}), **flat.get("properties", {})},
             }
-            flat = {**part, **flat} | {name: value for name, value in merged.items() if value}
+            flat = {**part, **flat} | {name: value for name, value in both.items() if value}
         return flat, refs
 
     def _objects(self, schema: dict[str, Any], refs: frozenset[str]) -> Iterator[Any]:
@@ -231,7 +188,7 @@ class _Search:
             matching = [patterns[pattern] for pattern in patterns if re.search(pattern, name)]
             return properties.get(name, (matching or [schema.get("additionalProperties", True)])[0])
 
-        for row in self._rows([schema_of(name) for name in names], refs):
+        for row in _rows([self.values(schema_of(name), refs) for name in names]):
             yield dict(zip(names, row, strict=True))
 
     def _arrays(self, schema: dict[str, Any], refs: frozenset[str]) -> Iterator[Any]:
@@ -242,48 +199,34 @@ class _Search:
         if least > _MOST_ITEMS:
             return
         start = max(least, len(prefix))
-        for length in (*range(start, start + len(_VARIANTS)), *range(least, start)):
+        for length in (*range(start, start + 28), *range(least, start)):
             schemas = [*prefix, *[items] * (length - len(prefix))][:length]
-            yield from (
-                self._distinct(schemas, refs) if schema.get("uniqueItems") else self._rows(schemas, refs)
-            )
-
-    def _rows(self, schemas: list[Any], refs: frozenset[str]) -> Iterator[list[Any]]:
-        """A value for each schema, and then the next value for each, as far as there are any."""
-        streams = [self.values(schema, refs) for schema in schemas]
-        row = [next(stream, _MISSING) for stream in streams]
-        while _MISSING not in row:
-            yield row
-            later = [next(stream, _MISSING) for stream in streams]
-            if all(value is _MISSING for value in later):
-                return
-            row = [old if new is _MISSING else new for old, new in zip(row, later, strict=True)]
-
-    def _distinct(self, schemas: list[Any], refs: frozenset[str]) -> Iterator[list[Any]]:
-        """One row of values, none of which is there twice."""
-        streams = {id(schema): self.values(schema, refs) for schema in schemas}
-        row: dict[str, Any] = {}
-        for schema in schemas:
-            for value in streams[id(schema)]:
-                if json.dumps(value, sort_keys=True) not in row:
-                    row[json.dumps(value, sort_keys=True)] = value
-                    break
-        if len(row) == len(schemas):
-            yield [*row.values()]
+            # In a set, each place leaves out as many values as stand before it.
+            is_set, streams = bool(schema.get("uniqueItems")), [self.values(each, refs) for each in schemas]
+            yield from _rows([islice(stream, place * is_set, None) for place, stream in enumerate(streams)])
 
     def _strings(self, schema: dict[str, Any], refs: frozenset[str]) -> Iterator[str]:
         if schema.get("contentMediaType") == "application/json":
             yield from map(json.dumps, self.values(schema.get("contentSchema", True), refs))
-        templates = _TEMPLATES.get(schema.get("format", ""))
-        if templates is not None:  # And nothing else, as the validator does not know each of them.
-            yield from (template.format(number) for template in templates for number in _VARIANTS)
+        if templates := _TEMPLATES.get(schema.get("format", "")):
+            # And nothing else, as the validator does not know each format.
+            yield from (template.format(number) for template in templates for number in _NUMBERS)
             return
         if "pattern" in schema:
             yield from _matches(schema["pattern"])
         least = min(schema.get("minLength", 0), _MOST_CHARACTERS)
-        for number in ("", *_VARIANTS):
+        for number in ("", *_NUMBERS):
             text = f"{number}sandbox"
             yield (text * (1 + least // len(text)))[: max(least, len(text))][: schema.get("maxLength")]
+
+
+def _rows(streams: list[Iterator[Any]]) -> Iterator[list[Any]]:
+    """The first value of each stream, and then the next of each, as far as there are any."""
+    row = later = [next(stream, _MISSING) for stream in streams]
+    while _MISSING not in row and (later is row or any(value is not _MISSING for value in later)):
+        yield row
+        later = [next(stream, _MISSING) for stream in streams]
+        row = [old if new is _MISSING else new for old, new in zip(row, later, strict=True)]
 
 
 def _matches(pattern: str) -> Iterator[str]:
@@ -312,23 +255,15 @@ class _Choices(random.Random):
 
 
 def _numbers(schema: dict[str, Any]) -> Iterator[float]:
-    low = max(_bounds(schema, "minimum", "exclusiveMinimum"), default=None)
-    high = min(_bounds(schema, "maximum", "exclusiveMaximum"), default=None)
-    step = next(_bounds(schema, "multipleOf"), Fraction(1))
-    start = Fraction(0)
-    if low is not None and low > 0:
-        start = math.ceil(low / step) * step
-    elif high is not None and high < 0:
-        start = math.floor(high / step) * step
-    ends = [end for end in (low, high) if end is not None]
-    middle = [] if low is None or high is None else [(low + high) / 2]
-    walk = (start + sign * distance * step for distance in count() for sign in (1, -1))
-    values = chain([start] if not start else [], ends, middle, walk)
-    return (int(value) if value.denominator == 1 else float(value) for value in values)
-
-
-def _bounds(schema: dict[str, Any], *keywords: str) -> Iterator[Fraction]:
-    for keyword in keywords:
-        if keyword in schema and math.isfinite(schema[keyword]):
-            # By its text, in which 0.1 is a tenth.
-            yield Fraction(str(schema[keyword]))
+    """Zero, the limits, what is between them, and the multiples beside these."""
+    # By their texts, in which 0.1 is a tenth.
+    limits = [Fraction(str(schema[name])) for name in _LIMITS if name in schema]
+    step = Fraction(str(schema.get("multipleOf", 1)))
+    starts = [Fraction(0), *limits, *([sum(limits, Fraction()) / len(limits)] if limits else [])]
+    walk = (
+        (round(start / step) + sign * distance) * step
+        for distance in count()
+        for start in reversed(starts)
+        for sign in (1, -1)
+    )
+    return (int(value) if value.denominator == 1 else float(value) for value in chain(starts, walk))

@@ -13,7 +13,7 @@ from .._models import named
 from .._pools import make_pool
 from .._sdk.errors import family_of
 from ._failures import Refused
-from ._schema import dig
+from ._request import dig
 
 _TRANSPORT_ERRORS = family_of(openai.DefaultAsyncHttpxClient).RequestError
 # The second is AiToEarn's own, for a sandbox or a self-hosted server as the engine.
