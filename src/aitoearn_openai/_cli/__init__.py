@@ -12,9 +12,8 @@ from .chat import chat
 from .check import check
 from .demo import demo
 from .models import models
-from .relay import serve_relay
 from .run import run
-from .sandbox import serve_sandbox
+from .servers import serve_relay, serve_sandbox
 
 
 class _Command(typer.core.TyperCommand):
@@ -55,21 +54,17 @@ def _command(
 
 
 # The words of the list do not come from docstrings, which `python -OO` has not.
-for _name, _function, _words, _example in (
-    ("models", models, "List the models and their prices.", "models --input image --sort price"),
-    ("chat", chat, "Ask a model, or hold a conversation.", "chat --model glm-5.2 Hello"),
-    (
-        "batch",
-        batch,
-        "Answer a file of requests, many at once.",
-        "batch questions.jsonl answers.jsonl --model glm-5.2",
-    ),
-    ("check", check, "Test the settings, the network and the key.", "check --site ai"),
-    ("run", run, "Run a program made for OpenAI against AiToEarn.", "run -- python your_program.py"),
-    ("relay", serve_relay, "Serve OpenAI's protocol on this machine.", "relay --port 8379"),
-    ("sandbox", serve_sandbox, "Serve a local stand-in for AiToEarn.", "sandbox --port 8378"),
-    ("demo", demo, "Show what the package does, without a key or network.", "demo"),
+for _function, _words, _example in (
+    (models, "List the models and their prices.", "models --input image --cheapest"),
+    (chat, "Ask a model, or hold a conversation.", "chat --model glm-5.2 Hello"),
+    (batch, "Answer a file of requests, many at once.", "batch in.jsonl out.jsonl --model glm-5.2"),
+    (check, "Test the settings, the network and the key.", "check --site ai"),
+    (run, "Run a program made for OpenAI against AiToEarn.", "run -- python your_program.py"),
+    (serve_relay, "Serve OpenAI's protocol on this machine.", "relay --port 8379"),
+    (serve_sandbox, "Serve a local stand-in for AiToEarn.", "sandbox --port 8378"),
+    (demo, "Show what the package does, without a key or network.", "demo"),
 ):
+    _name = _example.partition(" ")[0]
     # What follows the name of another program is that program's.
     _settings: dict[Any, Any] = {**_HELP, "allow_interspersed_args": _name != "run"}
     app.command(

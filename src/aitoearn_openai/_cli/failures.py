@@ -16,7 +16,7 @@ import typer
 
 import aitoearn_openai as openai
 
-from .._hints import hint_of
+from .._hints import hint_of, origin
 from .._sites import ENV_PREFIX, SITES
 from .._wording import Ours, causes, parts_of, reason
 from .screen import errors, one_line, show, write
@@ -37,6 +37,12 @@ _NEXT = {
     404: "`aitoearn-openai models` lists the names.",
     429: "Wait a little, then try again.",
 }
+_WRONG = {
+    "int_parsing": "is not a whole number",
+    "greater_than_equal": "is below {ge}",
+    "less_than_equal": "is above {le}",
+}
+"""Errors of pydantic that an option can have; any other is said not to be a number."""
 # Typer exports this class only as the parent of `BadParameter`.
 _UsageError: Any = typer.BadParameter.__mro__[1]
 
@@ -78,11 +84,6 @@ def message(error: openai.APIError) -> str:
     return "".join(part if isinstance(part, Ours) else masked(part) for part in parts_of(error.message))
 
 
-def _origin(error: openai.APIError) -> str:
-    url = error.request.url
-    return f"{url.scheme}://{url.netloc.decode()}"
-
-
 def say(text: str) -> None:
     """A line on stderr, which a terminal gets wrapped at words."""
     show(one_line(text), errors, markup=False)
@@ -101,13 +102,13 @@ def explain(error: openai.OpenAIError) -> tuple[str, str, int]:
     if isinstance(error, openai.APITimeoutError):
         seconds = error.request.extensions["timeout"]
         seconds = seconds["connect" if "Connect" in type(error.__cause__).__name__ else "read"]
-        text = f"no answer from {_origin(error)} within {seconds:g} s ({ENV_PREFIX}TIMEOUT)"
+        text = f"no answer from {origin(error.request.url)} within {seconds:g} s ({ENV_PREFIX}TIMEOUT)"
         next_step, code = "Allow more time, or try again later.", NETWORK
     elif isinstance(error, openai.APIConnectionError):
-        origin, why = _origin(error), reason(error)
-        text = f"the connection to {origin} failed: {masked(why) if error.__cause__ else why}"
+        asked, why = origin(error.request.url), reason(error)
+        text = f"the connection to {asked} failed: {masked(why) if error.__cause__ else why}"
         # By its name: the HTTP library is another one in some versions of the SDK.
-        away = origin == SITES["sandbox"] and type(error.__cause__).__name__ == "ConnectError"
+        away = asked == SITES["sandbox"] and type(error.__cause__).__name__ == "ConnectError"
         next_step, code = _START if away else LOOK, NETWORK
         if any(isinstance(cause, OSError) and cause.errno == errno.EMFILE for cause in causes(error)):
             next_step = _FILES
@@ -148,25 +149,13 @@ def _advice(error: openai.APIError) -> tuple[str, int]:
     return _NEXT.get(status, usual), SERVICE
 
 
-def _traceback(error: BaseException) -> str:
-    """The traceback as Python has it, with what servers said as it may be shown."""
-    before = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
-    text = message(error) if isinstance(error, openai.APIError) else masked(str(error))
-    lines = [
-        *([_traceback(before), "\n\nThe above exception led to the following one:\n\n"] if before else []),
-        "Traceback (most recent call last):\n",
-        *traceback.format_tb(error.__traceback__),
-        f"{type(error).__module__}.{type(error).__qualname__}: {one_line(text)}",
-    ]
-    return "".join(lines)
-
-
 def report(error: openai.OpenAIError) -> int:
-    """Show an error, with its traceback if that is wanted; the exit code for it."""
+    """Show an error, with where it came from if that is wanted; the exit code for it."""
     text, next_step, code = explain(error)
     with contextlib.suppress(OSError):
         if os.environ.get(f"{ENV_PREFIX}DEBUG"):
-            write(_traceback(error), to=sys.stderr)
+            frames = "".join(traceback.format_tb(error.__traceback__))  # It holds no words of a server.
+            write(f"Traceback (most recent call last):\n{frames}", end="", to=sys.stderr)
         say(f"aitoearn-openai: {text} {next_step}".rstrip())
     return code
 
@@ -178,13 +167,8 @@ def _without_pydantic(error: Any) -> str:
     if not isinstance(error.__cause__, ValidationError):
         return str(error.message)
     wrong = error.__cause__.errors(include_url=False)[0]
-    limits = {"greater_than_equal": "below", "less_than_equal": "above"}
-    if side := limits.get(wrong["type"]):
-        return f"{wrong['input']} is {side} {next(iter(wrong['ctx'].values()))}"
-    kinds = {"int_parsing": "a whole number", "int_from_float": "a whole number", "float_parsing": "a number"}
-    if kind := kinds.get(wrong["type"]):
-        return f"{wrong['input']!r} is not {kind}"
-    return wrong["msg"].removeprefix("Value error, ")
+    words = _WRONG.get(wrong["type"], "is not a number")
+    return f"{wrong['input']!r} {words.format(**wrong.get('ctx', {}))}"
 
 
 @contextlib.contextmanager

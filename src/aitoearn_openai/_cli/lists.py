@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import aitoearn_openai as openai
 
-from . import failures
-
 if TYPE_CHECKING:
     from .._models import ListedModel
 
@@ -23,12 +21,9 @@ def fetch(settings: openai.Settings, **arguments: Any) -> list[openai.ChatModel]
 
 def fetch_images(settings: openai.Settings, **arguments: Any) -> dict[str, list[openai.ImageModel]]:
     """The lists of the models that draw, by the method of `client.images`."""
-    headers = _headers(settings)
     with _client(settings, arguments) as client:
-        return {
-            "generate": list(client.models.image_generation.list(extra_headers=headers)),
-            "edit": list(client.models.image_edit.list(extra_headers=headers)),
-        }
+        lists = {"generate": client.models.image_generation, "edit": client.models.image_edit}
+        return {call: list(each.list(extra_headers=_headers(settings))) for call, each in lists.items()}
 
 
 def _client(settings: openai.Settings, arguments: dict[str, Any]) -> openai.OpenAI:
@@ -55,13 +50,3 @@ def matching(offered: Sequence[_Model], wanted: str) -> _Model | str:
         return f"{wanted!r} fits {', '.join(fitting)}; write more of the name"
     closest = f"; the closest: {', '.join(found)}" if found else ""
     return f"no model is named {wanted!r}{closest}"
-
-
-def named(offered: Sequence[_Model], wanted: str) -> _Model:
-    """The model that is meant; ends the command where that is not clear."""
-    found = matching(offered, wanted)
-    if isinstance(found, str):
-        failures.fail(
-            f"{found}. `aitoearn-openai models` lists them" if "; " not in found else found, failures.USAGE
-        )
-    return found

@@ -8,6 +8,7 @@ import re
 from typing import Annotated, Any
 
 import typer
+from typer import Option
 
 import aitoearn_openai as openai
 
@@ -41,19 +42,18 @@ def model_names(context: typer.Context, incomplete: str) -> list[str]:
     at_once: Any = {"max_retries": 0, "timeout": _COMPLETION_SECONDS}
     try:
         settings = resolve(context.params.get("site"), context.params.get("base_url"))
-        if context.params.get("images"):
-            names = [model.id for models in fetch_images(settings, **at_once).values() for model in models]
-        else:
-            names = [model.id for model in fetch(settings, **at_once)]
+        images = context.params.get("images")
+        lists = fetch_images(settings, **at_once) if images else {"chat": fetch(settings, **at_once)}
     except openai.OpenAIError:
         return []
-    begun = (name for name in dict.fromkeys(names) if name.lower().startswith(incomplete.lower()))
+    names = dict.fromkeys(model.id for models in lists.values() for model in models)
+    begun = (name for name in names if name.lower().startswith(incomplete.lower()))
     return [*filter(_WORD.fullmatch, begun)]
 
 
 Model = Annotated[
     str | None,
-    typer.Option(
+    Option(
         "--model",
         "-m",
         metavar="NAME",
@@ -63,7 +63,7 @@ Model = Annotated[
 ]
 Site = Annotated[
     str | None,
-    typer.Option(
+    Option(
         metavar="|".join(SITES),
         callback=_known_site,
         autocompletion=lambda: list(SITES),
@@ -72,10 +72,8 @@ Site = Annotated[
 ]
 BaseUrl = Annotated[
     str | None,
-    typer.Option(
-        metavar="URL",
-        callback=_normalized_url,
-        help=f"The address of a server, instead of {ENV_PREFIX}BASE_URL.",
+    Option(
+        metavar="URL", callback=_normalized_url, help=f"A server's address, instead of {ENV_PREFIX}BASE_URL."
     ),
 ]
 

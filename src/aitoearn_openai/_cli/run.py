@@ -12,7 +12,7 @@ import sys
 from collections.abc import Mapping
 from typing import Annotated
 
-import typer
+from typer import Argument, Option
 
 import aitoearn_openai as openai
 
@@ -41,12 +41,9 @@ _SHORTEST_KEY = 8
 
 
 def run(
-    command: Annotated[list[str], typer.Argument(metavar="COMMAND", hidden=True)],
+    command: Annotated[list[str], Argument(metavar="COMMAND", hidden=True)],
     direct: Annotated[
-        bool,
-        typer.Option(
-            "--direct", help="Without the relay: the program gets the key, and sees fewer failures."
-        ),
+        bool, Option("--direct", help="Without the relay: the program gets the key, and sees fewer failures.")
     ] = False,
     site: options.Site = None,
     base_url: options.BaseUrl = None,
