@@ -32,23 +32,17 @@ app = typer.Typer(
 )
 
 
-def _show_version(context: typer.Context, wanted: bool) -> None:
-    if wanted and not context.resilient_parsing:  # zsh would run what is printed while it completes.
-        from importlib.metadata import version  # It takes long to load.
-
-        typer.echo(f"aitoearn-openai {__version__} (openai {version('openai')})")
-        raise typer.Exit
-
-
 @app.callback()
 def _command(
     context: typer.Context,
-    version: Annotated[
-        bool,
-        typer.Option("--version", callback=_show_version, is_eager=True, help="Print the versions and exit."),
-    ] = False,
+    version: Annotated[bool, typer.Option("--version", help="Print the versions and exit.")] = False,
 ) -> None:
     """The OpenAI Python SDK, ready for AiToEarn."""
+    if version:
+        from importlib.metadata import version as version_of  # It takes long to load.
+
+        typer.echo(f"aitoearn-openai {__version__} (openai {version_of('openai')})")
+        raise typer.Exit
     if context.invoked_subcommand is None:
         typer.echo(context.get_help())
 

@@ -5,39 +5,28 @@ from __future__ import annotations
 import os
 import ssl
 import time
-from typing import Annotated, Any, NoReturn
+from typing import Any, NoReturn
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
-from typer import Option
-
 import aitoearn_openai as openai
 
-from .._sites import API_PATH, ENV_PREFIX, SITES, needs_no_proxy, site_base_url
+from .._sites import API_PATH, ENV_PREFIX, SITES, needs_no_proxy
 from .._wording import causes
 from . import failures, options
 from .lists import fetch, matching
 from .screen import console, escape, show, table
 
 _SECONDS = 30.0
-_OTHER_SITE = {site_base_url("cn"): "ai", site_base_url("ai"): "cn"}
-_REFUSES_AN_EMPTY_BODY = 400, 404, 422
-_HAS_NO_CHAT = 404, 405, 410, 501
+_NO_MODEL = "12300", "model_not_found"
 _LONG_KEY = 16
 """Only of such a key the end is shown: of a shorter one, too little would stay hidden."""
 _LOOK = "Look at the address, the network and proxies; if they are right, try again later."
 _LOOK_AT_TLS = "Look at proxies, at the clock of this machine, and whether the server speaks https."
-_KEY = "Copy the key once more, or create one: Settings, then API Key"
+_KEY = "Copy the key once more, or create one: Settings, then API Key."
 
 
-def check(
-    both_sites: Annotated[
-        bool,
-        Option("--both-sites", help="Send a refused key to the other official site too, to test it there."),
-    ] = False,
-    site: options.Site = None,
-    base_url: options.BaseUrl = None,
-) -> None:
+def check(site: options.Site = None, base_url: options.BaseUrl = None) -> None:
     """Test the settings, the network and the key. Costs no credits.
 
     The exit code is 0 if all is well, 2 for a wrong setting, 3 for the key, 4 for the network, 5 for the service.
@@ -47,7 +36,8 @@ def check(
 
     settings = options.resolve(site, base_url)
     _show_settings(settings, {"site": site, "base_url": base_url})
-    _find_misspelt()
+    if renames := options.misspelt_hint():
+        _bad("setting", "misspelt", renames.strip(), failures.USAGE)
     try:
         make_pool(is_async=True, backend=settings.http_backend, base_url=SITES["sandbox"])
     except openai.OpenAIError as error:
@@ -55,16 +45,13 @@ def check(
     offered = _reach(settings)
     if not settings.api_key:
         _bad("key", "missing", missing_key(settings), failures.KEY)
-    origin = settings.base_url.removesuffix(API_PATH)
     try:
         # A server that looks at keys refuses a wrong one here.
         offered = _fetch(settings) or offered
-        _show("ok", "key", f"accepted by {origin}")
-        _find_chat(settings)
-    except openai.AuthenticationError:
-        _bad("key", f"refused by {origin}", _where_it_belongs(settings, both_sites), failures.KEY)
+        _show("ok", "key", f"accepted by {settings.base_url.removesuffix(API_PATH)}")
     except openai.APIError as error:
         _failed("key", error)
+    _find_chat(settings)
     _show("ok", "models", f"{len(offered)} in the list")
     if settings.model:
         found = matching(offered, settings.model)
@@ -88,7 +75,9 @@ def _failed(what: str, error: openai.APIError) -> NoReturn:
     text, advice, code = failures.explain(error)
     if any(isinstance(cause, ssl.SSLError) for cause in causes(error)):
         what, advice = "TLS", _LOOK_AT_TLS
-    _bad(what, text, _LOOK if advice == failures.LOOK else advice, code)
+    elif advice in ("", failures.LOOK):
+        advice = _KEY if code == failures.KEY else _LOOK
+    _bad(what, text, advice, code)
 
 
 def _show_settings(settings: openai.Settings, given: dict[str, str | None]) -> None:
@@ -113,19 +102,6 @@ def _show_settings(settings: openai.Settings, given: dict[str, str | None]) -> N
             value = f"********{key[-4:] if len(key) >= _LONG_KEY else ''} ({len(key)} characters)"
         rows.append([field, "-" if value is None else str(value), source])
     console.print(table(["setting", "value", "from"], rows))
-
-
-def _find_misspelt() -> None:
-    """Variables that nothing reads: one that is nearly a setting is an error, another may belong to somebody else."""
-    renames = []
-    for name, meant in options.misspelt().items():
-        if meant:
-            _show("FAIL", "setting", f"{name} is not a setting; do you mean {meant}?")
-            renames.append(f"{name} to {meant}")
-        else:
-            _show("??", "setting", f"{name} is not read by this package")
-    if renames:
-        failures.fail(f"Rename {', '.join(renames)}.", failures.USAGE)
 
 
 def _reach(settings: openai.Settings) -> list[openai.ChatModel]:
@@ -169,28 +145,8 @@ def _find_chat(settings: openai.Settings) -> None:
     try:
         with openai.OpenAI.from_settings(settings, **limits) as client:
             client.post("/chat/completions", body={}, cast_to=ChatCompletion)
-    except openai.AuthenticationError:
-        raise
     except openai.APIError as error:
-        status = getattr(error, "status_code", 500)
-        if status in _HAS_NO_CHAT and error.code != "12300":
-            advice = f"Give {ENV_PREFIX}BASE_URL a server that has chat completions."
-            _bad("chat", failures.explain(error)[0], advice, failures.SERVICE)
-        if status not in _REFUSES_AN_EMPTY_BODY:
+        # This body is refused as what it is, or for the model that it does not name.
+        if getattr(error, "status_code", 500) not in (400, 422) and error.code not in _NO_MODEL:
             _failed("chat", error)
     _show("ok", "chat", "completions are there")
-
-
-def _where_it_belongs(settings: openai.Settings, both_sites: bool) -> str:
-    """What to do with a refused key."""
-    other = _OTHER_SITE.get(settings.base_url)
-    if other is None:
-        return f"{_KEY}."
-    address = site_base_url(other)
-    if not both_sites:
-        return f"{_KEY}; `check --both-sites` sends the key to {address} too, to see if it is from there."
-    try:
-        _fetch(openai.Settings(site=other, api_key=settings.api_key))  # type: ignore[arg-type]
-    except openai.APIError as error:
-        return f"{_KEY}; {address} refuses it too: {failures.explain(error)[0]}"
-    return f"The key is from the other site: set {ENV_PREFIX}SITE={other}."

@@ -29,7 +29,6 @@ SERVICE = 5
 INTERRUPTED = 130
 
 LOOK = "Run `aitoearn-openai check` to find the cause."
-_FILES = "Lower --concurrency, or raise the limit on open files with `ulimit -n`."
 _START = "Is the sandbox running? `aitoearn-openai sandbox` starts it."
 _NEXT = {
     402: "Credits are bought on the site that the key is from.",
@@ -111,7 +110,7 @@ def explain(error: openai.OpenAIError) -> tuple[str, str, int]:
         away = asked == SITES["sandbox"] and type(error.__cause__).__name__ == "ConnectError"
         next_step, code = _START if away else LOOK, NETWORK
         if any(isinstance(cause, OSError) and cause.errno == errno.EMFILE for cause in causes(error)):
-            next_step = _FILES
+            next_step = "Lower --concurrency, or raise the limit on open files with `ulimit -n`."
     elif isinstance(error, openai.APIError):
         text, next_step, code = message(error), *_advice(error)
         text = text.replace("`credits_scope` in `client.", "the column balance of `client.")
@@ -130,11 +129,7 @@ def fail_to_listen(error: OSError) -> NoReturn:
     """End the command, as a server cannot have its port or its address."""
     if error.errno in _OUTPUT_IS_AWAY:
         raise error
-    advice = {
-        errno.EACCES: "ports below 1024 may need an administrator, choose a higher one with --port",
-        errno.EADDRINUSE: "choose another with --port",
-    }.get(error.errno or 0, "choose another with --host")
-    fail(f"{error.strerror}; {advice}", USAGE)
+    fail(f"{error.strerror}; choose another with --port or --host", USAGE)
 
 
 def _advice(error: openai.APIError) -> tuple[str, int]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,7 +12,7 @@ from typer import Argument, Option
 import aitoearn_openai as openai
 
 from . import failures, options
-from .lists import fetch, fetch_images, matching
+from .lists import fetch_lists, matching
 from .screen import console, count, credits_text, escape, number, one_line, print_json, show, table, write
 
 if TYPE_CHECKING:
@@ -55,20 +55,15 @@ def models(
     balance and tags.
     """
     settings = options.resolve(site, base_url)
-    lists: Mapping[str, Sequence[ListedModel]]
-    if images:
-        if takes or gives or channel:
-            raise typer.BadParameter("--input, --output and --channel are for chat models only")
-        lists = fetch_images(settings)
-    else:
-        chat = fetch(settings)
-        for wanted in takes or []:
-            chat = _having(chat, "--input", wanted, lambda model: model.input_modalities)
-        for wanted in gives or []:
-            chat = _having(chat, "--output", wanted, lambda model: model.output_modalities)
-        if channel:
-            chat = _having(chat, "--channel", channel, lambda model: [model.owned_by])
-        lists = {"chat": chat}
+    if images and (takes or gives or channel):
+        raise typer.BadParameter("--input, --output and --channel are for chat models only")
+    lists = fetch_lists(settings, images=images)
+    for wanted in takes or []:
+        lists = _having(lists, "--input", wanted, lambda model: model.input_modalities)
+    for wanted in gives or []:
+        lists = _having(lists, "--output", wanted, lambda model: model.output_modalities)
+    if channel:
+        lists = _having(lists, "--channel", channel, lambda model: [model.owned_by])
     offered = [model for each in lists.values() for model in each]
     if name:
         found = matching(offered, name)
@@ -92,18 +87,16 @@ def models(
 
 
 def _having(
-    models: list[openai.ChatModel],
-    option: str,
-    wanted: str,
-    of: Callable[[openai.ChatModel], Iterable[str]],
-) -> list[openai.ChatModel]:
+    lists: dict[str, list[Any]], option: str, wanted: str, of: Callable[[Any], list[str]]
+) -> dict[str, list[Any]]:
     """The models that have a value among theirs, in whatever case; one that no model has is refused."""
-    having = [model for model in models if wanted.casefold() in map(str.casefold, of(model))]
+    having = [model for model in lists["chat"] if wanted.casefold() in map(str.casefold, of(model))]
     if not having:
-        known = sorted({value for model in models for value in of(model) if value})
-        there = ", ".join(known) or "nothing"
-        raise typer.BadParameter(f"no model has {wanted!r}; there is: {there}.", param_hint=option)
-    return having
+        known = ", ".join(sorted({value for model in lists["chat"] for value in of(model) if value}))
+        raise typer.BadParameter(
+            f"no model has {wanted!r}; there is: {known or 'nothing'}.", param_hint=option
+        )
+    return {"chat": having}
 
 
 def _cost(model: Any) -> Decimal:
@@ -157,7 +150,7 @@ def show_list(lists: Mapping[str, Sequence[ListedModel]]) -> None:
     whole = "model", "in", "out", "balance"
     made = table(columns, ([row[name] for name in columns] for row in rows), whole=whole)
     made.columns[0].style, made.show_edge = "bold", False
-    if console.measure(made).minimum <= console.width:
+    if console.measure(made, options=console.options.update(width=1000)).minimum <= console.width:
         console.print(made)
     else:
         for row in rows:

@@ -53,10 +53,12 @@ def run(
     The program asks a relay on this machine, which adds the key and turns failures into errors that the program knows.
     No OPENAI_ or AITOEARN_ variable of yours reaches the program.
     """
-    environment = {name: value for name, value in os.environ.items() if not _is_ours_or_openais(name)}
+    hidden = "OPENAI_", ENV_PREFIX
+    environment = {name: value for name, value in os.environ.items() if not name.upper().startswith(hidden)}
     try:
         if direct:
-            _execute(command, environment | _direct(options.resolve_with_key(site, base_url)))
+            settings = options.resolve_with_key(site, base_url)
+            _execute(command, environment | _variables(settings.base_url, _key(settings)))
         environment |= _unproxied(environment)
         if _IS_PARENT:
             settings = options.resolve_with_key(site, base_url)
@@ -128,10 +130,6 @@ def _variables(address: str, key: str) -> dict[str, str]:
     return {**dict.fromkeys(ADDRESS_VARIABLES, address), "OPENAI_API_KEY": key}
 
 
-def _direct(settings: openai.Settings) -> dict[str, str]:
-    return _variables(settings.base_url, _key(settings))
-
-
 def _unproxied(environment: Mapping[str, str]) -> dict[str, str]:
     """What keeps programs from asking a proxy for this machine, in both spellings that they look for."""
     names = ("no_proxy", "NO_PROXY")
@@ -139,7 +137,3 @@ def _unproxied(environment: Mapping[str, str]) -> dict[str, str]:
     if "*" not in hosts:
         hosts += ["127.0.0.1", "localhost"]
     return dict.fromkeys(names, ",".join(filter(None, dict.fromkeys(hosts))))
-
-
-def _is_ours_or_openais(name: str) -> bool:
-    return name.upper().startswith(("OPENAI_", ENV_PREFIX))

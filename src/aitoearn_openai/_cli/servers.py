@@ -39,13 +39,6 @@ def _address(url: str | None) -> str | None:
     return url
 
 
-def _show_failures(context: typer.Context, wanted: bool) -> None:
-    if wanted and not context.resilient_parsing:
-        for name, meaning in openai.sandbox.FAILURES.items():
-            show(f"[bold]{name:20}[/] {escape(meaning)}")
-        raise typer.Exit
-
-
 def _wait(*lines: str) -> None:
     """Say where it is, until Ctrl-C."""
     with contextlib.suppress(KeyboardInterrupt):
@@ -102,8 +95,7 @@ def serve_relay(
                 *([_FOR_OTHERS] if host in _EVERYWHERE else []),
             )
     except ValueError as error:
-        needs_token = str(error).endswith("give it a token")
-        failures.fail(f"{error}{', with --token-env' if needs_token else ''}", failures.USAGE)
+        raise typer.BadParameter(f"{error}.") from None
     except OSError as error:
         failures.fail_to_listen(error)
 
@@ -118,18 +110,17 @@ def serve_sandbox(
         str | None,
         Option(metavar="NAME", callback=_variable, help="The variable that holds the engine's key."),
     ] = None,
-    show_failures: Annotated[
-        bool,
-        Option(
-            "--failures", callback=_show_failures, is_eager=True, help="List what fails on purpose, and exit."
-        ),
-    ] = False,
+    failing: Annotated[bool, Option("--failures", help="List what fails on purpose, and exit.")] = False,
 ) -> None:
     """Serve a local stand-in for AiToEarn until Ctrl-C.
 
     It imitates the protocol of the service; no model answers,
     unless --upstream names an engine that does, such as http://localhost:11434/v1.
     """
+    if failing:
+        for name, meaning in openai.sandbox.FAILURES.items():
+            show(f"[bold]{name:20}[/] {escape(meaning)}")
+        return
     key = os.environ[upstream_key_env] if upstream_key_env else None
     try:
         with openai.sandbox.serve(port, upstream=upstream, upstream_key=key) as site:
