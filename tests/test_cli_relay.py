@@ -124,30 +124,24 @@ def test_a_token_of_ones_own_is_kept_and_neither_it_nor_the_key_is_shown(server:
 @pytest.mark.parametrize(
     ("arguments", "code", "told"),
     [
-        ("--port {}", 2, "port {} of 127.0.0.1: it is in use; choose another with --port"),
-        ("--host 0.0.0.0", 2, "can be reached by other machines: give it a token, with --token-env"),
-        (
-            "--host no.such.host.invalid --token-env MY_TOKEN",
-            2,
-            "cannot listen on port 8379 of no.such.host.invalid: Name or service not known; choose another with --host",
-        ),
-        ("--token-env BLANK", 2, "the variable 'BLANK' is not set, or empty; it must hold the token"),
-        ("--token-env NO_SUCH", 2, "the variable 'NO_SUCH' is not set"),
-        (
-            "--allow-origin localhost:3000",
-            2,
-            "'localhost:3000' is not the address of a page, such as http://",
-        ),
-        ("--site cn", 3, "There is no AiToEarn key."),
+        ("relay --port {}", 2, "port {} of 127.0.0.1: it is in use; choose another with --port or --host"),
+        ("sandbox --port {}", 2, "cannot listen on port {} of 127.0.0.1: it is in use; choose another with --port\n"),
+        ("relay --host 0.0.0.0", 2, "can be reached by other machines: give it a token."),
+        ("relay --host no.such.host.invalid --token-env MY_TOKEN", 2, "Name or service not known; choose another"),
+        ("relay --token-env BLANK", 2, "the variable 'BLANK' is not set, or empty"),
+        ("relay --allow-origin localhost:3000", 2, "'localhost:3000' is not the address of a page, such as http://"),
+        ("relay --site cn", 3, "There is no AiToEarn key."),
+        ("relay --port many", 2, "'--port': 'many' is not a whole number. `aitoearn-openai relay --help` shows how"),
+        ("relay --port 65536", 2, "'--port': '65536' is above 65535."),
     ],
-)
+)  # fmt: skip
 @pytest.mark.usefixtures("sandboxed")
-def test_a_relay_that_cannot_be_is_told_in_one_line(
+def test_a_server_that_cannot_be_is_told_in_one_line(
     site: sandbox.Sandbox, arguments: str, code: int, told: str
 ) -> None:
     """A port in use, other machines without a token, a token that is not there, no key."""
     port = re.findall(r":(\d+)/", site.base_url)[0]
-    failed = run("relay", *arguments.format(port).split(), AITOEARN_API_KEY="", MY_TOKEN=TOKEN, BLANK=" ")
+    failed = run(*arguments.format(port).split(), AITOEARN_API_KEY="", MY_TOKEN=TOKEN, BLANK=" ")
 
     assert (failed.returncode, failed.stderr.count("\n")) == (code, 1)
     assert told.format(port) in failed.stderr

@@ -125,11 +125,11 @@ def sentence(text: str) -> str:
     return text if text.endswith((".", "?", "!", "。", "？", "！")) else f"{text}."
 
 
-def fail_to_listen(error: OSError) -> NoReturn:
+def fail_to_listen(error: OSError, options: str) -> NoReturn:
     """End the command, as a server cannot have its port or its address."""
     if error.errno in _OUTPUT_IS_AWAY:
         raise error
-    fail(f"{error.strerror}; choose another with --port or --host", USAGE)
+    fail(f"{error.strerror}; choose another with {options}", USAGE)
 
 
 def _advice(error: openai.APIError) -> tuple[str, int]:

@@ -97,7 +97,7 @@ def serve_relay(
     except ValueError as error:
         raise typer.BadParameter(f"{error}.") from None
     except OSError as error:
-        failures.fail_to_listen(error)
+        failures.fail_to_listen(error, "--port or --host")
 
 
 def serve_sandbox(
@@ -136,4 +136,4 @@ def serve_sandbox(
                 "Ctrl-C stops it. `aitoearn-openai sandbox --failures` lists names that fail.",
             )
     except OSError as error:
-        failures.fail_to_listen(error)
+        failures.fail_to_listen(error, "--port")
