@@ -406,3 +406,20 @@ def test_a_reader_that_has_seen_enough_ends_the_command_quietly() -> None:
         _, errors = process.communicate(timeout=60)
 
     assert (process.returncode, errors) == (1, b"")
+
+
+def test_the_list_of_commands_has_words_without_docstrings() -> None:
+    """As under `python -OO`."""
+    shown = run_process("--help", command=[sys.executable, "-OO", "-m", "aitoearn_openai"]).stdout
+
+    assert "Test the settings, the network and the key." in shown
+
+
+def test_a_completion_that_has_no_home_is_told_in_a_line() -> None:
+    """With what to set."""
+    # Otherwise typer asks which shell this process was started by, and tests are started by many programs.
+    named = {"_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION": "1"}
+    ran = run("--install-completion", "bash", HOME="/proc/nowhere", **named)
+
+    assert (ran.returncode, ran.stderr.count("\n")) == (2, 1)
+    assert "set HOME to a folder of yours" in ran.stderr
