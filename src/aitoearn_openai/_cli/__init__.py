@@ -22,13 +22,13 @@ class _Command(typer.core.TyperCommand):
         return [piece.replace("{", "").replace("}", "") for piece in super().collect_usage_pieces(ctx)]
 
 
-_HELP = {"help_option_names": ["-h", "--help"]}
+_HELP: dict[Any, Any] = {"help_option_names": ["-h", "--help"]}
 
 app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     invoke_without_command=True,
-    context_settings=dict[Any, Any](_HELP),
+    context_settings=_HELP,
 )
 
 
@@ -49,7 +49,7 @@ def _command(
 
 # The words of the list do not come from docstrings, which `python -OO` has not.
 for _function, _words, _example in (
-    (models, "List the models and their prices.", "models --input image --cheapest"),
+    (models, "List the models and their prices.", "models --input image"),
     (chat, "Ask a model, or hold a conversation.", "chat --model glm-5.2 Hello"),
     (batch, "Answer a file of requests, many at once.", "batch in.jsonl out.jsonl --model glm-5.2"),
     (check, "Test the settings, the network and the key.", "check --site ai"),
@@ -60,11 +60,10 @@ for _function, _words, _example in (
 ):
     _name = _example.partition(" ")[0]
     # What follows the name of another program is that program's.
-    _settings: dict[Any, Any] = {**_HELP, "allow_interspersed_args": _name != "run"}
     app.command(
         _name,
         cls=_Command,
         short_help=_words,
         epilog=f"Example: aitoearn-openai {_example}",
-        context_settings=_settings,
+        context_settings={**_HELP, "allow_interspersed_args": _name != "run"},
     )(_function)

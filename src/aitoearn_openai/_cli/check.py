@@ -46,8 +46,7 @@ def check(site: options.Site = None, base_url: options.BaseUrl = None) -> None:
     if not settings.api_key:
         _bad("key", "missing", missing_key(settings), failures.KEY)
     try:
-        # A server that looks at keys refuses a wrong one here.
-        offered = _fetch(settings) or offered
+        offered = _fetch(settings) or offered  # A server that looks at keys refuses a wrong one here.
         _show("ok", "key", f"accepted by {settings.base_url.removesuffix(API_PATH)}")
     except openai.APIError as error:
         _failed("key", error)

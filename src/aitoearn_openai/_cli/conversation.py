@@ -13,7 +13,7 @@ import aitoearn_openai as openai
 from . import failures
 from .bill import Bill
 from .lists import matching
-from .screen import count, errors, escape, print_json, show, stdout_is_elsewhere, write
+from .screen import count, errors, escape, print_json, show, write
 
 _HELP = """\
 /model NAME  use another model, named in full or in part; without NAME, list all
@@ -55,8 +55,8 @@ class Conversation:
     def print_completion(self, question: str) -> bool:
         """Print the completion as the service gives it; whether it has an answer."""
         started = time.monotonic()
-        messages = [*self._messages, self._message(question)]
-        completion = self._create(model=self._model.id, messages=messages)
+        self._messages.append(self._message(question))
+        completion = self._create(model=self._model.id, messages=self._messages)
         print_json(completion.to_dict(mode="json", warnings=False))
         choice = completion.choices[0]
         has_text = bool(choice.message.content)
@@ -101,7 +101,9 @@ class Conversation:
                 self._images = []
             else:
                 self._messages.pop()
-            if stdout_is_elsewhere() if text else is_reasoning:
+            # A program that reads stdout may show the text on the same terminal, later than we write.
+            is_elsewhere = errors.is_terminal and not (sys.stdout and sys.stdout.isatty())
+            if is_elsewhere if text else is_reasoning:
                 errors.print()
         self._footer(usage, started, finish, bool(text))
         return bool(text)

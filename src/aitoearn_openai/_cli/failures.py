@@ -45,7 +45,7 @@ _WRONG = {
 # Typer exports this class only as the parent of `BadParameter`.
 _UsageError: Any = typer.BadParameter.__mro__[1]
 
-_ADDRESS = "Look at the address: AiToEarn's ends in /api/ai."
+_USUAL = "Try again later, or another model.", "Change the request as it says."
 _MASK = "**********"
 _FEW = 3
 """The most first characters of a key that may be shown."""
@@ -112,11 +112,17 @@ def explain(error: openai.OpenAIError) -> tuple[str, str, int]:
         if any(isinstance(cause, OSError) and cause.errno == errno.EMFILE for cause in causes(error)):
             next_step = "Lower --concurrency, or raise the limit on open files with `ulimit -n`."
     elif isinstance(error, openai.APIError):
-        text, next_step, code = message(error), *_advice(error)
+        status, text, code = getattr(error, "status_code", 500), message(error), SERVICE
+        next_step = _NEXT.get(status, _USUAL[status < 500])
+        if isinstance(error, openai.AuthenticationError):
+            next_step, code = LOOK, KEY
+        elif isinstance(error, openai.APIResponseValidationError):
+            next_step = LOOK
+        elif status == 404 and error.code not in ("12300", "model_not_found"):
+            next_step = "" if hint_of(error) else "Look at the address: AiToEarn's ends in /api/ai."
         text = text.replace("`credits_scope` in `client.", "the column balance of `client.")
         text = text.replace("`client.models.list()`", "`aitoearn-openai models`")
-        if next_step in text or (next_step == _ADDRESS and hint_of(error)):
-            next_step = ""
+        next_step = "" if next_step in text else next_step
     return sentence(" ".join(text.split())), next_step, code
 
 
@@ -130,18 +136,6 @@ def fail_to_listen(error: OSError, options: str) -> NoReturn:
     if error.errno in _OUTPUT_IS_AWAY:
         raise error
     fail(f"{error.strerror}; choose another with {options}", USAGE)
-
-
-def _advice(error: openai.APIError) -> tuple[str, int]:
-    if isinstance(error, openai.AuthenticationError):
-        return LOOK, KEY
-    if isinstance(error, openai.APIResponseValidationError):
-        return LOOK, SERVICE
-    status = getattr(error, "status_code", 500)
-    if status == 404 and error.code not in ("12300", "model_not_found"):
-        return _ADDRESS, SERVICE
-    usual = "Change the request as it says." if status < 500 else "Try again later, or another model."
-    return _NEXT.get(status, usual), SERVICE
 
 
 def report(error: openai.OpenAIError) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from decimal import Decimal
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -16,6 +15,8 @@ from .lists import fetch_lists, matching
 from .screen import console, count, credits_text, escape, number, one_line, print_json, show, table, write
 
 if TYPE_CHECKING:
+    from decimal import Decimal
+
     from .._models import ListedModel, PriceTier, Pricing
 
 _LEGEND = (
@@ -23,9 +24,6 @@ _LEGEND = (
     "balance: which of the account's two balances pays"
 )
 _IMAGES_LEGEND = "credits: for an image; `aitoearn-openai models --images NAME` lists all sizes and prices"
-_TOKENS: Any = {"prompt_tokens": 1000, "completion_tokens": 500}
-_EXAMPLE = "of 1,000 tokens in and 500 out"
-"""The call that models are compared by."""
 
 
 def models(
@@ -39,7 +37,6 @@ def models(
         list[str] | None, Option("--output", metavar="TYPE", help="Only models that give this; repeatable.")
     ] = None,
     channel: Annotated[str | None, Option(metavar="NAME", help="Only models of this channel.")] = None,
-    cheapest: Annotated[bool, Option("--cheapest", help=f"The cheapest first: a call {_EXAMPLE}.")] = False,
     images: Annotated[
         bool, Option("--images", help="The models of images.generate and images.edit.")
     ] = False,
@@ -70,8 +67,6 @@ def models(
         if isinstance(found, str):
             failures.fail(f"{found}. `aitoearn-openai models` lists them", failures.USAGE)
         lists = {call: [model for model in each if model.id == found.id] for call, each in lists.items()}
-    if cheapest:
-        lists = {call: sorted(each, key=_cost) for call, each in lists.items()}
     if as_json:
         entries = {call: [model.to_dict(mode="json") for model in each] for call, each in lists.items()}
         only = entries.get("chat", [])
@@ -97,15 +92,6 @@ def _having(
             f"no model has {wanted!r}; there is: {known or 'nothing'}.", param_hint=option
         )
     return {"chat": having}
-
-
-def _cost(model: Any) -> Decimal:
-    """What models are compared by: a call of the example, or the cheapest image."""
-    if isinstance(model, openai.ChatModel):
-        costs = [model.credits(**_TOKENS)]
-    else:
-        costs = [each.price for each in model.prices]
-    return min((cost for cost in costs if cost is not None), default=Decimal("Infinity"))
 
 
 def _row(call: str, model: Any) -> dict[str, str]:
@@ -145,10 +131,11 @@ def show_list(lists: Mapping[str, Sequence[ListedModel]]) -> None:
         for row in rows:
             write("\t".join(map(one_line, row.values())))
         return
-    hidden = "label", "channel"
-    columns = [name for name in rows[0] if name not in hidden and any(row[name] for row in rows)]
-    whole = "model", "in", "out", "balance"
-    made = table(columns, ([row[name] for name in columns] for row in rows), whole=whole)
+    columns = [
+        name for name in rows[0] if name not in ("label", "channel") and any(row[name] for row in rows)
+    ]
+    cells = ([row[name] for name in columns] for row in rows)
+    made = table(columns, cells, whole=("model", "in", "out", "balance"))
     made.columns[0].style, made.show_edge = "bold", False
     if console.measure(made, options=console.options.update(width=1000)).minimum <= console.width:
         console.print(made)
@@ -179,9 +166,9 @@ def _show(call: str, model: Any) -> None:
             if image.price is not None:
                 size = escape(image.resolution or "any size")
                 show(f"An image of {size} costs {credits_text({model.credits_scope: image.price})}.")
-        cost = model.credits(**_TOKENS)
+        cost = model.credits(prompt_tokens=1000, completion_tokens=500)
         price = "no clear price in the list" if cost is None else credits_text({model.credits_scope: cost})
-        show(f"A call {_EXAMPLE}: {escape(price)}.")
+        show(f"A call of 1,000 tokens in and 500 out: {escape(price)}.")
         return
     about |= {"quality": ", ".join(model.qualities), "style": ", ".join(model.styles)}
     if model.max_input_images is not None:

@@ -15,7 +15,6 @@ import aitoearn_openai as openai
 from .._sites import ENV_PREFIX, SANDBOX_KEY, SITES
 from . import failures
 
-_COMPLETION_SECONDS = 2.0
 _CLOSE = 0.82
 """How alike a misspelt variable is to the one that is meant: AITOEARN_URL is, OPENAI_API_KEY is not."""
 _WORD = re.compile(r"[A-Za-z0-9][\w.:/@+-]*", re.ASCII)
@@ -26,7 +25,7 @@ def model_names(context: typer.Context, incomplete: str) -> list[str]:
     """The names in the model list that begin so and that a shell can be given; none where the list cannot be had at once."""
     from .lists import fetch_lists
 
-    at_once: Any = {"max_retries": 0, "timeout": _COMPLETION_SECONDS}
+    at_once: Any = {"max_retries": 0, "timeout": 2.0}
     try:
         settings = resolve(context.params.get("site"), context.params.get("base_url"))
         lists = fetch_lists(settings, images=bool(context.params.get("images")), **at_once)
@@ -44,21 +43,14 @@ Model = Annotated[
         "-m",
         metavar="NAME",
         autocompletion=model_names,
-        help=f"A model by its name, its label or a part that fits no other, instead of {ENV_PREFIX}MODEL.",
+        help=f"A name, a label or a part that fits no other, instead of {ENV_PREFIX}MODEL.",
     ),
 ]
 Site = Annotated[
     str | None,
-    Option(
-        metavar="|".join(SITES),
-        autocompletion=lambda: list(SITES),
-        help=f"The site, instead of {ENV_PREFIX}SITE.",
-    ),
+    Option(metavar="|".join(SITES), autocompletion=lambda: list(SITES), help=f"Instead of {ENV_PREFIX}SITE."),
 ]
-BaseUrl = Annotated[
-    str | None,
-    Option(metavar="URL", help=f"A server's address, instead of {ENV_PREFIX}BASE_URL."),
-]
+BaseUrl = Annotated[str | None, Option(metavar="URL", help=f"A server, instead of {ENV_PREFIX}BASE_URL.")]
 
 
 def resolve(site: str | None, base_url: str | None) -> openai.Settings:

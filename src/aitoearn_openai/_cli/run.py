@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -66,12 +64,10 @@ def run(
                 environment = _without(environment, _key(settings))
                 _execute(command, environment | _variables(here.base_url, here.api_key))
         _execute(command, _behind_a_relay(environment, site, base_url))
-    except OSError as error:
+    except (OSError, ValueError) as error:
         # The codes that shells use for a command that is not there, and for one that cannot be run.
         code, question = (127, "; is it installed?") if isinstance(error, FileNotFoundError) else (126, "")
-        failures.fail(f"cannot run {command[0]!r}: {error.strerror}{question}", code)
-    except ValueError:
-        failures.fail(f"cannot run {command[0]!r}: it is not the name of a program", 127)
+        failures.fail(f"cannot run {command[0]!r}: {getattr(error, 'strerror', error)}{question}", code)
 
 
 def _behind_a_relay(environment: dict[str, str], site: str | None, base_url: str | None) -> dict[str, str]:
@@ -100,20 +96,7 @@ def _execute(command: list[str], environment: dict[str, str]) -> None:
         raise SystemExit(code if code >= 0 else 128 - code)
     for ignored in (signal.SIGPIPE, signal.SIGXFSZ):  # By Python, and the program would inherit that.
         signal.signal(ignored, signal.SIG_DFL)
-    try:
-        os.execvpe(command[0], command, environment)
-    except OSError as error:
-        script = shutil.which(command[0], path=environment.get("PATH", os.defpath))
-        if error.errno != errno.ENOEXEC or not script or not _is_text(script):
-            raise
-        # As shells run it. Coverage ends with this process.
-        os.execve("/bin/sh", ["sh", os.path.abspath(script), *command[1:]], environment)  # pragma: no cover
-
-
-def _is_text(path: str) -> bool:
-    """As shells tell a script from a program for another machine: the first line has no NUL."""
-    with open(path, "rb") as file:
-        return b"\0" not in file.readline(256)
+    os.execvpe(command[0], command, environment)
 
 
 def _key(settings: openai.Settings) -> str:

@@ -97,11 +97,6 @@ def credits_text(credits: dict[str | None, Decimal], digits: int = DIGITS) -> st
     return " and ".join(parts)
 
 
-def stdout_is_elsewhere() -> bool:
-    """Whether stderr is a terminal and stdout is not: what reads it may show it there later than we write."""
-    return errors.is_terminal and not (sys.stdout and sys.stdout.isatty())
-
-
 def print_json(value: Any) -> None:
     """JSON for another program: nothing of it depends on the console, nothing is lost where it is not UTF-8."""
     is_utf8 = sys.stdout is not None and sys.stdout.encoding.lower() == "utf-8"

@@ -20,10 +20,8 @@ from .._sites import API_PATH, SANDBOX_KEY, SITES, site_base_url
 from . import failures, options
 from .screen import escape, show
 
-_RELAY_PORT = 8379
 _SANDBOX_PORT = urlsplit(SITES["sandbox"]).port or 0
 _Port = Annotated[int, Option(metavar="N", min=0, max=65535, help="The port; 0 takes a free one.")]
-_EVERYWHERE = "0.0.0.0", "::", "[::]"
 _FOR_OTHERS = "Other machines use this machine's name or IP address in its place; the token crosses the network in plain http."
 
 
@@ -56,7 +54,7 @@ class _Lines(logging.Handler):
 
 
 def serve_relay(
-    port: _Port = _RELAY_PORT,
+    port: _Port = 8379,
     host: Annotated[
         str, Option(metavar="ADDRESS", help="Where to listen; what other machines reach needs --token-env.")
     ] = "127.0.0.1",
@@ -92,7 +90,7 @@ def serve_relay(
             _wait(
                 f"The relay to [bold]{escape(settings.base_url)}[/] is at [bold]{here.base_url}[/]. Ctrl-C stops it.",
                 f"Give programs this API key: [bold]{escape(key)}[/]",
-                *([_FOR_OTHERS] if host in _EVERYWHERE else []),
+                *([_FOR_OTHERS] if host in ("0.0.0.0", "::", "[::]") else []),
             )
     except ValueError as error:
         raise typer.BadParameter(f"{error}.") from None
