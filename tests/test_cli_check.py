@@ -194,7 +194,7 @@ def test_a_proxy_and_plain_http_are_told(server: ScriptedServer, variable: str, 
 
     assert checked.returncode == 0
     assert "ok    proxy   127.0.0.1, which the settings" in checked.stdout
-    assert "??    TLS     not used: others on the way can read the key" in checked.stdout
+    assert "??    TLS     not used: plain http: others on the way can read the key" in checked.stdout
     assert server.requests[0].path == "http://nowhere.invalid/api/ai/models/chat"
 
 

@@ -112,7 +112,11 @@ def _reach(settings: openai.Settings) -> list[openai.ChatModel]:
         if tls:
             _show("ok", "TLS", f"{tls.version()}, certificate until {tls.getpeercert()['notAfter']}")
         elif not is_local:
-            _show("??", "TLS", "not used: others on the way can read the key and the prompts; use https")
+            _show(
+                "??",
+                "TLS",
+                "not used: plain http: others on the way can read the key and the prompts; use https",
+            )
         milliseconds = 1000 * (time.monotonic() - started)
         _show("ok", "HTTP", f"{response.http_version}, status {response.status_code}, {milliseconds:.0f} ms")
 
