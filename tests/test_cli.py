@@ -25,8 +25,9 @@ COMMANDS = ["models", "chat", "batch", "check", "run", "relay", "sandbox", "demo
 
 
 def test_the_demo_shows_the_main_job() -> None:
-    """Failures side by side, a retry, the list, a model by name, a streamed answer; nobody's key is used."""
-    shown = run("demo", AITOEARN_API_KEY="mine", OPENAI_API_KEY="mine-too", AITOEARN_SITE="nowhere")
+    """Failures side by side, a retry, the list, a model by name, a streamed answer; nobody's key or proxy is used."""
+    settings = {"AITOEARN_API_KEY": "mine", "OPENAI_API_KEY": "mine-too", "AITOEARN_SITE": "nowhere"}
+    shown = run("demo", ALL_PROXY="socks://127.0.0.1:1", NO_PROXY="", **settings)
 
     assert shown.returncode == 0
     for words in (
@@ -116,10 +117,6 @@ def test_the_help_of_each_command_has_an_example(command: str) -> None:
     [
         ("c", {}, "chat check"),
         ("models --site ''", {}, "cn ai sandbox"),
-        ("models gp", {}, "gpt-5.2 gpt-5.2-mini gpt-image-2"),
-        ("chat --model gp", {}, "gpt-5.2 gpt-5.2-mini gpt-image-2"),
-        ("batch -m gp", {}, "gpt-5.2 gpt-5.2-mini gpt-image-2"),
-        ("models --images s", {}, "seedream-5"),
         ("models gp", {"AITOEARN_BASE_URL": "http://127.0.0.1:1"}, ""),
         ("models gp", {"AITOEARN_SITE": "mars"}, ""),
     ],
@@ -281,43 +278,16 @@ def test_an_argument_that_is_no_text_is_refused_in_one_line(
     assert re.fullmatch(r"aitoearn-openai: .*(UTF-8|not an address).*\n", refused.stderr)
 
 
-PROXIES = {
-    "socks5://127.0.0.1:1": "socks5 proxy.*pip install",
-    "SOCKS5H://me:hunter2@127.0.0.1:1": "pip install",
-    "socks://127.0.0.1:1": r"socks://.*write socks5://",
-}
-
-
 @pytest.mark.skipif(bool(find_spec("socksio")), reason="the package for SOCKS is installed")
-@pytest.mark.parametrize(
-    ("command", "variable", "proxy"),
-    [
-        ("chat Hi -m m", "ALL_PROXY", "socks5://127.0.0.1:1"),
-        ("sandbox --port 0 --upstream http://nowhere.invalid/v1", "ALL_PROXY", "socks5://127.0.0.1:1"),
-        ("check", "all_proxy", "SOCKS5H://me:hunter2@127.0.0.1:1"),
-        ("models", "http_proxy", "socks://127.0.0.1:1"),
-    ],
-)
-def test_a_proxy_that_cannot_be_used_is_one_line_errors(command: str, variable: str, proxy: str) -> None:
+@pytest.mark.parametrize("command", ["check", "sandbox --port 0 --upstream http://nowhere.invalid/v1"])
+def test_a_proxy_that_cannot_be_used_is_one_line_errors(command: str) -> None:
     """With its variable and what to do; its address may hold a password, and is not shown."""
-    asked = {"AITOEARN_BASE_URL": "http://nowhere.invalid", "AITOEARN_API_KEY": KEY, variable: proxy}
-    failed = run(*command.split(), **asked)
+    asked = {"AITOEARN_BASE_URL": "http://nowhere.invalid", "AITOEARN_API_KEY": KEY}
+    failed = run(*command.split(), ALL_PROXY="SOCKS5H://me:hunter2@127.0.0.1:1", **asked)
 
     assert failed.returncode == 2
-    assert re.fullmatch(f"aitoearn-openai: {variable} .*{PROXIES[proxy]}.*\n", failed.stderr)
+    assert re.fullmatch("aitoearn-openai: ALL_PROXY .*pip install.*\n", failed.stderr)
     assert "hunter2" not in failed.stderr + failed.stdout
-
-
-@pytest.mark.parametrize(
-    ("command", "proxy"), [("check", "http://127.0.0.1:1"), ("demo", "socks://127.0.0.1:1")]
-)
-@pytest.mark.usefixtures("sandboxed")
-def test_no_proxy_stands_before_a_sandbox_of_this_machine(command: str, proxy: str) -> None:
-    """A proxy would look for it on its own machine."""
-    done = run(*command.split(), ALL_PROXY=proxy, http_proxy=proxy, NO_PROXY="", no_proxy="")
-
-    assert done.returncode == 0
-    assert "proxy" not in done.stdout
 
 
 @pytest.mark.usefixtures("sandboxed")
@@ -348,7 +318,7 @@ def test_a_console_that_lacks_characters_is_no_reason_to_fail() -> None:
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs a file that is always full")
-@pytest.mark.parametrize("arguments", ["--version", "models", "sandbox --port 0", "relay --port 0"])
+@pytest.mark.parametrize("arguments", ["models", "relay --port 0"])
 @pytest.mark.usefixtures("sandboxed")
 def test_an_output_that_cannot_be_written_is_one_line_errors(arguments: str) -> None:
     """A full disk, say."""

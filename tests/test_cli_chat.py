@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from commands import COMMAND, SAID, Terminal, TerminalProcess, run, run_on, run_process
+from commands import COMMAND, SAID, Terminal, TerminalProcess, run, run_on
 from conftest import Reply, ScriptedServer
 
 READY = "\x1b[?2004h"
@@ -45,6 +45,19 @@ def used(tokens_in: int, tokens_out: int) -> dict[str, Any]:
 def plain(terminal: Terminal) -> str:
     """What was shown, without the words that steer the terminal."""
     return re.sub(r"\x1b\[[\d;?]*\w|\n", "", terminal.shown)
+
+
+def talk(terminal: Terminal, turns: dict[str, str]) -> list[str]:
+    """A conversation of lines, each with what is to be seen before the next; what was shown for each."""
+    terminal.wait_for(READY)
+    shown = []
+    for line, words in turns.items():
+        terminal.type(f"{line}\r")
+        shown.append(terminal.wait_for(READY))
+        assert words in shown[-1]
+    terminal.type("\x04")
+    assert terminal.end() == 0
+    return shown
 
 
 @pytest.fixture
@@ -81,13 +94,16 @@ def test_a_question_comes_through_a_pipe(arguments: list[str], piped: str, asked
     assert run("chat", *arguments, stdin=piped, AITOEARN_MODEL="glm-5.2").stdout == f"{SAID}{asked}\n"
 
 
+@pytest.mark.parametrize(
+    ("piped", "asked"), [(None, "Hi"), (io.TextIOWrapper(io.BytesIO("你".encode()), "ascii"), "你\n\nHi")]
+)
 @pytest.mark.usefixtures("sandboxed")
-def test_a_standard_input_that_is_closed_is_an_empty_one() -> None:
-    """As a service manager may start the command."""
-    out, errors = (io.TextIOWrapper(io.BytesIO(), write_through=True) for _ in range(2))
+def test_standard_input_may_be_closed_or_of_a_locale_without_chinese(piped: Any, asked: str) -> None:
+    """It is UTF-8 whatever the locale says: Python would take it for the locale's."""
+    out, errors = (io.TextIOWrapper(io.BytesIO(), "utf-8", write_through=True) for _ in range(2))
 
-    assert run_on(None, out, errors, ["chat", "Hi", "-m", "glm-5.2"]) == 0
-    assert out.buffer.getvalue().decode() == f"{SAID}Hi\n"  # type: ignore[attr-defined]
+    assert run_on(piped, out, errors, ["chat", "Hi", "-m", "glm-5.2"]) == 0
+    assert out.buffer.getvalue().decode() == f"{SAID}{asked}\n"  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("question", ["你好".encode("gbk"), "你好".encode("utf-16")])
@@ -102,35 +118,32 @@ def test_a_pipe_of_something_else_than_utf_8_is_refused(scripted: ScriptedServer
     assert (empty.returncode, empty.stdout, empty.stderr.count("\n")) == (2, "", 1)
 
 
-@pytest.mark.usefixtures("sandboxed")
-def test_a_pipe_is_utf_8_whatever_the_locale_is() -> None:
-    """Python would take it for the locale's."""
-    locale = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "PYTHONIOENCODING": ""}
-    asked = run_process("chat", "-m", "glm-5.2", "--json", stdin="你好", **locale)
-
-    assert (asked.returncode, r"You said: \u4f60\u597d" in asked.stdout) == (0, True)
-
-
 @pytest.mark.parametrize(
-    ("answer", "code", "note"),
+    ("entry", "chunks", "code", "told"),
     [
-        (delta("length", content="Half an"), 0,
-         "The answer is cut off at the limit on tokens; --max-tokens allows more."),
-        (delta("length", reasoning_content="Well"), 1,
-         "There is no answer: reasoning ended at the limit on tokens; --max-tokens allows more."),
-        (delta("content_filter", content="Half an"), 0, "The service's content filter stopped the answer."),
-        (delta("stop"), 1, "The model gave no text."),
+        (ENTRY, [delta("length", content="Half an")], 0,
+         r"The answer is cut off at the limit on tokens; --max-tokens allows more\.\nm: the cost of 1 answer is .*"),
+        (ENTRY, [delta("length", reasoning_content="Well")], 1,
+         r"Well\nThere is no answer: reasoning ended at the limit on tokens; --max-tokens allows more\.\nm: .*"),
+        (ENTRY, [delta("content_filter", content="Half an")], 0,
+         r"The service's content filter stopped the answer\.\nm: .*"),
+        (ENTRY, [delta("stop")], 1, r"The model gave no text\.\nm: .*"),
+        (ENTRY, [delta(content="Hi"), used(1000, 500)], 0,
+         r"m: 1,000 tokens in, 500 out, about 2 credits \(list price\), \d+\.\d s"),
+        ({"name": "m"}, [delta(content="Hi"), used(1, 2)], 0,
+         r"m: 1 token in, 2 out, the cost of 1 answer is not known, \d+\.\d s"),
+        (ENTRY, [delta(content="Hi"), {"choices": [], "cost": "0"}], 0, r"m: the cost of 1 answer is not known, .*"),
     ],
 )  # fmt: skip
-def test_an_answer_that_is_cut_off_or_empty_says_so(
-    scripted: ScriptedServer, answer: dict[str, Any], code: int, note: str
+def test_what_an_answer_lacks_and_what_it_cost_is_told(
+    scripted: ScriptedServer, entry: dict[str, Any], chunks: list[Any], code: int, told: str
 ) -> None:
-    """On a line of its own, before what it cost."""
-    scripted.answer(models(), events(answer))
+    """By the list alone: what an answer has as `cost` is not what the service charged."""
+    scripted.answer(models(entry), events(*chunks))
     shown = run("chat", "-m", "m", "Hi")
 
     assert shown.returncode == code
-    assert shown.stderr.splitlines()[-2] == note
+    assert re.fullmatch(f"{told}\n", shown.stderr)
 
 
 @pytest.mark.parametrize(("content", "code"), [("", 1), ("Half an", 0)])
@@ -212,43 +225,6 @@ def test_a_model_without_images_is_refused(scripted: ScriptedServer, cat: str) -
     assert [request.method for request in scripted.requests] == ["GET"]
 
 
-@pytest.mark.usefixtures("sandboxed")
-def test_json_is_the_full_completion() -> None:
-    """In characters that people read."""
-    answered = run("chat", "-m", "glm-5.2", "--json", "--system", "x", "你好")
-
-    assert json.loads(answered.stdout)["choices"][0]["message"]["content"] == f"{SAID}你好"
-    assert "你好" in answered.stdout
-    assert re.search(r" about 0\.\d+ seedance credits \(list price\),", answered.stderr)
-
-
-@pytest.mark.parametrize(
-    ("entry", "last", "shown"),
-    [
-        (ENTRY, used(1000, 500), r"1,000 tokens in, 500 out, about 2 credits \(list price\), "),
-        ({"name": "m"}, used(1, 2), "1 token in, 2 out, the cost of 1 answer is not known, "),
-        (ENTRY, {"choices": [], "cost": "0"}, "the cost of 1 answer is not known, "),
-    ],
-)
-def test_the_cost_is_shown_as_far_as_it_is_known(
-    scripted: ScriptedServer, entry: dict[str, Any], last: dict[str, Any], shown: str
-) -> None:
-    """By the list alone: what an answer has as `cost` is not what the service charged."""
-    scripted.answer(models(entry), events(delta(content="Hi"), last))
-
-    assert re.fullmatch(rf"m: {shown}\d+\.\d s\n", run("chat", "-m", "m", "Hi").stderr)
-
-
-def test_neither_an_answer_nor_a_failure_can_steer_the_terminal(scripted: ScriptedServer) -> None:
-    """Their control characters are left out; lines and tabs stay."""
-    odd = "\x1b]52;c;cm0=\x07a\tb\nc"
-    failure = Reply({"data": {}, "code": 12301, "message": "\x1b]52;c;cm0=\x07no"})
-    scripted.answer(models(), events(delta(content=odd)), models(), failure)
-
-    assert run("chat", "-m", "m", "Hi").stdout == "]52;c;cm0=a\tb\nc\n"
-    assert "]52;c;cm0=no (AiToEarn code 12301)" in run("chat", "-m", "m", "Hi").stderr
-
-
 def test_a_gateway_without_a_list_answers_who_names_a_model(scripted: ScriptedServer) -> None:
     """It speaks OpenAI's protocol, and has its own list elsewhere."""
     absent = Reply({"detail": "Not Found"}, 404)
@@ -283,21 +259,11 @@ def test_a_person_chooses_among_models(named: list[str]) -> None:
 
 @pytest.mark.usefixtures("sandboxed")
 def test_who_sends_an_image_chooses_among_models_that_take_one(cat: str) -> None:
-    """And is not asked to pay for a refusal."""
+    """And is not asked to pay for a refusal; who chooses none ends the command, with the shells' code for it."""
     with Terminal("chat", "--image", cat, "Hi") as terminal:
         assert re.findall(r"\d  (\S+)", terminal.wait_for("part of a name: ")) == [
             "gemini-3.1-pro-preview", "gpt-5.2", "gpt-5.2-mini", "claude-sonnet-5", "llama-5-local", "bare-local"
         ]  # fmt: skip
-        terminal.type("2\n")
-        assert terminal.end() == 0
-    assert "gpt-5.2: " in terminal.shown
-
-
-@pytest.mark.usefixtures("sandboxed")
-def test_who_chooses_no_model_ends_the_command() -> None:
-    """With the shells' code for it."""
-    with Terminal("chat", "Hi", TERM="dumb") as terminal:
-        terminal.wait_for("part of a name: ")
         assert terminal.end(press="\x04") == 130
 
 
@@ -305,22 +271,15 @@ def test_who_chooses_no_model_ends_the_command() -> None:
 def test_a_conversation_remembers_and_takes_several_lines() -> None:
     """Each answer counts what was said before; empty lines ask nothing; Ctrl-D ends it and shows the sum."""
     said = {
-        "你好\r": "You said: 你好\n",
-        "\r": "",
-        "\x1b[200~three \\\n\nfour\n\x1b[201~\r": "You said: three \\\n\nfour\n",
-        "five\x1b\rsix\r": "You said: five\nsix\n",
-        "seven\reight\r\rnine\r": "You said: seven\neight\n\nnine\n",
+        "你好": "You said: 你好\n",
+        "": "",
+        "\x1b[200~three \\\n\nfour\n\x1b[201~": "You said: three \\\n\nfour\n",
+        "five\x1b\rsix": "You said: five\nsix\n",
+        "seven\reight\r\rnine": "You said: seven\neight\n\nnine\n",
     }
     with Terminal("chat", "-m", "glm-5.2") as terminal:
-        terminal.wait_for(READY)
-        counts = []
-        for keys, words in said.items():
-            terminal.type(keys)
-            shown = terminal.wait_for(READY)
-            assert words in shown
-            counts += [int(count) for count in re.findall(r"(\d+) tokens in", shown)]
-        terminal.type("\x04")
-        assert terminal.end() == 0
+        shown = "".join(talk(terminal, said))
+    counts = [int(count) for count in re.findall(r"(\d+) tokens in", shown)]
 
     assert counts == sorted(set(counts))
     assert re.search(
@@ -346,8 +305,7 @@ def test_a_conversation_has_commands(scripted: ScriptedServer) -> None:
     two = {**ENTRY, "name": "other-2", "creditsScope": "seedance"}
     scripted.answer(models(ENTRY, two), events(delta(content="Hello."), used(1, 1000)))
     with Terminal("chat", "-m", "m", "--system", "Be brief.") as terminal:
-        terminal.wait_for(READY)
-        for line, words in {
+        turns = {
             "/help": "/clear       start again",
             "?": "/clear       start again",
             "/modle other": "There is no command /modle.",
@@ -360,11 +318,8 @@ def test_a_conversation_has_commands(scripted: ScriptedServer) -> None:
             " /clear": "",
             "/etc/hosts is what?": "",
             "exit strategies?": "",
-        }.items():
-            terminal.type(f"{line}\r")
-            assert words in terminal.wait_for(READY)
-        terminal.type("\x04")
-        assert terminal.end() == 0
+        }
+        talk(terminal, turns)
 
     asked = [json.loads(request.body) for request in scripted.requests[1:]]
     talks = [[message["content"] for message in body["messages"]] for body in asked]
@@ -382,19 +337,15 @@ def test_a_conversation_with_an_image_stays_with_models_that_take_it(
     blind = {"name": "blind", "inputModalities": ["text"]}
     scripted.answer(models(ENTRY, blind), events(delta(content="A cat.")))
     with Terminal("chat", "-m", "m", "--image", cat) as terminal:
-        terminal.wait_for(READY)
-        for line, words in (
-            ("/model blind", "blind takes no images"),
-            ("What is this?", "A cat."),
-            ("Sure?", "A cat."),
-            ("/model blind", "blind takes no images"),
-            ("/clear", "Conversation cleared."),
-            ("/model blind", "The model is now blind."),
-        ):
-            terminal.type(f"{line}\r")
-            assert words in terminal.wait_for(READY)
-        terminal.type("\x04")
-        assert terminal.end() == 0
+        turns = {
+            "/model blind": "blind takes no images",
+            "What is this?": "A cat.",
+            "Sure?": "A cat.",
+            "/model  blind": "blind takes no images",
+            "/clear": "Conversation cleared.",
+            "/model   blind": "The model is now blind.",
+        }
+        talk(terminal, turns)
 
     first, _, second = json.loads(scripted.requests[2].body)["messages"]
     assert [part["type"] for part in first["content"]] == ["text", "image_url"]
@@ -413,17 +364,7 @@ def test_what_fails_in_a_conversation_leaves_the_prompt(scripted: ScriptedServer
         events(delta("content_filter")),
     )
     with Terminal("chat", "-m", "m") as terminal:
-        terminal.wait_for(READY)
-        for question, words in {
-            "0": "Insufficient credits",
-            "1": "no answer",
-            "2": "Hi",
-            "3": "filter",
-        }.items():
-            terminal.type(f"{question}\r")
-            assert words in terminal.wait_for(READY)
-        terminal.type("/exit\r")
-        assert terminal.end() == 0
+        talk(terminal, {"0": "Insufficient credits", "1": "no answer", "2": "Hi", "3": "filter"})
 
     assert len(json.loads(scripted.requests[-2].body)["messages"]) == 1
     total = "3 answers: 2,000 tokens in, 1,000 out, about 4 credits (list price), the cost of"

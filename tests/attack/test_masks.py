@@ -58,6 +58,7 @@ WAYS = {
     "an event": says(Reply(f"event: error\ndata: {KEY}\n\n", content_type="text/event-stream")),
     "the name of a model": names_it,
     "a redirect's path": redirects(f"http://127.0.0.1:1/{KEY}"),
+    "a redirect's user": redirects(f"http://{KEY}@127.0.0.1:1/"),
     "a redirect's host": redirects(f"http://{KEY}.invalid/"),
     "a redirect that is followed": redirects_chat,
 }  # fmt: skip
