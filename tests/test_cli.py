@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import os
 import re
-import signal
 import socket
 import subprocess
 import sys
@@ -16,10 +15,10 @@ from typing import Any
 import pytest
 
 import aitoearn_openai
-from aitoearn_openai import OpenAI, sandbox
+from aitoearn_openai import sandbox
 from aitoearn_openai._errors import QUOTE
 from commands import COMMAND, KEY, Terminal, run, run_on, run_process
-from conftest import MESSAGES, Reply, ScriptedServer
+from conftest import Reply, ScriptedServer
 
 COMMANDS = ["models", "chat", "batch", "check", "run", "relay", "sandbox", "demo"]
 
@@ -40,28 +39,6 @@ def test_the_demo_shows_the_main_job() -> None:
         assert re.search(words, shown.stdout, re.DOTALL), words
     assert re.search(r"\d+ tokens in, \d+ out, about 0\.\d+ seedance credits \(list price\)", shown.stderr)
     assert "mine" not in shown.stdout
-
-
-def test_the_sandbox_serves_until_ctrl_c() -> None:
-    """It says where it is, what to set, and how to stop it; then it answers."""
-    command = [*COMMAND, "sandbox", "--port", "0"]
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8"
-    ) as process:
-        try:
-            assert process.stdout
-            first, second, third = [process.stdout.readline() for _ in range(3)]
-            (base_url,) = re.findall(r"http://127\.0\.0\.1:\d+/api/ai", first)
-            with OpenAI(base_url=base_url, api_key="sandbox") as client:
-                client.chat.completions.create(model="glm-5.2", messages=MESSAGES)
-        finally:
-            process.send_signal(signal.SIGINT)
-        more, errors = process.communicate(timeout=30)
-
-    assert (process.returncode, more, errors) == (0, "", "")
-    assert "No model answers" in first
-    assert "AITOEARN_BASE_URL=" in second
-    assert "Ctrl-C stops it" in third
 
 
 @pytest.mark.parametrize("command", ["models", "check"])
@@ -260,7 +237,6 @@ GBK = "你好".encode("gbk")
     ("arguments", "environment"),
     [
         (["chat", "-m", "glm-5.2", GBK], {}),
-        (["chat", "-m", "glm-5.2", "--system", GBK, "Hi"], {}),
         (["chat", "-m", GBK, "Hi"], {}),
         (["chat", "Hi"], {"AITOEARN_MODEL": os.fsdecode(GBK)}),
         (["models", "--base-url", b"http://127.0.0.1/" + GBK], {}),

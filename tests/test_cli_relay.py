@@ -1,4 +1,4 @@
-"""`relay`: the relay for programs that are configured by hand."""
+"""`relay` and `sandbox`: what serves until Ctrl-C."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ told: list[str] = []
 
 
 @contextmanager
-def relaying(*arguments: str, **environment: str) -> Iterator[tuple[str, str]]:
-    """The two lines of a relay that runs meanwhile, and ends by Ctrl-C without a word but what `told` has then."""
+def serving(command: str, *arguments: str, **environment: str) -> Iterator[tuple[str, str]]:
+    """The first lines of a server that runs meanwhile, and ends by Ctrl-C without a word but what `told` has then."""
     with subprocess.Popen(
-        [*COMMAND, "relay", "--port", "0", *arguments],
+        [*COMMAND, command, "--port", "0", *arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         encoding="utf-8",
@@ -50,12 +50,24 @@ def address_in(line: str) -> str:
 @pytest.mark.usefixtures("sandboxed")
 def test_the_relay_serves_until_ctrl_c() -> None:
     """It says where it is, what is behind it, and which token to give."""
-    with relaying() as (first, second):
+    with serving("relay") as (first, second):
         token = re.findall(r"sk-[0-9a-f]{48}", second)[0]
         with openai.OpenAI(base_url=address_in(first), api_key=token) as client:
             assert client.chat.completions.create(model="glm-5.2", messages=MESSAGES).choices
 
     assert os.environ["AITOEARN_BASE_URL"] in first
+    assert told == []
+
+
+def test_the_sandbox_serves_until_ctrl_c() -> None:
+    """It says where it is, and what to set."""
+    with serving("sandbox") as (first, second):
+        (base_url,) = re.findall(r"http://127\.0\.0\.1:\d+/api/ai", first)
+        with openai.OpenAI(base_url=base_url, api_key="sandbox") as client:
+            assert client.chat.completions.create(model="glm-5.2", messages=MESSAGES).choices
+
+    assert "No model answers" in first
+    assert f"AITOEARN_SITE=sandbox AITOEARN_BASE_URL={base_url.removesuffix('/api/ai')}" in second
     assert told == []
 
 
@@ -75,7 +87,7 @@ def test_the_relay_says_what_fails_and_on_request_what_is_asked(
     )
     settings = {"AITOEARN_BASE_URL": server.origin, "AITOEARN_API_KEY": KEY, "MY_TOKEN": "token-of-the-test"}
     options = [*options, "--token-env", "MY_TOKEN", "--allow-origin", "http://localhost:3000"]
-    with relaying(*options, **settings) as (first, _):
+    with serving("relay", *options, **settings) as (first, _):
         arguments = {"base_url": address_in(first), "api_key": settings["MY_TOKEN"], "max_retries": 0}
         with openai.OpenAI(**arguments) as client:  # type: ignore[arg-type]
             client.chat.completions.create(model="m", messages=MESSAGES)
@@ -110,7 +122,7 @@ def test_a_token_of_ones_own_is_kept_and_neither_it_nor_the_key_is_shown(server:
     """With the token, other machines may ask too; the service gets the key alone."""
     server.answer(Reply({"data": [{"name": "m"}], "code": 0}))
     settings = {"AITOEARN_BASE_URL": server.origin, "AITOEARN_API_KEY": KEY, "MY_TOKEN": TOKEN}
-    with relaying("--host", "0.0.0.0", "--token-env", "MY_TOKEN", **settings) as (first, second):
+    with serving("relay", "--host", "0.0.0.0", "--token-env", "MY_TOKEN", **settings) as (first, second):
         address = address_in(first).replace("0.0.0.0", "127.0.0.1")
         with openai.OpenAI(base_url=address, api_key=TOKEN) as client:
             assert client.models.list().data

@@ -380,12 +380,8 @@ main()
 
 def run_elsewhere(change: str, *program: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """`run` where something about Python is another."""
-    return subprocess.run(
-        [sys.executable, "-c", ELSEWHERE.format(change=change), *program],
-        env={**os.environ, **environment},
-        capture_output=True,
-        text=True,
-        check=False,
+    return run_process(
+        *program, command=[sys.executable, "-c", ELSEWHERE.format(change=change)], **environment
     )
 
 
@@ -430,16 +426,15 @@ def test_in_a_bundle_the_relay_is_in_the_process_that_runs_the_program(program: 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_in_a_bundle_a_program_gets_the_signals(number: signal.Signals) -> None:
     """Ctrl-C from its terminal, and others through the bundle."""
-    program = (
-        "import signal, time\n"
-        "def end(number, _):\n"
-        "    print(number)\n"
-        "    raise SystemExit(3)\n"
-        "for number in (signal.SIGINT, signal.SIGTERM):\n"
-        "    signal.signal(number, end)\n"
-        "print('ready', flush=True)\n"
-        "time.sleep(60)"
-    )
+    program = f"""{ASK}
+def end(number, _):
+    print(number)
+    raise SystemExit(3)
+for number in (signal.SIGINT, signal.SIGTERM):
+    signal.signal(number, end)
+print("ready", flush=True)
+time.sleep(60)
+"""
     code = ELSEWHERE.format(change="sys.frozen = True")
     with subprocess.Popen(
         [sys.executable, "-c", code, sys.executable, "-c", program],
