@@ -23,6 +23,7 @@ from conftest import Reply, ScriptedServer
 COMMANDS = ["models", "chat", "batch", "check", "run", "relay", "sandbox", "demo"]
 
 
+@pytest.mark.slow
 def test_the_demo_shows_the_main_job() -> None:
     """Failures side by side, a retry, the list, a model by name, a streamed answer; nobody's key or proxy is used."""
     settings = {"AITOEARN_API_KEY": "mine", "OPENAI_API_KEY": "mine-too", "AITOEARN_SITE": "nowhere"}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import doctest
 import importlib
 import os
-import pkgutil
 import re
 import shutil
 import subprocess
@@ -15,7 +14,6 @@ from typing import Any
 
 import pytest
 
-import aitoearn_openai
 from aitoearn_openai import ChatModel, Settings, sandbox
 from aitoearn_openai._errors import CODES
 from commands import TerminalProcess, close_clients
@@ -54,11 +52,7 @@ SECTIONS = [
     *sorted({("frameworks.md", name) for name in re.findall(r'Framework\(\s*"(.+?)"', SESSIONS)}),
     *re.findall(r'snippet_of\("(.+?)", "(.+?)"\)', SESSIONS),
 ]
-MODULES = [
-    module.name
-    for module in pkgutil.walk_packages(aitoearn_openai.__path__, "aitoearn_openai.")
-    if not module.name.endswith("__main__")
-]
+SOURCES = [path for path in (ROOT / "src").rglob("*.py") if ">>>" in path.read_text("utf-8")]
 
 
 @pytest.mark.parametrize(("name", "model"), RUNS)
@@ -138,16 +132,17 @@ def test_the_way_to_install_is_one_word_in_one_place() -> None:
         assert "克隆" not in text
 
 
-@pytest.mark.parametrize("name", MODULES)
-def test_examples_of_docstrings_run(name: str) -> None:
+@pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.name)
+def test_examples_of_docstrings_run(source: Path) -> None:
     """As a reader would try them."""
-    module = importlib.import_module(name)
+    module = source.relative_to(ROOT / "src").with_suffix("").as_posix().replace("/", ".")
     runner = doctest.DocTestRunner()
-    for each in doctest.DocTestFinder().find(module):
+    for each in doctest.DocTestFinder().find(importlib.import_module(module.removesuffix(".__init__"))):
         runner.run(each, clear_globs=False)
         close_clients(each.globs)
 
     assert runner.summarize().failed == 0
+    assert runner.tries
 
 
 @pytest.mark.parametrize(("page", "heading"), SECTIONS)
