@@ -37,9 +37,9 @@ _NEXT = {
     429: "Wait a little, then try again.",
 }
 _WRONG = {
-    "int_parsing": "is not a whole number",
-    "greater_than_equal": "is below {ge}",
-    "less_than_equal": "is above {le}",
+    "int_parsing": "{input!r} is not a whole number",
+    "greater_than_equal": "{input} is below {ge}",
+    "less_than_equal": "{input} is above {le}",
 }
 """Errors of pydantic that an option can have; any other is said not to be a number."""
 # Typer exports this class only as the parent of `BadParameter`.
@@ -156,8 +156,8 @@ def _without_pydantic(error: Any) -> str:
     if not isinstance(error.__cause__, ValidationError):
         return str(error.message)
     wrong = error.__cause__.errors(include_url=False)[0]
-    words = _WRONG.get(wrong["type"], "is not a number")
-    return f"{wrong['input']!r} {words.format(**wrong.get('ctx', {}))}"
+    words = _WRONG.get(wrong["type"], "{input!r} is not a number")
+    return words.format(input=wrong["input"], **wrong.get("ctx", {}))
 
 
 @contextlib.contextmanager

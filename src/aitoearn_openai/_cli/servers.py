@@ -122,15 +122,13 @@ def serve_sandbox(
     key = os.environ[upstream_key_env] if upstream_key_env else None
     try:
         with openai.sandbox.serve(port, upstream=upstream, upstream_key=key) as site:
-            variables = "AITOEARN_SITE=sandbox"
-            if site.base_url != site_base_url("sandbox"):
-                variables += f" AITOEARN_BASE_URL={site.base_url.removesuffix(API_PATH)}"
-            if site.api_key != SANDBOX_KEY:
-                variables += f" AITOEARN_API_KEY={site.api_key}"
+            home = site.base_url == site_base_url("sandbox")
+            address = "" if home else f" AITOEARN_BASE_URL={site.base_url.removesuffix(API_PATH)}"
+            token = "" if site.api_key == SANDBOX_KEY else f" AITOEARN_API_KEY={site.api_key}"
             behind = f"{upstream} answers there." if upstream else "No model answers there."
             _wait(
                 f"The sandbox is at [bold]{site.base_url}[/]. {escape(behind)}",
-                f"Use it with [bold]{variables}[/]",
+                f"Use it with [bold]AITOEARN_SITE=sandbox{address}{token}[/]",
                 "Ctrl-C stops it. `aitoearn-openai sandbox --failures` lists names that fail.",
             )
     except OSError as error:
