@@ -41,8 +41,7 @@ def demo() -> None:
             answer = client.chat.completions.with_raw_response.create(
                 model="fail-once-502", messages=[{"role": "user", "content": "Hi"}]
             )
-            retried = f"{answer.retries_taken} retry, then an answer with status {answer.status_code}"
-            show(f"[dim]{retried}[/]\n")
+            show(f"[dim]{answer.retries_taken} retry, then an answer with status {answer.status_code}[/]\n")
             _heading("3. client.models.list() has the models, with their input and prices")
             show_list({"chat": list(client.models.list())})
             model = client.models.retrieve("DeepSeek V4")
@@ -67,8 +66,7 @@ def _show_failures(site: openai.sandbox.Sandbox) -> None:
         for model, stream in (("fail-12001", False), ("fail-html", True), ("fail-stream-error", True)):
             outcomes = [_outcome(client, model, stream) for client in (plain, ours)]
             rows.append([f"{model} {'stream=True' if stream else ''}", *outcomes])
-    columns = "model=", "openai.OpenAI", "aitoearn_openai.OpenAI"
-    console.print(table(columns, rows, lines=True))
+    console.print(table(["model=", "openai.OpenAI", "aitoearn_openai.OpenAI"], rows, lines=True))
 
 
 def _outcome(client: Any, model: str, stream: bool) -> str:
