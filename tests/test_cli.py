@@ -343,7 +343,7 @@ def test_a_reader_that_has_seen_enough_ends_the_command_quietly() -> None:
         assert run_on(None, out, None, ["models", "glm-5.2", "--json"]) == 1
 
     with subprocess.Popen(
-        [*COMMAND, "models"],
+        [*COMMAND, "models", "glm-5.2", "--json"],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         env={**os.environ, "PYTHONUNBUFFERED": ""},  # so that the end comes as late as it can
