@@ -48,6 +48,7 @@ def address_in(line: str) -> str:
 
 
 @pytest.mark.usefixtures("sandboxed")
+@pytest.mark.slow
 def test_the_relay_serves_until_ctrl_c() -> None:
     """It says where it is, what is behind it, and which token to give."""
     with serving("relay") as (first, second):
@@ -59,6 +60,7 @@ def test_the_relay_serves_until_ctrl_c() -> None:
     assert told == []
 
 
+@pytest.mark.slow
 def test_the_sandbox_serves_until_ctrl_c() -> None:
     """It says where it is, and what to set."""
     with serving("sandbox") as (first, second):
@@ -72,6 +74,7 @@ def test_the_sandbox_serves_until_ctrl_c() -> None:
 
 
 @pytest.mark.parametrize("options", [[], ["--verbose"]])
+@pytest.mark.slow
 def test_the_relay_says_what_fails_and_on_request_what_is_asked(
     server: ScriptedServer, options: list[str]
 ) -> None:
@@ -118,6 +121,7 @@ def test_the_relay_says_what_fails_and_on_request_what_is_asked(
     assert lines[: len(lines) - 5] == (["POST /v1/chat/completions 200"] if "--verbose" in options else [])
 
 
+@pytest.mark.slow
 def test_a_token_of_ones_own_is_kept_and_neither_it_nor_the_key_is_shown(server: ScriptedServer) -> None:
     """With the token, other machines may ask too; the service gets the key alone."""
     server.answer(Reply({"data": [{"name": "m"}], "code": 0}))
