@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import os
 import re
-import signal
 import socket
 import subprocess
 import sys
@@ -16,65 +15,43 @@ from typing import Any
 import pytest
 
 import aitoearn_openai
-from aitoearn_openai import OpenAI, sandbox
+from aitoearn_openai import sandbox
 from aitoearn_openai._errors import QUOTE
 from commands import COMMAND, KEY, Terminal, run, run_on, run_process
-from conftest import MESSAGES, Reply, ScriptedServer
+from conftest import Reply, ScriptedServer
 
 COMMANDS = ["models", "chat", "batch", "check", "run", "relay", "sandbox", "demo"]
 
 
+@pytest.mark.slow
 def test_the_demo_shows_the_main_job() -> None:
-    """Failures side by side, a retry, the list, a model by name, a streamed answer; nobody's key is used."""
-    shown = run("demo", AITOEARN_API_KEY="mine", OPENAI_API_KEY="mine-too", AITOEARN_SITE="nowhere")
+    """Failures side by side, a retry, the list, a model by name, a streamed answer; nobody's key or proxy is used."""
+    settings = {"AITOEARN_API_KEY": "mine", "OPENAI_API_KEY": "mine-too", "AITOEARN_SITE": "nowhere"}
+    shown = run("demo", ALL_PROXY="socks://127.0.0.1:1", NO_PROXY="", **settings)
 
-    assert (shown.returncode, shown.stderr) == (0, "")
+    assert shown.returncode == 0
     for words in (
-        r"gemini-3\.1-pro-preview +Gemini 3\.1",
-        r"no model read your message",
-        r"\d+ tokens, about 0\.\d+ credits \(list price\)",
         r"fail-12001 +no error, choices=None +APIStatusError",
         r"1 retry, then an answer with status 200",
+        r"gemini-3\.1-pro-preview\tGemini 3\.1",
+        r"no model read your message",
         r"Next.*aitoearn-openai sandbox.*AITOEARN_API_KEY.*aitoearn-openai check",
     ):
         assert re.search(words, shown.stdout, re.DOTALL), words
+    assert re.search(r"\d+ tokens in, \d+ out, about 0\.\d+ seedance credits \(list price\)", shown.stderr)
     assert "mine" not in shown.stdout
-    assert max(map(len, shown.stdout.splitlines())) <= 80
 
 
-@pytest.mark.parametrize("port", ["0", "8378"])
+@pytest.mark.parametrize("command", ["models", "check"])
 @pytest.mark.usefixtures("no_waiting")
-def test_the_sandbox_serves_until_ctrl_c(port: str) -> None:
-    """It says where it is, what to set, and how to stop it; then it answers. Later a command says how to start it."""
+def test_who_asks_a_sandbox_that_does_not_run_is_told_how_to_start_it(command: str) -> None:
+    """At its own port; elsewhere it may be anything."""
     with socket.socket() as probe:
-        if probe.connect_ex(("127.0.0.1", int(port))) == 0:
-            pytest.skip(f"a sandbox of yours is on port {port}")
-    command = [*COMMAND, "sandbox", "--port", port]
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8"
-    ) as process:
-        try:
-            assert process.stdout
-            first, second, third = [process.stdout.readline() for _ in range(3)]
-            (base_url,) = re.findall(r"http://127\.0\.0\.1:\d+/api/ai", first)
-            with OpenAI(base_url=base_url, api_key="sandbox") as client:
-                client.chat.completions.create(model="glm-5.2", messages=MESSAGES)
-            there = {"AITOEARN_SITE": "sandbox", "AITOEARN_BASE_URL": base_url}
-            cut = run("chat", "Hi", "-m", "fail-stream-cut", **there)
-        finally:
-            process.send_signal(signal.SIGINT)
-        more, errors = process.communicate(timeout=30)
+        if probe.connect_ex(("127.0.0.1", 8378)) == 0:
+            pytest.skip("a sandbox of yours is there")
+    failed = run(command, AITOEARN_SITE="sandbox")
 
-    assert (process.returncode, more, errors) == (0, "", "")
-    assert "No model answers" in first
-    assert ("AITOEARN_BASE_URL=" in second) == (port == "0")
-    assert "Ctrl-C stops it" in third
-    assert (cut.returncode, "`aitoearn-openai sandbox`" in cut.stderr) == (4, False)
-    if port == "8378":
-        assert max(map(len, (first, second, third))) <= 80
-        for asked in ("models", "check"):
-            failed = run(asked, AITOEARN_SITE="sandbox")
-            assert (failed.returncode, "`aitoearn-openai sandbox`" in failed.stderr) == (4, True)
+    assert (failed.returncode, "`aitoearn-openai sandbox`" in failed.stderr) == (4, True)
 
 
 def test_the_sandbox_lists_what_fails_on_purpose() -> None:
@@ -83,38 +60,6 @@ def test_the_sandbox_lists_what_fails_on_purpose() -> None:
 
     assert (listed.returncode, listed.stderr) == (0, "")
     assert [line.split()[0] for line in listed.stdout.splitlines()] == list(sandbox.FAILURES)
-
-
-def test_a_port_that_is_taken_says_so(site: sandbox.Sandbox) -> None:
-    """In one line, with what to do."""
-    port = re.findall(r":(\d+)/", site.base_url)[0]
-    refused = run("sandbox", "--port", port)
-
-    assert refused.returncode == 2
-    assert refused.stderr == (
-        f"aitoearn-openai: cannot listen on port {port} of 127.0.0.1: it is in use; choose another with --port\n"
-    )
-
-
-def test_a_port_that_is_not_allowed_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing is there that could be in use."""
-
-    def refuse(address: Any, **_: Any) -> None:  # What the system does for most people, but not for root.
-        raise PermissionError(13, "Permission denied (while attempting to bind on address ...)")
-
-    monkeypatch.setattr(socket, "create_server", refuse)
-    refused = run("sandbox", "--port", "80")
-
-    assert refused.returncode == 2
-    assert refused.stderr == (
-        "aitoearn-openai: cannot listen on port 80 of 127.0.0.1: Permission denied; ports below 1024 may need "
-        "an administrator, choose a higher one with --port\n"
-    )
-
-
-def test_the_versions_are_told() -> None:
-    """Of the package and of the SDK beneath it."""
-    assert run("--version").stdout.startswith(f"aitoearn-openai {aitoearn_openai.__version__} (openai ")
 
 
 def test_without_the_extra_the_command_says_what_to_install(tmp_path: Path) -> None:
@@ -128,11 +73,12 @@ def test_without_the_extra_the_command_says_what_to_install(tmp_path: Path) -> N
 
 
 def test_without_a_command_the_help_is_shown() -> None:
-    """With what there is to choose from."""
+    """With what there is to choose from; and on request the versions."""
     told = run()
 
     assert (told.returncode, told.stderr) == (0, "")
     assert re.findall(r"^  ([a-z]+)  ", told.stdout, re.MULTILINE) == COMMANDS
+    assert run("--version").stdout.startswith(f"aitoearn-openai {aitoearn_openai.__version__} (openai ")
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -149,10 +95,6 @@ def test_the_help_of_each_command_has_an_example(command: str) -> None:
     [
         ("c", {}, "chat check"),
         ("models --site ''", {}, "cn ai sandbox"),
-        ("models gp", {}, "gpt-5.2 gpt-5.2-mini gpt-image-2"),
-        ("chat --model gp", {}, "gpt-5.2 gpt-5.2-mini gpt-image-2"),
-        ("batch -m gp", {}, "gpt-5.2 gpt-5.2-mini gpt-image-2"),
-        ("models --images s", {}, "seedream-5"),
         ("models gp", {"AITOEARN_BASE_URL": "http://127.0.0.1:1"}, ""),
         ("models gp", {"AITOEARN_SITE": "mars"}, ""),
     ],
@@ -184,6 +126,8 @@ LOOK = "Run `aitoearn-openai check` to find the cause."
         ("chat Hi --site cn", {}, 3, "There is no AiToEarn key. Create one at https://aitoearn.cn .*"),
         ("chat Hi -m glm-5.2", {"AITOEARN_API_KEY": KEY}, 3, f".*Unauthorized.*{LOOK}"),
         ("models --base-url http://127.0.0.1:1", {}, 4, "the connection to http://127.0.0.1:1 failed: .*refused. Run `.*"),
+        ("chat Hi -m slow-first-byte", {"AITOEARN_TIMEOUT": "0.05", "AITOEARN_MAX_RETRIES": "0"}, 4,
+         r"no answer from http://127\.0\.0\.1:\d+ within 0\.05 s \(AITOEARN_TIMEOUT\)\. Allow .*"),
         ("chat Hi -m fail-12001", {}, 5, ".*Insufficient credits .AiToEarn code 12001, .* Credits are bought .*"),
         ("chat Hi -m fail-10002", {}, 5, ".*Change the request as it says."),
         ("chat Hi -m fail-19999-no", {}, 5, ".*Model not found.*`aitoearn-openai models` lists the names."),
@@ -203,31 +147,9 @@ def test_what_goes_wrong_is_one_line_errors(
     assert KEY not in failed.stderr
 
 
-@pytest.mark.usefixtures("sandboxed")
-def test_a_timeout_names_its_seconds_and_its_variable() -> None:
-    """`check` would find nothing: the service is there, and slow."""
-    late = run("chat", "Hi", "-m", "slow-first-byte", AITOEARN_TIMEOUT="0.05", AITOEARN_MAX_RETRIES="0")
-
-    assert late.returncode == 4
-    assert re.fullmatch(
-        r"aitoearn-openai: no answer from http://127\.0\.0\.1:\d+ within 0\.05 s \(AITOEARN_TIMEOUT\)\. Allow .*\n",
-        late.stderr,
-    )
-
-
-@pytest.mark.parametrize(
-    ("arguments", "is_light"),
-    [
-        *((f"{command} --help", True) for command in COMMANDS),
-        ("--version", True),
-        ("--help", True),
-        ("models --sort 1", True),
-        ("models --names", False),
-    ],
-)
-def test_help_and_versions_do_not_wait_for_the_sdk(arguments: str, is_light: bool) -> None:
-    """Neither do completion and mistakes in a line: what takes long to load is loaded when something is asked."""
-    heavy = (
+def test_help_and_versions_do_not_wait_for_the_sdk() -> None:
+    """Neither do mistakes in a line: what takes long to load is loaded when something is asked."""
+    heavy = [
         "openai",
         "pydantic_settings",
         "httpx",
@@ -236,44 +158,50 @@ def test_help_and_versions_do_not_wait_for_the_sdk(arguments: str, is_light: boo
         "starlette",
         "prompt_toolkit",
         "asyncio",
-    )
-    program = (
-        "import sys; from aitoearn_openai.__main__ import main\n"
-        f"try: sys.argv[1:] = {arguments.split()!r}; main()\n"
-        f"finally: print(*sys.modules.keys() & set({heavy!r}))"
-    )
+    ]
+    lines = [
+        *(f"{command} --help" for command in COMMANDS),
+        "--version",
+        "--help",
+        "models --no-such",
+        "models",
+    ]
+    program = f"""
+import sys
+from aitoearn_openai.__main__ import main
+for line in {lines!r}:
+    sys.argv[1:] = line.split()
+    try:
+        main()
+    except SystemExit:
+        print("LOADED", line, *sys.modules.keys() & set({heavy!r}))
+"""
     done = run_process(command=[sys.executable, "-c", program], AITOEARN_BASE_URL="http://127.0.0.1:1")
+    loaded = [line for line in done.stdout.splitlines() if line.startswith("LOADED")]
 
-    assert (done.stdout.splitlines()[-1] == "") == is_light
+    assert loaded[:-1] == [f"LOADED {line}" for line in lines[:-1]]
+    assert "openai" in loaded[-1].split()
 
 
-@pytest.mark.parametrize("key", ["k", "code", "e", KEY])
+@pytest.mark.parametrize("key", ["e", KEY])
 def test_a_key_that_a_server_repeats_is_masked_in_its_words_alone(scripted: ScriptedServer, key: str) -> None:
     """Keys of servers of one's own may be everyday words. With AITOEARN_DEBUG there is a traceback, and no key in it."""
-    refusal = Reply({"code": 401, "message": f"<{key}>", "requestId": "7"})
-    scripted.answer(refusal, refusal, Reply("<html>", content_type=f"text/html; {key}"))
-    refused, debugged, page = (
-        run("models", AITOEARN_API_KEY=key, AITOEARN_DEBUG=debug) for debug in ("", "1", "")
-    )
+    scripted.answer(Reply({"code": 401, "message": f"<{key}>", "requestId": "7"}))
+    debugged = run("models", AITOEARN_API_KEY=key, AITOEARN_DEBUG="1")
 
-    assert refused.stderr == (
-        f"aitoearn-openai: Error code: 401 - <**********> (AiToEarn code 401, request id 7). {LOOK}\n"
+    *traceback, told = debugged.stderr.splitlines()
+    assert (
+        told == f"aitoearn-openai: Error code: 401 - <**********> (AiToEarn code 401, request id 7). {LOOK}"
     )
-    assert "Traceback (most recent call last)" in debugged.stderr
+    assert traceback[0] == "Traceback (most recent call last):"
     assert "_make_status_error" in debugged.stderr
     assert f"<{key}>" not in debugged.stderr
-    assert re.fullmatch(
-        r"aitoearn-openai: http://.* answered with '.*\*{10}' where JSON was expected\. "
-        rf"Check the base URL: AiToEarn's ends in /api/ai\. {LOOK}\n",
-        page.stderr,
-    )
 
 
 @pytest.mark.parametrize(
     ("key", "reply", "words"),
     [
-        ("k", {"code": 404, "message": "Cannot POST /x"}, "The address asked was http"),
-        ("self", {"code": 404, "message": "Cannot POST /x"}, "A self-hosted AiToEarn server has"),
+        ("self", {"code": 404, "message": "Cannot POST /x"}, "The address asked was http"),
         ("balances", {"data": {}, "code": 12001, "message": "no"}, "one of two balances, 'general'"),
         ("names", {"data": {}, "code": 12300, "message": "no"}, "lists the names."),
     ],
@@ -310,7 +238,6 @@ GBK = "你好".encode("gbk")
     ("arguments", "environment"),
     [
         (["chat", "-m", "glm-5.2", GBK], {}),
-        (["chat", "-m", "glm-5.2", "--system", GBK, "Hi"], {}),
         (["chat", "-m", GBK, "Hi"], {}),
         (["chat", "Hi"], {"AITOEARN_MODEL": os.fsdecode(GBK)}),
         (["models", "--base-url", b"http://127.0.0.1/" + GBK], {}),
@@ -328,51 +255,16 @@ def test_an_argument_that_is_no_text_is_refused_in_one_line(
     assert re.fullmatch(r"aitoearn-openai: .*(UTF-8|not an address).*\n", refused.stderr)
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="arguments are text there")
-@pytest.mark.usefixtures("sandboxed")
-def test_a_program_gets_its_arguments_whatever_they_are() -> None:
-    """They are not for this package to judge."""
-    shown = run_process("run", "--direct", "--", "printf", "%s", GBK).stdout
-    assert shown.encode("utf-8", "surrogateescape") == GBK
-
-
-PROXIES = {
-    "socks5://127.0.0.1:1": "socks5 proxy.*pip install",
-    "SOCKS5H://me:hunter2@127.0.0.1:1": "pip install",
-    "socks://127.0.0.1:1": r"socks://.*write socks5://",
-}
-
-
 @pytest.mark.skipif(bool(find_spec("socksio")), reason="the package for SOCKS is installed")
-@pytest.mark.parametrize(
-    ("command", "variable", "proxy"),
-    [
-        *((command, "ALL_PROXY", "socks5://127.0.0.1:1") for command in ("check", "models", "chat Hi -m m")),
-        ("sandbox --port 0 --upstream http://nowhere.invalid/v1", "ALL_PROXY", "socks5://127.0.0.1:1"),
-        ("check", "all_proxy", "SOCKS5H://me:hunter2@127.0.0.1:1"),
-        ("models", "http_proxy", "socks://127.0.0.1:1"),
-        ("check", "ALL_PROXY", "socks://127.0.0.1:1"),
-    ],
-)
-def test_a_proxy_that_cannot_be_used_is_one_line_errors(command: str, variable: str, proxy: str) -> None:
+@pytest.mark.parametrize("command", ["check", "sandbox --port 0 --upstream http://nowhere.invalid/v1"])
+def test_a_proxy_that_cannot_be_used_is_one_line_errors(command: str) -> None:
     """With its variable and what to do; its address may hold a password, and is not shown."""
-    asked = {"AITOEARN_BASE_URL": "http://nowhere.invalid", "AITOEARN_API_KEY": KEY, variable: proxy}
-    failed = run(*command.split(), **asked)
+    asked = {"AITOEARN_BASE_URL": "http://nowhere.invalid", "AITOEARN_API_KEY": KEY}
+    failed = run(*command.split(), ALL_PROXY="SOCKS5H://me:hunter2@127.0.0.1:1", **asked)
 
     assert failed.returncode == 2
-    assert re.fullmatch(f"aitoearn-openai: {variable} .*{PROXIES[proxy]}.*\n", failed.stderr)
+    assert re.fullmatch("aitoearn-openai: ALL_PROXY .*pip install.*\n", failed.stderr)
     assert "hunter2" not in failed.stderr + failed.stdout
-
-
-@pytest.mark.parametrize("proxy", ["http://127.0.0.1:1", "socks://127.0.0.1:1"])
-@pytest.mark.parametrize("command", ["check", "models --names", "chat -m glm-5.2 Hi", "demo"])
-@pytest.mark.usefixtures("sandboxed")
-def test_no_proxy_stands_before_a_sandbox_of_this_machine(command: str, proxy: str) -> None:
-    """A proxy would look for it on its own machine."""
-    done = run(*command.split(), ALL_PROXY=proxy, http_proxy=proxy, NO_PROXY="", no_proxy="")
-
-    assert done.returncode == 0
-    assert command != "check" or "ok    DNS     127.0.0.1 is 127.0.0.1" in done.stdout
 
 
 @pytest.mark.usefixtures("sandboxed")
@@ -403,7 +295,7 @@ def test_a_console_that_lacks_characters_is_no_reason_to_fail() -> None:
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs a file that is always full")
-@pytest.mark.parametrize("arguments", ["--version", "models", "sandbox --port 0", "relay --port 0"])
+@pytest.mark.parametrize("arguments", ["models", "relay --port 0"])
 @pytest.mark.usefixtures("sandboxed")
 def test_an_output_that_cannot_be_written_is_one_line_errors(arguments: str) -> None:
     """A full disk, say."""
@@ -416,9 +308,7 @@ def test_an_output_that_cannot_be_written_is_one_line_errors(arguments: str) -> 
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs a file that is always full")
-@pytest.mark.parametrize(
-    ("redirection", "unbuffered"), [("2>/dev/full", ""), ("2>/dev/full", "1"), (">&- 2>&-", "")]
-)
+@pytest.mark.parametrize(("redirection", "unbuffered"), [("2>/dev/full", ""), (">&- 2>&-", "1")])
 def test_errors_that_cannot_be_written_leave_the_exit_code(redirection: str, unbuffered: str) -> None:
     """Python would make it 120 for what it could not flush."""
     command = ["sh", "-c", f'exec "$@" {redirection}', "sh", *COMMAND]
@@ -426,7 +316,7 @@ def test_errors_that_cannot_be_written_leave_the_exit_code(redirection: str, unb
     assert run_process("no-such-command", command=command, PYTHONUNBUFFERED=unbuffered).returncode == 2
 
 
-@pytest.mark.parametrize("arguments", ["--version", "models", "models --json", "models glm-5.2 --json"])
+@pytest.mark.parametrize("arguments", ["--version", "models", "models --json"])
 @pytest.mark.usefixtures("sandboxed")
 def test_a_command_without_an_output_does_its_work(arguments: str) -> None:
     """As a service manager may start it."""
@@ -453,7 +343,7 @@ def test_a_reader_that_has_seen_enough_ends_the_command_quietly() -> None:
         assert run_on(None, out, None, ["models", "glm-5.2", "--json"]) == 1
 
     with subprocess.Popen(
-        [*COMMAND, "models", "--names"],
+        [*COMMAND, "models", "glm-5.2", "--json"],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         env={**os.environ, "PYTHONUNBUFFERED": ""},  # so that the end comes as late as it can
@@ -463,3 +353,20 @@ def test_a_reader_that_has_seen_enough_ends_the_command_quietly() -> None:
         _, errors = process.communicate(timeout=60)
 
     assert (process.returncode, errors) == (1, b"")
+
+
+def test_the_list_of_commands_has_words_without_docstrings() -> None:
+    """As under `python -OO`."""
+    shown = run_process("--help", command=[sys.executable, "-OO", "-m", "aitoearn_openai"]).stdout
+
+    assert "Test the settings, the network and the key." in shown
+
+
+def test_a_completion_that_has_no_home_is_told_in_a_line() -> None:
+    """With what to set."""
+    # Otherwise typer asks which shell this process was started by, and tests are started by many programs.
+    named = {"_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION": "1"}
+    ran = run("--install-completion", "bash", HOME="/proc/nowhere", **named)
+
+    assert (ran.returncode, ran.stderr.count("\n")) == (2, 1)
+    assert "set HOME to a folder of yours" in ran.stderr

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from commands import COMMAND, SAID, Terminal, TerminalProcess, run, run_on, run_process
+from commands import COMMAND, SAID, Terminal, TerminalProcess, run, run_on
 from conftest import Reply, ScriptedServer
 
 READY = "\x1b[?2004h"
@@ -47,6 +47,19 @@ def plain(terminal: Terminal) -> str:
     return re.sub(r"\x1b\[[\d;?]*\w|\n", "", terminal.shown)
 
 
+def talk(terminal: Terminal, turns: dict[str, str]) -> list[str]:
+    """A conversation of lines, each with what is to be seen before the next; what was shown for each."""
+    terminal.wait_for(READY)
+    shown = []
+    for line, words in turns.items():
+        terminal.type(f"{line}\r")
+        shown.append(terminal.wait_for(READY))
+        assert words in shown[-1]
+    terminal.type("\x04")
+    assert terminal.end() == 0
+    return shown
+
+
 @pytest.fixture
 def cat(tmp_path: Path) -> str:
     (tmp_path / "猫.png").write_bytes(b"\x89PNG\r\n\x1a\n")
@@ -62,7 +75,7 @@ def test_a_question_is_answered_on_stdout_alone() -> None:
     thought, nothing, cost = answered.stderr.splitlines()
     assert "nothing was thought" in thought
     assert nothing == ""
-    counts = r"deepseek-v4: 2 tokens in, 35 out, about 0\.001635 credits \(list price\), \d+\.\d s"
+    counts = r"deepseek-v4: 2 tokens in, 35 out, about 0\.001635 seedance credits \(list price\), \d+\.\d s"
     assert re.fullmatch(counts, cost)
 
 
@@ -81,17 +94,19 @@ def test_a_question_comes_through_a_pipe(arguments: list[str], piped: str, asked
     assert run("chat", *arguments, stdin=piped, AITOEARN_MODEL="glm-5.2").stdout == f"{SAID}{asked}\n"
 
 
-@pytest.mark.parametrize(("argument", "code", "shown"), [("-", 2, ""), ("Hi", 0, f"{SAID}Hi\n")])
+@pytest.mark.parametrize(
+    ("piped", "asked"), [(None, "Hi"), (io.TextIOWrapper(io.BytesIO("你".encode()), "ascii"), "你\n\nHi")]
+)
 @pytest.mark.usefixtures("sandboxed")
-def test_a_standard_input_that_is_closed_is_an_empty_one(argument: str, code: int, shown: str) -> None:
-    """As a service manager may start the command."""
-    out, errors = (io.TextIOWrapper(io.BytesIO(), write_through=True) for _ in range(2))
+def test_standard_input_may_be_closed_or_of_a_locale_without_chinese(piped: Any, asked: str) -> None:
+    """It is UTF-8 whatever the locale says: Python would take it for the locale's."""
+    out, errors = (io.TextIOWrapper(io.BytesIO(), "utf-8", write_through=True) for _ in range(2))
 
-    assert run_on(None, out, errors, ["chat", argument, "-m", "glm-5.2"]) == code
-    assert out.buffer.getvalue().decode() == shown  # type: ignore[attr-defined]
+    assert run_on(piped, out, errors, ["chat", "Hi", "-m", "glm-5.2"]) == 0
+    assert out.buffer.getvalue().decode() == f"{SAID}{asked}\n"  # type: ignore[attr-defined]
 
 
-@pytest.mark.parametrize("question", ["你好".encode("gbk"), "你好".encode("utf-16"), b"caf\xe9"])
+@pytest.mark.parametrize("question", ["你好".encode("gbk"), "你好".encode("utf-16")])
 def test_a_pipe_of_something_else_than_utf_8_is_refused(scripted: ScriptedServer, question: bytes) -> None:
     """Before anything is asked, as a model would be paid for what it cannot read; and so is an empty one."""
     refused, empty = (run("chat", "-", "-m", "m", stdin=stdin) for stdin in (question, " \n"))
@@ -103,38 +118,32 @@ def test_a_pipe_of_something_else_than_utf_8_is_refused(scripted: ScriptedServer
     assert (empty.returncode, empty.stdout, empty.stderr.count("\n")) == (2, "", 1)
 
 
-@pytest.mark.parametrize(("question", "code"), [("你好".encode(), 0), ("你好".encode("gbk"), 2)])
-@pytest.mark.usefixtures("sandboxed")
-def test_a_pipe_is_utf_8_whatever_the_locale_is(question: bytes, code: int) -> None:
-    """Python would take it for the locale's."""
-    locale = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "PYTHONIOENCODING": ""}
-    asked = run_process("chat", "-m", "glm-5.2", "--json", stdin=question, **locale)
-
-    assert (asked.returncode, r"You said: \u4f60\u597d" in asked.stdout) == (code, not code)
-
-
 @pytest.mark.parametrize(
-    ("options", "answer", "code", "note"),
+    ("entry", "chunks", "code", "told"),
     [
-        (["--max-tokens", "9"], delta("length", content="Half an"), 0,
-         "The answer is cut off: it reached --max-tokens 9; allow more with --max-tokens."),
-        ([], delta("length", content="Half an"), 0,
-         "The answer is cut off: it reached the model's limit on tokens; allow more with --max-tokens."),
-        (["--max-tokens", "9"], delta("length", reasoning_content="Well"), 1,
-         "There is no answer: reasoning took all tokens up to --max-tokens 9; allow more with --max-tokens."),
-        ([], delta("content_filter", content="Half an"), 0, "The service's content filter stopped the answer."),
-        ([], delta("stop"), 1, "The model gave no text."),
+        (ENTRY, [delta("length", content="Half an")], 0,
+         r"The answer is cut off at the limit on tokens; --max-tokens allows more\.\nm: the cost of 1 answer is .*"),
+        (ENTRY, [delta("length", reasoning_content="Well")], 1,
+         r"Well\nThere is no answer: reasoning ended at the limit on tokens; --max-tokens allows more\.\nm: .*"),
+        (ENTRY, [delta("content_filter", content="Half an")], 0,
+         r"The service's content filter stopped the answer\.\nm: .*"),
+        (ENTRY, [delta("stop")], 1, r"The model gave no text\.\nm: .*"),
+        (ENTRY, [delta(content="Hi"), used(1000, 500)], 0,
+         r"m: 1,000 tokens in, 500 out, about 2 credits \(list price\), \d+\.\d s"),
+        ({"name": "m"}, [delta(content="Hi"), used(1, 2)], 0,
+         r"m: 1 token in, 2 out, the cost of 1 answer is not known, \d+\.\d s"),
+        (ENTRY, [delta(content="Hi"), {"choices": [], "cost": "0"}], 0, r"m: the cost of 1 answer is not known, .*"),
     ],
 )  # fmt: skip
-def test_an_answer_that_is_cut_off_or_empty_says_so(
-    scripted: ScriptedServer, options: list[str], answer: dict[str, Any], code: int, note: str
+def test_what_an_answer_lacks_and_what_it_cost_is_told(
+    scripted: ScriptedServer, entry: dict[str, Any], chunks: list[Any], code: int, told: str
 ) -> None:
-    """On a line of its own, before what it cost."""
-    scripted.answer(models(), events(answer))
-    shown = run("chat", "-m", "m", *options, "Hi")
+    """By the list alone: what an answer has as `cost` is not what the service charged."""
+    scripted.answer(models(entry), events(*chunks))
+    shown = run("chat", "-m", "m", "Hi")
 
     assert shown.returncode == code
-    assert shown.stderr.splitlines()[-2] == note
+    assert re.fullmatch(f"{told}\n", shown.stderr)
 
 
 @pytest.mark.parametrize(("content", "code"), [("", 1), ("Half an", 0)])
@@ -147,7 +156,7 @@ def test_a_completion_as_json_says_so_too(scripted: ScriptedServer, content: str
     shown = run("chat", "-m", "m", "--json", "Hi")
 
     assert (shown.returncode, json.loads(shown.stdout)) == (code, completion)
-    assert "reached the model's limit" in shown.stderr or "reasoning took all tokens" in shown.stderr
+    assert "at the limit on tokens" in shown.stderr
 
 
 @pytest.mark.usefixtures("sandboxed")
@@ -161,39 +170,26 @@ def test_what_an_answer_took_is_on_a_line_of_its_own() -> None:
 
 
 def test_instructions_images_and_a_limit_go_along(scripted: ScriptedServer, cat: str, tmp_path: Path) -> None:
-    """An image as a data URL, so that it needs no place in the web."""
-    (tmp_path / "b.jpg").write_bytes(b"\xff\xd8\xff")
-    scripted.answer(models(), events(delta(content="Cats.")))
-    images = ["--image", cat, "--image", str(tmp_path / "b.jpg")]
-    answered = run("chat", "-m", "m", "--system", "Be brief.", *images, "--max-tokens", "9", "What is this?")
-
-    assert answered.stdout == "Cats.\n"
-    content = [
-        {"type": "text", "text": "What is this?"},
-        {"type": "image_url", "image_url": {"url": "data:image/png;base64,iVBORw0KGgo="}},
-        {"type": "image_url", "image_url": {"url": "data:image/jpeg;base64,/9j/"}},
-    ]
-    assert json.loads(scripted.requests[1].body) == {
-        "model": "m",
-        "max_tokens": 9,
-        "stream": True,
-        "stream_options": {"include_usage": True},
-        "messages": [{"role": "system", "content": "Be brief."}, {"role": "user", "content": content}],
-    }
-
-
-def test_an_image_is_sent_as_what_it_is(scripted: ScriptedServer, tmp_path: Path) -> None:
-    """Its content says that, and its name only where nothing is known of the content; an address goes along as it is."""
-    given = {"a.png": b"GIF89a", "b": b"RIFF1234WEBP", "c.svg": b"<svg/>"}
+    """An image as what its content is, or by its name where nothing is known of that; an address as it is."""
+    given = {"b.jpg": b"\xff\xd8\xff", "a.png": b"GIF89a", "b": b"RIFF1234WEBP", "c.svg": b"<svg/>"}
     for name, content in given.items():
         (tmp_path / name).write_bytes(content)
     scripted.answer(models(), events(delta(content="Cats.")))
-    images = [*(str(tmp_path / name) for name in given), "HTTPS://example.org/cat.png"]
-    assert run("chat", "-m", "m", *(f"--image={each}" for each in images), "Hi").returncode == 0
+    images = [cat, *(str(tmp_path / name) for name in given), "HTTPS://example.org/cat.png"]
+    options = ["--system", "Be brief.", *(f"--image={each}" for each in images), "--max-tokens", "9"]
+    answered = run("chat", "-m", "m", *options, "What", "is this?")
 
-    _, *sent = json.loads(scripted.requests[1].body)["messages"][0]["content"]
-    kinds = [part["image_url"]["url"].partition(";")[0] for part in sent]
-    assert kinds == ["data:image/gif", "data:image/webp", "data:image/svg+xml", images[-1]]
+    assert answered.stdout == "Cats.\n"
+    body = json.loads(scripted.requests[1].body)
+    system, asked = body.pop("messages")
+    limits = {"max_tokens": 9, "stream": True, "stream_options": {"include_usage": True}}
+    assert body == {"model": "m", **limits}
+    assert system == {"role": "system", "content": "Be brief."}
+    text, png, *others = asked["content"]
+    assert text == {"type": "text", "text": "What is this?"}
+    assert png == {"type": "image_url", "image_url": {"url": "data:image/png;base64,iVBORw0KGgo="}}
+    kinds = [part["image_url"]["url"].partition(";")[0] for part in others]
+    assert kinds == ["data:image/jpeg", "data:image/gif", "data:image/webp", "data:image/svg+xml", images[-1]]
 
 
 @pytest.mark.parametrize(
@@ -229,43 +225,6 @@ def test_a_model_without_images_is_refused(scripted: ScriptedServer, cat: str) -
     assert [request.method for request in scripted.requests] == ["GET"]
 
 
-@pytest.mark.usefixtures("sandboxed")
-def test_json_is_the_full_completion() -> None:
-    """In characters that people read."""
-    answered = run("chat", "-m", "glm-5.2", "--json", "--system", "x", "你好")
-
-    assert json.loads(answered.stdout)["choices"][0]["message"]["content"] == f"{SAID}你好"
-    assert "你好" in answered.stdout
-    assert re.search(r" about 0\.\d+ credits \(list price\),", answered.stderr)
-
-
-@pytest.mark.parametrize(
-    ("entry", "last", "shown"),
-    [
-        (ENTRY, used(1000, 500), r"1,000 tokens in, 500 out, about 2 credits \(list price\), "),
-        ({"name": "m"}, used(1, 2), "1 token in, 2 out, of unknown cost, "),
-        (ENTRY, {"choices": [], "cost": "0"}, ""),
-    ],
-)
-def test_the_cost_is_shown_as_far_as_it_is_known(
-    scripted: ScriptedServer, entry: dict[str, Any], last: dict[str, Any], shown: str
-) -> None:
-    """By the list alone: what an answer has as `cost` is not what the service charged."""
-    scripted.answer(models(entry), events(delta(content="Hi"), last))
-
-    assert re.fullmatch(rf"m: {shown}\d+\.\d s\n", run("chat", "-m", "m", "Hi").stderr)
-
-
-def test_neither_an_answer_nor_a_failure_can_steer_the_terminal(scripted: ScriptedServer) -> None:
-    """Their control characters are left out; lines and tabs stay."""
-    odd = "\x1b]52;c;cm0=\x07a\tb\nc"
-    failure = Reply({"data": {}, "code": 12301, "message": "\x1b]52;c;cm0=\x07no"})
-    scripted.answer(models(), events(delta(content=odd)), models(), failure)
-
-    assert run("chat", "-m", "m", "Hi").stdout == "]52;c;cm0=a\tb\nc\n"
-    assert "]52;c;cm0=no (AiToEarn code 12301)" in run("chat", "-m", "m", "Hi").stderr
-
-
 def test_a_gateway_without_a_list_answers_who_names_a_model(scripted: ScriptedServer) -> None:
     """It speaks OpenAI's protocol, and has its own list elsewhere."""
     absent = Reply({"detail": "Not Found"}, 404)
@@ -275,102 +234,60 @@ def test_a_gateway_without_a_list_answers_who_names_a_model(scripted: ScriptedSe
     assert run("chat", "Hello").returncode == 5
 
 
+@pytest.mark.parametrize("named", [[], ["-m", "glm5"]])
 @pytest.mark.usefixtures("sandboxed")
-def test_a_person_chooses_among_models() -> None:
-    """Those that talk, where none is named, by number, name or part of a name; it says how to do without."""
-    with Terminal("chat", "你好") as terminal:
-        offered = terminal.wait_for("[1]: ")
+def test_a_person_chooses_among_models(named: list[str]) -> None:
+    """Those that talk, where none is named or the name is wrong: by number, name or part of a name."""
+    with Terminal("chat", *named, "你好") as terminal:
+        offered = terminal.wait_for("part of a name: ")
         for answer, words in (
             ("99", "no model is named '99'"),
-            ("gpt", "'gpt' fits gpt-5.2, gpt-5.2-mini; write more of the name"),
-            ("glm5", "no model is named 'glm5'; the closest: glm-5.2"),
+            ("gpt", "the closest: gpt-5.2, gpt-5.2-mini"),
         ):
             terminal.type(f"{answer}\n")
-            assert words in terminal.wait_for("[1]: ")
+            assert words in terminal.wait_for("part of a name: ")
         terminal.type("v4\n")
         assert terminal.end() == 0
 
+    assert ("no model is named 'glm5'; the closest: glm-5.2" in offered) == bool(named)
     assert "  2  glm-5.2" in offered
-    assert "--model NAME or AITOEARN_MODEL chooses without a question" in offered
+    assert "--model NAME or AITOEARN_MODEL chooses without a question" in plain(terminal)
     assert "gpt-image-2" not in offered
     assert f"{SAID}你好" in terminal.shown
     assert "deepseek-v4: " in terminal.shown
 
 
-@pytest.mark.parametrize(
-    ("named", "typed", "first", "answers"),
-    [
-        ("glm5", "", "glm-5.2", "glm-5.2"),
-        ("gemini", "", "gemini-3.1-pro-preview", "gemini-3.1-pro-preview"),
-    ],
-)
 @pytest.mark.usefixtures("sandboxed")
-def test_who_mistypes_a_name_chooses_among_those_like_it(
-    named: str, typed: str, first: str, answers: str
-) -> None:
-    """Of what talks."""
-    with Terminal("chat", "-m", named, "Hi") as terminal:
-        asked = terminal.wait_for("[1]: ")
-        terminal.type(f"{typed}\n")
-        assert terminal.end() == 0
-
-    assert f"'{named}'" in asked
-    assert "gemini-3-pro-image" not in re.findall(r"\d  (\S+)", asked)
-    assert re.findall(r" 1  (\S+)", asked)[0].startswith(first)
-    assert f"{answers}: " in terminal.shown
-
-
-@pytest.mark.parametrize("named", [[], ["-m", "xyzzy"]])
-@pytest.mark.usefixtures("sandboxed")
-def test_who_sends_an_image_chooses_among_models_that_take_one(cat: str, named: list[str]) -> None:
-    """And is not asked to pay for a refusal."""
-    with Terminal("chat", *named, "--image", cat, "Hi") as terminal:
-        assert re.findall(r"\d  (\S+)", terminal.wait_for("[1]: ")) == [
+def test_who_sends_an_image_chooses_among_models_that_take_one(cat: str) -> None:
+    """And is not asked to pay for a refusal; who chooses none ends the command, with the shells' code for it."""
+    with Terminal("chat", "--image", cat, "Hi") as terminal:
+        assert re.findall(r"\d  (\S+)", terminal.wait_for("part of a name: ")) == [
             "gemini-3.1-pro-preview", "gpt-5.2", "gpt-5.2-mini", "claude-sonnet-5", "llama-5-local", "bare-local"
         ]  # fmt: skip
-
-
-@pytest.mark.parametrize(
-    ("on", "keys"), [(TerminalProcess, "\x03"), (Terminal, "\x04")], ids=["Ctrl-C", "Ctrl-D"]
-)
-@pytest.mark.usefixtures("sandboxed")
-def test_who_chooses_no_model_ends_the_command(on: Any, keys: str) -> None:
-    """With the shells' code for it."""
-    with on("chat", "Hi", TERM="dumb") as terminal:
-        terminal.wait_for("[1]: ")
-        assert terminal.end(press=keys) == 130
-    assert "Traceback" not in terminal.shown
+        assert terminal.end(press="\x04") == 130
 
 
 @pytest.mark.usefixtures("sandboxed")
 def test_a_conversation_remembers_and_takes_several_lines() -> None:
     """Each answer counts what was said before; empty lines ask nothing; Ctrl-D ends it and shows the sum."""
     said = {
-        "你好\r": "You said: 你好\n",
-        "\r": "",
-        "one\\\rtwo\r": "You said: one\ntwo\n",
-        "\x1b[200~three \\\n\nfour\n\x1b[201~\r": "You said: three \\\n\nfour\n",
-        "five\x1b\rsix\r": "You said: five\nsix\n",
-        "seven\reight\r\rnine\r": "You said: seven\neight\n\nnine\n",
+        "你好": "You said: 你好\n",
+        "": "",
+        "\x1b[200~three \\\n\nfour\n\x1b[201~": "You said: three \\\n\nfour\n",
+        "five\x1b\rsix": "You said: five\nsix\n",
+        "seven\reight\r\rnine": "You said: seven\neight\n\nnine\n",
     }
     with Terminal("chat", "-m", "glm-5.2") as terminal:
-        terminal.wait_for(READY)
-        counts = []
-        for keys, words in said.items():
-            terminal.type(keys)
-            shown = terminal.wait_for(READY)
-            assert words in shown
-            counts += [int(count) for count in re.findall(r"(\d+) tokens in", shown)]
-        terminal.type("\x04")
-        assert terminal.end() == 0
+        shown = "".join(talk(terminal, said))
+    counts = [int(count) for count in re.findall(r"(\d+) tokens in", shown)]
 
     assert counts == sorted(set(counts))
     assert re.search(
-        rf"5 answers: {sum(counts)} tokens in, \d+ out, about 0\.\d+ seedance credits", plain(terminal)
+        rf"4 answers: {sum(counts)} tokens in, \d+ out, about 0\.\d+ seedance credits", plain(terminal)
     )
 
 
-@pytest.mark.parametrize("end", ["exit", "bye", "q", "/exit", "/quit", "EXIT ", "quit()", "\uff0fexit"])
+@pytest.mark.parametrize("end", ["q", "/quit", "EXIT ", "quit()", "\uff0fexit"])
 def test_the_words_that_end_a_conversation_are_no_questions(scripted: ScriptedServer, end: str) -> None:
     """They would cost; a conversation without an answer has no sum."""
     scripted.answer(models(ENTRY))
@@ -388,12 +305,11 @@ def test_a_conversation_has_commands(scripted: ScriptedServer) -> None:
     two = {**ENTRY, "name": "other-2", "creditsScope": "seedance"}
     scripted.answer(models(ENTRY, two), events(delta(content="Hello."), used(1, 1000)))
     with Terminal("chat", "-m", "m", "--system", "Be brief.") as terminal:
-        terminal.wait_for(READY)
-        for line, words in {
+        turns = {
             "/help": "/clear       start again",
             "?": "/clear       start again",
             "/modle other": "There is no command /modle.",
-            "/model": "* m\n  other-2\n",
+            "/model": "* m",
             "/model xyzzy": "no model is named 'xyzzy'",
             "one": "Hello.",
             "/model OTHER": "The model is now other-2.",
@@ -402,11 +318,8 @@ def test_a_conversation_has_commands(scripted: ScriptedServer) -> None:
             " /clear": "",
             "/etc/hosts is what?": "",
             "exit strategies?": "",
-        }.items():
-            terminal.type(f"{line}\r")
-            assert words in terminal.wait_for(READY)
-        terminal.type("\x04")
-        assert terminal.end() == 0
+        }
+        talk(terminal, turns)
 
     asked = [json.loads(request.body) for request in scripted.requests[1:]]
     talks = [[message["content"] for message in body["messages"]] for body in asked]
@@ -424,19 +337,15 @@ def test_a_conversation_with_an_image_stays_with_models_that_take_it(
     blind = {"name": "blind", "inputModalities": ["text"]}
     scripted.answer(models(ENTRY, blind), events(delta(content="A cat.")))
     with Terminal("chat", "-m", "m", "--image", cat) as terminal:
-        terminal.wait_for(READY)
-        for line, words in (
-            ("/model blind", "blind takes no images"),
-            ("What is this?", "A cat."),
-            ("Sure?", "A cat."),
-            ("/model blind", "blind takes no images"),
-            ("/clear", "Conversation cleared."),
-            ("/model blind", "The model is now blind."),
-        ):
-            terminal.type(f"{line}\r")
-            assert words in terminal.wait_for(READY)
-        terminal.type("\x04")
-        assert terminal.end() == 0
+        turns = {
+            "/model blind": "blind takes no images",
+            "What is this?": "A cat.",
+            "Sure?": "A cat.",
+            "/model  blind": "blind takes no images",
+            "/clear": "Conversation cleared.",
+            "/model   blind": "The model is now blind.",
+        }
+        talk(terminal, turns)
 
     first, _, second = json.loads(scripted.requests[2].body)["messages"]
     assert [part["type"] for part in first["content"]] == ["text", "image_url"]
@@ -455,17 +364,7 @@ def test_what_fails_in_a_conversation_leaves_the_prompt(scripted: ScriptedServer
         events(delta("content_filter")),
     )
     with Terminal("chat", "-m", "m") as terminal:
-        terminal.wait_for(READY)
-        for question, words in {
-            "0": "Insufficient credits",
-            "1": "no answer",
-            "2": "Hi",
-            "3": "filter",
-        }.items():
-            terminal.type(f"{question}\r")
-            assert words in terminal.wait_for(READY)
-        terminal.type("/exit\r")
-        assert terminal.end() == 0
+        talk(terminal, {"0": "Insufficient credits", "1": "no answer", "2": "Hi", "3": "filter"})
 
     assert len(json.loads(scripted.requests[-2].body)["messages"]) == 1
     total = "3 answers: 2,000 tokens in, 1,000 out, about 4 credits (list price), the cost of"
@@ -496,19 +395,6 @@ def test_ctrl_c_stops_an_answer_and_not_the_conversation(scripted: ScriptedServe
 
     asked = json.loads(scripted.requests[-1].body)["messages"]
     assert [message["content"] for message in asked] == ["Again"]
-
-
-def test_ctrl_c_stops_a_single_answer_with_the_shells_code(scripted: ScriptedServer) -> None:
-    """What was said stays, and no traceback follows."""
-    event = f"data: {json.dumps(delta(content='The answer is'))}\n\n"
-    # A chunk without an end: the server keeps the connection, and the answer never comes.
-    headers = {"Transfer-Encoding": "chunked"}
-    endless = Reply(f"{len(event):x}\r\n{event}\r\n", headers=headers, content_type="text/event-stream")
-    scripted.answer(models(), endless)
-    with TerminalProcess("chat", "-m", "m", "Hi", AITOEARN_DEBUG="1") as terminal:
-        terminal.wait_for("The answer is")
-        assert terminal.end(press="\x03") == 130
-    assert "Traceback" not in terminal.shown
 
 
 @pytest.mark.usefixtures("sandboxed")

@@ -1,4 +1,4 @@
-"""`relay`: the relay for programs that are configured by hand."""
+"""`relay` and `sandbox`: what serves until Ctrl-C."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ told: list[str] = []
 
 
 @contextmanager
-def relaying(*arguments: str, **environment: str) -> Iterator[tuple[str, str]]:
-    """The two lines of a relay that runs meanwhile, and ends by Ctrl-C without a word but what `told` has then."""
+def serving(command: str, *arguments: str, **environment: str) -> Iterator[list[str]]:
+    """The first lines of a server that runs meanwhile, and ends by Ctrl-C without a word but what `told` has then."""
     with subprocess.Popen(
-        [*COMMAND, "relay", "--port", "0", *arguments],
+        [*COMMAND, command, "--port", "0", *arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         encoding="utf-8",
@@ -35,7 +35,7 @@ def relaying(*arguments: str, **environment: str) -> Iterator[tuple[str, str]]:
     ) as process:
         try:
             assert process.stdout
-            yield process.stdout.readline(), process.stdout.readline()
+            yield [process.stdout.readline() for _ in range(3)]
         finally:
             process.send_signal(signal.SIGINT)
         _, errors = process.communicate(timeout=30)
@@ -43,23 +43,34 @@ def relaying(*arguments: str, **environment: str) -> Iterator[tuple[str, str]]:
     assert process.returncode == 0
 
 
-def address_in(line: str) -> str:
-    return re.findall(r" at (http://\S+/v1)\.", line)[0]
-
-
 @pytest.mark.usefixtures("sandboxed")
+@pytest.mark.slow
 def test_the_relay_serves_until_ctrl_c() -> None:
     """It says where it is, what is behind it, and which token to give."""
-    with relaying() as (first, second):
-        token = re.findall(r"sk-[0-9a-f]{48}", second)[0]
-        with openai.OpenAI(base_url=address_in(first), api_key=token) as client:
+    with serving("relay") as (first, *lines):
+        address, token = (line.split()[-1] for line in lines)
+        with openai.OpenAI(base_url=address, api_key=token) as client:
             assert client.chat.completions.create(model="glm-5.2", messages=MESSAGES).choices
 
     assert os.environ["AITOEARN_BASE_URL"] in first
     assert told == []
 
 
+@pytest.mark.slow
+def test_the_sandbox_serves_until_ctrl_c() -> None:
+    """It says where it is, and what to set."""
+    with serving("sandbox") as (first, second, third):
+        base_url = second.split()[-1]
+        with openai.OpenAI(base_url=base_url, api_key="sandbox") as client:
+            assert client.chat.completions.create(model="glm-5.2", messages=MESSAGES).choices
+
+    assert "no model answers" in first
+    assert f"AITOEARN_SITE=sandbox AITOEARN_BASE_URL={base_url.removesuffix('/api/ai')}" in third
+    assert told == []
+
+
 @pytest.mark.parametrize("options", [[], ["--verbose"]])
+@pytest.mark.slow
 def test_the_relay_says_what_fails_and_on_request_what_is_asked(
     server: ScriptedServer, options: list[str]
 ) -> None:
@@ -75,8 +86,8 @@ def test_the_relay_says_what_fails_and_on_request_what_is_asked(
     )
     settings = {"AITOEARN_BASE_URL": server.origin, "AITOEARN_API_KEY": KEY, "MY_TOKEN": "token-of-the-test"}
     options = [*options, "--token-env", "MY_TOKEN", "--allow-origin", "http://localhost:3000"]
-    with relaying(*options, **settings) as (first, _):
-        arguments = {"base_url": address_in(first), "api_key": settings["MY_TOKEN"], "max_retries": 0}
+    with serving("relay", *options, **settings) as (_, second, _):
+        arguments = {"base_url": second.split()[-1], "api_key": settings["MY_TOKEN"], "max_retries": 0}
         with openai.OpenAI(**arguments) as client:  # type: ignore[arg-type]
             client.chat.completions.create(model="m", messages=MESSAGES)
             for stream in (False, True):
@@ -106,47 +117,42 @@ def test_the_relay_says_what_fails_and_on_request_what_is_asked(
     assert lines[: len(lines) - 5] == (["POST /v1/chat/completions 200"] if "--verbose" in options else [])
 
 
+@pytest.mark.slow
 def test_a_token_of_ones_own_is_kept_and_neither_it_nor_the_key_is_shown(server: ScriptedServer) -> None:
     """With the token, other machines may ask too; the service gets the key alone."""
     server.answer(Reply({"data": [{"name": "m"}], "code": 0}))
     settings = {"AITOEARN_BASE_URL": server.origin, "AITOEARN_API_KEY": KEY, "MY_TOKEN": TOKEN}
-    with relaying("--host", "0.0.0.0", "--token-env", "MY_TOKEN", **settings) as (first, second):
-        address = address_in(first).replace("0.0.0.0", "127.0.0.1")
+    with serving("relay", "--host", "0.0.0.0", "--token-env", "MY_TOKEN", **settings) as lines:
+        address = lines[1].split()[-1].replace("0.0.0.0", "127.0.0.1")
         with openai.OpenAI(base_url=address, api_key=TOKEN) as client:
             assert client.models.list().data
 
     assert told == []
-    assert "MY_TOKEN" in second
-    assert not [secret for secret in (KEY, TOKEN) if secret in first + second]
+    assert "MY_TOKEN" in lines[2]
+    assert not [secret for secret in (KEY, TOKEN) if secret in "".join(lines)]
     assert server.requests[-1].headers["x-api-key"] == KEY
 
 
 @pytest.mark.parametrize(
     ("arguments", "code", "told"),
     [
-        ("--port {}", 2, "port {} of 127.0.0.1: it is in use; choose another with --port"),
-        (
-            "--host no.such.host.invalid --token-env MY_TOKEN",
-            2,
-            "cannot listen on port 8379 of no.such.host.invalid: Name or service not known; choose another with --host",
-        ),
-        ("--token-env BLANK", 2, "the variable 'BLANK' is not set, or empty; it must hold the token"),
-        ("--token-env NO_SUCH", 2, "the variable 'NO_SUCH' is not set"),
-        (
-            "--allow-origin localhost:3000",
-            2,
-            "'localhost:3000' is not the address of a page, such as http://",
-        ),
-        ("--site cn", 3, "There is no AiToEarn key."),
+        ("relay --port {}", 2, "port {} of 127.0.0.1: it is in use; choose another with --port or --host"),
+        ("sandbox --port {}", 2, "cannot listen on port {} of 127.0.0.1: it is in use; choose another with --port\n"),
+        ("relay --host no.such.host.invalid --token-env MY_TOKEN", 2, "Name or service not known; choose another"),
+        ("relay --token-env BLANK", 2, "the variable 'BLANK' is not set, or empty"),
+        ("relay --allow-origin localhost:3000", 2, "'localhost:3000' is not the address of a page, such as http://"),
+        ("relay --site cn", 3, "There is no AiToEarn key."),
+        ("relay --port many", 2, "'--port': 'many' is not a whole number. `aitoearn-openai relay --help` shows how"),
+        ("relay --port 65536", 2, "'--port': 65536 is above 65535."),
     ],
-)
+)  # fmt: skip
 @pytest.mark.usefixtures("sandboxed")
-def test_a_relay_that_cannot_be_is_told_in_one_line(
+def test_a_server_that_cannot_be_is_told_in_one_line(
     site: sandbox.Sandbox, arguments: str, code: int, told: str
 ) -> None:
     """A port in use, a token that is not there, no key."""
     port = re.findall(r":(\d+)/", site.base_url)[0]
-    failed = run("relay", *arguments.format(port).split(), AITOEARN_API_KEY="", MY_TOKEN=TOKEN, BLANK=" ")
+    failed = run(*arguments.format(port).split(), AITOEARN_API_KEY="", MY_TOKEN=TOKEN, BLANK=" ")
 
     assert (failed.returncode, failed.stderr.count("\n")) == (code, 1)
     assert told.format(port) in failed.stderr

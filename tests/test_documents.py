@@ -5,7 +5,6 @@ from __future__ import annotations
 import doctest
 import importlib
 import os
-import pkgutil
 import re
 import shutil
 import subprocess
@@ -15,16 +14,14 @@ from typing import Any
 
 import pytest
 
-import aitoearn_openai
 from aitoearn_openai import ChatModel, Settings, sandbox
 from aitoearn_openai._errors import CODES
 from commands import TerminalProcess, close_clients
 from install_line import PAGES as INSTALL_PAGES, ROOT, written
 from snippets import snippet_of
 
-PATHS = [ROOT / "README.md", ROOT / "README.zh-CN.md", *sorted((ROOT / "docs").glob("*.md"))]
+PATHS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]  # Those in Chinese have the same code.
 PAGES = {path.name: path.read_text("utf-8") for path in PATHS}
-READMES = PAGES["README.md"], PAGES["README.zh-CN.md"]
 PYTHON = re.compile(r"```python\n(.*?)```", re.DOTALL)
 FRAMEWORKS = PYTHON.findall(PAGES["frameworks.md"])
 SNIPPETS = {
@@ -41,13 +38,13 @@ SHELLS = {
     "sh": ["bash", "-c", "set -euo pipefail\n"],
     "powershell": ["pwsh", "-NoProfile", "-Command", "$ErrorActionPreference = 'Stop'\n"],
 }
-COMMANDS = {
-    name: [
-        (kind, block) for kind, block in BLOCK.findall(text) if kind in SHELLS and "ray_batch.py" not in block
-    ]
-    for name, text in PAGES.items()
-}
-"""The commands of each page, but those that tests/scaling runs."""
+COMMANDS: dict[str, list[tuple[str, str]]] = {name: [] for name in PAGES}
+"""The commands of each page, but those of a page before, and those that tests/scaling runs."""
+for _name, _text in PAGES.items():
+    for _kind, _block in BLOCK.findall(_text):
+        _known = [block for blocks in COMMANDS.values() for _, block in blocks]
+        if _kind in SHELLS and "ray_batch.py" not in _block and _block not in _known:
+            COMMANDS[_name].append((_kind, _block))
 SERVER = re.compile(r"^aitoearn-openai (sandbox|relay)\b", re.MULTILINE)
 # What the sessions of nox run that need a library of their own: its tests are skipped without it.
 SESSIONS = "".join(path.read_text("utf-8") for path in ROOT.glob("tests/*/test_*.py"))
@@ -55,11 +52,7 @@ SECTIONS = [
     *sorted({("frameworks.md", name) for name in re.findall(r'Framework\(\s*"(.+?)"', SESSIONS)}),
     *re.findall(r'snippet_of\("(.+?)", "(.+?)"\)', SESSIONS),
 ]
-MODULES = [
-    module.name
-    for module in pkgutil.walk_packages(aitoearn_openai.__path__, "aitoearn_openai.")
-    if not module.name.endswith("__main__")
-]
+SOURCES = [path for path in (ROOT / "src").rglob("*.py") if ">>>" in path.read_text("utf-8")]
 
 
 @pytest.mark.parametrize(("name", "model"), RUNS)
@@ -124,7 +117,7 @@ def test_the_commands_of_a_page_run_as_they_stand(page: str) -> None:
 
 def test_the_way_to_install_is_one_word_in_one_place() -> None:
     """Of tests/install_line.py, which writes it into the pages; the rest names extras of what is installed."""
-    pages = [*PATHS, *ROOT.glob("docs/zh-CN/*.md"), ROOT / "SECURITY.md", ROOT / "CONTRIBUTING.md"]
+    pages = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]
     texts = {page: page.read_text("utf-8") for page in pages}
     released = {page: written(page, "aitoearn-openai") for page in INSTALL_PAGES}
 
@@ -139,16 +132,17 @@ def test_the_way_to_install_is_one_word_in_one_place() -> None:
         assert "克隆" not in text
 
 
-@pytest.mark.parametrize("name", MODULES)
-def test_examples_of_docstrings_run(name: str) -> None:
+@pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.name)
+def test_examples_of_docstrings_run(source: Path) -> None:
     """As a reader would try them."""
-    module = importlib.import_module(name)
+    module = source.relative_to(ROOT / "src").with_suffix("").as_posix().replace("/", ".")
     runner = doctest.DocTestRunner()
-    for each in doctest.DocTestFinder().find(module):
+    for each in doctest.DocTestFinder().find(importlib.import_module(module.removesuffix(".__init__"))):
         runner.run(each, clear_globs=False)
         close_clients(each.globs)
 
     assert runner.summarize().failed == 0
+    assert runner.tries
 
 
 @pytest.mark.parametrize(("page", "heading"), SECTIONS)
@@ -157,9 +151,9 @@ def test_each_snippet_that_only_nox_runs_is_on_its_page(page: str, heading: str)
     assert snippet_of(page, heading)
 
 
-def test_the_readmes_are_short() -> None:
+def test_the_readme_is_short() -> None:
     """Whoever looks for more follows a link."""
-    assert max(len(page.splitlines()) for page in READMES) <= 200
+    assert len(PAGES["README.md"].splitlines()) <= 200
 
 
 def test_the_pages_name_what_the_code_has() -> None:

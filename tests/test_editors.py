@@ -20,7 +20,7 @@ from aitoearn_openai.sandbox import Sandbox
 from conftest import Asker, Reply, ScriptedServer, complete, draw, list_models, stream
 
 ROOT = Path(__file__).parent.parent
-PAGES = [ROOT / "README.md", ROOT / "README.zh-CN.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 PYTHON = re.compile(r"```python\n(.*?)```", re.DOTALL)
 
 

@@ -193,7 +193,7 @@ def test_the_command_starts_a_sandbox_in_front_of_an_engine(site: sandbox.Sandbo
             assert process.stdout
             first = process.stdout.readline()
             settings = re.findall(r"(AITOEARN_\w+)=(\S+)", process.stdout.readline())
-            asked = run("models", "--names", **dict(settings))
+            asked = run("models", **dict(settings))
         finally:
             process.terminate()
 

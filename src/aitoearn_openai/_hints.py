@@ -77,9 +77,24 @@ def next_step(
     )
     if code != 12300 and not lacks_credits:
         return ""
+    from ._models import find  # Not every program needs these classes, and they take time to make.
+
     path = next((path for end, path in _LIST_FOR.items() if url.path.endswith(end)), "/models/chat")
-    hint = unknown_model_hint if code == 12300 else scope_hint
-    return hint(known.get(path, ()), _model_of(response.request), LISTS[path])
+    listing, wanted = LISTS[path], _model_of(response.request)
+    found = find(known.get(path, ()), wanted)
+    if lacks_credits and not isinstance(found, list) and found.credits_scope:
+        is_paid, ending = Ours(" is paid from the balance "), Ours("; credits of another do not count.")
+        return Message(found.id, is_paid, repr(found.credits_scope), ending)
+    if lacks_credits:
+        return Ours(
+            "Credits belong to one of two balances, 'general' and 'seedance'; "
+            f"`credits_scope` in `{listing}` says which one pays for a model."
+        )
+    if isinstance(found, list):
+        return closest(found) or Ours(f"`{listing}` lists the names.")
+    if found.id == wanted:
+        return Ours(f"The model list had {wanted}, but models may vanish: `{listing}` lists the names.")
+    return Message(Ours("Its name is "), found.id, Ours(": that is what `model=` takes."))
 
 
 def _model_of(request: Any) -> str:
@@ -89,35 +104,9 @@ def _model_of(request: Any) -> str:
         return ""  # No object, or an upload, whose content is not in memory.
 
 
-def unknown_model_hint(offered: Iterable[ListedModel], wanted: str, listing: str) -> str:
-    """What to pass in place of a name that the service does not know."""
-    from ._models import find  # Not every program needs these classes, and they take time to make.
-
-    found = find(offered, wanted)
-    if isinstance(found, list):
-        return closest(found) or Ours(f"`{listing}` lists the names.")
-    if found.id == wanted:
-        return Ours(f"The model list had {wanted}, but models may vanish: `{listing}` lists the names.")
-    return Message(Ours("Its name is "), found.id, Ours(": that is what `model=` takes."))
-
-
 def closest(names: Sequence[str]) -> str:
     """A sentence with the names that are close to a wrong one."""
     if not names:
         return ""
     beginning = f"The closest {'name is' if len(names) == 1 else 'names are'} "
     return Message(Ours(beginning), ", ".join(names), Ours("."))
-
-
-def scope_hint(offered: Iterable[ListedModel], wanted: str, listing: str) -> str:
-    """Which of the account's two balances pays for the model."""
-    from ._models import find
-
-    found = find(offered, wanted)
-    if not isinstance(found, list) and found.credits_scope:
-        is_paid, ending = Ours(" is paid from the balance "), Ours("; credits of another do not count.")
-        return Message(found.id, is_paid, repr(found.credits_scope), ending)
-    return Ours(
-        "Credits belong to one of two balances, 'general' and 'seedance'; "
-        f"`credits_scope` in `{listing}` says which one pays for a model."
-    )

@@ -35,14 +35,11 @@ def asked(hostile: ScriptedServer, **more: str) -> dict[str, str]:
 @pytest.mark.parametrize(
     ("columns", "arguments"),
     [
-        *((columns, ["models", *more]) for columns in ("40", "70", "200") for more in ([], ["--images"])),
-        ("80", ["models", "--sort", "price"]),
+        *((columns, ["models", *more]) for columns in ("40", "200", "") for more in ([], ["--images"])),
         ("80", ["models", EVIL]),
-        ("80", ["models", "--names"]),
         ("80", ["models", "--channel", "no-such"]),
         ("80", ["models", "evil no-such"]),
         ("80", ["models", "--images", EVIL]),
-        ("80", ["models", "--images", "--names"]),
         ("80", ["chat", "Hi", "-m", EVIL]),
         ("80", ["chat", "Hi"]),
         ("80", ["check"]),
@@ -60,17 +57,16 @@ def test_every_command_cleans_what_it_prints(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Names, labels, tags, texts, errors, arguments; at each width, as tables differ."""
+    """Names, labels, tags, texts, errors, arguments; as a list, a table, and in a pipe."""
     monkeypatch.chdir(tmp_path)
-    shown = run(
-        *arguments, **asked(hostile, COLUMNS=columns, TTY_COMPATIBLE="1", TERM="dumb", AITOEARN_DEBUG="1")
-    )
+    terminal = {"COLUMNS": columns, "LINES": "25", "TTY_COMPATIBLE": "1", "TERM": "dumb"} if columns else {}
+    shown = run(*arguments, **asked(hostile, AITOEARN_DEBUG="1", **terminal))
 
-    assert shown.stdout + shown.stderr
-    assert is_clean(shown.stdout + shown.stderr)
+    told = shown.stdout if columns else shown.stdout.replace("\t", "")
+    assert told + shown.stderr
+    assert is_clean(told + shown.stderr)
     assert "\naitoearn-openai: all is well" not in f"\n{shown.stderr}"
-    if "--names" in arguments:
-        assert shown.stdout.count("\n") == 1
+    assert columns or {line.count("\t") for line in shown.stdout.splitlines()} <= {6, 8}
 
 
 def test_an_answer_cannot_steer_the_terminal(hostile: ScriptedServer) -> None:
@@ -134,7 +130,7 @@ def test_a_conversation_cleans_what_it_shows(hostile: ScriptedServer) -> None:
         terminal.wait_for("/exit ends it.")
         for typed, shown in (
             ("/model", "evil]0;owned"),
-            ("/model evil", "write more"),
+            ("/model evil", "the closest"),
             ("Hi", "Credits are bought"),
         ):
             terminal.type(f"{typed}\r")

@@ -12,9 +12,8 @@ from .chat import chat
 from .check import check
 from .demo import demo
 from .models import models
-from .relay import serve_relay
 from .run import run
-from .sandbox import serve_sandbox
+from .servers import serve_relay, serve_sandbox
 
 
 class _Command(typer.core.TyperCommand):
@@ -23,59 +22,48 @@ class _Command(typer.core.TyperCommand):
         return [piece.replace("{", "").replace("}", "") for piece in super().collect_usage_pieces(ctx)]
 
 
-_HELP = {"help_option_names": ["-h", "--help"]}
+_HELP: dict[Any, Any] = {"help_option_names": ["-h", "--help"]}
 
 app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     invoke_without_command=True,
-    context_settings=dict[Any, Any](_HELP),
+    context_settings=_HELP,
 )
-
-
-def _show_version(context: typer.Context, wanted: bool) -> None:
-    if wanted and not context.resilient_parsing:  # zsh would run what is printed while it completes.
-        from importlib.metadata import version  # It takes long to load.
-
-        typer.echo(f"aitoearn-openai {__version__} (openai {version('openai')})")
-        raise typer.Exit
 
 
 @app.callback()
 def _command(
     context: typer.Context,
-    version: Annotated[
-        bool,
-        typer.Option("--version", callback=_show_version, is_eager=True, help="Print the versions and exit."),
-    ] = False,
+    version: Annotated[bool, typer.Option("--version", help="Print the versions and exit.")] = False,
 ) -> None:
     """The OpenAI Python SDK, ready for AiToEarn."""
+    if version:
+        from importlib.metadata import version as version_of  # It takes long to load.
+
+        typer.echo(f"aitoearn-openai {__version__} (openai {version_of('openai')})")
+        raise typer.Exit
     if context.invoked_subcommand is None:
         typer.echo(context.get_help())
 
 
 # The words of the list do not come from docstrings, which `python -OO` has not.
-for _name, _function, _words, _example in (
-    ("models", models, "List the models and their prices.", "models --input image --sort price"),
-    ("chat", chat, "Ask a model, or hold a conversation.", "chat --model glm-5.2 Hello"),
-    (
-        "batch",
-        batch,
-        "Answer a file of requests, many at once.",
-        "batch questions.jsonl answers.jsonl --model glm-5.2",
-    ),
-    ("check", check, "Test the settings, the network and the key.", "check --site ai"),
-    ("run", run, "Run a program made for OpenAI against AiToEarn.", "run -- python your_program.py"),
-    ("relay", serve_relay, "Serve OpenAI's protocol on this machine.", "relay --port 8379"),
-    ("sandbox", serve_sandbox, "Serve a local stand-in for AiToEarn.", "sandbox --port 8378"),
-    ("demo", demo, "Show what the package does, without a key or network.", "demo"),
+for _function, _words, _example in (
+    (models, "List the models and their prices.", "models --input image"),
+    (chat, "Ask a model, or hold a conversation.", "chat --model glm-5.2 Hello"),
+    (batch, "Answer a file of requests, many at once.", "batch in.jsonl out.jsonl --model glm-5.2"),
+    (check, "Test the settings, the network and the key.", "check --site ai"),
+    (run, "Run a program made for OpenAI against AiToEarn.", "run -- python your_program.py"),
+    (serve_relay, "Serve OpenAI's protocol on this machine.", "relay --port 8379"),
+    (serve_sandbox, "Serve a local stand-in for AiToEarn.", "sandbox --port 8378"),
+    (demo, "Show what the package does, without a key or network.", "demo"),
 ):
+    _name = _example.partition(" ")[0]
     # What follows the name of another program is that program's.
-    _settings: dict[Any, Any] = {**_HELP, "allow_interspersed_args": _name != "run"}
     app.command(
         _name,
         cls=_Command,
         short_help=_words,
         epilog=f"Example: aitoearn-openai {_example}",
-        context_settings=_settings,
+        context_settings={**_HELP, "allow_interspersed_args": _name != "run"},
     )(_function)

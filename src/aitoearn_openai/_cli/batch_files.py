@@ -73,7 +73,9 @@ def opened(
     with contextlib.ExitStack() as stack:
         if target:
             if target.suffix.lower() in _TABLES:
-                raise BadFile(f"the results are JSON, a line each: name OUT.jsonl, and --csv {target} for a table")
+                raise BadFile(
+                    f"the results are JSON, a line each: name OUT.jsonl, and --csv {target} for a table"
+                )
             target = place_to_write(target)
             if target.exists() and source != STDIN and source.samefile(target):
                 raise BadFile("the output must be another file than the input")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sys
 import time
+from functools import partial
 from typing import Any
 
 import aitoearn_openai as openai
@@ -12,23 +13,13 @@ import aitoearn_openai as openai
 from . import failures
 from .bill import Bill
 from .lists import matching
-from .screen import (
-    count,
-    credits_text,
-    errors,
-    escape,
-    one_line,
-    print_json,
-    show,
-    stdout_is_elsewhere,
-    write,
-)
+from .screen import count, errors, escape, print_json, show, write
 
 _HELP = """\
 /model NAME  use another model, named in full or in part; without NAME, list all
 /clear       start again without the questions and answers so far
 /exit        end the conversation, as do exit, quit, bye, q and Ctrl-D
-Enter sends. Alt+Enter, or \\ and Enter, begins a new line. Pasted lines stay one
+Enter sends. Esc and then Enter, or Alt+Enter, begins a new line. Pasted lines stay one
 message. Ctrl-C stops an answer. What begins with a space is never a command."""
 _COMMAND = re.compile(r"/[a-z]*(?!\S)|(exit|quit|bye|q|help|\?)(\(\))?\s*$", re.IGNORECASE)
 
@@ -45,9 +36,9 @@ class Conversation:
         max_tokens: int | None,
     ) -> None:
         # Here, and not with the first question: it loads much of the SDK, and Ctrl-C would break that off.
-        self._create = client.chat.completions.create
+        limit: dict[str, Any] = {"max_tokens": max_tokens} if max_tokens else {}
+        self._create: Any = partial(client.chat.completions.create, **limit)
         self._model = model
-        self._limit: dict[str, Any] = {"max_tokens": max_tokens} if max_tokens else {}
         self._system = [{"role": "system", "content": system}] if system else []
         self._messages: list[Any] = [*self._system]
         self._images = images
@@ -64,9 +55,8 @@ class Conversation:
     def print_completion(self, question: str) -> bool:
         """Print the completion as the service gives it; whether it has an answer."""
         started = time.monotonic()
-        completion = self._create(
-            model=self._model.id, messages=[*self._messages, self._message(question)], **self._limit
-        )
+        self._messages.append(self._message(question))
+        completion = self._create(model=self._model.id, messages=self._messages)
         print_json(completion.to_dict(mode="json", warnings=False))
         choice = completion.choices[0]
         has_text = bool(choice.message.content)
@@ -87,7 +77,6 @@ class Conversation:
                 messages=self._messages,
                 stream=True,
                 stream_options={"include_usage": True},
-                **self._limit,
             ) as stream:
                 for chunk in stream:
                     usage = chunk.usage or usage
@@ -103,14 +92,18 @@ class Conversation:
                             write(part, end="")
         finally:
             is_stopped = isinstance(sys.exc_info()[1], KeyboardInterrupt)
-            self._answers += bool(text or is_reasoning or usage or finish or is_stopped)
+            if text or is_reasoning or usage or finish or is_stopped:
+                self._answers += 1
+                self._bill.add(usage, self._model)
             if text:
                 write("")
                 self._messages.append({"role": "assistant", "content": text})
                 self._images = []
             else:
                 self._messages.pop()
-            if stdout_is_elsewhere() if text else is_reasoning:
+            # A program that reads stdout may show the text on the same terminal, later than we write.
+            is_elsewhere = errors.is_terminal and not (sys.stdout and sys.stdout.isatty())
+            if is_elsewhere if text else is_reasoning:
                 errors.print()
         self._footer(usage, started, finish, bool(text))
         return bool(text)
@@ -121,31 +114,17 @@ class Conversation:
 
     def _footer(self, usage: Any, started: float, finish: str | None, has_text: bool) -> None:
         """Say what is to be known of an answer, and what it took."""
-        if note := self._note(finish, has_text):
-            show(f"[yellow]{note}[/]", errors)
-        parts, bill = [], Bill()
-        self._bill.add(usage, self._model)
-        if usage:
-            cost = bill.add(usage, self._model)
-            parts.append(bill.tokens)
-            parts.append(
-                "of unknown cost" if cost is None else f"about {credits_text({None: cost})} (list price)"
-            )
-        parts.append(f"{time.monotonic() - started:.1f} s")
-        show(f"[dim]{escape(self._model.id)}: {', '.join(parts)}[/]", errors)
-
-    def _note(self, finish: str | None, has_text: bool) -> str:
+        note = "" if has_text else "The model gave no text."
         if finish == "content_filter":
-            return "The service's content filter stopped the answer."
-        if finish == "length":
-            limit = (
-                f"--max-tokens {self._limit['max_tokens']}" if self._limit else "the model's limit on tokens"
-            )
-            more = "; allow more with --max-tokens"
-            if has_text:
-                return f"The answer is cut off: it reached {limit}{more}."
-            return f"There is no answer: reasoning took all tokens up to {limit}{more}."
-        return "" if has_text else "The model gave no text."
+            note = "The service's content filter stopped the answer."
+        elif finish == "length":
+            what = "The answer is cut off" if has_text else "There is no answer: reasoning ended"
+            note = f"{what} at the limit on tokens; --max-tokens allows more."
+        if note:
+            show(f"[yellow]{note}[/]", errors)
+        bill = Bill()
+        bill.add(usage, self._model)
+        _say(f"{self._model.id}: {bill}, {time.monotonic() - started:.1f} s")
 
     def hold(self, offered: list[openai.ChatModel]) -> None:
         """Ask what a person types, until they end it."""
@@ -157,9 +136,6 @@ class Conversation:
 
         keys = KeyBindings()
 
-        def is_after_backslash() -> bool:
-            return session.default_buffer.document.char_before_cursor == "\\"
-
         def is_pasted() -> bool:
             """Whether more has arrived together with Enter: not every terminal marks a paste as one."""
             return any(
@@ -167,28 +143,19 @@ class Conversation:
             )
 
         @keys.add("escape", "enter")
-        @keys.add("enter", filter=Condition(is_after_backslash) | Condition(is_pasted), eager=True)
+        @keys.add("enter", filter=Condition(is_pasted), eager=True)
         def begin_line(event: Any) -> None:
-            event.current_buffer.delete_before_cursor(is_after_backslash())
             event.current_buffer.insert_text("\n")
 
-        commands = [
-            "/help",
-            "/clear",
-            "/exit",
-            *(f"/model {model.id}" for model in offered if model.id.isprintable()),
-        ]
+        names = (f"/model {model.id}" for model in offered if model.id.isprintable())
         session: PromptSession[str] = PromptSession(
             "> ",
             key_bindings=keys,
             prompt_continuation="... ",
-            completer=WordCompleter(commands, ignore_case=True, sentence=True),
+            completer=WordCompleter(["/help", "/clear", "/exit", *names], ignore_case=True, sentence=True),
             complete_while_typing=False,
         )
-        about = (
-            f"Conversation with {one_line(self._model.id)}. /help lists commands; Ctrl-D or /exit ends it."
-        )
-        errors.print(about, style="dim", markup=False)
+        _say(f"Conversation with {self._model.id}. /help lists commands; Ctrl-D or /exit ends it.")
         while True:
             try:
                 text = session.prompt()
@@ -205,7 +172,8 @@ class Conversation:
                 errors.print()
             except openai.OpenAIError as error:
                 failures.report(error)
-        self._show_total()
+        if self._answers:
+            _say(f"{count(self._answers, 'answer')}: {self._bill}")
 
     def _run(self, command: str, argument: str, offered: list[openai.ChatModel]) -> bool:
         """Carry out a command of a conversation; whether it goes on."""
@@ -213,35 +181,34 @@ class Conversation:
             self._change_model(argument, offered)
         elif command == "/clear":
             self._messages = [*self._system]
-            errors.print("Conversation cleared.", style="dim")
+            _say("Conversation cleared.")
         elif command in ("/help", "help", "help()", "?"):
             errors.print(_HELP, style="dim", markup=False)
         elif command.startswith("/") and command not in ("/exit", "/quit"):
-            errors.print(f"There is no command {escape(command)}. /help lists them.")
+            _say(f"There is no command {command}. /help lists them.")
         else:
             return False
         return True
 
     def _change_model(self, wanted: str, offered: list[openai.ChatModel]) -> None:
         if not wanted:
-            offered = offered or [self._model]
-            names = [
-                f"{'*' if model.id == self._model.id else ' '} {one_line(model.id)}" for model in offered
-            ]
-            errors.print("\n".join(names), markup=False)
+            for model in offered or [self._model]:
+                _say(f"{'*' if model.id == self._model.id else '-'} {model.id}")
             return
         # A gateway of another kind has no list, and takes names that are not known here.
         found = matching(offered, wanted) if offered else openai.ChatModel.model_validate({"name": wanted})
-        problem = self.refusal(found) if isinstance(found, openai.ChatModel) else found
-        if isinstance(found, openai.ChatModel) and not problem:
+        if isinstance(found, str):
+            _say(found)
+        elif refusal := self.refusal(found):
+            _say(refusal)
+        else:
             self._model = found
-            problem = f"The model is now {found.id}."
-        errors.print(one_line(str(problem)), style="dim", markup=False)
+            _say(f"The model is now {found.id}.")
 
-    def _show_total(self) -> None:
-        if not self._answers:
-            return
-        show(f"[dim]{count(self._answers, 'answer')}: {escape(str(self._bill))}[/]", errors)
+
+def _say(text: str) -> None:
+    """A line of ours between questions and answers."""
+    show(f"[dim]{escape(text)}[/]", errors)
 
 
 def takes(model: openai.ChatModel, kind: str) -> bool:

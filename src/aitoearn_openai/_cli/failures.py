@@ -16,7 +16,7 @@ import typer
 
 import aitoearn_openai as openai
 
-from .._hints import hint_of
+from .._hints import hint_of, origin
 from .._sites import ENV_PREFIX, SITES
 from .._wording import Ours, causes, parts_of, reason
 from .screen import errors, one_line, show, write
@@ -29,7 +29,6 @@ SERVICE = 5
 INTERRUPTED = 130
 
 LOOK = "Run `aitoearn-openai check` to find the cause."
-_FILES = "Lower --concurrency, or raise the limit on open files with `ulimit -n`."
 _START = "Is the sandbox running? `aitoearn-openai sandbox` starts it."
 _NEXT = {
     402: "Credits are bought on the site that the key is from.",
@@ -37,10 +36,16 @@ _NEXT = {
     404: "`aitoearn-openai models` lists the names.",
     429: "Wait a little, then try again.",
 }
+_WRONG = {
+    "int_parsing": "{input!r} is not a whole number",
+    "greater_than_equal": "{input} is below {ge}",
+    "less_than_equal": "{input} is above {le}",
+}
+"""Errors of pydantic that an option can have; any other is said not to be a number."""
 # Typer exports this class only as the parent of `BadParameter`.
 _UsageError: Any = typer.BadParameter.__mro__[1]
 
-_ADDRESS = "Look at the address: AiToEarn's ends in /api/ai."
+_USUAL = "Try again later, or another model.", "Change the request as it says."
 _MASK = "**********"
 _FEW = 3
 """The most first characters of a key that may be shown."""
@@ -78,11 +83,6 @@ def message(error: openai.APIError) -> str:
     return "".join(part if isinstance(part, Ours) else masked(part) for part in parts_of(error.message))
 
 
-def _origin(error: openai.APIError) -> str:
-    url = error.request.url
-    return f"{url.scheme}://{url.netloc.decode()}"
-
-
 def say(text: str) -> None:
     """A line on stderr, which a terminal gets wrapped at words."""
     show(one_line(text), errors, markup=False)
@@ -101,22 +101,28 @@ def explain(error: openai.OpenAIError) -> tuple[str, str, int]:
     if isinstance(error, openai.APITimeoutError):
         seconds = error.request.extensions["timeout"]
         seconds = seconds["connect" if "Connect" in type(error.__cause__).__name__ else "read"]
-        text = f"no answer from {_origin(error)} within {seconds:g} s ({ENV_PREFIX}TIMEOUT)"
+        text = f"no answer from {origin(error.request.url)} within {seconds:g} s ({ENV_PREFIX}TIMEOUT)"
         next_step, code = "Allow more time, or try again later.", NETWORK
     elif isinstance(error, openai.APIConnectionError):
-        origin, why = _origin(error), reason(error)
-        text = f"the connection to {origin} failed: {masked(why) if error.__cause__ else why}"
+        asked, why = origin(error.request.url), reason(error)
+        text = f"the connection to {asked} failed: {masked(why) if error.__cause__ else why}"
         # By its name: the HTTP library is another one in some versions of the SDK.
-        away = origin == SITES["sandbox"] and type(error.__cause__).__name__ == "ConnectError"
+        away = asked == SITES["sandbox"] and type(error.__cause__).__name__ == "ConnectError"
         next_step, code = _START if away else LOOK, NETWORK
         if any(isinstance(cause, OSError) and cause.errno == errno.EMFILE for cause in causes(error)):
-            next_step = _FILES
+            next_step = "Lower --concurrency, or raise the limit on open files with `ulimit -n`."
     elif isinstance(error, openai.APIError):
-        text, next_step, code = message(error), *_advice(error)
+        status, text, code = getattr(error, "status_code", 500), message(error), SERVICE
+        next_step = _NEXT.get(status, _USUAL[status < 500])
+        if isinstance(error, openai.AuthenticationError):
+            next_step, code = LOOK, KEY
+        elif isinstance(error, openai.APIResponseValidationError):
+            next_step = LOOK
+        elif status == 404 and error.code not in ("12300", "model_not_found"):
+            next_step = "" if hint_of(error) else "Look at the address: AiToEarn's ends in /api/ai."
         text = text.replace("`credits_scope` in `client.", "the column balance of `client.")
         text = text.replace("`client.models.list()`", "`aitoearn-openai models`")
-        if next_step in text or (next_step == _ADDRESS and hint_of(error)):
-            next_step = ""
+        next_step = "" if next_step in text else next_step
     return sentence(" ".join(text.split())), next_step, code
 
 
@@ -125,48 +131,20 @@ def sentence(text: str) -> str:
     return text if text.endswith((".", "?", "!", "。", "？", "！")) else f"{text}."
 
 
-def fail_to_listen(error: OSError) -> NoReturn:
+def fail_to_listen(error: OSError, options: str) -> NoReturn:
     """End the command, as a server cannot have its port or its address."""
     if error.errno in _OUTPUT_IS_AWAY:
         raise error
-    advice = {
-        errno.EACCES: "ports below 1024 may need an administrator, choose a higher one with --port",
-        errno.EADDRINUSE: "choose another with --port",
-    }.get(error.errno or 0, "choose another with --host")
-    fail(f"{error.strerror}; {advice}", USAGE)
-
-
-def _advice(error: openai.APIError) -> tuple[str, int]:
-    if isinstance(error, openai.AuthenticationError):
-        return LOOK, KEY
-    if isinstance(error, openai.APIResponseValidationError):
-        return LOOK, SERVICE
-    status = getattr(error, "status_code", 500)
-    if status == 404 and error.code not in ("12300", "model_not_found"):
-        return _ADDRESS, SERVICE
-    usual = "Change the request as it says." if status < 500 else "Try again later, or another model."
-    return _NEXT.get(status, usual), SERVICE
-
-
-def _traceback(error: BaseException) -> str:
-    """The traceback as Python has it, with what servers said as it may be shown."""
-    before = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
-    text = message(error) if isinstance(error, openai.APIError) else masked(str(error))
-    lines = [
-        *([_traceback(before), "\n\nThe above exception led to the following one:\n\n"] if before else []),
-        "Traceback (most recent call last):\n",
-        *traceback.format_tb(error.__traceback__),
-        f"{type(error).__module__}.{type(error).__qualname__}: {one_line(text)}",
-    ]
-    return "".join(lines)
+    fail(f"{error.strerror}; choose another with {options}", USAGE)
 
 
 def report(error: openai.OpenAIError) -> int:
-    """Show an error, with its traceback if that is wanted; the exit code for it."""
+    """Show an error, with where it came from if that is wanted; the exit code for it."""
     text, next_step, code = explain(error)
     with contextlib.suppress(OSError):
         if os.environ.get(f"{ENV_PREFIX}DEBUG"):
-            write(_traceback(error), to=sys.stderr)
+            frames = "".join(traceback.format_tb(error.__traceback__))  # It holds no words of a server.
+            write(f"Traceback (most recent call last):\n{frames}", end="", to=sys.stderr)
         say(f"aitoearn-openai: {text} {next_step}".rstrip())
     return code
 
@@ -178,13 +156,8 @@ def _without_pydantic(error: Any) -> str:
     if not isinstance(error.__cause__, ValidationError):
         return str(error.message)
     wrong = error.__cause__.errors(include_url=False)[0]
-    limits = {"greater_than_equal": "below", "less_than_equal": "above"}
-    if side := limits.get(wrong["type"]):
-        return f"{wrong['input']} is {side} {next(iter(wrong['ctx'].values()))}"
-    kinds = {"int_parsing": "a whole number", "int_from_float": "a whole number", "float_parsing": "a number"}
-    if kind := kinds.get(wrong["type"]):
-        return f"{wrong['input']!r} is not {kind}"
-    return wrong["msg"].removeprefix("Value error, ")
+    words = _WRONG.get(wrong["type"], "{input!r} is not a number")
+    return words.format(input=wrong["input"], **wrong.get("ctx", {}))
 
 
 @contextlib.contextmanager

@@ -7,37 +7,26 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import aitoearn_openai as openai
 
-from . import failures
-
 if TYPE_CHECKING:
     from .._models import ListedModel
 
     _Model = TypeVar("_Model", bound=ListedModel)
 
 
+def fetch_lists(settings: openai.Settings, *, images: bool, **arguments: Any) -> dict[str, list[Any]]:
+    """The lists of the models that talk or draw, by the method that takes them; also without a key: they are public."""
+    key: Any = {} if settings.api_key else {"api_key": "none"}
+    headers: Any = {} if settings.api_key else {"Authorization": openai.Omit()}
+    with openai.OpenAI.from_settings(settings, **key, **arguments) as client:
+        lists: dict[str, Any] = {"chat": client.models}
+        if images:
+            lists = {"generate": client.models.image_generation, "edit": client.models.image_edit}
+        return {call: list(each.list(extra_headers=headers)) for call, each in lists.items()}
+
+
 def fetch(settings: openai.Settings, **arguments: Any) -> list[openai.ChatModel]:
-    """The service's list, also without a key: it is public."""
-    with _client(settings, arguments) as client:
-        return list(client.models.list(extra_headers=_headers(settings)))
-
-
-def fetch_images(settings: openai.Settings, **arguments: Any) -> dict[str, list[openai.ImageModel]]:
-    """The lists of the models that draw, by the method of `client.images`."""
-    headers = _headers(settings)
-    with _client(settings, arguments) as client:
-        return {
-            "generate": list(client.models.image_generation.list(extra_headers=headers)),
-            "edit": list(client.models.image_edit.list(extra_headers=headers)),
-        }
-
-
-def _client(settings: openai.Settings, arguments: dict[str, Any]) -> openai.OpenAI:
-    key = {} if settings.api_key else {"api_key": "none"}
-    return openai.OpenAI.from_settings(settings, **{**key, **arguments})
-
-
-def _headers(settings: openai.Settings) -> dict[str, str | openai.Omit]:
-    return {} if settings.api_key else {"Authorization": openai.Omit()}
+    """The list of the models that talk."""
+    return fetch_lists(settings, images=False, **arguments)["chat"]
 
 
 def matching(offered: Sequence[_Model], wanted: str) -> _Model | str:
@@ -51,17 +40,5 @@ def matching(offered: Sequence[_Model], wanted: str) -> _Model | str:
     fitting = {model.id: model for model in offered if part in f"{model.id}\n{model.label or ''}".casefold()}
     if len(fitting) == 1:
         return next(iter(fitting.values()))
-    if fitting:
-        return f"{wanted!r} fits {', '.join(fitting)}; write more of the name"
     closest = f"; the closest: {', '.join(found)}" if found else ""
     return f"no model is named {wanted!r}{closest}"
-
-
-def named(offered: Sequence[_Model], wanted: str) -> _Model:
-    """The model that is meant; ends the command where that is not clear."""
-    found = matching(offered, wanted)
-    if isinstance(found, str):
-        failures.fail(
-            f"{found}. `aitoearn-openai models` lists them" if "; " not in found else found, failures.USAGE
-        )
-    return found

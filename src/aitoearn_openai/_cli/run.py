@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
 from collections.abc import Mapping
 from typing import Annotated
 
-import typer
+from typer import Argument, Option
 
 import aitoearn_openai as openai
 
@@ -41,12 +39,9 @@ _SHORTEST_KEY = 8
 
 
 def run(
-    command: Annotated[list[str], typer.Argument(metavar="COMMAND", hidden=True)],
+    command: Annotated[list[str], Argument(metavar="COMMAND", hidden=True)],
     direct: Annotated[
-        bool,
-        typer.Option(
-            "--direct", help="Without the relay: the program gets the key, and sees fewer failures."
-        ),
+        bool, Option("--direct", help="Without the relay: the program gets the key, and sees fewer failures.")
     ] = False,
     site: options.Site = None,
     base_url: options.BaseUrl = None,
@@ -56,10 +51,12 @@ def run(
     The program asks a relay on this machine, which adds the key and turns failures into errors that the program knows.
     No OPENAI_ or AITOEARN_ variable of yours reaches the program.
     """
-    environment = {name: value for name, value in os.environ.items() if not _is_ours_or_openais(name)}
+    hidden = "OPENAI_", ENV_PREFIX
+    environment = {name: value for name, value in os.environ.items() if not name.upper().startswith(hidden)}
     try:
         if direct:
-            _execute(command, environment | _direct(options.resolve_with_key(site, base_url)))
+            settings = options.resolve_with_key(site, base_url)
+            _execute(command, environment | _variables(settings.base_url, _key(settings)))
         environment |= _unproxied(environment)
         if _IS_PARENT:
             settings = options.resolve_with_key(site, base_url)
@@ -67,12 +64,10 @@ def run(
                 environment = _without(environment, _key(settings))
                 _execute(command, environment | _variables(here.base_url, here.api_key))
         _execute(command, _behind_a_relay(environment, site, base_url))
-    except OSError as error:
+    except (OSError, ValueError) as error:
         # The codes that shells use for a command that is not there, and for one that cannot be run.
         code, question = (127, "; is it installed?") if isinstance(error, FileNotFoundError) else (126, "")
-        failures.fail(f"cannot run {command[0]!r}: {error.strerror}{question}", code)
-    except ValueError:
-        failures.fail(f"cannot run {command[0]!r}: it is not the name of a program", 127)
+        failures.fail(f"cannot run {command[0]!r}: {getattr(error, 'strerror', error)}{question}", code)
 
 
 def _behind_a_relay(environment: dict[str, str], site: str | None, base_url: str | None) -> dict[str, str]:
@@ -101,20 +96,7 @@ def _execute(command: list[str], environment: dict[str, str]) -> None:
         raise SystemExit(code if code >= 0 else 128 - code)
     for ignored in (signal.SIGPIPE, signal.SIGXFSZ):  # By Python, and the program would inherit that.
         signal.signal(ignored, signal.SIG_DFL)
-    try:
-        os.execvpe(command[0], command, environment)
-    except OSError as error:
-        script = shutil.which(command[0], path=environment.get("PATH", os.defpath))
-        if error.errno != errno.ENOEXEC or not script or not _is_text(script):
-            raise
-        # As shells run it. Coverage ends with this process.
-        os.execve("/bin/sh", ["sh", os.path.abspath(script), *command[1:]], environment)  # pragma: no cover
-
-
-def _is_text(path: str) -> bool:
-    """As shells tell a script from a program for another machine: the first line has no NUL."""
-    with open(path, "rb") as file:
-        return b"\0" not in file.readline(256)
+    os.execvpe(command[0], command, environment)
 
 
 def _key(settings: openai.Settings) -> str:
@@ -131,10 +113,6 @@ def _variables(address: str, key: str) -> dict[str, str]:
     return {**dict.fromkeys(ADDRESS_VARIABLES, address), "OPENAI_API_KEY": key}
 
 
-def _direct(settings: openai.Settings) -> dict[str, str]:
-    return _variables(settings.base_url, _key(settings))
-
-
 def _unproxied(environment: Mapping[str, str]) -> dict[str, str]:
     """What keeps programs from asking a proxy for this machine, in both spellings that they look for."""
     names = ("no_proxy", "NO_PROXY")
@@ -142,7 +120,3 @@ def _unproxied(environment: Mapping[str, str]) -> dict[str, str]:
     if "*" not in hosts:
         hosts += ["127.0.0.1", "localhost"]
     return dict.fromkeys(names, ",".join(filter(None, dict.fromkeys(hosts))))
-
-
-def _is_ours_or_openais(name: str) -> bool:
-    return name.upper().startswith(("OPENAI_", ENV_PREFIX))

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from decimal import Decimal
 from typing import Any
 
@@ -19,14 +19,8 @@ from rich.table import Table
 
 DIGITS = 15
 """The most digits that a number of tokens or credits can have."""
-_EXACT = 12
-"""Numbers of more digits before the point cannot be rounded to `DIGITS` after it."""
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 """What steers a terminal, or has it show what follows in another order."""
-_ESCAPES = {
-    code: f"\\u{code:04x}" for code in [*range(0x7F, 0xA0), *range(0x202A, 0x202F), *range(0x2066, 0x206A)]
-}
-"""Those of them that JSON may hold as they are."""
 
 
 class _Console(Console):
@@ -65,17 +59,23 @@ def escape(text: str) -> str:
     return markup.escape(one_line(text))
 
 
-def table(*columns: str, lines: bool = False) -> Table:
-    """A table that folds what is too long."""
+def table(
+    columns: Iterable[str], rows: Iterable[Iterable[str]], *, whole: Collection[str] = (), lines: bool = False
+) -> Table:
+    """A table of texts as they are, which folds what is too long, but for the columns that are to stay whole."""
     made = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), show_lines=lines)
     for column in columns:
-        made.add_column(column, overflow="fold")
+        made.add_column(escape(column), overflow="fold", no_wrap=column in whole)
+    for row in rows:
+        made.add_row(*map(escape, row))
     return made
 
 
-def number(value: Decimal) -> str:
+def number(value: Decimal, digits: int = DIGITS) -> str:
     """A decimal without an exponent, unless it is beyond all sense, and without zeros that say nothing."""
-    return f"{value.normalize():f}" if not value or abs(value.adjusted()) < DIGITS else str(value)
+    if value and abs(value.adjusted()) >= DIGITS:
+        return str(value)
+    return f"{value:.{digits}f}".rstrip("0").rstrip(".")
 
 
 def count(how_many: int, what: str) -> str:
@@ -90,21 +90,15 @@ def whole(value: Any) -> int:
 
 def credits_text(credits: dict[str | None, Decimal], digits: int = DIGITS) -> str:
     """Credits, for each of the account's balances."""
-    return " and ".join(
-        f"{number(round(amount, digits) if amount.adjusted() < _EXACT else amount)} {f'{scope} ' if scope else ''}{'credit' if amount == 1 else 'credits'}"
-        for scope, amount in (credits or {None: Decimal(0)}).items()
-    )
-
-
-def stdout_is_elsewhere() -> bool:
-    """Whether stderr is a terminal and stdout is not: what reads it may show it there later than we write."""
-    return errors.is_terminal and not (sys.stdout and sys.stdout.isatty())
+    parts = []
+    for scope, amount in (credits or {None: Decimal(0)}).items():
+        words = number(amount, digits), scope, "credit" if amount == 1 else "credits"
+        parts.append(" ".join(filter(None, words)))
+    return " and ".join(parts)
 
 
 def print_json(value: Any) -> None:
     """JSON for another program: nothing of it depends on the console, nothing is lost where it is not UTF-8."""
-    print(json.dumps(value, ensure_ascii=not _is_utf8(sys.stdout), indent=2).translate(_ESCAPES))
-
-
-def _is_utf8(stream: Any) -> bool:
-    return stream is not None and stream.encoding.lower() == "utf-8"
+    is_utf8 = sys.stdout is not None and sys.stdout.encoding.lower() == "utf-8"
+    text = json.dumps(value, ensure_ascii=not is_utf8, indent=2)
+    print(_CONTROL.sub(lambda found: f"\\u{ord(found[0]):04x}", text))
