@@ -1,4 +1,4 @@
-"""What editors, notebooks and type checkers make of the package; `nox -s types` asks the editors' own servers."""
+"""What editors and type checkers make of the package; `nox -s types` asks the editors' own servers."""
 
 from __future__ import annotations
 
@@ -16,8 +16,7 @@ import pytest
 from openai._utils import _transform
 
 from aitoearn_openai import ChatModel, Settings, _settings
-from aitoearn_openai.sandbox import Sandbox
-from conftest import Asker, Reply, ScriptedServer, complete, draw, list_models, stream
+from conftest import Asker, ScriptedServer, complete, draw, stream
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -73,43 +72,3 @@ def test_a_model_in_the_place_of_its_name_says_what_to_pass(
         asker.run(ask(ChatModel(name="glm-5.2")), base_url=server.base_url, api_key="k")
 
     assert not server.requests
-
-
-def test_a_notebook_shows_the_list_as_a_table(asker: Asker, site: Sandbox) -> None:
-    """With names, what they take and give, and prices; of images, the sizes."""
-    page = asker.run(list_models, base_url=site.base_url, api_key=site.api_key)
-
-    table = page._repr_html_()
-    assert table.count("<tr>") == 1 + len(page.data)
-    cells = [
-        "gemini-3.1-pro-preview",
-        "Gemini 3.1 Pro Preview",
-        "text image audio video",
-        "text",
-        "0.2",
-        "1.2",
-    ]
-    assert "".join(f"<td>{cell}</td>" for cell in cells) in table
-
-    images = asker.run(
-        lambda client: client.models.image_edit.list(), base_url=site.base_url, api_key=site.api_key
-    )
-    assert re.search(
-        r"<td>gpt-image-2</td>.*<td>[\dx ]*1024x1024 .*</td><td>1 to 4</td>", images._repr_html_()
-    )
-
-
-def test_a_table_for_notebooks_shows_what_the_service_says_as_text(
-    asker: Asker, server: ScriptedServer
-) -> None:
-    """Markup in a name stays a name; what is missing is empty, and a price of a call says so."""
-    flat = {"name": "<script>", "pricing": {"price": "0.5"}}
-    server.answer(Reply({"data": [flat, {"name": "bare"}], "code": 0}))
-    table = asker.run(list_models, base_url=server.base_url, api_key="k")._repr_html_()
-
-    assert f"<tr><td>&lt;script&gt;</td>{'<td></td>' * 3}<td>0.5 a call</td><td></td></tr>" in table
-    assert f"<tr><td>bare</td>{'<td></td>' * 5}</tr>" in table
-
-    server.answer(Reply({"data": [], "code": 0}))
-    empty = asker.run(list_models, base_url=server.base_url, api_key="k")
-    assert empty._repr_html_() == "<table><tr></tr></table>"

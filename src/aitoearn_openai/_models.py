@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import difflib
-import re
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from decimal import Decimal
-from functools import cache
-from html import escape
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 import openai
 from openai.types import CompletionUsage, Model
 from pydantic import (
+    BeforeValidator,
     ConfigDict,
     Field,
     ModelWrapValidatorHandler,
@@ -21,87 +20,64 @@ from pydantic import (
     field_validator,
     model_validator,
 )
+from pydantic.alias_generators import to_camel
+from pydantic_core import PydanticUseDefault
 from typing_extensions import Self
 
 BYTES_PER_TOKEN = 4
 """How many bytes of UTF-8 an input token is estimated to stand for."""
 
-_DEEPEST = 8
-"""How far below an entry a single value is left out; of what is nested deeper, the whole."""
+Price = Annotated[Decimal, Field(ge=0, lt=1_000_000_000)]
+"""Credits. What is beyond is not a price, and a sum with 1E+999999 raises."""
+
+
+@BeforeValidator
+def _null_is_missing(value: Any) -> Any:
+    if value is None:
+        raise PydanticUseDefault
+    return value
 
 
 class _Part(openai.BaseModel):
-    """A part of an entry."""
+    """A part of an entry: `cacheRead` of the list is `cache_read` here."""
 
-    model_config = ConfigDict(extra="allow", populate_by_name=True)
-
-    # Not a private attribute of pydantic's: these double the time that a list takes.
-    _unreadable: ClassVar[frozenset[str]] = frozenset()
-    """The fields that have a value in the list, but none here: what they say is unknown, and not nothing."""
+    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True)
 
 
 class Prices(_Part):
-    """Prices of one side of a call, in credits per 1,000 tokens of each kind.
+    """Prices of one side of a call, in credits per 1,000 tokens of each kind."""
 
-    Examples:
-        >>> Prices.model_validate({"text": "0.2", "cacheRead": "0.02"}).cache_read
-        Decimal('0.02')
-    """
+    text: Price | None = None
+    image: Price | None = None
+    audio: Price | None = None
+    video: Price | None = None
+    cache_read: Price | None = None
+    cache_write_5m: Price | None = Field(default=None, alias="cacheWrite5m")
+    cache_write_1h: Price | None = Field(default=None, alias="cacheWrite1h")
 
-    text: Decimal | None = None
-    image: Decimal | None = None
-    audio: Decimal | None = None
-    video: Decimal | None = None
-    cache_read: Decimal | None = Field(default=None, alias="cacheRead")
-    cache_write_5m: Decimal | None = Field(default=None, alias="cacheWrite5m")
-    cache_write_1h: Decimal | None = Field(default=None, alias="cacheWrite1h")
-
-    def first_price(self, *kinds: str) -> Decimal | None:
-        """The price of the first of these kinds that has one; None also where one before it cannot be read."""
-        for kind in kinds:
-            price: Decimal | None = getattr(self, kind)
-            if price is not None or kind in self._unreadable:
-                return price
-        return None
+    def or_text(self, kind: str) -> Price | None:
+        """The price of this kind, or else that of text."""
+        price: Price | None = getattr(self, kind)
+        return self.text if price is None else price
 
 
 class PriceTier(_Part):
-    """Prices of the calls of up to `max_input_tokens` input tokens, or of any size.
+    """Prices of the calls of up to `max_input_tokens` input tokens, or of any size."""
 
-    Examples:
-        >>> PriceTier.model_validate({"maxInputTokens": 1000, "input": {"text": "0.2"}}).max_input_tokens
-        1000
-    """
-
-    max_input_tokens: int | None = Field(default=None, alias="maxInputTokens", gt=0)
-    input: Prices = Prices()
-    output: Prices = Prices()
-
-    @field_validator("max_input_tokens", mode="before")
-    @classmethod
-    def _thousands(cls, value: Any) -> Any:
-        if isinstance(value, bool):
-            return str(value)  # Python would take it for 1 or 0.
-        match = re.fullmatch(r"\s*(\d{1,9})\s*[kK]\s*", value) if isinstance(value, str) else None
-        return int(match[1]) * 1000 if match else value
+    max_input_tokens: int | None = Field(default=None, gt=0)
+    input: Annotated[Prices, _null_is_missing] = Prices()
+    output: Annotated[Prices, _null_is_missing] = Prices()
 
 
 class Pricing(_Part):
-    """What a model costs: by token in `tiers`, or `price` credits for each call.
+    """What a model costs: by token in `tiers`, or `price` credits for each call."""
 
-    Examples:
-        >>> tiers = [{"maxInputTokens": 1000, "input": {"text": "0.2"}}, {"input": {"text": "0.4"}}]
-        >>> pricing = Pricing.model_validate({"tiers": tiers})
-        >>> pricing.tier(1000).input.text, pricing.tier(1001).input.text
-        (Decimal('0.2'), Decimal('0.4'))
-    """
-
-    tiers: list[PriceTier] = Field(default_factory=list)
-    price: Decimal | None = None
+    tiers: Annotated[list[PriceTier], _null_is_missing] = Field(default_factory=list)
+    price: Price | None = None
     """Credits per call, where the price is flat."""
-    origin_price: Decimal | None = Field(default=None, alias="originPrice")
+    origin_price: Price | None = None
     """Credits per call before a discount."""
-    origin_pricing: Pricing | None = Field(default=None, alias="originPricing")
+    origin_pricing: Pricing | None = None
     """The prices before a discount."""
 
     @property
@@ -110,48 +86,28 @@ class Pricing(_Part):
         return self.tiers[-1].max_input_tokens if self.tiers else None
 
     def tier(self, input_tokens: int) -> PriceTier | None:
-        """The tier that a call of so many input tokens falls in; None where the list does not tell."""
-        if "tiers" in self._unreadable:
-            return None
+        """The tier that a call of so many input tokens falls in; None where there are no tiers."""
         for tier in self.tiers:
-            if "max_input_tokens" in tier._unreadable:
-                return None
             if tier.max_input_tokens is None or input_tokens <= tier.max_input_tokens:
                 return tier
         return self.tiers[-1] if self.tiers else None
 
 
 class ImagePrice(_Part):
-    """Credits for one image of a resolution, such as `1K`.
-
-    Examples:
-        >>> ImagePrice.model_validate({"resolution": "1K", "price": "2.5"}).price
-        Decimal('2.5')
-    """
+    """Credits for one image of a resolution, such as `1K`, or of a size, such as `1024x1024`."""
 
     resolution: str | None = None
-    price: Decimal | None = None
-
-
-class ImageSizePrice(_Part):
-    """Credits for one image of a size, such as `1024x1024`.
-
-    Examples:
-        >>> ImageSizePrice.model_validate({"size": "1024x1024", "price": 1, "originPrice": 21.1}).origin_price
-        Decimal('21.1')
-    """
-
     size: str | None = None
-    price: Decimal | None = None
-    origin_price: Decimal | None = Field(default=None, alias="originPrice")
+    price: Price | None = None
+    origin_price: Price | None = None
     """Credits before a discount."""
 
 
 class ListedModel(_Part, Model):
     """What the entries of all lists have; every field but `id` may be missing on a server.
 
-    An optional value, or an element of a list, of an unexpected kind counts as missing: the service and the servers
-    that people host themselves differ, and one odd value must not hide a model.
+    A field with a value of an unexpected kind counts as missing: the service and the servers that people host
+    themselves differ, and one odd value must not hide a model, or make a price of half a table.
     """
 
     id: str = Field(alias="name", pattern=r"\S")
@@ -166,7 +122,7 @@ class ListedModel(_Part, Model):
     description: str | None = None
     tags: list[str] = Field(default_factory=list)
     """Short texts such as "Sale"; of a language map, the English one, or else the first."""
-    credits_scope: str | None = Field(default=None, alias="creditsScope")
+    credits_scope: str | None = None
     """Which of the account's balances pays for a call: `general` or `seedance`."""
 
     @model_validator(mode="wrap")
@@ -177,14 +133,8 @@ class ListedModel(_Part, Model):
         except ValidationError as error:
             if not isinstance(value, Mapping):
                 raise
-            wrong: _Places = {}
-            for each in error.errors(include_url=False, include_context=False, include_input=False):
-                place = wrong
-                for key in each["loc"][:_DEEPEST]:
-                    place = place.setdefault(key, {})
-        made = handler(_without(value, wrong))
-        _note_unreadable(made, value, wrong)
-        return made
+            wrong = {each["loc"][0] for each in error.errors(include_url=False, include_input=False)}
+        return handler({name: each for name, each in value.items() if name not in wrong})
 
     @property
     def __api_exclude__(self) -> None:
@@ -200,48 +150,6 @@ class ListedModel(_Part, Model):
             tag.get("en-US") or next(iter(tag.values()), "") if isinstance(tag, Mapping) else tag
             for tag in value
         ]
-
-
-_Places = dict[str | int, "_Places"]
-"""Keys and indices that lead to values; at the last of each there is nothing below it."""
-
-
-def _without(value: Any, wrong: _Places | None) -> Any:
-    """A copy of what a list has, without the values that are wrong."""
-    if not wrong:
-        return value
-    if isinstance(value, list):
-        return [_without(each, wrong.get(n)) for n, each in enumerate(value) if wrong.get(n) != {}]
-    places = {key: wrong.get(key, wrong.get(_aliases().get(key, key))) for key in value}
-    return {key: _without(value[key], place) for key, place in places.items() if place != {}}
-
-
-def _note_unreadable(made: Any, value: Any, wrong: _Places) -> None:
-    """Note in a part, and in those below it, the fields that were left out, in whole or in part."""
-    if isinstance(made, list):
-        places = [(each, wrong.get(n)) for n, each in enumerate(value) if wrong.get(n) != {}]
-        for part, (each, place) in zip(made, places, strict=True):
-            if place:
-                _note_unreadable(part, each, place)
-        return
-    unreadable = set()
-    for name, field in type(made).model_fields.items():
-        place = wrong.get(field.alias or name, wrong.get(name))
-        listed = value.get(field.alias, value.get(name))
-        if place is None or listed is None:
-            continue
-        if not place or (isinstance(listed, list) and {} in place.values()):
-            unreadable.add(name)
-        if place:
-            _note_unreadable(getattr(made, name), listed, place)
-    made.__dict__["_unreadable"] = frozenset(unreadable)
-
-
-@cache
-def _aliases() -> dict[str, str]:
-    """What the list calls the fields that have another name here."""
-    parts = (Prices, PriceTier, Pricing, ImageSizePrice, ChatModel, ImageModel)
-    return {name: field.alias for part in parts for name, field in part.model_fields.items() if field.alias}
 
 
 class ImageModel(ListedModel):
@@ -262,9 +170,9 @@ class ImageModel(ListedModel):
     """What `quality=` takes, such as `auto` or `high`; only in the list for generation."""
     styles: list[str] = Field(default_factory=list)
     """What `style=` takes; only in the list for generation."""
-    prices: list[ImageSizePrice] = Field(default_factory=list, alias="pricing")
+    prices: list[ImagePrice] = Field(default_factory=list, alias="pricing")
     """Credits for one image of each size."""
-    max_input_images: int | None = Field(default=None, alias="maxInputImages")
+    max_input_images: int | None = None
     """The most images that `images.edit` takes at once; only in the list for edits."""
 
     if TYPE_CHECKING:
@@ -279,21 +187,18 @@ class ImageModel(ListedModel):
             size: As in `images.generate(size=...)`; without one, all sizes must have one price.
             n: How many images.
         """
+        priced = {each.size for each in self.prices}
+        if size is None and None not in priced and not priced.issuperset(self.sizes):
+            return None
         prices = {
             each.price for each in self.prices if size is None or _folded(each.size or "") == _folded(size)
         }
-        priced = {each.size for each in self.prices}
-        is_partial = "prices" in self._unreadable or not (None in priced or priced.issuperset(self.sizes))
-        if size is None and is_partial:
-            return None
         price = prices.pop() if len(prices) == 1 else None
-        try:
-            return None if price is None or price < 0 or n < 0 else n * price
-        except ArithmeticError:  # A price such as 1E+999999.
-            return None
+        return None if price is None or n < 0 else n * price
 
 
 _NO_USAGE: Any = object()
+_TEXT_ALONE = SimpleNamespace(image_tokens=0, audio_tokens=0, video_tokens=0)
 
 
 class ChatModel(ListedModel):
@@ -309,12 +214,12 @@ class ChatModel(ListedModel):
 
     scenes: list[str] = Field(default_factory=list)
     """Where the service offers the model: `web`, `comment`, `draft-generation`, `plugin` and others."""
-    input_modalities: list[str] = Field(default_factory=list, alias="inputModalities")
+    input_modalities: list[str] = Field(default_factory=list)
     """What the model takes: `text`, `image`, `audio`, `video` and others."""
-    output_modalities: list[str] = Field(default_factory=list, alias="outputModalities")
+    output_modalities: list[str] = Field(default_factory=list)
     """What the model gives: `text`, `image` and others."""
     pricing: Pricing | None = None
-    fixed_image_pricing: list[ImagePrice] = Field(default_factory=list, alias="fixedImagePricing")
+    fixed_image_pricing: list[ImagePrice] = Field(default_factory=list)
     """Credits per image, by resolution."""
 
     if TYPE_CHECKING:
@@ -350,14 +255,12 @@ class ChatModel(ListedModel):
             >>> model.credits(prompt_tokens=385, completion_tokens=86)
             Decimal('0.067575')
         """
-        if self.pricing is None:
+        pricing = self.pricing or Pricing()
+        if pricing.price is not None:
+            return None if pricing.tiers else pricing.price
+        if usage is None or not pricing.tiers:
             return None
-        if (flat := self.pricing.price) is not None or "price" in self.pricing._unreadable:
-            return flat if flat is not None and flat >= 0 and not self.pricing.tiers else None
-        if usage is None or not self.pricing.tiers:
-            return None
-        answered = usage is not _NO_USAGE
-        if not answered:
+        if usage is _NO_USAGE:
             if prompt_tokens is completion_tokens is cached_tokens is None:
                 raise TypeError(
                     "credits() needs the usage of an answer, or prompt_tokens= and completion_tokens="
@@ -365,126 +268,86 @@ class ChatModel(ListedModel):
             usage = SimpleNamespace(  # type: ignore[assignment]
                 prompt_tokens=prompt_tokens or 0,
                 completion_tokens=completion_tokens or 0,
-                prompt_cache_hit_tokens=cached_tokens or 0,
+                cached_tokens=cached_tokens,
+                completion_tokens_details=_TEXT_ALONE,
             )
-        read, written = _field(usage, "prompt_tokens_details"), _field(usage, "completion_tokens_details")
         try:
-            tokens_in, tokens_out = _count(usage.prompt_tokens), _count(usage.completion_tokens)
-            # Some servers leave reasoning tokens, or cached ones, out of the two counts but not out of the total.
-            total_tokens = _field(usage, "total_tokens") or tokens_in + tokens_out
-            if (
-                total_tokens != tokens_in + tokens_out
-                or (_field(written, "reasoning_tokens") or 0) > tokens_out
-            ):
-                return None
-            # OpenAI, DeepSeek, Moonshot and Anthropic count what was read from the cache in different places.
-            hits = [
-                _field(read, "cached_tokens"),
-                *(
-                    _field(usage, name)
-                    for name in ("prompt_cache_hit_tokens", "cached_tokens", "cache_read_input_tokens")
-                ),
-            ]
-            (cached,) = {_count(hit or 0) for hit in hits} - {0} or {0}
-            missed = _field(usage, "prompt_cache_miss_tokens")
-            if missed is not None and cached + _count(missed) != tokens_in:
-                return None
-            tier = self.pricing.tier(tokens_in)
-            if tier is None:
-                return None
-            prices = tier.input
-            parts: list[tuple[int, Any]] = [(cached, prices.first_price("cache_read", "text"))]
-            writes = [
-                _field(read, "cache_write_tokens"),
-                _field(read, "cache_creation_tokens"),
-                _field(usage, "cache_creation_input_tokens"),
-            ]
-            (stored,) = {_count(write or 0) for write in writes} - {0} or {0}
-            if stored:
-                (write_price,) = {
-                    prices.first_price("cache_write_5m", "text"),
-                    prices.first_price("cache_write_1h", "text"),
-                }
-                parts.append((stored, write_price))
-            for kind in ("image", "audio", "video"):
-                tokens, price = _count(_field(read, f"{kind}_tokens") or 0), prices.first_price(kind, "text")
-                if tokens and cached and price != prices.text:
-                    return None  # Which of them were read from the cache is not told.
-                parts.append((tokens, price))
-            parts.append((_count(tokens_in - sum(tokens for tokens, _ in parts)), prices.text))
-            for kind in ("image", "audio", "video"):
-                tokens = _field(written, f"{kind}_tokens")
-                is_priced = tier.output.first_price(kind) is not None or kind in tier.output._unreadable
-                if tokens is None and answered and tokens_out and is_priced:
-                    return None
-                tokens = _count(tokens or 0)
-                parts.append((tokens, tier.output.first_price(kind)))
-                tokens_out = _count(tokens_out - tokens)
-            parts.append((tokens_out, tier.output.text))
-            used = [(tokens, price) for tokens, price in parts if tokens]
-            total: Decimal = sum((tokens * price for tokens, price in used), Decimal(0)) / 1000
-            if any(price < 0 for _, price in used):
-                return None
-        except (ArithmeticError, AttributeError, TypeError, ValueError):
-            # No count, counts that contradict each other, a missing price, or one such as 1E+999999.
+            parts = _parts(pricing, usage)
+            total: Decimal = sum((tokens * price for tokens, price in parts if tokens), Decimal(0)) / 1000
+        except (TypeError, ValueError):  # A price that is missing, or counts that leave the price open.
             return None
         return total
 
 
-def _field(details: Any, name: str) -> Any:
-    return getattr(details, name, None)
+def _parts(pricing: Pricing, usage: Any) -> list[tuple[int, Any]]:
+    """The tokens of a call with the price of each part, which is None where the list has none.
+
+    Raises:
+        ValueError: the counts contradict each other, or leave open which price holds.
+    """
+    tokens_in, tokens_out = _count(usage, "prompt_tokens", None), _count(usage, "completion_tokens", None)
+    read = getattr(usage, "prompt_tokens_details", None)
+    written = getattr(usage, "completion_tokens_details", None)
+    # Some servers leave reasoning tokens, or cached ones, out of the two counts but not out of the total.
+    total = _count(usage, "total_tokens") or tokens_in + tokens_out
+    _check(total == tokens_in + tokens_out and _count(written, "reasoning_tokens") <= tokens_out)
+    # OpenAI, DeepSeek, Moonshot and Anthropic count what was read from the cache in different places.
+    places = "prompt_cache_hit_tokens", "cached_tokens", "cache_read_input_tokens"
+    cached = _agreed(_count(read, "cached_tokens"), *(_count(usage, place) for place in places))
+    stored = _agreed(
+        _count(read, "cache_write_tokens"),
+        _count(read, "cache_creation_tokens"),
+        _count(usage, "cache_creation_input_tokens"),
+    )
+    tier: Any = pricing.tier(tokens_in)
+    prices = tier.input
+    write_prices = {prices.or_text("cache_write_5m"), prices.or_text("cache_write_1h")}
+    _check(not stored or len(write_prices) == 1)
+    asked = [(cached, prices.or_text("cache_read")), (stored, write_prices.pop())]
+    answered = []
+    for kind in ("image", "audio", "video"):
+        tokens, price = _count(read, f"{kind}_tokens"), prices.or_text(kind)
+        _check(not (tokens and cached) or price == prices.text)  # Some may be among those of the cache.
+        asked.append((tokens, price))
+        price = getattr(tier.output, kind)
+        default = 0 if price is None or not tokens_out else None
+        answered.append((_count(written, f"{kind}_tokens", default), price))
+    asked.append((tokens_in - sum(tokens for tokens, _ in asked), prices.text))
+    answered.append((tokens_out - sum(tokens for tokens, _ in answered), tier.output.text))
+    _check(all(tokens >= 0 for tokens, _ in asked + answered))
+    return asked + answered
 
 
-def _count(value: Any) -> int:
-    """The number of tokens; the SDK checks no field of an answer."""
-    if type(value) is not int or value < 0:
+def _count(of: Any, name: str, default: int | None = 0) -> int:
+    """A number of tokens, which the SDK does not check; without a default it has to be there."""
+    value = getattr(of, name, None)
+    value = default if value is None else value
+    _check(type(value) is int and value >= 0)
+    return value  # type: ignore[return-value]
+
+
+def _agreed(*counts: int) -> int:
+    """The one count that is not 0, if any."""
+    found = {*counts} - {0} or {0}
+    _check(len(found) == 1)
+    return found.pop()
+
+
+def _check(good: bool) -> None:
+    if not good:
         raise ValueError
-    return value
-
-
-def html_table(models: Iterable[ListedModel]) -> str:
-    """The models with their prices as HTML; of chat models, the prices of short calls."""
-    rows = []
-    for model in models:
-        cells: dict[str, object] = {"model": model.id, "label": model.label}
-        if isinstance(model, ImageModel):
-            known = sorted(each.price for each in model.prices if each.price is not None)
-            cells["sizes"] = " ".join(model.sizes)
-            cells["credits per image"] = " to ".join(dict.fromkeys(map(str, known[:1] + known[-1:])))
-        else:
-            assert isinstance(model, ChatModel)
-            pricing = model.pricing or Pricing()
-            tier = pricing.tier(0) or PriceTier()
-            is_flat = pricing.price is not None
-            cells["takes"], cells["gives"] = (
-                " ".join(model.input_modalities),
-                " ".join(model.output_modalities),
-            )
-            cells["credits per 1,000 tokens in"] = f"{pricing.price} a call" if is_flat else tier.input.text
-            cells["out"] = None if is_flat else tier.output.text
-        rows.append(cells)
-    texts = [[escape("" if cell is None else str(cell)) for cell in row.values()] for row in rows]
-    head = "".join(f"<th>{name}</th>" for name in (rows[0] if rows else ()))
-    body = "".join(f"<tr><td>{'</td><td>'.join(row)}</td></tr>" for row in texts)
-    return f"<table><tr>{head}</tr>{body}</table>"
-
-
-def named(entries: Any) -> Any:
-    """The entries of a model list that have a name, as far as it is not yet read as models."""
-    if not isinstance(entries, list):
-        return entries
-    return [
-        entry
-        for entry in entries
-        if isinstance(entry, Mapping) and _is_name(entry.get("name", entry.get("id")))
-    ]
-
-
-def _is_name(value: object) -> bool:
-    return isinstance(value, str) and bool(value.strip())
 
 
 _Listed = TypeVar("_Listed", bound=ListedModel)
+
+
+def read(kind: type[_Listed], entries: Iterable[Any]) -> list[_Listed]:
+    """The models of a list, without the entries that have no name: such a model cannot be asked for."""
+    models = []
+    for entry in entries:
+        with suppress(ValidationError):
+            models.append(kind.model_validate(entry))
+    return models
 
 
 def find(models: Iterable[_Listed], wanted: str) -> _Listed | list[str]:
@@ -492,19 +355,15 @@ def find(models: Iterable[_Listed], wanted: str) -> _Listed | list[str]:
 
     Those with that in their name or label are the closest.
     """
-    by_name: dict[str, _Listed] = {}
-    for model in models:
-        if model.id == wanted:
-            return model
-        by_name.setdefault(_folded(model.id), model)
-    by_label: dict[str, _Listed] = {}
-    for model in by_name.values():
-        by_label.setdefault(_folded(model.label or ""), model)
-    known = {**by_label, **by_name}
-    key = _folded(wanted)
-    if key and key in known:
-        return known[key]
-    close = [name for name in known if key and key in name]
+    models, key = list(models), _folded(wanted)
+    if not key:
+        return []
+    names = {model.id: model for model in models}
+    known = {_folded(model.label or ""): model for model in models}
+    known |= {_folded(name): model for name, model in names.items()}
+    if found := names.get(wanted) or known.get(key):
+        return found
+    close = [name for name in known if key in name]
     close += difflib.get_close_matches(key, known, n=5, cutoff=0.5)
     return list(dict.fromkeys(known[name].id for name in close))[:5]
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, cast
 import openai
 from openai.pagination import AsyncPage, SyncPage
 from openai.resources import models as sdk
-from pydantic import PrivateAttr, ValidationError
+from pydantic import PrivateAttr
 from typing_extensions import Self
 
 from . import _models
@@ -44,40 +44,27 @@ def _options(headers: Any, query: Any, body: Any, timeout: Any, post_parser: Any
 class _Page(openai.BaseModel, Generic[_Model]):
     """How all pages read the service's envelope."""
 
-    list_path: ClassVar[str]
+    model_class: ClassVar[Any]
 
     data: list[_Model]
     object: str = "list"
     _response: Any = PrivateAttr()
 
     @classmethod
-    def from_answer(cls, client: Any, response: Any, data: Any) -> _Page[_Model]:
+    def from_answer(cls, client: Any, response: Any, data: Any) -> Self:
         """Made in place of the SDK's own construction, which checks and converts nothing."""
-        try:
-            page = cls._without_nameless(data)
-        except ValidationError:
-            raise unexpected(response, "a list of models", data) from None
+        entries = data.get("data") if isinstance(data, dict) else None
+        if not isinstance(entries, list):
+            raise unexpected(response, "a list of models", data)
+        page = cls.construct(**{**data, "data": _models.read(cls.model_class, entries)})
         page._response = response
         if not response.url.query:
-            client._known_models[cls.list_path] = page.data
+            client._known_models[page._path] = page.data
         return page
 
-    @classmethod
-    def _without_nameless(cls, data: Any) -> Self:
-        """The page, without entries that have no name: such a model cannot be asked for."""
-        try:
-            return cls.model_validate(data)
-        except ValidationError as error:
-            wrong = {each["loc"][1] for each in error.errors(include_url=False) if len(each["loc"]) > 1}
-            if not wrong:
-                raise
-        return cls.model_validate(
-            {**data, "data": [each for n, each in enumerate(data["data"]) if n not in wrong]}
-        )
-
-    def _repr_html_(self) -> str:
-        """The models as a table, which notebooks show."""
-        return _models.html_table(self.data)
+    @property
+    def _path(self) -> str:
+        return next(path for path in LISTS if self._response.url.path.endswith(path))
 
     def find(self, wanted: str) -> _Model:
         """The model of that name or label.
@@ -88,10 +75,26 @@ class _Page(openai.BaseModel, Generic[_Model]):
         found = _models.find(self.data, wanted)
         if isinstance(found, ListedModel):
             return found
-        next_step = closest(found) or f"`{LISTS[self.list_path]}` has their names."
+        next_step = closest(found) or f"`{LISTS[self._path]}` has their names."
         listed = self._response
         missing = type(listed)(404, headers=listed.headers, request=listed.request)
         raise openai.NotFoundError(f"No model is named {wanted!r}. {next_step}", response=missing, body=None)
+
+
+class _ChatPage(_Page[ChatModel], SyncPage[ChatModel]):
+    model_class = ChatModel
+
+
+class _ImagePage(_Page[ImageModel], SyncPage[ImageModel]):
+    model_class = ImageModel
+
+
+class _AsyncChatPage(_Page[ChatModel], AsyncPage[ChatModel]):
+    model_class = ChatModel
+
+
+class _AsyncImagePage(_Page[ImageModel], AsyncPage[ImageModel]):
+    model_class = ImageModel
 
 
 def _finder(wanted: str) -> Any:
@@ -101,35 +104,11 @@ def _finder(wanted: str) -> Any:
     return lambda page: page.find(wanted) if isinstance(page, _Page) else page
 
 
-class _ChatPage(_Page[ChatModel], SyncPage[ChatModel]):
-    list_path = "/models/chat"
-
-
-class _GenerationPage(_Page[ImageModel], SyncPage[ImageModel]):
-    list_path = "/models/image/generation"
-
-
-class _EditPage(_Page[ImageModel], SyncPage[ImageModel]):
-    list_path = "/models/image/edit"
-
-
-class _AsyncChatPage(_Page[ChatModel], AsyncPage[ChatModel]):
-    list_path = _ChatPage.list_path
-
-
-class _AsyncGenerationPage(_Page[ImageModel], AsyncPage[ImageModel]):
-    list_path = _GenerationPage.list_path
-
-
-class _AsyncEditPage(_Page[ImageModel], AsyncPage[ImageModel]):
-    list_path = _EditPage.list_path
-
-
 class _List(sdk.Models, Generic[_Model]):
     """A list of models."""
 
+    _path: str
     _page: Any
-    _model: type[_Model]
 
     if TYPE_CHECKING:
         with_raw_response: _Raw[_Model]  # type: ignore[assignment]
@@ -155,9 +134,9 @@ class _List(sdk.Models, Generic[_Model]):
             ['gemini-3.1-pro-preview']
         """
         return self._client.get_api_list(
-            self._page.list_path,
+            self._path,
             page=self._page,
-            model=self._model,
+            model=self._page.model_class,
             options=_options(extra_headers, extra_query, extra_body, timeout),
         )
 
@@ -185,7 +164,7 @@ class _List(sdk.Models, Generic[_Model]):
         """
         find = _finder(model)
         return self._client.get(
-            self._page.list_path,
+            self._path,
             cast_to=cast("type[_Model]", self._page),  # `find` turns the page into a model.
             options=_options(extra_headers, extra_query, extra_body, timeout, find),
         )
@@ -194,8 +173,8 @@ class _List(sdk.Models, Generic[_Model]):
 class _AsyncList(sdk.AsyncModels, Generic[_Model]):
     """A list of models."""
 
+    _path: str
     _page: Any
-    _model: type[_Model]
 
     if TYPE_CHECKING:
         with_raw_response: _AsyncRaw[_Model]  # type: ignore[assignment]
@@ -215,9 +194,9 @@ class _AsyncList(sdk.AsyncModels, Generic[_Model]):
             openai.APIError: the service refused, could not be reached, or answered with something else.
         """
         return self._client.get_api_list(
-            self._page.list_path,
+            self._path,
             page=self._page,
-            model=self._model,
+            model=self._page.model_class,
             options=_options(extra_headers, extra_query, extra_body, timeout),
         )
 
@@ -239,7 +218,7 @@ class _AsyncList(sdk.AsyncModels, Generic[_Model]):
         """
         find = _finder(model)
         return await self._client.get(
-            self._page.list_path,
+            self._path,
             cast_to=cast("type[_Model]", self._page),  # `find` turns the page into a model.
             options=_options(extra_headers, extra_query, extra_body, timeout, find),
         )
@@ -255,31 +234,31 @@ class GenerationModels(_List[ImageModel]):
         {'gpt-image-2': Decimal('1'), 'seedream-5': Decimal('0.8'), 'bare-painter': None}
     """
 
-    _page, _model = _GenerationPage, ImageModel
+    _path, _page = "/models/image/generation", _ImagePage
 
 
 class AsyncGenerationModels(_AsyncList[ImageModel]):
     """The models that `images.generate` takes, with their sizes and prices."""
 
-    _page, _model = _AsyncGenerationPage, ImageModel
+    _path, _page = "/models/image/generation", _AsyncImagePage
 
 
 class EditModels(_List[ImageModel]):
     """The models that `images.edit` takes, with their sizes and prices."""
 
-    _page, _model = _EditPage, ImageModel
+    _path, _page = "/models/image/edit", _ImagePage
 
 
 class AsyncEditModels(_AsyncList[ImageModel]):
     """The models that `images.edit` takes, with their sizes and prices."""
 
-    _page, _model = _AsyncEditPage, ImageModel
+    _path, _page = "/models/image/edit", _AsyncImagePage
 
 
 class Models(_List[ChatModel]):
     """The models that the service offers: for chat, and for `images.generate` and `images.edit`."""
 
-    _page, _model = _ChatPage, ChatModel
+    _path, _page = "/models/chat", _ChatPage
 
     @cached_property
     def image_generation(self) -> GenerationModels:
@@ -295,7 +274,7 @@ class Models(_List[ChatModel]):
 class AsyncModels(_AsyncList[ChatModel]):
     """The models that the service offers: for chat, and for `images.generate` and `images.edit`."""
 
-    _page, _model = _AsyncChatPage, ChatModel
+    _path, _page = "/models/chat", _AsyncChatPage
 
     @cached_property
     def image_generation(self) -> AsyncGenerationModels:

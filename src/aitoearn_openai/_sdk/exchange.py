@@ -51,7 +51,7 @@ class Exchange:
         """The hooks that the SDK has called: without one, failures would go unnoticed."""
         self.adds_key = False
         """Whether the key goes along in a header of its own too."""
-        if hasattr(cast_to, "list_path"):  # A model list, see `_resource.py`.
+        if hasattr(cast_to, "model_class"):  # A model list, see `_resource.py`.
             names = {*client.default_headers, *(options.headers or ())}
             self.adds_key = API_KEY_HEADER.lower() not in map(str.lower, names)
 

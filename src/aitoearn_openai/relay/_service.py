@@ -20,7 +20,7 @@ from .._errors import QUOTE, Failure, failure_in, has_images, is_completion
 from .._events import MAX_EVENT, Event, Events
 from .._hints import API_KEY_HEADER, origin
 from .._json import LINE_ENDS, decode_json
-from .._models import ChatModel, named
+from .._models import ChatModel, read
 from .._pools import make_pool
 from .._sdk.errors import family_of
 from .._settings import Settings
@@ -91,10 +91,10 @@ class Service:
         async with self._ask("GET", LIST_PATH, headers) as answer:
             content = await _read(self._pieces(answer), MAX_ANSWER)
         body = self._checked(answer, content)
-        entries = named(body.get("data")) if isinstance(body, dict) else None
+        entries = body.get("data") if isinstance(body, dict) else None
         if not isinstance(entries, list):
             raise self._unexpected(answer, content, "a model list")
-        return [ChatModel.model_validate(entry) for entry in entries]
+        return read(ChatModel, entries)
 
     def _connect(self) -> Any:
         """The connections, made for the first request."""

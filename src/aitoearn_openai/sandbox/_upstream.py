@@ -9,7 +9,7 @@ from typing import Any
 import openai
 from starlette.responses import Response, StreamingResponse
 
-from .._models import named
+from .._models import ChatModel, read
 from .._pools import make_pool
 from .._sdk.errors import family_of
 from ._failures import Refused
@@ -41,9 +41,9 @@ class Engine:
             with self._refusing():
                 answer = await self._http.get(self.url + path)
             with contextlib.suppress(ValueError):
-                entries = named(dig(answer.json(), "data"))
+                entries = dig(answer.json(), "data")
                 if isinstance(entries, list):
-                    entries = [_entry(entry) for entry in entries]
+                    entries = [_entry(entry) for entry in entries if read(ChatModel, [entry])]
                     self._known = {entry["name"] for entry in entries}
                     return entries
         raise self._failed(f"has no model list (HTTP {answer.status_code})")
