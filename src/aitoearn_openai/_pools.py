@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import re
 import ssl
 import sys
 from contextlib import suppress
@@ -17,19 +16,15 @@ from ._sdk.errors import family_of
 from ._sites import needs_no_proxy
 
 _LOCAL = "all://localhost", "all://*.localhost", "all://127.0.0.1", "all://[::1]"
-_IPV6 = re.compile(r"\[[\da-f:.]+\](/\d+)?|[\da-f]*:[\da-f:.]*/\d+", re.IGNORECASE)
-
 _TLS_OPTIONS = (
     "check_hostname",
-    "hostname_checks_common_name",
-    "keylog_filename",
     "maximum_version",
     "minimum_version",
     "options",
-    "post_handshake_auth",
     "verify_flags",
     "verify_mode",
 )
+_PROXIES = "ALL_PROXY", "HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY"
 
 
 class _Pool(openai.DefaultHttpxClient):
@@ -89,13 +84,10 @@ def _tls_context() -> Any:
 
 
 def _tls_origin() -> Any:
-    """All that a TLS context depends on. A folder is asked at each handshake, so that sharing would gain nothing there."""
-    names = "SSL_CERT_FILE", "SSL_CERT_DIR", "SSLKEYLOGFILE"
-    file, folder, _ = variables = [os.environ.get(name) for name in names]
-    if folder and not file:
-        return object()
-    files = [file] if file else [ssl.get_default_verify_paths().openssl_cafile]
-    if not file and (certifi := sys.modules.get("certifi")):
+    """All that a TLS context depends on, but for a folder of authorities: OpenSSL reads that at each handshake."""
+    variables = [os.environ.get(name) for name in ("SSL_CERT_FILE", "SSL_CERT_DIR", "SSLKEYLOGFILE")]
+    files = [variables[0] or ssl.get_default_verify_paths().openssl_cafile]
+    if certifi := sys.modules.get("certifi"):
         files.append(certifi.where())  # pragma: no cover - httpx2, in newer SDKs, asks the system
     versions = []
     for path in files:
@@ -115,26 +107,10 @@ def _tls_state(context: Any) -> Any:
 
 
 def _proxy_problem() -> str:
-    """Which variable names a proxy that cannot be used, and what to do; not its value, which may hold a password."""
-    for name in ("ALL_PROXY", "HTTPS_PROXY", "HTTP_PROXY"):
-        for spelling in (name.lower(), name):
-            scheme, found, _ = os.environ.get(spelling, "").partition("://")
-            if found and scheme.lower() in ("socks5", "socks5h"):
-                return (
-                    f"{spelling} names a {scheme} proxy, for which a package is missing: pip install socksio. "
-                    f"Or name an http:// proxy, or unset {spelling}."
-                )
-            if found and scheme.lower() not in ("http", "https"):
-                return (
-                    f"{spelling} names a proxy of the kind {scheme}://, which is not supported: write socks5:// or "
-                    f"http://, as the proxy is, or unset {spelling}."
-                )
-    if family_of(_Pool).__name__ == "httpx":  # pragma: no cover - httpx2, in newer SDKs, reads every host
-        for spelling in ("no_proxy", "NO_PROXY"):
-            for host in map(str.strip, os.environ.get(spelling, "").split(",")):
-                if _IPV6.fullmatch(host):
-                    return (
-                        f"{spelling} has {host!r}, which httpx cannot read: write the address without brackets and "
-                        "without what follows the slash, or take it out."
-                    )
-    return "A proxy of the environment cannot be used: correct or unset ALL_PROXY, HTTPS_PROXY, HTTP_PROXY and NO_PROXY."
+    """Which variables name the proxies, and what to do; not their values, which may hold a password."""
+    names = [each for name in _PROXIES for each in (name, name.lower()) if os.environ.get(each)]
+    return (
+        f"{' or '.join(names) or 'A proxy of this system'} cannot be used: a socks5 proxy needs a package, pip install socksio; for socks:// write "
+        "socks5://, for any other kind http://; and NO_PROXY takes an IPv6 address without brackets and slash. "
+        "Correct the variable, or unset it."
+    )
