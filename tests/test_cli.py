@@ -122,7 +122,7 @@ LOOK = "Run `aitoearn-openai check` to find the cause."
         ("models --base-url localhost", {}, 2, ".*--base-url.* write the address with its scheme.*"),
         ("run", {}, 2, "Missing argument 'COMMAND'.*"),
         ("chat Hi", {}, 2, "name a model with --model or AITOEARN_MODEL; `aitoearn-openai models` lists them"),
-        ("models", {"AITOEARN_SITE": "mars"}, 2, "AITOEARN_SITE: 'mars' is not one of cn, ai, sandbox."),
+        ("models", {"AITOEARN_SITE": "mars"}, 2, "AITOEARN_SITE: write one of cn, ai, sandbox."),
         ("chat Hi --site cn", {}, 3, "There is no AiToEarn key. Create one at https://aitoearn.cn .*"),
         ("chat Hi -m glm-5.2", {"AITOEARN_API_KEY": KEY}, 3, f".*Unauthorized.*{LOOK}"),
         ("models --base-url http://127.0.0.1:1", {}, 4, "the connection to http://127.0.0.1:1 failed: .*refused. Run `.*"),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import traceback
 from functools import partial
 from pathlib import Path
@@ -62,23 +61,20 @@ def test_each_field_comes_from_its_variable(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 @pytest.mark.parametrize(
-    "pasted",
-    ["Bearer ak_1", "bearer\tak_1", " BEARER   ak_1 \n", "Authorization: Bearer ak_1", "Authorization:ak_1"],
+    ("pasted", "key"),
+    [
+        *((pasted, "ak_1") for pasted in ("bearer\tak_1", " BEARER   ak_1 \n", "Authorization: Bearer ak_1")),
+        *((pasted, None) for pasted in ("Bearer ", "Authorization:", "  ")),
+        ("bearer-1", "bearer-1"),
+    ],
 )
-def test_a_key_pasted_with_its_scheme_means_the_key(pasted: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As the service's guides show it in a header; in variables and in code alike."""
+def test_a_key_pasted_with_its_scheme_means_the_key(
+    pasted: str, key: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the service's guides show it in a header; only a word of its own is a scheme."""
     monkeypatch.setenv("AITOEARN_API_KEY", pasted)
 
-    assert key_of(Settings()) == key_of(Settings(api_key=SecretStr(pasted))) == "ak_1"
-
-
-@pytest.mark.parametrize(
-    ("given", "key"),
-    [("Bearer", None), ("Bearer ", None), ("Authorization:", None), ("  ", None), ("bearer-1", "bearer-1")],
-)
-def test_only_a_word_of_its_own_is_a_scheme(given: str, key: str | None) -> None:
-    """Without a key behind it there is none, and the error then says where to get one."""
-    assert key_of(Settings(api_key=SecretStr(given))) == key
+    assert key_of(Settings()) == key_of(Settings(api_key=SecretStr(pasted))) == key
 
 
 def test_an_empty_variable_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -171,66 +167,35 @@ def test_a_dotenv_file_in_the_working_directory_is_not_read(
     assert Settings().base_url == "https://aitoearn.cn/api/ai"
 
 
-def test_a_dotenv_file_is_read_when_it_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """By `AITOEARN_ENV_FILE` or by `_env_file`; variables win over the file."""
-    file = tmp_path / "my.env"
-    file.write_text("AITOEARN_SITE=ai\nAITOEARN_API_KEY=from-file\nOPENAI_API_KEY=sk\n", "utf-8")
-    monkeypatch.setenv("AITOEARN_API_KEY", "from-variable")
-    named = Settings(_env_file=file)
-    monkeypatch.setenv("AITOEARN_ENV_FILE", str(file))
-
-    assert named.site == Settings().site == "ai"
-    assert key_of(Settings()) == "from-variable"
-
-
 @pytest.mark.parametrize(
     ("encoding", "line_end"),
-    [("utf-8-sig", "\r\n"), ("utf-16", "\r\n"), ("utf-16-be", "\n"), ("utf-32", "\n"), ("utf-32-be", "\r\n")],
+    [("utf-8", "\n"), ("utf-8-sig", "\r\n"), ("utf-16", "\r\n"), ("utf-16-be", "\n")],
 )
-def test_a_dotenv_file_of_windows_is_read(
+def test_a_dotenv_file_is_read_when_it_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, encoding: str, line_end: str
 ) -> None:
-    """Its byte order mark says the encoding: of Notepad, or of `>` in PowerShell."""
+    """By `AITOEARN_ENV_FILE` or by `_env_file`, as Windows writes it too; variables win over the file."""
     file = tmp_path / "my.env"
-    text = line_end.join(["AITOEARN_SITE=ai", "AITOEARN_API_KEY=from-file", "AITOEARN_MODEL=模型", ""])
-    file.write_bytes(("\ufeff" * encoding.endswith("be") + text).encode(encoding))
+    lines = ["AITOEARN_SITE=ai", "AITOEARN_API_KEY=from-file", "AITOEARN_MODEL=模型", "OPENAI_API_KEY=sk", ""]
+    file.write_bytes(("\ufeff" * encoding.endswith("be") + line_end.join(lines)).encode(encoding))
     named = Settings(_env_file=file)
     monkeypatch.setenv("AITOEARN_ENV_FILE", str(file))
 
     assert named == Settings()
     assert (named.site, named.model, key_of(named)) == ("ai", "模型", "from-file")
-
-
-def test_several_dotenv_files_may_differ_in_encoding(tmp_path: Path) -> None:
-    """As for pydantic-settings the last one wins; one that is not there is passed over."""
-    one, two = tmp_path / "one.env", tmp_path / "two.env"
-    one.write_text("AITOEARN_SITE=ai\nAITOEARN_MODEL=one\n", "utf-16")
-    two.write_text("AITOEARN_MODEL=two\n", "utf-8")
-    settings = Settings(_env_file=(one, str(two), tmp_path / "three.env"))
-
-    assert (settings.site, settings.model) == ("ai", "two")
-
-
-def test_a_dotenv_file_is_read_in_the_encoding_that_is_given(tmp_path: Path) -> None:
-    """As pydantic-settings has it."""
-    file = tmp_path / "my.env"
-    file.write_text("AITOEARN_MODEL=模型\n", "gbk")
-
-    assert Settings(_env_file=file, _env_file_encoding="gbk").model == "模型"
+    monkeypatch.setenv("AITOEARN_API_KEY", "from-variable")
+    assert key_of(Settings()) == "from-variable"
 
 
 @pytest.mark.parametrize(
     "content",
     [
         "AITOEARN_API_KEY=canary # 密钥\n".encode("gbk"),
-        "AITOEARN_API_KEY=canary # clé\n".encode("latin-1"),
         "AITOEARN_API_KEY=canary # 密钥\n".encode("utf-16-le"),
         "AITOEARN_API_KEY=canary\n".encode("utf-16")[:-1],
+        "AITOEARN_API_KEY=canary\n".encode("utf-32"),
         # What `>>` of PowerShell makes of a file in another encoding: each part alone would be text.
         b"AITOEARN_API_KEY=canary\r\n" + "AITOEARN_SITE=ai\r\n".encode("utf-16-le"),
-        "AITOEARN_API_KEY=canary\r\n".encode("utf-16") + b"AITOEARN_SITE=ai\r\n",
-        "AITOEARN_API_KEY=canary\r\n".encode("utf-16") + b"aitoearn_site=ai\r\n",
-        "AITOEARN_API_KEY=canary\r\n".encode("utf-16") + "AITOEARN_SITE=ai\r\n".encode("utf-16"),
         b"AITOEARN_API_KEY=canary\r\n" + "AITOEARN_SITE=ai\r\n".encode("utf-8-sig"),
     ],
 )
@@ -254,27 +219,20 @@ def test_a_dotenv_file_that_is_no_text_is_refused_without_its_content(
             assert "canary" not in repr(frame.f_locals)
 
 
-@pytest.mark.skipif(not os.path.exists("/proc/self/mem"), reason="needs a file that nobody can read")
-def test_a_dotenv_file_that_cannot_be_read_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
-    """In the words of the system."""
-    monkeypatch.setenv("AITOEARN_ENV_FILE", "/proc/self/mem")
-    with pytest.raises(openai.OpenAIError, match="'/proc/self/mem' cannot be read: Input/output error"):
-        OpenAI()
-
-
-def test_a_named_dotenv_file_that_is_missing_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A typing error there must not silently mean other settings."""
+def test_a_named_dotenv_file_that_cannot_be_read_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the words of the system: a typing error there must not silently mean other settings."""
     monkeypatch.setenv("AITOEARN_ENV_FILE", "no/such.env")
-    with pytest.raises(openai.OpenAIError, match=r"AITOEARN_ENV_FILE: there is no file 'no/such\.env'"):
-        OpenAI()
+    words = r"AITOEARN_ENV_FILE .*'no/such\.env' cannot be read: No such file"
+    for make in (OpenAI, partial(Settings, _env_file="no/such.env")):
+        with pytest.raises(openai.OpenAIError, match=words):
+            make()
 
 
 @pytest.mark.parametrize(
     ("name", "value", "allowed"),
     [
-        ("SITE", "us", "'us' is not one of cn, ai, sandbox"),
-        ("SITE", "ak_a_key_in_the_wrong_place", "write 'cn', 'ai' or 'sandbox'"),
-        ("TIMEOUT", "-1", "greater than 0"),
+        ("SITE", "ak_a_key_in_the_wrong_place", "write one of cn, ai, sandbox"),
+        ("TIMEOUT", "-10", "greater than 0"),
         ("TIMEOUT", "inf", "finite"),
         ("MAX_RETRIES", "many", "integer"),
         ("HTTP_BACKEND", "curl", "'httpx' or 'aiohttp'"),
@@ -285,24 +243,16 @@ def test_a_named_dotenv_file_that_is_missing_is_an_error(monkeypatch: pytest.Mon
 def test_a_bad_value_names_its_variable_and_what_is_allowed(
     name: str, value: str, allowed: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One error from the constructor, without the value and without a chain that holds it."""
+    """One error for all of them, without the values and without a chain that holds them."""
+    monkeypatch.setenv("AITOEARN_BASE_URL", "nowhere")
     monkeypatch.setenv(f"AITOEARN_{name}", value)
     with pytest.raises(openai.OpenAIError) as caught:
         AsyncOpenAI()
 
-    assert f"AITOEARN_{name}: " in str(caught.value)
-    assert allowed in str(caught.value)
+    for words in ("AITOEARN_BASE_URL: ", f"AITOEARN_{name}: ", allowed):
+        assert words in str(caught.value)
     assert caught.value.__context__ is None
-    if name == "API_KEY":
-        assert value not in str(caught.value)
-
-
-def test_all_bad_values_are_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody mends a configuration one start at a time."""
-    monkeypatch.setenv("AITOEARN_SITE", "us")
-    monkeypatch.setenv("AITOEARN_TIMEOUT", "soon")
-    with pytest.raises(openai.OpenAIError, match=r"AITOEARN_SITE: .*; AITOEARN_TIMEOUT: "):
-        OpenAI()
+    assert value not in str(caught.value)
 
 
 def test_no_secret_shows_in_settings_or_their_errors() -> None:

@@ -21,6 +21,7 @@ from pydantic_core import InitErrorDetails, PydanticCustomError
 from pydantic_settings import (
     BaseSettings,
     DotEnvSettingsSource,
+    EnvSettingsSource,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
 )
@@ -34,12 +35,6 @@ if TYPE_CHECKING:
 KEY = re.compile(r"[!#-&(-~]*")
 BAD_KEY = "a key has no spaces, line ends, quotes or characters beyond ASCII; copy it once more"
 _SCHEME = re.compile(r"^(authorization\s*:\s*)?(bearer(\s+|$))*", re.IGNORECASE)
-_BYTE_ORDER_MARKS = (
-    (codecs.BOM_UTF32_LE, "utf-32"),  # before UTF-16, whose mark is the beginning of this one
-    (codecs.BOM_UTF32_BE, "utf-32"),
-    (codecs.BOM_UTF16_LE, "utf-16"),
-    (codecs.BOM_UTF16_BE, "utf-16"),
-)
 
 
 def missing_key(settings: Settings) -> str:
@@ -55,10 +50,8 @@ def missing_key(settings: Settings) -> str:
     )
 
 
-def env_file_source(
-    settings_class: type[BaseSettings], path: str | os.PathLike[str], encoding: str | None = None
-) -> DotEnvSettingsSource:
-    """The settings in a `.env` file, which is in UTF-8 or begins with a byte order mark, as files of Windows do.
+def env_file_source(settings_class: type[BaseSettings], path: str | os.PathLike[str]) -> DotEnvSettingsSource:
+    """The settings in a `.env` file, which is in UTF-8, or in UTF-16 with its mark, as files of Windows are.
 
     Raises:
         openai.OpenAIError: the file cannot be read; names it, and holds nothing of its content.
@@ -66,9 +59,14 @@ def env_file_source(
     path = os.path.expanduser(path)
     reason = "is not UTF-8 text; save it with the encoding UTF-8"
     try:
-        return DotEnvSettingsSource(
-            settings_class, env_file=path, env_file_encoding=encoding or _encoding_of(path)
-        )
+        with open(path, "rb") as file:
+            is_utf16 = file.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+        encoding = "utf-16" if is_utf16 else "utf-8-sig"
+        source = DotEnvSettingsSource(settings_class, env_file=path, env_file_encoding=encoding)
+        names = "".join(source.env_vars)
+        # A part in another encoding, such as PowerShell appends: its settings would be lost.
+        if "\0" not in names and "\ufeff" not in names:
+            return source
     except UnicodeError:
         pass
     except OSError as error:
@@ -77,19 +75,6 @@ def env_file_source(
     from openai import OpenAIError
 
     raise OpenAIError(f"{ENV_PREFIX}ENV_FILE (or _env_file): {path!r} {reason}")
-
-
-def _encoding_of(path: str) -> str:
-    if not os.path.isfile(path):  # A pipe can be read only once.
-        return "utf-8-sig"
-    with open(path, "rb") as file:
-        content = file.read()
-    encoding = next((name for mark, name in _BYTE_ORDER_MARKS if content.startswith(mark)), "utf-8-sig")
-    # A part in another encoding, such as PowerShell appends, would be read as nonsense, and its settings be lost.
-    sign = b"\0" if encoding == "utf-8-sig" else ENV_PREFIX.encode()
-    if sign in content.upper() or "\ufeff" in content.decode(encoding)[1:]:
-        raise UnicodeError("UTF-16 without a mark, or a part of it")
-    return encoding
 
 
 class Settings(BaseSettings):
@@ -217,10 +202,10 @@ class Settings(BaseSettings):
             fields = type(self).model_fields
             if unknown := [name for name in in_code if name not in fields]:
                 raise TypeError(f"Settings has no {unknown[0]!r}: it has {', '.join(fields)}")
-            # Read below: pydantic-settings itself would let out an error that holds the content of the file.
-            if values.get("_env_file") is not None:
-                values["_env_files"] = values.pop("_env_file")
-            super().__init__(**values)
+            found = _read_variables(type(self), values.pop("_env_file", None))
+            if "site" in in_code:  # Its address wins over the variables'.
+                found.pop("base_url", None)
+            super().__init__(**{**found, **values})
             # Beside the fields, so that settings with equal fields stay equal.
             vars(self)["_in_code"] = in_code
 
@@ -244,33 +229,19 @@ class Settings(BaseSettings):
 
     @classmethod
     def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
+        cls, settings_cls: type[BaseSettings], init_settings: PydanticBaseSettingsSource, *_: Any, **__: Any
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Read the `.env` files that are named, and let a site in code win over the variables' address."""
-        given: dict[str, Any] = getattr(init_settings, "init_kwargs", {})
-        if "site" in given:
-            given.setdefault("base_url", "")
-        files = given.pop("_env_files", None)
-        sources: list[Any] = [env_settings, dotenv_settings]
-        named = os.environ.get(f"{ENV_PREFIX}ENV_FILE")
-        if files is None and named and getattr(dotenv_settings, "env_file", None) is None:
-            if not os.path.isfile(os.path.expanduser(named)):
-                from openai import OpenAIError
+        """The constructor has read the others: pydantic-settings would let out errors that hold the content of the file."""
+        return (init_settings,)
 
-                raise OpenAIError(f"{ENV_PREFIX}ENV_FILE: there is no file {named!r}")
-            files = named
-        if files is not None:
-            encoding = getattr(dotenv_settings, "env_file_encoding", None)
-            files = [files] if isinstance(files, (str, os.PathLike)) else files
-            # Of several files the last one wins.
-            sources[1:] = [env_file_source(settings_cls, file, encoding) for file in reversed(files)]
-        hidden: list[Any] = [partial(_read_hidden, source) for source in sources]
-        return init_settings, *hidden
+
+def _read_variables(
+    settings_class: type[BaseSettings], file: str | os.PathLike[str] | None
+) -> dict[str, Any]:
+    """What the variables say and, where they do not, the named `.env` file."""
+    file = file or os.environ.get(f"{ENV_PREFIX}ENV_FILE")
+    in_file = env_file_source(settings_class, file)() if file else {}
+    return _hidden({**in_file, **EnvSettingsSource(settings_class)()})
 
 
 def _hidden(values: dict[str, Any]) -> dict[str, Any]:
@@ -281,21 +252,14 @@ def _hidden(values: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _read_hidden(source: PydanticBaseSettingsSource) -> dict[str, Any]:
-    return _hidden(source())
-
-
 _HIDDEN = "**********"
 _EXPECTED: Any = {
-    "site": "write 'cn', 'ai' or 'sandbox'",
+    "site": f"write one of {', '.join(SITES)}",
     "timeout": "write a finite number of seconds, greater than 0",
     "max_retries": "write an integer, 0 or more",
     "http_backend": "write 'httpx' or 'aiohttp'",
 }
 """What to say of a bad value, where the library's words are for programmers."""
-
-_LONGEST_SITE = 12
-"""The most characters of a bad site that a message shows: a longer text may be a key in the wrong place."""
 
 _UNWANTED: Any = {name: field.default for name, field in Settings.model_fields.items()}
 
@@ -305,8 +269,6 @@ def _problem(item: Any) -> str:
     name, value = item["loc"][0] if item["loc"] else "", item["input"]
     if value == _HIDDEN:  # Settings inside another model, which were made with `Settings()`.
         return str(item["msg"])
-    if name == "site" and isinstance(value, str) and len(value) <= _LONGEST_SITE:
-        return f"{value!r} is not one of {', '.join(SITES)}"
     return str(_EXPECTED.get(name) or item["msg"].removeprefix("Value error, "))
 
 
