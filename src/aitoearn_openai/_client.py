@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property, partial, wraps
 from typing import TYPE_CHECKING, Any
@@ -14,7 +14,6 @@ from ._pools import make_pool
 from ._sdk.clients import AsyncClient, SyncClient
 from ._sdk.private import drop_openai_settings
 from ._settings import Settings, load, missing_key
-from ._sites import SITES
 
 if TYPE_CHECKING:
     from typing import Concatenate, Generic, ParamSpec, TypeVar
@@ -50,8 +49,6 @@ if TYPE_CHECKING:
 
 
 _FROM_SETTINGS = ("api_key", "base_url", "timeout", "max_retries")
-_SETTINGS_ALONE = "site", "model", "http_backend"
-"""The fields of `Settings` that the SDK's clients do not take."""
 _CREDENTIALS = ("api_key", "admin_api_key", "workload_identity")
 _SECRET_NAME = re.compile("auth|cookie|key|secret|token", re.IGNORECASE)
 _SENDABLE = re.compile(r"([\t -~]*[!-~])?")
@@ -79,23 +76,15 @@ def _refuse_openais_host(options: dict[str, Any]) -> None:
         )
 
 
-def _refuse_settings(name: str, arguments: Mapping[str, Any]) -> None:
-    """Say where a field of `Settings` goes that the SDK does not take."""
-    for field in [field for field in arguments if field in _SETTINGS_ALONE]:
-        value = repr(arguments[field]) if arguments[field] in list(SITES) else "..."
-        advice = f"write {name}.from_settings(Settings({field}={value}))"
-        if field == "model":
-            advice = "give it to each call, as in client.chat.completions.create(model=...)"
-        raise TypeError(f"{name}() has no {field!r}: {advice}")
-
-
 def _construct(client: Any, construct: Callable[..., None], arguments: dict[str, Any]) -> None:
     """Construct a client as the SDK does, with settings in place of what the caller left open."""
+    hide_key(arguments)  # In the caller's frame too.
     settings = from_settings = arguments.pop("_settings", None)
-    _refuse_settings(type(client).__name__, arguments)
-    for name in [name for name, value in arguments.items() if isinstance(value, openai.NotGiven)]:
-        del arguments[name]
-    hide_key(arguments)
+    for field in ("site", "http_backend"):
+        if field in arguments:
+            name = type(client).__name__
+            raise TypeError(f"{name}() has no {field!r}: write {name}.from_settings(Settings({field}=...))")
+    arguments = {name: value for name, value in arguments.items() if not isinstance(value, openai.NotGiven)}
     given = dict(arguments)
     client._known_models = {}
 
@@ -141,12 +130,12 @@ def _construct(client: Any, construct: Callable[..., None], arguments: dict[str,
         )
     try:
         construct(**arguments)
-        failed = False
+        is_refused = False
     except TypeError:
-        failed = pool_is_open
-        if not failed:
+        is_refused = pool_is_open
+        if not is_refused:
             raise
-    if failed:
+    if is_refused:
         # Where an instrumentation has replaced httpx's classes, the SDK takes no client but the one that it makes.
         construct(**{**arguments, "http_client": None})
     drop_openai_settings(client, given)
@@ -175,15 +164,11 @@ class Origins:
     def copied(self, given: dict[str, Any], overrides: dict[str, Any]) -> Origins:
         """Those of a copy that was made with these overrides."""
         told = {
-            name for name, value in overrides.items() if not isinstance(value, (type(None), openai.NotGiven))
+            each for each, value in overrides.items() if not isinstance(value, (type(None), openai.NotGiven))
         }
         left_open = {name: value for name, value in self.left_open.items() if name not in told}
-        return replace(
-            self,
-            given=given,
-            left_open=left_open,
-            http_client=overrides.get("http_client") or self.http_client,
-        )
+        http_client = overrides.get("http_client") or self.http_client
+        return replace(self, given=given, left_open=left_open, http_client=http_client)
 
     def to_pickle(self, client: Any) -> dict[str, Any]:
         """The arguments with which another process makes the same client."""
