@@ -57,28 +57,17 @@ def test_without_a_key_the_error_says_what_to_do(
     assert "leak" not in str(caught.value)
 
 
-def test_an_empty_key_is_told_in_our_words(asker: Asker, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As `os.getenv("X", "")` gives it; the key of the settings is not sent in its place."""
+def test_an_argument_that_cannot_be_is_told_in_our_words(
+    asker: Asker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An empty key, as `os.getenv("X", "")` gives it: that of the settings is not sent in its place; and settings."""
     monkeypatch.setenv("AITOEARN_API_KEY", "k")
     with pytest.raises(openai.OpenAIError, match=r"api_key is empty: give a key, or .* AITOEARN_API_KEY"):
         asker.client(api_key="")
-
-
-@pytest.mark.parametrize(
-    ("arguments", "advice"),
-    [
-        ({"site": "ai"}, r"OpenAI\(\) has no 'site': write .*OpenAI\.from_settings\(Settings\(site='ai'\)\)"),
-        ({"site": "ak_a_key"}, r"Settings\(site=\.\.\.\)\)"),
-        ({"http_backend": "aiohttp"}, r"from_settings\(Settings\(http_backend=\.\.\.\)\)"),
-        ({"model": "m"}, r"give it to each call, as in client\.chat\.completions\.create\(model=\.\.\.\)"),
-    ],
-)
-def test_a_field_of_settings_as_an_argument_says_where_it_goes(
-    asker: Asker, arguments: dict[str, str], advice: str
-) -> None:
-    """The SDK's clients have no such arguments."""
-    with pytest.raises(TypeError, match=advice):
-        asker.client(api_key="k", **arguments)
+    for name in ("site", "http_backend"):
+        advice = rf"OpenAI\(\) has no '{name}': write .*OpenAI\.from_settings\(Settings\({name}=\.\.\.\)\)"
+        with pytest.raises(TypeError, match=advice):
+            asker.client(**{name: "ai"})
 
 
 def test_an_omitted_authorization_sends_no_key_at_all(asker: Asker, server: ScriptedServer) -> None:
@@ -190,27 +179,15 @@ def test_a_user_in_the_base_url_is_sent_as_httpx_would(asker: Asker, server: Scr
     assert server.requests[0].headers["authorization"] == "Basic bWU6cGFzcw=="
 
 
-def test_the_key_is_an_attribute_like_any_other(asker: Asker) -> None:
-    """As in the SDK: it can be taken away, and the class has none."""
-    client = asker.client(api_key="k")
-    assert not hasattr(type(client), "api_key")
-    assert not hasattr(type(client).__new__(type(client)), "api_key")
-    del client.api_key
-    assert getattr(client, "api_key", None) is None
-
-
-@pytest.mark.parametrize("more", ["nothing", "a key", "an http_client"])
-def test_an_unknown_argument_is_the_sdks_own_error(more: str) -> None:
+def test_an_unknown_argument_is_the_sdks_own_error() -> None:
     """A typing error is told by the SDK, not swallowed; also before a missing key, which may be due to it."""
-    with openai.DefaultHttpxClient() as http_client:
-        given: Any = {"nothing": {}, "a key": {"api_key": "k"}}.get(
-            more, {"api_key": "k", "http_client": http_client}
-        )
-        with pytest.raises(TypeError, match="unexpected keyword argument 'api_kee'"):
-            OpenAI(**given, api_kee="x")
+    with openai.DefaultHttpxClient() as pool:
+        for given in ({}, {"api_key": "k"}, {"api_key": "k", "http_client": pool}):
+            with pytest.raises(TypeError, match="unexpected keyword argument 'api_kee'"):
+                OpenAI(**given, api_kee="x")
 
 
-@in_turns("key", ["My API Key", 'the "key"', "'q'", "sk-1234", "a\tb", " k", "Bearer ak_1"])
+@in_turns("key", ['My "API" Key', "a\tb", "Bearer ak_1"])
 def test_a_key_in_code_is_used_as_it_is_given(asker: Asker, server: ScriptedServer, key: str) -> None:
     """Whatever it looks like: test suites of other people's programs have odd ones."""
     server.answer(COMPLETION)
@@ -223,30 +200,19 @@ def test_a_key_in_code_is_used_as_it_is_given(asker: Asker, server: ScriptedServ
     "name,value,arguments",
     [
         ("BASE_URL", "no address", {}),
-        ("BASE_URL", "http://aitoearn.cn", {}),
         ("SITE", "nowhere", {}),
         ("API_KEY", "two words", {}),
         ("TIMEOUT", "soon", {"timeout": 1}),
         ("MAX_RETRIES", "many", {"max_retries": 1}),
     ],
 )
-def test_a_bad_setting_that_is_not_needed_is_no_error(
+def test_a_bad_setting_is_an_error_only_where_it_would_hold(
     asker: Asker, monkeypatch: pytest.MonkeyPatch, name: str, value: str, arguments: dict[str, Any]
 ) -> None:
-    """Code that names its own server and key works wherever it runs."""
+    """Code that names its own server and key works wherever it runs; a bad limit shows before a request that never ends."""
     monkeypatch.setenv(f"AITOEARN_{name}", value)
     client = asker.client(api_key="k", base_url="http://h.example/x", **arguments)
     assert (client.api_key, str(client.base_url)) == ("k", "http://h.example/x/")
 
     with pytest.raises(openai.OpenAIError, match=f"AITOEARN_{name}: "):
-        asker.client()
-
-
-@pytest.mark.parametrize(("name", "value"), [("TIMEOUT", "soon"), ("MAX_RETRIES", "many")])
-def test_a_bad_limit_is_an_error_where_it_would_hold(
-    asker: Asker, monkeypatch: pytest.MonkeyPatch, name: str, value: str
-) -> None:
-    """Nobody finds out from a request that never ends."""
-    monkeypatch.setenv(f"AITOEARN_{name}", value)
-    with pytest.raises(openai.OpenAIError, match=f"AITOEARN_{name}: "):
-        asker.client(api_key="k", base_url="http://h.example/x")
+        asker.client(**({"api_key": "k", "base_url": "http://h.example/x"} if arguments else {}))

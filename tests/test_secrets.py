@@ -15,13 +15,12 @@ from typing import Any
 
 import openai
 import pytest
-from pydantic import SecretStr, ValidationError
 from rich.pretty import pretty_repr
 
 import aitoearn_openai
-from aitoearn_openai import AsyncOpenAI, OpenAI, Settings, sandbox
+from aitoearn_openai import AsyncOpenAI, OpenAI, Settings
 from aitoearn_openai._module import _Resource
-from aitoearn_openai.sandbox import FAILURES, Sandbox
+from aitoearn_openai.sandbox import Sandbox
 from conftest import (
     MESSAGES,
     WAYS,
@@ -182,44 +181,39 @@ def test_no_redirect_takes_the_key_to_another_origin(
     assert "canary" not in repr(other_server.requests)
 
 
-UNSENDABLE = ["line\nend", "line\r\nX-Evil: 1", "clé", "钥匙", "\x00", "space at the end "]
+UNSENDABLE = ["line\r\nX-Evil: 1", "clé", "钥匙", "\x00", "space at the end "]
+WHERE = "with_options", "assigned", "function", "module"
 
 
-@in_turns("key", UNSENDABLE)
-def test_a_key_that_no_header_can_carry_is_refused_before_anything_is_sent(asker: Asker, key: str) -> None:
-    """Clearly, and without repeating it."""
-    with pytest.raises(openai.OpenAIError, match="a header cannot carry this key") as caught:
-        asker.client(api_key=key)
-
-    assert key not in shown(caught.value)
-
-
-@pytest.mark.parametrize("how", ["with_options", "assigned", "function", "module"])
-def test_a_key_that_no_header_can_carry_is_refused_wherever_it_comes_from(
-    asker: Asker, server: ScriptedServer, how: str, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("where", "key"),
+    [*(("argument", key) for key in UNSENDABLE), *((where, f"{CANARY}\n") for where in WHERE)],
+)
+def test_a_key_that_no_header_can_carry_is_refused_before_anything_is_sent(
+    asker: Asker, server: ScriptedServer, where: str, key: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As a file with a line end gives it; no frame of ours shows it."""
+    """Wherever it comes from, as from a file with a line end; no frame of ours shows it."""
 
     def ask(client: Any) -> Any:
-        if how == "with_options":
-            client = client.with_options(api_key=f"{CANARY}\n")
-        elif how == "assigned":
-            client.api_key = f"{CANARY}\n"
-        elif how == "module":
-            monkeypatch.setattr(aitoearn_openai, "api_key", f"{CANARY}\n")
+        if where == "with_options":
+            client = client.with_options(api_key=key)
+        elif where == "assigned":
+            client.api_key = key
+        elif where == "module":
+            monkeypatch.setattr(aitoearn_openai, "api_key", key)
             return aitoearn_openai.models.list()
         return client.models.list()
 
     async def give() -> str:
-        return f"{CANARY}\n"
+        return key
 
-    given: Any = "k"
-    if how == "function":
-        given = give if asker.is_async else lambda: f"{CANARY}\n"
+    given: Any = key if where == "argument" else "k"
+    if where == "function":
+        given = give if asker.is_async else lambda: key
     with pytest.raises(openai.OpenAIError, match="a header cannot carry this key") as caught:
         asker.run(ask, api_key=given, base_url=server.base_url)
 
-    assert "canary" not in shown(caught.value)
+    assert key.strip() not in shown(caught.value)
     assert not server.requests
 
 
@@ -233,27 +227,6 @@ def test_a_module_that_fails_to_make_its_client_shows_no_key(monkeypatch: pytest
     assert "canary" not in shown(caught.value)
 
 
-@pytest.mark.parametrize("key", [*UNSENDABLE[:5], "two words", '"quoted"', "'q'"])
-def test_a_key_of_settings_that_cannot_be_one_is_refused(key: str) -> None:
-    """A slip in a file or a shell is named before anything is sent."""
-    with pytest.raises(ValidationError, match="no spaces, line ends") as caught:
-        Settings(api_key=SecretStr(key))
-
-    assert key not in str(caught.value)
-
-
-def test_every_failure_of_the_sandbox_is_silent_about_the_key(asker: Asker, logged: io.StringIO) -> None:
-    """Each name, as it would be met; the sandbox's key is a word of its own here."""
-    with sandbox.serve() as site:  # A new one: some names fail only the first time.
-        for name in FAILURES:
-            if name in ("slow-first-byte", "fail-10003", "fail-10003-zh"):
-                continue
-            with pytest.raises(openai.OpenAIError) as caught:
-                asker.run(stream(name), base_url=site.base_url, api_key=site.api_key, max_retries=0)
-            assert f"Bearer {site.api_key}" not in shown(caught.value)
-        assert f"Bearer {site.api_key}" not in logged.getvalue()
-
-
 @pytest.mark.skipif(
     "data_residency" not in inspect.signature(openai.OpenAI).parameters, reason="an older SDK"
 )
@@ -264,10 +237,10 @@ def test_a_key_of_settings_does_not_go_to_a_host_of_openais(
     """`data_residency` chooses one; a key that was given with it is the caller's affair."""
     monkeypatch.setenv("AITOEARN_API_KEY", CANARY)
     filled = client_class()
+    settings = Settings(site="ai", api_key=CANARY)
     for make in (
         lambda: client_class(data_residency="eu"),
-        lambda: client_class.from_settings(Settings(site="ai", api_key=CANARY), data_residency="eu"),
-        lambda: filled.with_options(data_residency="eu"),
+        lambda: client_class.from_settings(settings, data_residency="eu"),
         lambda: filled.with_options(timeout=3).copy(data_residency="eu"),
     ):
         with pytest.raises(
@@ -281,7 +254,3 @@ def test_a_key_of_settings_does_not_go_to_a_host_of_openais(
     assert (moved.api_key, moved.base_url) == ("sk-openai", given.base_url)
     filled.api_key = "sk-openai"
     assert filled.copy(data_residency="eu").base_url == given.base_url
-    with pytest.raises(ValueError, match="base_url"):
-        client_class(data_residency="eu", base_url="http://127.0.0.1")
-    monkeypatch.delenv("AITOEARN_API_KEY")
-    assert client_class(admin_api_key="sk-admin", data_residency="eu").base_url == given.base_url

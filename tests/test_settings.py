@@ -238,6 +238,8 @@ def test_a_named_dotenv_file_that_cannot_be_read_is_an_error(monkeypatch: pytest
         ("HTTP_BACKEND", "curl", "'httpx' or 'aiohttp'"),
         ("API_KEY", "two words", "no spaces, line ends, quotes"),
         ("API_KEY", "clé", "ASCII"),
+        ("API_KEY", "line\r\nX-Evil: 1", "line ends"),
+        ("API_KEY", "'quoted'", "quotes"),
     ],
 )
 def test_a_bad_value_names_its_variable_and_what_is_allowed(
