@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,19 +28,51 @@ VCR: dict[str, Any] = {
 MODEL = "glm-5.2"
 
 
-def replayed(name: str) -> Any:
-    """Mark a test that replays `cassettes/NAME.yaml`; no host at all is allowed meanwhile."""
+Case = tuple[Callable[[Any], Any], Callable[[Any], object]]
 
-    def mark(test: Any) -> Any:
-        for marker in (
-            pytest.mark.vcr,
-            pytest.mark.default_cassette(f"{name}.yaml"),
-            pytest.mark.block_network(allowed_hosts=["none"]),
-        ):
-            test = marker(test)
-        return test
 
-    return mark
+def reasons(chunks: list[Any]) -> list[Any]:
+    return [choice.finish_reason for chunk in chunks for choice in chunk.choices]
+
+
+ANSWERS: dict[str, Case] = {
+    "model_list": (list_models, lambda page: MODEL in {model.id for model in page.data}),
+    "image_generation_models": (
+        lambda client: client.models.image_generation.list(),
+        lambda page: any(model.credits(size=model.sizes[0]) for model in page.data if model.sizes),
+    ),
+    "image_edit_models": (
+        lambda client: client.models.image_edit.list(),
+        lambda page: any(model.max_input_images for model in page.data),
+    ),
+    "completion": (
+        complete(MODEL, max_tokens=20),
+        lambda answer: (
+            answer.choices[0].message.role == "assistant" and answer.usage.total_tokens and answer.cost
+        ),
+    ),
+    "streamed_completion": (
+        stream(MODEL, max_tokens=20),
+        lambda chunks: any(chunk.choices[0].delta.content for chunk in chunks) and reasons(chunks)[-1],
+    ),
+}
+"""What is asked, and what an answer has."""
+FAILURES = {
+    "wrong_key": (MODEL, "wrong", openai.AuthenticationError, "AiToEarn code 401"),
+    "unknown_model": ("no-such-model", None, openai.NotFoundError, "AiToEarn code 12300"),
+}
+
+
+def replaying(names: Iterable[str]) -> pytest.MarkDecorator:
+    """Replay `cassettes/NAME.yaml` for each name; no host at all is allowed meanwhile."""
+    block = pytest.mark.block_network(allowed_hosts=["none"])
+    cases = [
+        pytest.param(
+            name, marks=[pytest.mark.vcr, pytest.mark.default_cassette(f"{name}.yaml"), block], id=name
+        )
+        for name in names
+    ]
+    return pytest.mark.parametrize("name", cases)
 
 
 @pytest.fixture(params=["sync", "async"])
@@ -73,83 +105,29 @@ def target(record_mode: str) -> Iterator[Settings]:
 
 def ask(asker: Asker, target: Settings, question: Any, **overrides: Any) -> Any:
     assert target.api_key
-    arguments = {
-        "base_url": target.base_url,
-        "api_key": target.api_key.get_secret_value(),
-        "max_retries": 0,
-        **overrides,
-    }
-    return asker.run(question, **arguments)
+    given = {"base_url": target.base_url, "api_key": target.api_key.get_secret_value(), "max_retries": 0}
+    return asker.run(question, **{**given, **overrides})
 
 
-@replayed("model_list")
-def test_the_model_list(asker: Asker, target: Settings) -> None:
-    """Each model has a name, and the one that the next recordings use is among them."""
-    models = ask(asker, target, list_models).data
+@replaying(ANSWERS)
+def test_an_answer(asker: Asker, target: Settings, name: str) -> None:
+    """In OpenAI's format, with what the service adds."""
+    question, check = ANSWERS[name]
 
-    assert all(model.id for model in models)
-    assert MODEL in {model.id for model in models}
-
-
-@replayed("image_generation_models")
-def test_the_models_for_image_generation(asker: Asker, target: Settings) -> None:
-    """Each with a name, and sizes that have a price."""
-    models = ask(asker, target, lambda client: client.models.image_generation.list()).data
-
-    assert any(model.credits(size=model.sizes[0]) for model in models if model.sizes)
+    assert check(ask(asker, target, question))
 
 
-@replayed("image_edit_models")
-def test_the_models_for_image_edits(asker: Asker, target: Settings) -> None:
-    """Each with the most images that it takes."""
-    models = ask(asker, target, lambda client: client.models.image_edit.list()).data
-
-    assert any(model.max_input_images for model in models)
-
-
-@replayed("completion")
-def test_a_completion(asker: Asker, target: Settings) -> None:
-    """An answer in OpenAI's format with the service's `cost` beside it."""
-    answer = ask(asker, target, complete(MODEL, max_tokens=20))
-
-    assert answer.choices[0].message.role == "assistant"
-    assert answer.usage.total_tokens > 0
-    assert answer.cost
-
-
-@replayed("streamed_completion")
-def test_a_streamed_completion(asker: Asker, target: Settings) -> None:
-    """Chunks that end with a reason to finish."""
-    chunks = ask(asker, target, stream(MODEL, max_tokens=20))
-
-    assert any(choice.delta.content for chunk in chunks for choice in chunk.choices)
-    assert [choice.finish_reason for chunk in chunks for choice in chunk.choices][-1]
-
-
-@replayed("wrong_key")
-def test_a_wrong_key(asker: Asker, target: Settings) -> None:
-    """The service's HTTP 200 with code 401."""
-    with pytest.raises(openai.AuthenticationError, match="AiToEarn code 401"):
-        ask(asker, target, complete(MODEL), api_key="wrong")
-
-
-@replayed("unknown_model")
-def test_an_unknown_model(asker: Asker, target: Settings) -> None:
-    """The service's HTTP 200 with code 12300."""
-    with pytest.raises(openai.NotFoundError, match="AiToEarn code 12300"):
-        ask(asker, target, complete("no-such-model"))
+@replaying(FAILURES)
+def test_a_failure(asker: Asker, target: Settings, name: str) -> None:
+    """The service's HTTP 200 with a code is the SDK's exception."""
+    model, key, error, words = FAILURES[name]
+    with pytest.raises(error, match=words):
+        ask(asker, target, complete(model), **({"api_key": key} if key else {}))
 
 
 def test_every_cassette_is_replayed() -> None:
     """A recording that no test reads is out of date before anyone notices."""
-    names = {
-        marker.args[0]
-        for test in globals().values()
-        for marker in getattr(test, "pytestmark", ())
-        if marker.name == "default_cassette"
-    }
-
-    assert {path.name for path in CASSETTES.glob("*.yaml")} == names
+    assert {path.stem for path in CASSETTES.glob("*.yaml")} == {*ANSWERS, *FAILURES}
 
 
 @pytest.mark.parametrize("path", sorted(CASSETTES.glob("*.yaml")), ids=lambda path: path.stem)

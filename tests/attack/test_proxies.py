@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
-from unittest import mock
+from unittest.mock import Mock
 
 import pytest
 
@@ -28,37 +29,24 @@ def proxy(other_server: ScriptedServer, monkeypatch: pytest.MonkeyPatch) -> Scri
     return other_server
 
 
-def by_variable(asker: Asker, base_url: str, monkeypatch: pytest.MonkeyPatch) -> Any:
-    monkeypatch.setenv("AITOEARN_BASE_URL", base_url)
-    monkeypatch.setenv("AITOEARN_API_KEY", KEY)
-    return asker.run(list_models)
+CLIENTS: dict[str, Callable[[Asker, str], Any]] = {
+    "variable": lambda asker, url: asker.client(),
+    "argument": lambda asker, url: asker.client(base_url=url, api_key=KEY),
+    "settings": lambda asker, url: type(asker.client()).from_settings(Settings(base_url=url, api_key=KEY)),
+    "copy": lambda asker, url: asker.client(base_url="http://other.invalid").with_options(base_url=url),
+}
 
 
-def by_argument(asker: Asker, base_url: str, _: pytest.MonkeyPatch) -> Any:
-    return asker.run(list_models, base_url=base_url, api_key=KEY)
-
-
-def by_settings(asker: Asker, base_url: str, _: pytest.MonkeyPatch) -> Any:
-    client = type(asker.client(api_key=KEY)).from_settings(Settings(base_url=base_url, api_key=KEY))
-    return Asker(asker.is_async, mock.Mock(OpenAI=lambda: client, AsyncOpenAI=lambda: client)).run(
-        list_models
-    )
-
-
-def by_copy(asker: Asker, base_url: str, _: pytest.MonkeyPatch) -> Any:
-    def ask(client: Any) -> Any:
-        return client.with_options(base_url=base_url).models.list()
-
-    return asker.run(ask, base_url="http://other.invalid", api_key=KEY)
-
-
-@pytest.mark.parametrize("way", [by_variable, by_argument, by_settings, by_copy])
+@pytest.mark.parametrize("way", CLIENTS)
 def test_a_gateway_on_this_machine_is_asked_without_a_proxy(
-    asker: Asker, server: ScriptedServer, proxy: ScriptedServer, monkeypatch: pytest.MonkeyPatch, way: Any
+    asker: Asker, server: ScriptedServer, proxy: ScriptedServer, monkeypatch: pytest.MonkeyPatch, way: str
 ) -> None:
     """The proxy would see the key; whatever site the settings name."""
+    monkeypatch.setenv("AITOEARN_BASE_URL", server.base_url if way == "variable" else "http://other.invalid")
+    monkeypatch.setenv("AITOEARN_API_KEY", KEY)
     server.answer(MODELS)
-    way(asker, server.base_url, monkeypatch)
+    client = CLIENTS[way](asker, server.base_url)
+    Asker(asker.is_async, Mock(OpenAI=lambda: client, AsyncOpenAI=lambda: client)).run(list_models)
 
     assert (len(server.requests), proxy.requests) == (1, [])
 
@@ -71,30 +59,26 @@ def test_any_other_host_is_asked_through_the_proxy(asker: Asker, proxy: Scripted
 
 
 @pytest.mark.parametrize(
-    "host",
-    ["localhost", "LOCALHOST", "localhost.", "x.localhost", "127.0.0.1", "127.9.9.9", "127.1", "2130706433", "0x7f.1",
-     "0.0.0.0", "[::1]", "[::]", "[::ffff:127.0.0.1]", "ip6-localhost"],
-)  # fmt: skip
-def test_this_machine_is_known_by_each_of_its_names(host: str) -> None:
-    """As the system understands them."""
-    assert needs_no_proxy(f"http://{host}:8080/v1")
-
-
-@pytest.mark.parametrize(
-    "address",
+    ("address", "is_here"),
     [
-        "http://localhost.example",
-        "http://notlocalhost",
-        "http://128.0.0.1",
-        "http://[::2]",
-        "http://[",
-        "",
-        "http://é",
+        *(
+            (f"http://{host}:8080/v1", True)
+            for host in ("LOCALHOST", "localhost.", "x.localhost", "127.9.9.9", "127.1")
+        ),
+        *(
+            (f"http://{host}/v1", True)
+            for host in ("2130706433", "0x7f.1", "0.0.0.0", "[::1]", "[::]", "ip6-localhost")
+        ),
+        ("http://[::ffff:127.0.0.1]", True),
+        *(
+            (f"http://{host}", False)
+            for host in ("localhost.example", "notlocalhost", "128.0.0.1", "[::2]", "[", "", "é")
+        ),
     ],
 )
-def test_other_machines_are_not_taken_for_this_one(address: str) -> None:
-    """Their proxy is the only way to them for some."""
-    assert not needs_no_proxy(address)
+def test_this_machine_is_known_by_each_of_its_names(address: str, is_here: bool) -> None:
+    """As the system understands them; for others, their proxy may be the only way to them."""
+    assert needs_no_proxy(address) is is_here
 
 
 @pytest.mark.parametrize(("base_url", "warned"), [("http://other.invalid/v1", True), ("", False)])
