@@ -330,15 +330,6 @@ def test_missing_credits_are_an_error(
     assert FRAMEWORKS[name].status(caught.value) == 402
 
 
-def test_langchain_counts_tokens_and_calls_tools(connect: Any) -> None:
-    """With arguments that fit the tool's schema."""
-    llm = connect("langchain").llm
-    (call,) = llm.bind_tools([City], tool_choice="any").invoke(HI).tool_calls
-
-    assert llm.invoke(HI).usage_metadata["total_tokens"] > 0
-    assert (call["name"], call["args"]) == ("City", SOME_CITY.model_dump())
-
-
 def test_langchain_asks_a_name_of_the_responses_api_by_chat_completions(connect: Any) -> None:
     """The service has such a model or not; it is not asked at an address that it does not have."""
     with pytest.raises(openai.NotFoundError, match=r"Model not found: gpt-5\.2-pro"):
@@ -360,31 +351,6 @@ def test_what_the_service_adds_to_openais_answer_is_there(connect: Any, name: st
     assert raw(connect(name)).cost == "0"
 
 
-def test_instructor_fills_an_object_as_it_streams(connect: Any) -> None:
-    """Its fields come one after the other; and the list of models is the service's."""
-    client = connect("instructor").client
-    first, *_ = client.create_partial(model="glm-5.2", messages=MESSAGES, response_model=City)
-
-    assert first.model_dump() == {"name": None, "people": None}
-    assert "glm-5.2" in [model.id for model in client.models.list()]
-
-
-def test_an_agent_of_openai_calls_a_tool_and_goes_on(connect: Any) -> None:
-    """The tool's result goes back to the model."""
-    agent = connect("openai-agents").agent
-    agents, cities = import_module("agents"), []
-
-    def weather(city: str) -> str:
-        cities.append(city)
-        return "sunny"
-
-    settings = agents.ModelSettings(tool_choice="required")
-    able = agent.clone(tools=[agents.function_tool(weather)], model_settings=settings)
-
-    assert agents.Runner.run_sync(able, HI).final_output == SAID
-    assert cities == ["sandbox"]
-
-
 @pytest.mark.parametrize(
     ("model", "answer"), [("glm-5.2", "no model read your message"), ("gpt-5.2", "sandbox")]
 )
@@ -397,21 +363,6 @@ def test_a_program_of_dspy_answers_in_fields(connect: Any, model: str, answer: s
 
     assert answer in prediction.answer
     assert prediction.toDict().get("people", 0) == 0
-
-
-def test_a_program_of_dspy_streams(connect: Any) -> None:
-    """A field comes in more than one piece."""
-    snippet = connect("dspy")
-    dspy = snippet.dspy
-    listener = dspy.streaming.StreamListener(signature_field_name="answer")
-    program = dspy.streamify(
-        dspy.Predict("question -> answer"), stream_listeners=[listener], async_streaming=False
-    )
-    with dspy.context(adapter=dspy.JSONAdapter(), lm=snippet.async_lm):
-        *pieces, prediction = program(question=HI)
-
-    assert len(pieces) > 2
-    assert "no model read your message" in prediction.answer
 
 
 @pytest.mark.parametrize(
@@ -445,13 +396,6 @@ def test_llm_lists_the_models_of_the_service(connect: Any, site: sandbox.Sandbox
     assert "image/png" not in get_model("aitoearn/glm-5.2").attachment_types
 
 
-@pytest.mark.parametrize("options", [["--no-stream"], []], ids=["whole", "streamed"])
-def test_llm_answers_on_the_command_line(connect: Any, options: list[str]) -> None:
-    """Streamed or not."""
-    connect("llm")
-    assert _run_llm("-m", "aitoearn/glm-5.2", HI, *options).output == f"{SAID}\n"
-
-
 def test_a_wrong_key_leaves_the_other_models_of_llm_alone(connect: Any) -> None:
     """It is told, and llm goes on."""
     connect("llm", key="fail-401")
@@ -470,19 +414,3 @@ def test_a_generator_of_haystack_that_was_closed_comes_back_with_our_client(conn
     snippet.generator.close()
 
     assert _run_haystack(snippet).text == SAID
-
-
-def test_missing_credits_stop_a_pipeline_of_haystack(connect: Any) -> None:
-    """With Haystack's own error, which repeats the service's words."""
-    generator = connect("haystack", key="fail-12001").generator
-    haystack, dataclasses = import_module("haystack"), import_module("haystack.dataclasses")
-    pipeline = haystack.Pipeline()
-    pipeline.add_component("llm", generator)
-
-    with pytest.raises(haystack.core.errors.PipelineRuntimeError, match="Insufficient credits"):
-        pipeline.run({"llm": {"messages": [dataclasses.ChatMessage.from_user(HI)]}})
-
-
-def test_pydantic_ai_counts_tokens(connect: Any) -> None:
-    """Those of the answer."""
-    assert connect("pydantic-ai").agent.run_sync(HI).usage.total_tokens > 0
