@@ -107,8 +107,11 @@ def _finder(wanted: str) -> Any:
 class _List(sdk.Models, Generic[_Model]):
     """A list of models."""
 
-    _path: str
     _page: Any
+
+    def __init__(self, client: Any, path: str = "/models/chat") -> None:
+        super().__init__(client)
+        self._path = path
 
     if TYPE_CHECKING:
         with_raw_response: _Raw[_Model]  # type: ignore[assignment]
@@ -173,8 +176,11 @@ class _List(sdk.Models, Generic[_Model]):
 class _AsyncList(sdk.AsyncModels, Generic[_Model]):
     """A list of models."""
 
-    _path: str
     _page: Any
+
+    def __init__(self, client: Any, path: str = "/models/chat") -> None:
+        super().__init__(client)
+        self._path = path
 
     if TYPE_CHECKING:
         with_raw_response: _AsyncRaw[_Model]  # type: ignore[assignment]
@@ -224,8 +230,8 @@ class _AsyncList(sdk.AsyncModels, Generic[_Model]):
         )
 
 
-class GenerationModels(_List[ImageModel]):
-    """The models that `images.generate` takes, with their sizes and prices.
+class ImageModels(_List[ImageModel]):
+    """The models that `images.generate` or `images.edit` takes, with their sizes and prices.
 
     Examples:
         >>> from aitoearn_openai import OpenAI, sandbox
@@ -234,57 +240,45 @@ class GenerationModels(_List[ImageModel]):
         {'gpt-image-2': Decimal('1'), 'seedream-5': Decimal('0.8'), 'bare-painter': None}
     """
 
-    _path, _page = "/models/image/generation", _ImagePage
+    _page = _ImagePage
 
 
-class AsyncGenerationModels(_AsyncList[ImageModel]):
-    """The models that `images.generate` takes, with their sizes and prices."""
+class AsyncImageModels(_AsyncList[ImageModel]):
+    """The models that `images.generate` or `images.edit` takes, with their sizes and prices."""
 
-    _path, _page = "/models/image/generation", _AsyncImagePage
-
-
-class EditModels(_List[ImageModel]):
-    """The models that `images.edit` takes, with their sizes and prices."""
-
-    _path, _page = "/models/image/edit", _ImagePage
-
-
-class AsyncEditModels(_AsyncList[ImageModel]):
-    """The models that `images.edit` takes, with their sizes and prices."""
-
-    _path, _page = "/models/image/edit", _AsyncImagePage
+    _page = _AsyncImagePage
 
 
 class Models(_List[ChatModel]):
     """The models that the service offers: for chat, and for `images.generate` and `images.edit`."""
 
-    _path, _page = "/models/chat", _ChatPage
+    _page = _ChatPage
 
     @cached_property
-    def image_generation(self) -> GenerationModels:
+    def image_generation(self) -> ImageModels:
         """The models that `images.generate` takes."""
-        return GenerationModels(self._client)
+        return ImageModels(self._client, "/models/image/generation")
 
     @cached_property
-    def image_edit(self) -> EditModels:
+    def image_edit(self) -> ImageModels:
         """The models that `images.edit` takes."""
-        return EditModels(self._client)
+        return ImageModels(self._client, "/models/image/edit")
 
 
 class AsyncModels(_AsyncList[ChatModel]):
     """The models that the service offers: for chat, and for `images.generate` and `images.edit`."""
 
-    _path, _page = "/models/chat", _AsyncChatPage
+    _page = _AsyncChatPage
 
     @cached_property
-    def image_generation(self) -> AsyncGenerationModels:
+    def image_generation(self) -> AsyncImageModels:
         """The models that `images.generate` takes."""
-        return AsyncGenerationModels(self._client)
+        return AsyncImageModels(self._client, "/models/image/generation")
 
     @cached_property
-    def image_edit(self) -> AsyncEditModels:
+    def image_edit(self) -> AsyncImageModels:
         """The models that `images.edit` takes."""
-        return AsyncEditModels(self._client)
+        return AsyncImageModels(self._client, "/models/image/edit")
 
 
 if TYPE_CHECKING:
@@ -294,22 +288,18 @@ if TYPE_CHECKING:
         def __init__(self, models: _List[_Model]) -> None:
             self.list = to_raw_response_wrapper(models.list)
             self.retrieve = to_raw_response_wrapper(models.retrieve)
-            self.delete = to_raw_response_wrapper(models.delete)
 
     class _AsyncRaw(Generic[_Model]):
         def __init__(self, models: _AsyncList[_Model]) -> None:
             self.list = async_to_raw_response_wrapper(models.list)
             self.retrieve = async_to_raw_response_wrapper(models.retrieve)
-            self.delete = async_to_raw_response_wrapper(models.delete)
 
     class _Unread(Generic[_Model]):
         def __init__(self, models: _List[_Model]) -> None:
             self.list = to_streamed_response_wrapper(models.list)
             self.retrieve = to_streamed_response_wrapper(models.retrieve)
-            self.delete = to_streamed_response_wrapper(models.delete)
 
     class _AsyncUnread(Generic[_Model]):
         def __init__(self, models: _AsyncList[_Model]) -> None:
             self.list = async_to_streamed_response_wrapper(models.list)
             self.retrieve = async_to_streamed_response_wrapper(models.retrieve)
-            self.delete = async_to_streamed_response_wrapper(models.delete)
