@@ -355,14 +355,14 @@ def find(models: Iterable[_Listed], wanted: str) -> _Listed | list[str]:
 
     Those with that in their name or label are the closest.
     """
-    models, key = list(models), _folded(wanted)
-    if not key:
-        return []
     names = {model.id: model for model in models}
-    known = {_folded(model.label or ""): model for model in models}
+    key = _folded(wanted)
+    if wanted in names or not key:
+        return names.get(wanted, [])
+    known = {_folded(model.label or ""): model for model in names.values()}
     known |= {_folded(name): model for name, model in names.items()}
-    if found := names.get(wanted) or known.get(key):
-        return found
+    if key in known:
+        return known[key]
     close = [name for name in known if key in name]
     close += difflib.get_close_matches(key, known, n=5, cutoff=0.5)
     return list(dict.fromkeys(known[name].id for name in close))[:5]
