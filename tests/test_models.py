@@ -198,18 +198,6 @@ def test_a_model_that_does_not_exist_names_the_closest(
     assert (caught.value.status_code, str(caught.value)) == (404, f"No model is named {wanted!r}. {hint}")
 
 
-def test_a_redirect_of_the_model_list_is_refused(
-    asker: Asker, server: ScriptedServer, other_server: ScriptedServer
-) -> None:
-    """It would take the key along; the error names where it leads, without what could repeat the key."""
-    server.answer(Reply(status=307, headers={"Location": f"{other_server.origin}/{server.origin}#x"}))
-    with pytest.raises(openai.APIStatusError, match=f"redirects to {other_server.origin}[.] ") as caught:
-        ask_list(asker, server, list_models)
-
-    assert caught.value.status_code == 307
-    assert other_server.requests == []
-
-
 def used(prompt: int, completion: int = 0, **more: Any) -> CompletionUsage:
     counts = {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion}
     return CompletionUsage.model_validate({**counts, **more})

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import gc
 import ssl
 import subprocess
 import sys
-import warnings
 from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
@@ -210,14 +208,3 @@ def test_clients_are_made_where_a_tracer_has_replaced_the_classes_of_httpx(
     assert isinstance(client, openai.AsyncOpenAI if asker.is_async else openai.OpenAI)
     if replaced == "subclass":  # With a mock, the SDK's own calls fail.
         assert asker.run(complete("glm-5.2"), base_url=site.base_url, api_key=site.api_key).choices
-
-
-def test_a_client_that_nobody_holds_closes_its_connections(server: ScriptedServer) -> None:
-    """As the SDK's own does: Python warns of each connection that is left open."""
-    server.answer(Reply({"choices": [{"message": {"content": "hi"}}]}))
-    with warnings.catch_warnings(record=True) as seen:
-        warnings.simplefilter("always")
-        complete("m")(OpenAI(base_url=server.base_url, api_key="k"))
-        gc.collect()
-
-    assert [str(each.message) for each in seen if each.category is ResourceWarning] == []

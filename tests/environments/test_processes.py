@@ -6,13 +6,12 @@ import asyncio
 import gc
 import os
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import openai
 import pytest
 
-from aitoearn_openai import AsyncOpenAI, OpenAI
+from aitoearn_openai import AsyncOpenAI
 from aitoearn_openai.sandbox import Sandbox
 from conftest import complete
 
@@ -32,14 +31,6 @@ def test_an_async_client_is_one_event_loops(site: Sandbox) -> None:
     assert asyncio.run(ask_and_close(site)).choices
     del client
     gc.collect()  # Here, where its open connections may be warned of.
-
-
-def test_threads_share_a_client_and_loops_in_threads_do_not(site: Sandbox) -> None:
-    """One sync client for all of them, and an async one for each."""
-    with OpenAI.from_settings(site.settings) as client, ThreadPoolExecutor(4) as threads:
-        answers = [threads.submit(complete("glm-5.2"), client) for _ in range(20)]
-        answers += [threads.submit(lambda: asyncio.run(ask_and_close(site))) for _ in range(4)]
-        assert all(answer.result().choices for answer in answers)
 
 
 def ends_well_in_a_child(call: Callable[[], Any]) -> bool:
