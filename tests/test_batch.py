@@ -496,7 +496,7 @@ def tier(limit: Any = None, image: Any = None, write: Any = None) -> dict[str, A
     return {"maxInputTokens": limit, "input": {"text": 0, "cacheWrite5m": write}, "output": output}
 
 
-OPEN = [tier(5000, "1E+999999", 1), tier("many")]
+OPEN = [tier(5000, write=1)]
 DRAWS = [tier(image=10)]
 DREW = {"completion_tokens_details": {"image_tokens": 100}}
 FREE = [{"input": {"text": 0, "cacheWrite5m": 9}, "output": {"text": 0}}]
@@ -510,8 +510,6 @@ FREE = [{"input": {"text": 0, "cacheWrite5m": 9}, "output": {"text": 0}}]
         (OPEN, {"prompt_tokens": 100, "cache_creation_input_tokens": 1000, "total_tokens": 110}, 1, 1),
         (OPEN, {"completion_tokens_details": {"reasoning_tokens": 1000}}, 1, 1),
         (OPEN, {"prompt_tokens": 300, "total_tokens": 310}, 1, 3),
-        # Above the first limit, the next of which cannot be read: the estimate of 0.1 stays.
-        (OPEN, {"prompt_tokens": 10_000}, 1, 9),
         # What the total counts beyond the answer, as some servers leave reasoning out of its tokens.
         ([tier()], {"completion_tokens": 1, "total_tokens": 202}, 0.45, 2),
         # A model that may draw is taken for one that draws, and an answer whose price is open for one that drew.
