@@ -188,5 +188,8 @@ def test_a_copy_of_settings_travels_as_it_is(monkeypatch: pytest.MonkeyPatch) ->
     assert OpenAI.from_settings(made.model_copy(update={"api_key": "ak_plain"})).api_key == "ak_plain"
     assert there_and_back(moved) == moved
     assert there_and_back(bare) == bare
+    monkeypatch.setenv("AITOEARN_SITE", "ai")
+    there = arrived(Settings(api_key="of-ai"), monkeypatch, site="cn", api_key="of-cn")
+    assert there.base_url == "https://aitoearn.ai/api/ai"
     assert OpenAI.from_settings(there_and_back(moved)).api_key == "of-ai"
     assert there_and_back(Settings.model_construct(site="cn")).site == "cn"

@@ -84,7 +84,10 @@ def _tls_context() -> Any:
 
 
 def _tls_origin() -> Any:
-    """All that a TLS context depends on, but for a folder of authorities: OpenSSL reads that at each handshake."""
+    """All that a TLS context depends on, but for a folder of authorities.
+
+    OpenSSL looks there at each handshake; an authority that it keeps shows in the state of the context.
+    """
     variables = [os.environ.get(name) for name in ("SSL_CERT_FILE", "SSL_CERT_DIR", "SSLKEYLOGFILE")]
     files = [variables[0] or ssl.get_default_verify_paths().openssl_cafile]
     if certifi := sys.modules.get("certifi"):
