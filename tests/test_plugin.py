@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from aitoearn_openai.sandbox import Sandbox
+from conftest import Asker, complete, list_models
+
 pytest_plugins = ["pytester"]
 
 PAGE = Path(__file__, "..", "..", "docs", "test-without-the-service.md").resolve()
@@ -25,6 +28,15 @@ QUIET = "-q", "-W", "error", "-W", "ignore::pytest.PytestDeprecationWarning", "-
 """What is ignored is of pytest-asyncio, about an option of its own."""
 
 
+@pytest.fixture
+def loaded(site: Sandbox) -> None:
+    """What libraries load with the first request: pytester forgets the modules of a run, and would have them twice."""
+    for asker in (Asker(is_async=False), Asker(is_async=True)):
+        for ask in (list_models, complete("glm-5.2")):
+            asker.run(ask, base_url=site.base_url, api_key=site.api_key)
+
+
+@pytest.mark.usefixtures("loaded")
 @pytest.mark.parametrize(
     ("tests", "passed"),
     [
