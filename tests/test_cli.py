@@ -118,7 +118,7 @@ LOOK = "Run `aitoearn-openai check` to find the cause."
     [
         ("models --no-such", {}, 2, "No such option.*--no-such.*`aitoearn-openai models --help` shows how to use it."),
         ("modles", {}, 2, "No such command 'modles'.*`aitoearn-openai --help` shows how to use it."),
-        ("models --site mars", {}, 2, ".*--site.*'mars' is not one of cn, ai, sandbox. `.*"),
+        ("models --site mars", {}, 2, ".*--site.*write one of cn, ai, sandbox. `.*"),
         ("models --base-url localhost", {}, 2, ".*--base-url.* write the address with its scheme.*"),
         ("run", {}, 2, "Missing argument 'COMMAND'.*"),
         ("chat Hi", {}, 2, "name a model with --model or AITOEARN_MODEL; `aitoearn-openai models` lists them"),

@@ -173,11 +173,9 @@ ANY = {"input": {"text": "3"}}
 @pytest.mark.parametrize(
     ("entry", "words"),
     [
-        ({"fixedImagePricing": [{"resolution": "1K", "price": "lots"}, {"price": "4.0"}]},
+        ({"fixedImagePricing": [{"resolution": "1K"}, {"price": "4.0"}]},
          "m/An image of any size costs 4 credits./"),
-        ({"pricing": {"tiers": [{"input": {"text": "1E+999999"}}]}}, "/in, text 1E+999999/"),
-        ({"pricing": {"price": "10000000000000"}}, ": 10000000000000 credits"),
-        ({"pricing": {"price": "1E+9999999"}}, ": 1E+9999999 credits"),
+        ({"pricing": {"price": "1E+9999999"}}, "no clear price in the list"),
         ({"pricing": {"price": "1"}}, ": 1 credit."),
         ({"pricing": {"price": "1", "tiers": [ANY]}}, "no clear price in the list"),
     ],
