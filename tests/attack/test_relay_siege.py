@@ -6,7 +6,6 @@ import contextlib
 import http.client
 import json
 import os
-import re
 import socket
 import subprocess
 import sys
@@ -91,7 +90,8 @@ def besieged(site: sandbox.Sandbox) -> Iterator[tuple[int, str]]:
     ) as process:
         try:
             assert process.stdout
-            yield process.pid, re.findall(r" at (http://\S+/v1)\.", process.stdout.readline())[0]
+            process.stdout.readline()
+            yield process.pid, process.stdout.readline().split()[-1]
         finally:
             process.terminate()
 
