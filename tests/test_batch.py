@@ -294,6 +294,7 @@ def test_a_service_that_is_not_there_is_an_error_of_each_request(site: sandbox.S
     assert late_error == {"code": "request_timeout", "message": "Request timed out. ReadTimeout"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("model", "status"), [("fail-12001", 402), ("fail-401", 401), ("fail-12008", 403), ("", 0)]
 )
@@ -528,6 +529,14 @@ def test_an_answer_whose_price_is_open_counts_as_the_most_it_may_be(
     wanted = map(priced, range(9))
 
     assert len(ask(wanted, server.base_url, concurrency=1, max_credits=most)[0]) == answered
+
+
+def test_a_call_without_a_price_by_tokens_counts_as_its_price(server: ScriptedServer) -> None:
+    """Also where nothing was counted."""
+    free = {"name": "m", "pricing": {"price": 0}}
+    server.answer(Reply({"code": 0, "data": [free]}), used(0))
+
+    assert len(ask(map(priced, range(3)), server.base_url, max_credits=1)[0]) == 3
 
 
 @pytest.mark.parametrize(

@@ -421,6 +421,7 @@ def test_a_file_of_somebody_else_is_left_alone(scripted: ScriptedServer, job: Jo
     assert refused.stderr == "aitoearn-openai: out.jsonl, line 1: is not a result; name another file\n"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("model", "code", "told"), [("fail-12001", 5, "Insufficient credits"), ("fail-401", 3, "Unauthorized")]
 )
@@ -680,6 +681,7 @@ def test_a_table_that_cannot_be_written_loses_no_answer(job: Job, monkeypatch: p
     assert sorted(os.listdir(job.folder)) == ["in.jsonl", "out.jsonl"]
 
 
+@pytest.mark.slow
 def test_an_input_may_change_while_it_is_answered(
     scripted: ScriptedServer, job: Job, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -782,6 +784,7 @@ def started(job: Job, *options: str) -> Iterator[subprocess.Popen[str]]:
             process.kill()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("is_pressed_twice", [False, True])
 def test_ctrl_c_finishes_what_is_paid_and_twice_drops_it(log: Log, job: Job, is_pressed_twice: bool) -> None:
     """Nothing more is asked, what was finished is kept, and the rest is done by the same command."""
@@ -806,6 +809,7 @@ def test_ctrl_c_finishes_what_is_paid_and_twice_drops_it(log: Log, job: Job, is_
     assert (len(log.runs[0]), len(job.results())) == (24 - kept, 20)
 
 
+@pytest.mark.slow
 def test_two_runs_on_one_output_are_refused(log: Log, job: Job) -> None:
     """While the first is there; if it was killed, its lock went with it."""
     job.write({"prompt": "one", "model": "m"}, {"prompt": "two", "model": "slow"})
@@ -837,6 +841,7 @@ def test_a_person_sees_how_far_it_is(job: Job) -> None:
     assert "━━━━━━━━━━━━" in terminal.shown
 
 
+@pytest.mark.slow
 def test_a_run_that_is_killed_again_and_again_answers_each_request_once(log: Log, job: Job) -> None:
     """Nothing finished is asked again: twice are only those that were under way at a kill, as the service counts."""
     chance = random.Random(SEED)

@@ -37,6 +37,7 @@ def far_site() -> Iterator[dict[str, Any]]:
     with subprocess.Popen(command, stdout=subprocess.PIPE, encoding="utf-8") as process:
         try:
             assert process.stdout
+            process.stdout.readline()
             base_url = re.search(r"http://\S+/api/ai", process.stdout.readline())
             assert base_url
             # The SDK has a connection made within 5 seconds, which hundreds at once on a busy machine may not be.

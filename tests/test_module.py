@@ -39,6 +39,7 @@ def fresh_module(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     vars(aitoearn_openai).update(before)
 
 
+@pytest.mark.slow
 def test_each_name_of_the_sdk_is_ours_or_the_very_same() -> None:
     """Clients, module settings and resources are ours; anything else is the SDK's own object."""
     for name in PUBLIC:

@@ -125,9 +125,7 @@ class Events:
         elif field == b"event":
             self._name = self._hide_key(value.strip().decode(errors="replace"))
         elif text.startswith(codecs.BOM_UTF8) and self._is_empty:
-            start = text.decode(errors="replace").lstrip("\ufeff").encode()
-            if start:
-                self._read_line(start)
+            self._read_line(text.decode(errors="replace").lstrip("\ufeff").encode())
         else:
             line = self._hide_key(text.decode(errors="replace")).strip(_BLANK)
             self._is_complete |= "[DONE]" in line

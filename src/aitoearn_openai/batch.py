@@ -36,9 +36,6 @@ _MOST_UNKNOWN = 10
 URL = "/v1/chat/completions"
 """What a line of a Batch API file says for the one endpoint that the service has."""
 
-_DIGITS = 20
-"""The most digits of a price; a sum with one such as 1E+999999 raises."""
-
 _canonical = json.JSONEncoder(ensure_ascii=False, allow_nan=False, sort_keys=True).encode
 
 
@@ -141,7 +138,7 @@ def estimate(model: ChatModel | None, prompt_tokens: int, answer_tokens: int) ->
 
 def _dearest(prices: Prices) -> Decimal:
     known = [getattr(prices, kind) for kind in type(prices).model_fields]
-    return max((each for each in known if each is not None and each.adjusted() < _DIGITS), default=Decimal(0))
+    return max((each for each in known if each is not None), default=Decimal(0))
 
 
 def _mapping(value: Any) -> dict[str, Any]:

@@ -147,6 +147,7 @@ def test_what_fails_is_retried_as_often_and_as_the_sdk_does(
 SHORT = openai.Timeout(10, read=0.1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("retries", [0, 2])
 @pytest.mark.parametrize("ask", [complete("m", timeout=SHORT), stream("m", timeout=SHORT)])
 @pytest.mark.parametrize("due", [openai.APIConnectionError, openai.APITimeoutError])
@@ -172,6 +173,7 @@ def test_a_server_that_is_away_or_silent_is_the_sdks_exception_after_as_many_tri
     assert (outcome.result[0][0], outcome.result[1]) == (due, retries + 1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["cut", "stalled"])
 @pytest.mark.parametrize("name", ["completion", "unread"])
 def test_an_answer_that_breaks_off_is_the_sdks_exception_and_gives_its_connection_back(

@@ -72,9 +72,7 @@ def table(
 
 
 def number(value: Decimal, digits: int = DIGITS) -> str:
-    """A decimal without an exponent, unless it is beyond all sense, and without zeros that say nothing."""
-    if value and abs(value.adjusted()) >= DIGITS:
-        return str(value)
+    """A decimal without an exponent, and without zeros that say nothing."""
     return f"{value:.{digits}f}".rstrip("0").rstrip(".")
 
 

@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 try:
     from openai._models import FinalRequestOptions
     from openai._utils import LazyProxy as LazyProxy
-except ImportError as error:
+except ImportError as error:  # pragma: no cover - see `exclude_also` in pyproject.toml
     raise ImportError(unsupported(str(error).split("'")[1])) from None
 
 
