@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import traceback
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
@@ -185,6 +187,24 @@ def test_a_dotenv_file_is_read_when_it_is_named(
     assert (named.site, named.model, key_of(named)) == ("ai", "模型", "from-file")
     monkeypatch.setenv("AITOEARN_API_KEY", "from-variable")
     assert key_of(Settings()) == "from-variable"
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")
+def test_settings_come_through_a_pipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As from a program that keeps secrets: `AITOEARN_ENV_FILE=<(pass show aitoearn)`."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    monkeypatch.setenv("AITOEARN_ENV_FILE", str(pipe))
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(pipe.write_text, "AITOEARN_API_KEY=from-pipe\n")
+        assert key_of(Settings()) == "from-pipe"
+
+
+def test_a_misspelt_variable_is_named_where_its_setting_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before all else that a missing key has to say."""
+    monkeypatch.setenv("AITOEARN_APIKEY", "mine")
+    with pytest.raises(openai.OpenAIError, match=r"^AITOEARN_APIKEY is set, but is not a setting: rename it"):
+        OpenAI()
 
 
 @pytest.mark.parametrize(

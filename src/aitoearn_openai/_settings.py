@@ -7,6 +7,7 @@ import os
 import re
 from collections.abc import Iterable, Mapping
 from functools import partial, wraps
+from stat import S_ISFIFO
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import (
@@ -34,20 +35,39 @@ if TYPE_CHECKING:
 
 KEY = re.compile(r"[!#-&(-~]*")
 BAD_KEY = "a key has no spaces, line ends, quotes or characters beyond ASCII; copy it once more"
+_CLOSE = 0.82
+"""How alike a misspelt variable is to the one that is meant: AITOEARN_URL is, OPENAI_API_KEY is not."""
 _SCHEME = re.compile(r"^(authorization\s*:\s*)?(bearer(\s+|$))*", re.IGNORECASE)
 
 
 def missing_key(settings: Settings) -> str:
     """What to do without a key."""
-    origin = settings.base_url.removesuffix(API_PATH)
+    origin, hint = settings.base_url.removesuffix(API_PATH), misspelt_hint()
     if origin not in SITES.values():
-        return f"There is no key for {origin}: set AITOEARN_API_KEY, or unset AITOEARN_BASE_URL if that is not wanted."
+        return f"{hint}There is no key for {origin}: set AITOEARN_API_KEY, or unset AITOEARN_BASE_URL if that is not wanted."
+    other = "ai" if origin == SITES["cn"] else "cn"
     return (
-        f"There is no AiToEarn key. Create one at {origin} (Settings, then API Key) and set AITOEARN_API_KEY; "
-        f"for the other site, set AITOEARN_SITE too ({', '.join(SITES)}). "
+        f"{hint}There is no AiToEarn key. Create one at {origin} (Settings, then API Key) and set AITOEARN_API_KEY; "
+        f"for a key of {SITES[other]}, set AITOEARN_SITE={other} too. "
         "OPENAI_API_KEY is never used: it belongs to another service. "
         "To try things out without a key, set AITOEARN_SITE=sandbox and run `aitoearn-openai sandbox`."
     )
+
+
+def misspelt_hint() -> str:
+    """Which variables are nearly settings, and how to rename them; before what is said of a setting that is missing."""
+    import difflib
+
+    known = [f"{ENV_PREFIX}{name.upper()}" for name in (*Settings.model_fields, "env_file", "debug")]
+    names = {name.upper(): name for name in os.environ}
+    if file := os.environ.get(f"{ENV_PREFIX}ENV_FILE"):
+        names = {name.upper(): name.upper() for name in env_file_source(Settings, file).env_vars} | names
+    hints = []
+    for upper in sorted(names.keys() - known):
+        for meant in difflib.get_close_matches(upper, known, n=1, cutoff=_CLOSE):
+            if meant not in names:
+                hints.append(f"{names[upper]} is set, but is not a setting: rename it to {meant}. ")
+    return "".join(hints)
 
 
 def env_file_source(settings_class: type[BaseSettings], path: str | os.PathLike[str]) -> DotEnvSettingsSource:
@@ -59,9 +79,11 @@ def env_file_source(settings_class: type[BaseSettings], path: str | os.PathLike[
     path = os.path.expanduser(path)
     reason = "is not UTF-8 text; save it with the encoding UTF-8"
     try:
-        with open(path, "rb") as file:
-            is_utf16 = file.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
-        encoding = "utf-16" if is_utf16 else "utf-8-sig"
+        encoding = "utf-8-sig"
+        if not S_ISFIFO(os.stat(path).st_mode):  # A pipe can be read only once.
+            with open(path, "rb") as file:
+                if file.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
+                    encoding = "utf-16"
         source = DotEnvSettingsSource(settings_class, env_file=path, env_file_encoding=encoding)
         names = "".join(source.env_vars)
         # A part in another encoding, such as PowerShell appends: its settings would be lost.

@@ -115,8 +115,10 @@ def _choose(offered: list[openai.ChatModel], wanted: str | None, kind: str) -> o
         return found
     if wanted:
         return openai.ChatModel.model_validate({"name": wanted})  # The service itself refuses a wrong name.
+    from .._settings import misspelt_hint
+
     missing = "name a model with --model or AITOEARN_MODEL; `aitoearn-openai models` lists them"
-    return failures.fail(f"{options.misspelt_hint()}{missing}", failures.USAGE)
+    return failures.fail(f"{misspelt_hint()}{missing}", failures.USAGE)
 
 
 def _picked(suited: list[openai.ChatModel]) -> openai.ChatModel:

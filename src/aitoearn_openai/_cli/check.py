@@ -32,11 +32,11 @@ def check(site: options.Site = None, base_url: options.BaseUrl = None) -> None:
     The exit code is 0 if all is well, 2 for a wrong setting, 3 for the key, 4 for the network, 5 for the service.
     """
     from .._pools import make_pool
-    from .._settings import missing_key
+    from .._settings import missing_key, misspelt_hint
 
     settings = options.resolve(site, base_url)
     _show_settings(settings, {"site": site, "base_url": base_url})
-    if renames := options.misspelt_hint():
+    if renames := misspelt_hint():
         _bad("setting", "misspelt", renames.strip(), failures.USAGE)
     try:
         make_pool(is_async=True, backend=settings.http_backend, base_url=SITES["sandbox"])
@@ -44,7 +44,7 @@ def check(site: options.Site = None, base_url: options.BaseUrl = None) -> None:
         _bad("setting", str(error), f"Or unset {ENV_PREFIX}HTTP_BACKEND.", failures.USAGE)
     offered = _reach(settings)
     if not settings.api_key:
-        _bad("key", "missing", missing_key(settings), failures.KEY)
+        _bad("key", "missing", missing_key(settings).removeprefix(renames), failures.KEY)
     try:
         offered = _fetch(settings) or offered  # A server that looks at keys refuses a wrong one here.
         _show("ok", "key", f"accepted by {settings.base_url.removesuffix(API_PATH)}")
@@ -57,7 +57,9 @@ def check(site: options.Site = None, base_url: options.BaseUrl = None) -> None:
         if isinstance(found, str):
             _bad("model", found, f"Correct {ENV_PREFIX}MODEL.", failures.USAGE)
         _show("ok", "model", f"{found.id} is in the list")
-    show("\nAll is well. Next: aitoearn-openai chat Hello")
+    names = [escape(each.id) for each in offered if "image" not in each.output_modalities]
+    option = f" -m {names[0]}" if names and not settings.model else ""
+    show(f"\nAll is well. Next: aitoearn-openai chat{option} Hello")
 
 
 def _show(mark: str, what: str, text: str) -> None:

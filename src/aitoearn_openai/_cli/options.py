@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
-import os
 import re
 from typing import Annotated, Any
 
@@ -15,8 +13,6 @@ import aitoearn_openai as openai
 from .._sites import ENV_PREFIX, SANDBOX_KEY, SITES
 from . import failures
 
-_CLOSE = 0.82
-"""How alike a misspelt variable is to the one that is meant: AITOEARN_URL is, OPENAI_API_KEY is not."""
 _WORD = re.compile(r"[A-Za-z0-9][\w.:/@+-]*", re.ASCII)
 """What no shell takes for anything but a word, whether it evaluates it, as zsh does, or puts it on the line."""
 
@@ -79,21 +75,5 @@ def resolve_with_key(site: str | None, base_url: str | None) -> openai.Settings:
     if not settings.api_key:
         from .._settings import missing_key
 
-        failures.fail(misspelt_hint() + missing_key(settings), failures.KEY)
+        failures.fail(missing_key(settings), failures.KEY)
     return settings
-
-
-def misspelt_hint() -> str:
-    """Which variables are nearly settings, and how to rename them; before what is said of a setting that is missing."""
-    from .._settings import Settings, env_file_source
-
-    known = [f"{ENV_PREFIX}{name.upper()}" for name in (*Settings.model_fields, "env_file", "debug")]
-    names = {name.upper(): name for name in os.environ}
-    if file := os.environ.get(f"{ENV_PREFIX}ENV_FILE"):
-        names = {name.upper(): name.upper() for name in env_file_source(Settings, file).env_vars} | names
-    hints = []
-    for upper in sorted(names.keys() - known):
-        for meant in difflib.get_close_matches(upper, known, n=1, cutoff=_CLOSE):
-            if meant not in names:
-                hints.append(f"{names[upper]} is set, but is not a setting: rename it to {meant}. ")
-    return "".join(hints)
