@@ -110,7 +110,7 @@ def test_the_shell_completes_commands_and_names(
     assert (shown.stdout.split(), shown.stderr) == (offered.split(), "")
 
 
-LOOK = "Run `aitoearn-openai check` to find the cause."
+LOOK = "Try again; if it fails again, `aitoearn-openai check` looks for the cause."
 
 
 @pytest.mark.parametrize(
@@ -125,10 +125,10 @@ LOOK = "Run `aitoearn-openai check` to find the cause."
         ("models", {"AITOEARN_SITE": "mars"}, 2, "AITOEARN_SITE: write one of cn, ai, sandbox."),
         ("chat Hi --site cn", {}, 3, "There is no AiToEarn key. Create one at https://aitoearn.cn .*"),
         ("chat Hi -m glm-5.2", {"AITOEARN_API_KEY": KEY}, 3, f".*Unauthorized.*{LOOK}"),
-        ("models --base-url http://127.0.0.1:1", {}, 4, "the connection to http://127.0.0.1:1 failed: .*refused. Run `.*"),
+        ("models --base-url http://127.0.0.1:1", {}, 4, "the connection to http://127.0.0.1:1 failed: .*refused. Try again.*"),
         ("chat Hi -m slow-first-byte", {"AITOEARN_TIMEOUT": "0.05", "AITOEARN_MAX_RETRIES": "0"}, 4,
          r"no answer from http://127\.0\.0\.1:\d+ within 0\.05 s \(AITOEARN_TIMEOUT\)\. Allow .*"),
-        ("chat Hi -m fail-12001", {}, 5, ".*Insufficient credits .AiToEarn code 12001, .* Credits are bought .*"),
+        ("chat Hi -m fail-12001", {}, 5, ".*Insufficient credits .AiToEarn code 12001, .* Credits and memberships are bought .*"),
         ("chat Hi -m fail-10002", {}, 5, ".*Change the request as it says."),
         ("chat Hi -m fail-19999-no", {}, 5, ".*Model not found.*`aitoearn-openai models` lists the names."),
         ("chat Hi -m fail-stream-error", {}, 5, "the model stopped answering. Try again later, or another model."),

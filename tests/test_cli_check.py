@@ -158,7 +158,7 @@ def test_a_broken_way_is_told_where_it_breaks(
 def test_a_service_that_fails_is_told_with_the_advice_of_the_other_commands(
     scripted: ScriptedServer, replies: list[Reply], code: int, what: str, advice: str
 ) -> None:
-    """Only instead of "Run check to find the cause" there is something better."""
+    """Only instead of "check looks for the cause" there is something better."""
     scripted.answer(*replies)
     checked = run("check")
 

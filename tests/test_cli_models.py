@@ -83,6 +83,7 @@ def test_the_list_needs_no_key_and_sends_none(scripted: ScriptedServer) -> None:
     ("arguments", "names"),
     [
         ("--output image", "gemini-3-pro-image gpt-image-2"),
+        ("GPT --input text", "gpt-5.2 gpt-5.2-mini gpt-image-2"),
         ("--input audio --input video", "gemini-3.1-pro-preview"),
         ("--channel ANTHROPIC --input Text --output TEXT", "claude-sonnet-5"),
     ],
@@ -98,7 +99,6 @@ def test_filters_narrow_the_list(arguments: str, names: str) -> None:
     ("arguments", "told"),
     [
         ("glm5", "no model is named 'glm5'; the closest: glm-5.2. `aitoearn-openai models` lists them\n"),
-        ("gpt", "no model is named 'gpt'; the closest: gpt-5.2, gpt-5.2-mini, gpt-image-2"),
         ("xyzzy", "no model is named 'xyzzy'. `aitoearn-openai models` lists them\n"),
         ("--images gpt-image-3", "the closest: gpt-image-2"),
         ("--images --input text", "--input, --output and --channel are for chat models only."),

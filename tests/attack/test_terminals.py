@@ -131,7 +131,7 @@ def test_a_conversation_cleans_what_it_shows(hostile: ScriptedServer) -> None:
         for typed, shown in (
             ("/model", "evil]0;owned"),
             ("/model evil", "the closest"),
-            ("Hi", "Credits are bought"),
+            ("Hi", "memberships are bought"),
         ):
             terminal.type(f"{typed}\r")
             terminal.wait_for(shown)

@@ -63,6 +63,10 @@ def chat(
             if not wanted:
                 raise
             offered = []  # A gateway of another kind has none.
+        if settings.site == "sandbox" and wanted and wanted.startswith(("fail-", "slow-")):
+            offered.append(
+                openai.ChatModel.model_validate({"name": wanted})
+            )  # It works there, and is not listed.
         chosen = _choose(offered, wanted, "image" if images else "text")
         conversation = Conversation(client, chosen, system, images, max_tokens)
         if refusal := conversation.refusal(chosen):

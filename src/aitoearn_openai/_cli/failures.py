@@ -28,10 +28,10 @@ NETWORK = 4
 SERVICE = 5
 INTERRUPTED = 130
 
-LOOK = "Run `aitoearn-openai check` to find the cause."
+LOOK = "Try again; if it fails again, `aitoearn-openai check` looks for the cause."
 _START = "Is the sandbox running? `aitoearn-openai sandbox` starts it."
 _NEXT = {
-    402: "Credits are bought on the site that the key is from.",
+    402: "Credits and memberships are bought on the site that the key is from.",
     403: "The site shows the state of the account.",
     404: "`aitoearn-openai models` lists the names.",
     429: "Wait a little, then try again.",

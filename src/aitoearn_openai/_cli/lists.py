@@ -36,9 +36,15 @@ def matching(offered: Sequence[_Model], wanted: str) -> _Model | str:
     found = find(offered, wanted)
     if not isinstance(found, list):
         return found
-    part = wanted.casefold()
-    fitting = {model.id: model for model in offered if part in f"{model.id}\n{model.label or ''}".casefold()}
+    fitting = containing(offered, wanted)
     if len(fitting) == 1:
-        return next(iter(fitting.values()))
+        return fitting[0]
     closest = f"; the closest: {', '.join(found)}" if found else ""
     return f"no model is named {wanted!r}{closest}"
+
+
+def containing(offered: Sequence[_Model], part: str) -> list[_Model]:
+    """The models that have it in their name or label, each once."""
+    part = part.casefold()
+    fitting = {model.id: model for model in offered if part in f"{model.id}\n{model.label or ''}".casefold()}
+    return list(fitting.values())

@@ -11,7 +11,7 @@ from typer import Argument, Option
 import aitoearn_openai as openai
 
 from . import failures, options
-from .lists import fetch_lists, matching
+from .lists import containing, fetch_lists, matching
 from .screen import console, count, credits_text, escape, number, one_line, print_json, show, table, write
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def models(
 ) -> None:
     """List the models, or show one with all its prices and what a call costs. Needs no key, costs nothing.
 
-    NAME is a name or label, or a part that fits no other.
+    NAME is a name or label, or a part of it; a part that fits several lists these.
 
     In a pipe, each model is a line of tab-separated fields: name, label, channel, inputs, outputs, prices of input and output,
     balance and tags.
@@ -64,9 +64,13 @@ def models(
     offered = [model for each in lists.values() for model in each]
     if name:
         found = matching(offered, name)
-        if isinstance(found, str):
+        names = (
+            {found.id} if not isinstance(found, str) else {model.id for model in containing(offered, name)}
+        )
+        if not names:
             failures.fail(f"{found}. `aitoearn-openai models` lists them", failures.USAGE)
-        lists = {call: [model for model in each if model.id == found.id] for call, each in lists.items()}
+        lists = {call: [model for model in each if model.id in names] for call, each in lists.items()}
+        name = name if len(names) == 1 else None
     if as_json:
         entries = {call: [model.to_dict(mode="json") for model in each] for call, each in lists.items()}
         only = entries.get("chat", [])
