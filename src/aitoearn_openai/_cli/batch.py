@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from typer import Argument, Option
 
 from .._limits import ANSWER_TOKENS, CONCURRENCY, raise_file_limit
 from . import failures, options
@@ -13,52 +14,37 @@ from .screen import show
 
 
 def batch(
-    source: Annotated[Path, typer.Argument(metavar="IN.jsonl", hidden=True)],
-    target: Annotated[Path | None, typer.Argument(metavar="OUT.jsonl", dir_okay=False, hidden=True)] = None,
+    source: Annotated[Path, Argument(metavar="IN.jsonl", hidden=True)],
+    target: Annotated[Path | None, Argument(metavar="OUT.jsonl", dir_okay=False, hidden=True)] = None,
     model: options.Model = None,
     concurrency: Annotated[
-        int, typer.Option(metavar="N", min=1, max=1000, help="The most requests under way at once.")
+        int, Option(metavar="N", min=1, max=1000, help="The most requests under way at once.")
     ] = CONCURRENCY,
     rpm: Annotated[
-        int | None, typer.Option(metavar="N", min=1, help="The most requests that start in a minute.")
+        int | None, Option(metavar="N", min=1, help="The most requests that start a minute.")
     ] = None,
-    system: Annotated[
-        str | None, typer.Option(metavar="TEXT", help="A system message for the lines that are prompts.")
-    ] = None,
+    system: Annotated[str | None, Option(metavar="TEXT", help="For prompts: a system message.")] = None,
     temperature: Annotated[
-        float | None,
-        typer.Option(metavar="N", min=0, max=2, help="The temperature of the lines that are prompts."),
+        float | None, Option(metavar="N", min=0, max=2, help="For prompts: the temperature.")
     ] = None,
     max_tokens: Annotated[
-        int | None,
-        typer.Option(
-            metavar="N", min=1, help="The most tokens of an answer, for the lines that are prompts."
-        ),
+        int | None, Option(metavar="N", min=1, help="For prompts: the most tokens of an answer.")
     ] = None,
     csv: Annotated[
         Path | None,
-        typer.Option(
-            metavar="FILE.csv",
-            help="Write a table for Excel too: prompts and answers in the order of the input. With --dry-run, of what is "
-            "answered already.",
+        Option(
+            metavar="FILE.csv", help="Write a table for Excel too; with --dry-run, of the answers so far."
         ),
     ] = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Send no prompts: count, and estimate credits; needs no key.")
+        bool, Option("--dry-run", help="Send no prompts: count, and estimate credits; needs no key.")
     ] = False,
     answer_tokens: Annotated[
         int,
-        typer.Option(
-            metavar="N",
-            min=0,
-            help="For estimates: the tokens of an answer, unless its request sets a lower limit.",
-        ),
+        Option(metavar="N", min=0, help="For estimates: the tokens of an answer, or the request's limit."),
     ] = ANSWER_TOKENS,
     max_credits: Annotated[
-        float | None,
-        typer.Option(
-            metavar="N", help="Start no request that would carry this run's estimate past N credits."
-        ),
+        float | None, Option(metavar="N", help="Start nothing that would carry this run's estimate past N.")
     ] = None,
     site: options.Site = None,
     base_url: options.BaseUrl = None,

@@ -19,29 +19,24 @@ class Bill:
         self.credits: dict[str | None, Decimal] = {}
         """For each of the account's balances."""
 
-    def add(self, usage: Any, model: ChatModel | None) -> Decimal | None:
-        """Count an answer; its cost, or None where that is not known."""
+    def add(self, usage: Any, model: ChatModel | None) -> None:
+        """Count an answer."""
         self.tokens_in += whole(getattr(usage, "prompt_tokens", 0))
         self.tokens_out += whole(getattr(usage, "completion_tokens", 0))
         cost = model.credits(usage) if model else None
         # A sum of numbers such as 9E+999999 would be an exception, or a million digits to show.
         if model is None or cost is None or cost.adjusted() >= DIGITS:
             self.unpriced += 1
-            return None
-        self.charge(model, cost)
-        return cost
+        else:
+            self.charge(model, cost)
 
     def charge(self, model: ChatModel, cost: Decimal) -> None:
         self.credits[model.credits_scope] = self.credits.get(model.credits_scope, Decimal(0)) + cost
 
-    @property
-    def tokens(self) -> str:
-        return f"{count(self.tokens_in, 'token')} in, {self.tokens_out:,} out"
-
     def __str__(self) -> str:
         parts = []
         if self.tokens_in or self.tokens_out or not self.unpriced:
-            parts.append(self.tokens)
+            parts.append(f"{count(self.tokens_in, 'token')} in, {self.tokens_out:,} out")
         if self.credits or not self.unpriced:
             parts.append(f"about {credits_text(self.credits)} (list price)")
         if self.unpriced:

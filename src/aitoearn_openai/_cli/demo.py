@@ -9,7 +9,6 @@ from typing import Any
 import aitoearn_openai as openai
 
 from .._sites import ENV_PREFIX, SITES
-from .models import show_list
 from .screen import console, show, table
 
 _NEXT = f"""\
@@ -42,8 +41,10 @@ def demo() -> None:
                 model="fail-once-502", messages=[{"role": "user", "content": "Hi"}]
             )
             show(f"[dim]{answer.retries_taken} retry, then an answer with status {answer.status_code}[/]\n")
-            _heading("3. client.models.list() has the models, with their input and prices")
-            show_list({"chat": list(client.models.list())})
+            _heading("3. client.models.list() has the models, with their prices")
+            models = {each.id: each for each in client.models.list()}
+            cost = models["glm-5.2"].credits(prompt_tokens=1000, completion_tokens=500)
+            show(f"[dim]{len(models)} models; 1,000 tokens in and 500 out of glm-5.2 cost {cost} credits[/]")
             model = client.models.retrieve("DeepSeek V4")
             _heading(f'\n4. client.models.retrieve("DeepSeek V4"): {model.id} streams its answer')
             Conversation(client, model, None, [], None).ask("Hello!")
@@ -81,6 +82,6 @@ def _outcome(client: Any, model: str, stream: bool) -> str:
         for _ in answer:
             chunks += 1
     except (openai.OpenAIError, ValueError) as error:
-        message = re.sub(r", request id \w+", "", str(error))
+        message = re.sub(r", request id \w+", "", str(error)).partition(". ")[0]
         return f"{f'{chunks} chunks, then ' if chunks else ''}{type(error).__name__}: {message}"
     return f"no error, {chunks} chunks"

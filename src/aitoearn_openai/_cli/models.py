@@ -82,7 +82,7 @@ def models(
             for model in each:
                 _show(call, model)
     else:
-        show_list(lists)
+        _show_list(lists)
 
 
 def _having(
@@ -128,7 +128,7 @@ def _range(prices: list[Decimal]) -> str:
     return "-".join(dict.fromkeys(number(price) for price in [*prices[:1], *prices[-1:]]))
 
 
-def show_list(lists: Mapping[str, Sequence[ListedModel]]) -> None:
+def _show_list(lists: Mapping[str, Sequence[ListedModel]]) -> None:
     """A line for each model where a program reads it; on a terminal a table, or a list where it is too narrow for one."""
     rows = [_row(call, model) for call, each in lists.items() for model in each]
     if not console.is_terminal:
