@@ -407,3 +407,13 @@ def test_an_answer_that_is_interrupted_ends_with_the_code_of_ctrl_c(monkeypatch:
     monkeypatch.setattr("openai.resources.chat.completions.Completions.create", interrupted)
 
     assert [run("chat", "-m", "glm-5.2", *more, "Hi").returncode for more in ([], ["--json"])] == [130, 130]
+
+
+@pytest.mark.usefixtures("sandboxed")
+def test_who_is_to_type_a_question_is_told_how_to_end_it() -> None:
+    """Where nothing comes through a pipe."""
+    with Terminal("chat", "--json", "-m", "glm-5.2") as terminal:
+        terminal.wait_for("Ctrl-D on a line of its own.")
+        terminal.type("你好\n\x04")
+        terminal.wait_for(f"{SAID}你好")
+        assert terminal.end() == 0

@@ -93,6 +93,8 @@ def _question(prompt: str | None) -> str:
     elif prompt and _is_terminal(sys.stdin):
         return prompt
     piped = ""
+    if _is_terminal(sys.stdin):
+        failures.say("Type the question, and end it with Ctrl-D on a line of its own.")
     if sys.stdin is not None:
         # Whatever the locale says: a model would be paid for what it cannot read.
         sys.stdin.reconfigure(encoding="utf-8-sig", errors="strict")  # type: ignore[union-attr]

@@ -170,6 +170,7 @@ class Conversation:
                 break
             except KeyboardInterrupt:
                 errors.print()
+                _say("Ctrl-D or /exit ends the conversation.")
             except openai.OpenAIError as error:
                 failures.report(error)
         if self._answers:

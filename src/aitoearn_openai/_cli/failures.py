@@ -188,6 +188,7 @@ def one_line_errors() -> Iterator[None]:
             USAGE,
         )
     except typer.Abort:
+        errors.print()  # A terminal has shown ^C.
         raise SystemExit(INTERRUPTED) from None
     except (OSError, RuntimeError) as error:
         if "--install-completion" in sys.argv[:2]:  # Which writes into the home.

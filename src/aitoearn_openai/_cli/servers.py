@@ -18,7 +18,7 @@ import aitoearn_openai as openai
 from .._limits import keep_memory_private, raise_file_limit
 from .._sites import API_PATH, SANDBOX_KEY, SITES, site_base_url
 from . import failures, options
-from .screen import escape, show
+from .screen import errors, escape, show
 
 _SANDBOX_PORT = urlsplit(SITES["sandbox"]).port or 0
 _Port = Annotated[int, Option(metavar="N", min=0, max=65535, help="The port; 0 takes a free one.")]
@@ -43,6 +43,8 @@ def _wait(*lines: str) -> None:
         for line in lines:
             show(line)
         threading.Event().wait()
+    if errors.is_terminal:
+        errors.print()  # It has shown ^C.
 
 
 class _Lines(logging.Handler):
