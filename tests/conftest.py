@@ -37,8 +37,8 @@ def pytest_configure(config: pytest.Config) -> None:
         config.addinivalue_line("filterwarnings", "ignore:Unclosed connection:ResourceWarning")
 
 
-SLOW = {"fuzz", "load", "relay", "renames"}
-"""The first words of the modules in which nearly every test takes over a second."""
+SLOW = {"fuzz", "load", "plugin", "relay", "renames"}
+"""The first words of the modules in which nearly every test takes over a second, or changes what is imported."""
 
 PROCESSES = {"Popen", "TerminalProcess", "run_process", "subprocess"}
 """What starts a process: with Python and the SDK in it that takes over a second, all else mostly does not."""

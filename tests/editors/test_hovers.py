@@ -86,6 +86,8 @@ def test_pyright_shows_our_text_with_the_arguments(number: int, pyright: list[st
 def test_jedi_shows_our_text_with_the_arguments(number: int) -> None:
     """As in Jupyter."""
     line, name, *expected = HOVERS[number]
-    (shown,) = jedi.Script(CODE, environment=jedi.InterpreterEnvironment()).help(number + 2, line.index(name))
+    # Not this process: pytest imports in a way of its own.
+    environment = jedi.create_environment(sys.prefix, safe=False)
+    (shown,) = jedi.Script(CODE, environment=environment).help(number + 2, line.index(name))
 
     check(shown.docstring(), *expected)
