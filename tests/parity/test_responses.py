@@ -182,11 +182,11 @@ def test_an_answer_is_let_go_with_the_last_reference_to_it(twins: Twins, kind: s
             answer.parse()
         elif kind == "stream":
             answer = (await listed(answer))[-1]
-        gone = weakref.ref(answer)
+        held = [weakref.ref(answer), weakref.ref(getattr(answer, "http_response", answer))]
         gc.disable()
         try:
             del answer
-            return gone() is None
+            return [each() is None for each in held] == [True, True]
         finally:
             gc.enable()
 
