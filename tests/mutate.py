@@ -96,7 +96,7 @@ def _is_worth_it(statement: ast.stmt) -> bool:
         return False
     if isinstance(statement, ast.Raise) and "unsupported(" in ast.unparse(statement):
         return False  # Only an SDK that has lost a name gets there: `test_renames.py` makes one for each.
-    return not isinstance(statement, (ast.Import, ast.ImportFrom, ast.Pass))
+    return not isinstance(statement, (ast.Global, ast.Import, ast.ImportFrom, ast.Pass))
 
 
 def _mutant(path: Path, source: str, names: tuple[str, ...], node: ast.expr | ast.stmt, how: str) -> Mutant:

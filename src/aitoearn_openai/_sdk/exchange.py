@@ -35,11 +35,11 @@ _KEY = "aitoearn_openai"
 class Exchange:
     """One call, from the SDK's `request()` to the object; each time that a raw response is parsed, a copy."""
 
-    request: Any = None
+    request: Any
     """What was sent last."""
     response: Any = None
     """What was answered to it, while the SDK is busy with that."""
-    is_clean = False
+    is_clean: bool
     """Whether that was looked through, and has no name that a failure has."""
 
     def __init__(
