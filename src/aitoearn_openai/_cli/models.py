@@ -49,7 +49,7 @@ def models(
     NAME is a name or label, or a part of it; a part that fits several lists these.
 
     In a pipe, each model is a line of tab-separated fields: name, label, channel, inputs, outputs, prices of input and output,
-    balance and tags.
+    balance and tags; with --images name, label, method, number of sizes, credits, balance and tags.
     """
     settings = options.resolve(site, base_url)
     if images and (takes or gives or channel):
