@@ -250,6 +250,7 @@ def test_a_bad_line_is_told_before_anything_is_asked(
         ("in", "-", [], "name a file for the results instead of -: .*"),
         ("in", None, [], ".*OUT.jsonl.*only --dry-run does without. `.*"),
         ("in", "out", ["--csv", "mine.csv"], "mine.csv is there and is not a table of answers; name another file for --csv"),
+        ("in", "a.jsonl", ["--csv", "a.jsonl"], "Invalid value for --csv: the table must be another file than the .*"),
         ("in", "out", ["--csv", "nowhere/a.csv"], "there is no folder .*/nowhere"),
         ("in", "out", ["--max-credits", "1", "-m", "free"], "in, line 1: a limit on credits needs prices, and .* none for the model 'free'"),
         ("chat", "out", ["--system", "Hi"], "chat, line 1: has no prompt, for which --system, .*"),
@@ -527,6 +528,31 @@ def test_a_full_folder_for_temporary_files_is_named(scripted: ScriptedServer, jo
 
     assert (full.returncode, asked(scripted)) == (2, [])
     assert re.search(r"in.jsonl: no temporary file \(.*\); set TMPDIR to a folder with room\n", full.stderr)
+
+
+def test_a_table_that_finds_no_room_is_told(scripted: ScriptedServer, job: Job) -> None:
+    """The answers stay."""
+    scripted.answer(Reply({"choices": [{"message": {"content": "x" * 30_000}}]}))
+    job.write(*map(str, range(200))).run(*ONE)
+    with little_room():
+        full = job.run(*ONE, "--dry-run", "--csv", str(job.folder / "a.csv"))
+
+    assert full.returncode == 2
+    assert re.search(r"a.csv: no temporary file \(.*\); set TMPDIR to a folder with room\n", full.stderr)
+    assert len(job.results()) == 200
+
+
+def test_what_failed_of_another_input_stays(scripted: ScriptedServer, job: Job) -> None:
+    """In an output that several have; of this input it is asked again."""
+    failed = {"data": {}, "code": 10002, "message": "no"}
+    scripted.answer(Reply(failed), Reply({"choices": [{"message": {"content": "Hi"}}]}))
+    job.write("one").run(*ONE)
+    job.write("two").run(*ONE)
+
+    assert {name: bool(line["response"]["status_code"] == 200) for name, line in job.results().items()} == {
+        name_of("one"): False,
+        name_of("two"): True,
+    }
 
 
 def test_odd_answers_are_counted_as_far_as_they_tell(scripted: ScriptedServer, job: Job) -> None:

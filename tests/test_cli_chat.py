@@ -199,6 +199,7 @@ def test_instructions_images_and_a_limit_go_along(scripted: ScriptedServer, cat:
         ("a.png", b"<html>", "the content of 'a.png' is not image/png."),
         ("notes.txt", b"words", "'notes.txt' is not an image."),
         ("a.png", None, "'a.png' cannot be read: No such file or directory."),
+        ("x" * 5000, None, "cannot be read: File name too long."),
     ],
 )
 def test_a_file_that_is_not_an_image_is_refused(

@@ -275,6 +275,7 @@ WRITES = {"text": "1", "cacheWrite5m": "2", "cacheWrite1h": "4"}
             for odd in (
                 {"maxInputTokens": "many"},
                 {"maxInputTokens": 0},
+                {"maxInputTokens": True},
                 {"input": {"text": -1}},
                 {"output": 5},
             )

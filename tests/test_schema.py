@@ -232,6 +232,8 @@ DRAFT_7 = {"$schema": "http://json-schema.org/draft-07/schema#", "type": "array"
         ({"type": "integer", "exclusiveMinimum": 0}, 1),
         ({"type": "integer", "maximum": -0.5}, -1),
         ({"type": "integer", "minimum": 2**70, "multipleOf": 3}, 2**70 + 2),
+        ({"type": "array", "items": {"type": "integer"}, "minItems": 2.0}, [0, 0]),
+        ({"type": "string", "minLength": 2.0, "maxLength": 3.0}, "san"),
         ({"type": "number", "minimum": 0.5}, 0.5),
         ({"exclusiveMaximum": -3}, -4),
         ({"type": ["string", "null"]}, None),

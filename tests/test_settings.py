@@ -198,6 +198,9 @@ def test_settings_come_through_a_pipe(tmp_path: Path, monkeypatch: pytest.Monkey
     with ThreadPoolExecutor(1) as pool:
         pool.submit(pipe.write_text, "AITOEARN_API_KEY=from-pipe\n")
         assert key_of(Settings()) == "from-pipe"
+        pool.submit(pipe.write_text, "AITOEARN_APIKEY=misspelt\n")
+        with pytest.raises(openai.OpenAIError, match="There is no AiToEarn key"):
+            OpenAI()
 
 
 def test_a_misspelt_variable_is_named_where_its_setting_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -199,7 +199,11 @@ def test_the_command_starts_a_sandbox_in_front_of_an_engine(site: sandbox.Sandbo
 
     assert f"ready, and {site.base_url} answers" in first
     assert "glm-5.2" in asked.stdout.split()
-    for wrong in (["--upstream", "localhost:1"], ["--upstream-key-env", "NO_SUCH"]):
+    for wrong in (
+        ["--upstream", "localhost:1"],
+        ["--upstream", "http://[::1"],
+        ["--upstream-key-env", "NO_SUCH"],
+    ):
         refused = run("sandbox", *wrong)
         assert (refused.returncode, refused.stderr.count("\n")) == (2, 1)
 

@@ -72,7 +72,7 @@ class Events:
         """The events that were passed on."""
         self._is_empty = True
         """Whether there was neither a list of choices nor, where no chat is read, an event."""
-        self._is_complete = self._is_done = False
+        self._is_complete = self.is_done = False
         """Whether a `finish_reason`, or a `[DONE]` in a line of its own, says that the answer is whole; whether the event `[DONE]` came."""
         self._stray = ""
         """What came in place of chunks since the last one: why the answer is missing, if it is."""
@@ -81,7 +81,7 @@ class Events:
 
     def feed(self, piece: bytes) -> Iterator[Event]:
         """The events that are complete now."""
-        if self._is_done:
+        if self.is_done:
             return  # Nobody reads what follows.
         self._size += len(piece)
         if self._size > MAX_EVENT or len(self._data) > MAX_LINES:
@@ -106,7 +106,7 @@ class Events:
                 self._read_line(line)
             elif event := self._event():
                 yield event
-            if self.failure or self._is_done:
+            if self.failure or self.is_done:
                 return
         if not self._data:
             self._size = len(self._rest)
@@ -115,7 +115,7 @@ class Events:
         """What no blank line ended, when the server has sent all: a whole chunk is paid for, a half one is a failure."""
         self._is_ending = True
         yield from self.feed(b"\n\n")
-        if not self._is_done and not self.failure:
+        if not self.is_done and not self.failure:
             self._check_end()
 
     def _read_line(self, text: bytes) -> None:
@@ -160,14 +160,16 @@ class Events:
             return None
         if text.startswith("[DONE]"):
             self._check_end(is_done=True)
-            self._is_done = not self.failure
-            return Event(name, text, None) if self._is_done else None
+            self.is_done = not self.failure
+            return Event(name, text, None) if self.is_done else None
         kind, hidden = name.casefold(), self._hide_key(text)
         if (text and not text.isspace()) or kind == "error":
             decoded = decode_json(hidden)
             if self._judge(kind, hidden, decoded):
                 self._count += 1
-                return Event(name, text, decoded)
+                # A model's words stay as they are, and no others.
+                is_answer = not self.failure and isinstance(decoded, dict) and decoded.get("choices")
+                return Event(name, text if is_answer else hidden, decoded)
         return None
 
     def _judge(self, name: str, text: str, body: Any) -> bool:

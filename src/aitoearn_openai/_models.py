@@ -64,7 +64,7 @@ class Prices(_Part):
 class PriceTier(_Part):
     """Prices of the calls of up to `max_input_tokens` input tokens, or of any size."""
 
-    max_input_tokens: int | None = Field(default=None, gt=0)
+    max_input_tokens: int | None = Field(default=None, gt=1)  # `true` would count as 1.
     input: Annotated[Prices, _null_is_missing] = Prices()
     output: Annotated[Prices, _null_is_missing] = Prices()
 

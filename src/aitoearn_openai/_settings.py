@@ -60,7 +60,8 @@ def misspelt_hint() -> str:
 
     known = [f"{ENV_PREFIX}{name.upper()}" for name in (*Settings.model_fields, "env_file", "debug")]
     names = {name.upper(): name for name in os.environ}
-    if file := os.environ.get(f"{ENV_PREFIX}ENV_FILE"):
+    file = os.environ.get(f"{ENV_PREFIX}ENV_FILE")
+    if file and os.path.isfile(os.path.expanduser(file)):  # A pipe can be read only once.
         names = {name.upper(): name.upper() for name in env_file_source(Settings, file).env_vars} | names
     hints = []
     for upper in sorted(names.keys() - known):

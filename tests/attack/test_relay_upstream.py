@@ -135,6 +135,31 @@ def test_only_events_go_on_and_a_models_words_stay_as_they_are(here: relay.Relay
     assert told == f"event: **********\n{event.decode()}{event.decode()}{DONE}"
 
 
+def test_a_frame_that_is_no_answer_goes_on_without_the_key(here: relay.Relay, visit: Visit) -> None:
+    """Also one that is a part of a failure; a last chunk that no blank line ends comes before it."""
+    frame = {"id": "1", "choices": [{"delta": {"content": "Hi"}}], "error": {"message": f"bad key {KEY}"}}
+    for data in ({"id": "1", "message": f"bad key {KEY}"}, frame):
+        answer(visit, events(f"data: {json.dumps(data)}\n\n"))
+        got = ask(here)[2]
+        assert "bad key **********" in got
+        assert KEY not in got
+    answer(visit, events(CHUNK, CHUNK.rstrip()))
+    got = ask(here)[2].replace(":\n\n", "")
+    assert got.startswith(CHUNK.decode() * 2)
+    assert "chunks so far: 2" in got
+
+
+def test_a_failure_and_the_end_do_not_wait_for_a_server_that_stays(here: relay.Relay, visit: Visit) -> None:
+    """It may keep the connection open."""
+    failure = f"data: {json.dumps({'error': {'message': 'quota gone'}})}\n\n".encode()
+    for last, words in ((failure, "quota gone"), (DONE.encode(), "[DONE]")):
+        begun = head(content_type=SSE, transfer_encoding="chunked")
+        answer(visit, begun, chunked(CHUNK, end=False), chunked(last, end=False), Hang)
+        got = ask(here)[2].rstrip()
+        assert words in got
+        assert "timed out" not in got
+
+
 # --- where it leads
 
 

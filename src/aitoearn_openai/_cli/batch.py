@@ -63,6 +63,10 @@ def batch(
         raise typer.BadParameter(
             "name the file for the results; only --dry-run does without", param_hint="OUT.jsonl"
         )
+    if csv and csv.resolve() in [path.resolve() for path in (source, target) if path]:
+        raise typer.BadParameter(
+            "the table must be another file than the input and the output", param_hint="--csv"
+        )
     if max_credits is not None and not max_credits > 0:
         raise typer.BadParameter("the number must be above 0", param_hint="--max-credits")
     settings = (options.resolve if dry_run else options.resolve_with_key)(site, base_url)

@@ -196,10 +196,8 @@ class Files:
 
     def read(self, lines: Iterable[str], defaults: Defaults, check: Callable[[Request], None]) -> None:
         """Find out what is asked and what is answered, and that both files are what they should be."""
-        self._size = 0
-        for known, result, is_answer in self._results():
+        for _, result, is_answer in self._results():
             if is_answer:
-                self._size += len(known)
                 self._know(result)
         first, bad = "", 0
         reasons: dict[str, list[int]] = {}
@@ -258,9 +256,9 @@ class Files:
     @contextlib.contextmanager
     def writing(self) -> Iterator[None]:
         """Add to the output; what is to be asked again is removed: what failed, and a line that was cut off."""
-        if self.target.exists() and self._size != self.target.stat().st_size:
+        if self.target.exists() and sum(map(len, self._kept())) != self.target.stat().st_size:
             with replaced(self.target) as file:
-                file.writelines(line for line, _, is_answer in self._results() if is_answer)
+                file.writelines(self._kept())
         # Without a buffer, which would be written once more, after it failed, when the file is closed.
         with open(self.target, "ab", buffering=0, opener=_open_no_link) as self._answers:
             if sys.platform != "win32":  # pragma: no branch - so that its name survives a power cut
@@ -318,6 +316,12 @@ class Files:
                 # Zeros are what some file systems leave after a power cut.
                 elif not (b"\0" in line or (was_cut and _BEGINNING.startswith(line[: len(_BEGINNING)]))):
                     raise BadFile(f"{self.target.name}, line {number}: is not a result; name another file")
+
+    def _kept(self) -> Iterator[bytes]:
+        """The lines of the output but for what failed of this input: other inputs may have the same output."""
+        for line, result, is_answer in self._results():
+            if is_answer or not self._one("SELECT 1 FROM request WHERE custom_id = ?", result["custom_id"]):
+                yield line
 
     def _know(self, result: dict[str, Any], line: bytes | None = None) -> None:
         row = result["custom_id"], result["id"], line

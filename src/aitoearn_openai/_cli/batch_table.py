@@ -6,6 +6,7 @@ import codecs
 import csv
 import io
 import re
+import sqlite3
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,8 @@ def write_table(files: Files, path: Path) -> None:
                 cells = text_of(users[-1:] and users[-1]), *_answer(result), request.custom_id
                 rows.writerow([number, *map(_as_text, cells)])
             text.detach()
+    except sqlite3.Error as error:
+        raise BadFile(f"{path.name}: no temporary file ({error}); set TMPDIR to a folder with room") from None
     except OSError as error:
         raise BadFile(
             f"{path} cannot be written: {error.strerror}; close it elsewhere, and run the command again"

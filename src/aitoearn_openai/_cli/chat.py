@@ -151,9 +151,9 @@ def _images(given: Iterable[str]) -> list[dict[str, Any]]:
 
 def _data_url(path: Path, most: int) -> str:
     """An image of so many bytes, of the type of its content, or of its name where no content is known for that."""
-    if path.exists() and not path.is_file():  # A device may have no end, and a pipe no beginning.
-        raise _bad_image(f"{path.name!r} is not a regular file.")
     try:
+        if path.exists() and not path.is_file():  # A device may have no end, and a pipe no beginning.
+            raise _bad_image(f"{path.name!r} is not a regular file.")
         with path.open("rb") as file:
             content = file.read(most + 1)
     except OSError as error:

@@ -86,7 +86,8 @@ def _show_settings(settings: openai.Settings, given: dict[str, str | None]) -> N
 
     variables = {name.upper() for name, value in os.environ.items() if value}
     file = os.environ.get(f"{ENV_PREFIX}ENV_FILE")
-    in_file = env_file_source(openai.Settings, file)() if file else {}
+    is_file = file and os.path.isfile(os.path.expanduser(file))  # A pipe can be read only once.
+    in_file = env_file_source(openai.Settings, str(file))() if is_file else {}
     rows = []
     for field in openai.Settings.model_fields:
         value, variable = getattr(settings, field), f"{ENV_PREFIX}{field.upper()}"

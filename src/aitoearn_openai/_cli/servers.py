@@ -32,7 +32,12 @@ def _variable(name: str | None) -> str | None:
 
 
 def _address(url: str | None) -> str | None:
-    if url is not None and (urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname):
+    try:
+        parts = urlsplit(url or "http://any")
+        is_address = parts.scheme in ("http", "https") and bool(parts.hostname)
+    except ValueError:  # Half an IPv6 address.
+        is_address = False
+    if not is_address:
         raise typer.BadParameter(f"{url!r} is not an address such as http://localhost:11434/v1.")
     return url
 

@@ -199,7 +199,7 @@ class Service:
         return response.status_code
 
     async def _send_stream(
-        self, send: Send, answer: Any, piece: bytes, pieces: AsyncIterator[bytes], is_chat: bool
+        self, send: Send, answer: Any, piece: bytes, pieces: AsyncGenerator[bytes, None], is_chat: bool
     ) -> int:
         headers = {"content-type": "text/event-stream; charset=utf-8", **self._sent_back(answer)}
         raw = Headers(headers).raw
@@ -207,17 +207,20 @@ class Service:
         events = Events(is_chat=is_chat, hide_key=self.hide_key)
         last, failed = b"", None
         try:
-            while piece and not events.failure:
+            while piece:
                 passed = b"".join(map(_encoded, events.feed(piece)))
                 # A comment in place of one that the server sent, or of a part of an event, so that nobody gives up.
                 await send({"type": "http.response.body", "body": passed or b":\n\n", "more_body": True})
+                if events.failure or events.is_done:
+                    break  # The server need not close the connection.
                 piece = await anext(pieces, b"")
             if not events.failure:
                 last = b"".join(map(_encoded, events.end()))
             if events.failure:
                 raise self._failed(events.failure, events.failure.status or 502)
         except Failed as error:
-            failed, last = error, b"data: %b\n\n" % bytes(error.response.body)
+            failed, last = error, last + b"data: %b\n\n" % bytes(error.response.body)
+        await pieces.aclose()  # Before the last piece goes out, with which the program may go away.
         await send({"type": "http.response.body", "body": last})
         if failed:
             failed.is_sent = True

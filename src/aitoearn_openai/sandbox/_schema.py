@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import random
 import re
+import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from fractions import Fraction
@@ -181,7 +182,7 @@ class _Search:
             *(self.values({"type": "string", "pattern": pattern}, refs) for pattern in patterns),
             self.values({"type": "string", "allOf": [schema.get("propertyNames", True)]}, refs),
         )
-        while len(names) < schema.get("minProperties", 0) and (name := next(more, None)) is not None:
+        while len(names) < int(schema.get("minProperties", 0)) and (name := next(more, None)) is not None:
             names[name] = None
 
         def schema_of(name: str) -> Any:
@@ -195,7 +196,7 @@ class _Search:
         items, prefix = schema.get("items", True), schema.get("prefixItems", [])
         if isinstance(items, list):  # As drafts before 2020-12 write `prefixItems`.
             items, prefix = schema.get("additionalItems", True), items
-        least = schema.get("minItems", 0)
+        least = int(schema.get("minItems", 0))
         if least > _MOST_ITEMS:
             return
         start = max(least, len(prefix))
@@ -214,10 +215,12 @@ class _Search:
             return
         if "pattern" in schema:
             yield from _matches(schema["pattern"])
-        least = min(schema.get("minLength", 0), _MOST_CHARACTERS)
+        least = int(min(schema.get("minLength", 0), _MOST_CHARACTERS))
         for number in ("", *_NUMBERS):
             text = f"{number}sandbox"
-            yield (text * (1 + least // len(text)))[: max(least, len(text))][: schema.get("maxLength")]
+            yield (text * (1 + least // len(text)))[: max(least, len(text))][
+                : int(schema.get("maxLength", sys.maxsize))
+            ]
 
 
 def _rows(streams: list[Iterator[Any]]) -> Iterator[list[Any]]:
@@ -257,7 +260,8 @@ class _Choices(random.Random):
 def _numbers(schema: dict[str, Any]) -> Iterator[float]:
     """Zero, the limits, what is between them, and the multiples beside these."""
     # By their texts, in which 0.1 is a tenth.
-    limits = [Fraction(str(schema[name])) for name in _LIMITS if name in schema]
+    # In draft 4 the exclusive limits are true or false.
+    limits = [Fraction(str(schema[name])) for name in _LIMITS if not isinstance(schema.get(name, True), bool)]
     step = Fraction(str(schema.get("multipleOf", 1)))
     starts = [Fraction(0), *limits, *([sum(limits, Fraction()) / len(limits)] if limits else [])]
     walk = (
