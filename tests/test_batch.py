@@ -201,7 +201,7 @@ def test_a_pause_is_not_made_up_for_by_a_burst(site: sandbox.Sandbox, pause: str
     gaps = [after - before for before, after in itertools.pairwise(starts)]
 
     assert max(gaps) > 1.2
-    assert min(gaps) > 0.35  # of half a second
+    assert min(gaps) > 0.2  # Of half a second on an idle machine; in a burst it is next to none.
 
 
 @pytest.mark.parametrize("end", ["break", "refused"])
