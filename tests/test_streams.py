@@ -75,9 +75,9 @@ ENVELOPE = f'{{"code": 12001, "data": {{}}, "message": "{BROKE}"}}'
     (ENVELOPE.replace(", ", ",\n "), f"- {BROKE}"),
     (f" {ENVELOPE}", f"- {BROKE}"),
     (f'[{{"error": {{"message": "{BROKE}"}}}}]', BROKE),
-    (BROKE, f"^The stream ended before its first event: {BROKE}$"),
-    (f"{CHUNK}meta: 1\n{BROKE}\n", f"^The stream broke off: {BROKE}$"),
-    (f"{CHUNK}<html>502 Bad Gateway</html>\n", r"^The stream broke off\.$"),  # HTML tells nobody anything.
+    (BROKE, rf"complete \(chunks so far: 0\): {BROKE}$"),
+    (f"{CHUNK}meta: 1\n{BROKE}\n", rf"complete \(chunks so far: 1\): {BROKE}$"),
+    (f"{CHUNK}<html>502 Bad Gateway</html>\n", r"complete \(chunks so far: 1\)\.$"),  # HTML tells nobody anything.
     # As llama.cpp sends it; other words before `[DONE]` are passed over.
     (f'{CHUNK}error: {{"code": 500, "message": "{BROKE}", "type": "server_error"}}\n\n{DONE}', f"- {BROKE}"),
     (f"{CHUNK}error: {BROKE}\n\n{DONE}", f"^{BROKE}$"),

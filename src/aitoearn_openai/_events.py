@@ -30,7 +30,6 @@ from ._json import NOT_JSON, decode_json
 from ._wording import Message, Ours
 
 _CHUNK_FIELDS = (ChatCompletionChunk.model_fields.keys() | {"cost"}) - {"choices"}
-_KEEP_ALIVES = {"ping", "heartbeat", "keepalive"}
 _BLANK = " \t\r\n\xa0\0\u200b\ufeff"
 _FIELD = re.compile(r":|(data|event|id|retry)$|(?!error\b)[a-z][\w-]*\s*:", re.IGNORECASE)
 """A comment, or a field. Not `error: ...`: a server that sends it, as llama.cpp does, reports a failure."""
@@ -69,15 +68,11 @@ class Events:
         """The fields of the event that is not yet complete."""
         self._ends_in_cr = self._is_ending = False
         self._count = 0
-        """The events that were passed on."""
-        self._is_empty = True
-        """Whether there was neither a list of choices nor, where no chat is read, an event."""
+        """The chunks with choices, of which there may be none, or the events of another stream."""
         self._is_complete = self.is_done = False
         """Whether a `finish_reason`, or a `[DONE]` in a line of its own, says that the answer is whole; whether the event `[DONE]` came."""
         self._stray = ""
         """What came in place of chunks since the last one: why the answer is missing, if it is."""
-        self._breaks_off = False
-        """Whether the answer is missing even where `[DONE]` follows what is stray."""
 
     def feed(self, piece: bytes) -> Iterator[Event]:
         """The events that are complete now."""
@@ -124,7 +119,7 @@ class Events:
             self._data.append(value)
         elif field == b"event":
             self._name = self._hide_key(value.strip().decode(errors="replace"))
-        elif text.startswith(codecs.BOM_UTF8) and self._is_empty:
+        elif text.startswith(codecs.BOM_UTF8) and not self._count:
             self._read_line(text.decode(errors="replace").lstrip("\ufeff").encode())
         else:
             line = self._hide_key(text.decode(errors="replace")).strip(_BLANK)
@@ -166,7 +161,6 @@ class Events:
         if (text and not text.isspace()) or kind == "error":
             decoded = decode_json(hidden)
             if self._judge(kind, hidden, decoded):
-                self._count += 1
                 # A model's words stay as they are, and no others.
                 is_answer = not self.failure and isinstance(decoded, dict) and decoded.get("choices")
                 return Event(name, text if is_answer else hidden, decoded)
@@ -182,13 +176,13 @@ class Events:
             )
         elif self._is_ending and text.startswith("{"):
             return False  # Half a chunk.
-        elif self._is_chat and (body is None or name.replace("-", "").replace("_", "") in _KEEP_ALIVES):
-            return False
+        elif self._is_chat and (body is None or name):
+            return False  # A keep-alive, or an event of the server's own.
         elif body is NOT_JSON:
             self._fail(Failure(text), text)
         elif self._is_chat:
             self._fail(Failure(_not_a_chunk(text)), body)
-        self._is_empty = False
+        self._count += 1
         return not self.failure
 
     def _judge_chunk(self, name: str, text: str, body: dict[str, Any]) -> bool:
@@ -201,20 +195,18 @@ class Events:
             body["error"] = None  # The SDK would raise what is not a failure, or before the text is there.
         if self.failure:
             return has_output(choices)
-        if choices:
-            if not isinstance(choices, list) or not all(isinstance(choice, dict) for choice in choices):
-                self._fail(Failure(_not_a_chunk(text)), body)
-                return False
-            self._is_complete |= any(choice.get("finish_reason") for choice in choices)
-            self._stray, self._breaks_off = "", False
-            self._is_empty = False
-            return True
         is_list = isinstance(choices, list)
-        is_frame = is_list or any(body.get(field) is not None for field in _CHUNK_FIELDS)
-        self._is_empty &= not is_list
+        if choices and not (is_list and all(isinstance(choice, dict) for choice in choices)):
+            self._fail(Failure(_not_a_chunk(text)), body)
+            return False
+        self._count += is_list
+        if choices:
+            self._is_complete |= any(choice.get("finish_reason") for choice in choices)
+            self._stray = ""
+            return True
         if body.keys() - _CHUNK_FIELDS - {"choices", "error", "type"}:
             self._stray = text
-            self._breaks_off |= not is_frame or (not is_list and bool(error_message(body)))
+        is_frame = is_list or any(body.get(field) is not None for field in _CHUNK_FIELDS)
         if is_frame:
             body["choices"] = []
         elif name == "error":
@@ -223,34 +215,29 @@ class Events:
 
     def _judge_other(self, name: str, text: str, body: dict[str, Any]) -> bool:
         """Events of the SDK's other types have a `type`, or are an `object`; those of the caller's own are theirs."""
-        error = body.get("error")
-        is_refusal = body.get("type", "error") == "error" and not name.startswith("thread.")
-        if is_refusal and (failure := openai_failure(body, UPSTREAM_FAILED)):
-            self._fail(failure._replace(status=None), error if isinstance(error, dict) else body)
-        elif failure := envelope_failure(body, strict=True):
+        if failure := envelope_failure(body, strict=True):
             self._fail(failure, body)
-        elif "type" not in body and (name == "error" or (self._is_typed and "object" not in body)):
-            self._fail(Failure(error_message(body) or text[:QUOTE]), body)
-        self._is_empty = False
+        elif self._is_typed and "type" not in body and "object" not in body:
+            message = error_message(body.get("error")) or error_message(body) or text[:QUOTE]
+            self._fail(Failure(message), body)
+        self._count += 1
         return not self.failure
 
     def _check_end(self, *, is_done: bool = False) -> None:
-        """Note what failed at the end. Words before `[DONE]` are passed over, unless an answer is missing for them."""
+        """Note that the answer is not whole. `[DONE]` says that it is, unless an object stands in the place of chunks."""
         body = decode_json(self._stray)
-        if (failure := failure_in(body)) and not self._is_complete:
-            self._fail(failure, body)
+        if is_done:
+            is_whole = not isinstance(body, dict) or body.get("choices") == []
+        else:
+            is_whole = self._count > 0 and not self._is_chat and not self._stray
+        if (is_whole or self._is_complete) and (self._count or not self._is_chat):
             return
-        quote = " ".join(self._stray[:QUOTE].split())
-        message = ""
-        if self._is_empty:
-            message = "The stream ended before its first event" if self._is_chat or not is_done else ""
-        elif not self._is_complete and (self._breaks_off or (self._stray and not is_done)):
-            message = "The stream broke off"
-        elif self._is_chat and not self._is_complete and not is_done:
-            message = f"The stream ended before the answer was complete (chunks so far: {self._count})"
-        if message:
+        if not (failure := failure_in(body)):
+            quote = " ".join(self._stray[:QUOTE].split())
             words = [Ours(": "), quote] if quote[:1] not in ("", "<") else [Ours(".")]
-            self._fail(Failure(Message(Ours(message), *words)), self._stray or None)
+            so_far = f"The stream ended before the answer was complete (chunks so far: {self._count})"
+            failure, body = Failure(Message(Ours(so_far), *words)), self._stray or None
+        self._fail(failure, body)
 
     def _fail(self, failure: Failure, body: Any) -> None:
         self.failure, self.body = failure, body

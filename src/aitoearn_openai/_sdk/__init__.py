@@ -14,6 +14,6 @@
 Outside this folder, `__api_exclude__`, which the SDK asks of an object that stands in a request, is in `_models.py`:
 losing it loses a hint. The options `post_parser` and `follow_redirects` of a request are in `_resource.py`.
 
-Checked on openai 1.109.1, 2.54.0, 3.0.0 and 3.57.0. `private.py` finds them all at import. A hook that is still there
-but no longer called is noticed in use: an `Exchange` notes which of them the SDK has called.
+Checked on openai 1.109.1, 2.54.0, 3.0.0 and 3.57.0. `private.py` looks at import whether they are all there, and whether the
+SDK still calls them.
 """

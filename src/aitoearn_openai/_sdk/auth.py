@@ -31,7 +31,7 @@ class _Auth:
         self._exchange, self._inner = exchange, inner
 
     def _prepare(self, request: Any) -> Any:
-        self._exchange.request = request
+        self._exchange.request, self._exchange.response = request, None
         if self._exchange.adds_key:
             scheme, _, key = request.headers.get("Authorization", "").partition(" ")
             request.headers.update({API_KEY_HEADER: key} if scheme == "Bearer" else {})

@@ -31,7 +31,6 @@ class _Hooks:
         exchange, given = CURRENT.get(), self._origins.http_client
         if exchange is None:
             return sdk_auth
-        exchange.called.add("custom_auth")
         client_class: Any = openai.DefaultHttpxClient if given is None else type(given)
         return auth_class(client_class)(exchange, sdk_auth or (given and given.auth))
 
@@ -46,7 +45,6 @@ class _Hooks:
         exchange = CURRENT.get()
         if exchange is None:  # A `Stream` that was made by hand.
             return super()._make_sse_decoder()  # type: ignore[misc]
-        exchange.called.add("_make_sse_decoder")
         return Decoder(exchange)
 
     def _process_response_data(self, *, data: Any, cast_to: Any, response: Any) -> Any:
@@ -61,10 +59,7 @@ class _Hooks:
             if failure := failure_for(cast_to, data):
                 raise status_error(self, response, failure, data)
         else:
-            exchange.called.add("_process_response_data")
-            # What passed the strict validation with choices, and was found clean, has nothing left to check.
-            if not (made and made.choices and exchange.is_clean):
-                check_answer(self, response, cast_to, data)
+            check_answer(self, response, cast_to, data)
         if hasattr(cast_to, "from_answer"):  # A type of this package makes itself.
             return cast_to.from_answer(self, response, data)
         return made or super()._process_response_data(data=data, cast_to=cast_to, response=response)  # type: ignore[misc]
@@ -72,15 +67,13 @@ class _Hooks:
     def _make_status_error(
         self, err_msg: str, *, body: object, response: Any, **more: Any
     ) -> openai.APIStatusError:
-        failure, plain = failure_in(body), f"Error code: {response.status_code}"
-        status = Ours(f"{plain} - ")
-        words = isinstance(body, dict) and (error_message(body.get("error")) or error_message(body))
+        failure, status = failure_in(body), Ours(f"Error code: {response.status_code} - ")
         if failure and (failure.enveloped or failure.message not in err_msg):
             parts = [status, str(failure)]
-        elif words and err_msg == plain:
-            parts = [status, words[:QUOTE]]
         elif err_msg.startswith(status):
             parts = [status, err_msg.removeprefix(status)]
+        elif isinstance(body, dict) and (words := error_message(body.get("error")) or error_message(body)):
+            parts = [status, words[:QUOTE]]
         else:
             parts = [err_msg]
         if hint := next_step(response, failure, f"{''.join(parts)} {body}", self._known_models):
@@ -105,7 +98,6 @@ class SyncClient(_Hooks, openai.OpenAI):
 
     def _process_response(self, *, response: Any, **arguments: Any) -> Any:
         exchange: Any = CURRENT.get()
-        exchange.called.add("_process_response")
         if response is not exchange.response:  # Others stand in the place of the HTTP client's `send`.
             if exchange.wants_body(response):
                 response.read()
@@ -124,7 +116,6 @@ class AsyncClient(_Hooks, openai.AsyncOpenAI):
 
     async def _process_response(self, *, response: Any, **arguments: Any) -> Any:
         exchange: Any = CURRENT.get()
-        exchange.called.add("_process_response")
         if response is not exchange.response:  # Others stand in the place of the HTTP client's `send`.
             if exchange.wants_body(response):
                 await response.aread()

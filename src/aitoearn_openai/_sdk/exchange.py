@@ -7,14 +7,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from copy import copy
-from email.utils import parsedate_to_datetime
 from functools import cache, wraps
 from inspect import iscoroutinefunction
 from typing import Any, get_args
 
 import openai
 
-from .._errors import FAILED_FINISH_REASONS, Failure
+from .._errors import Failure
 from .._hints import API_KEY_HEADER
 from .._json import NOT_JSON, decode_json
 from .answer import failure_for, is_sdk_type
@@ -24,10 +23,8 @@ from .private import unsupported
 CURRENT: ContextVar[Exchange | None] = ContextVar("exchange", default=None)
 """The exchange that the SDK is busy with, as it gives its hooks nothing that leads there. A stream is read after its call: then it is None."""
 
-_LARGE = 65_536
-"""The bytes beyond which a body is not decoded twice."""
-_NAMES = [f'{name}"'.encode() for name in ('"code', "error", *FAILED_FINISH_REASONS)]
-"""A body without one of these reports no failure, and need not be decoded to find that out."""
+_LARGE = 16_384
+"""The bytes beyond which a body is not decoded twice: the service's failures are small."""
 _KEY = "aitoearn_openai"
 """Where a raw response has its exchange, in its `extensions`."""
 
@@ -39,16 +36,12 @@ class Exchange:
     """What was sent last."""
     response: Any = None
     """What was answered to it, while the SDK is busy with that."""
-    is_clean: bool
-    """Whether that was looked through, and has no name that a failure has."""
 
     def __init__(
         self, client: Any, cast_to: Any, options: Any, *, stream: bool = False, stream_cls: Any = None
     ) -> None:
         self.client, self.cast_to, self.stream = client, cast_to, stream
         self.chunk_type = next(iter(get_args(stream_cls)), cast_to)
-        self.called: set[str] = set()
-        """The hooks that the SDK has called: without one, failures would go unnoticed."""
         self.adds_key = False
         """Whether the key goes along in a header of its own too."""
         if hasattr(cast_to, "model_class"):  # A model list, see `_resource.py`.
@@ -92,15 +85,14 @@ class Exchange:
     def mark_failure(self, response: Any) -> tuple[Failure, Any] | None:
         """The failure in a response, if it was read, and its body; the response gets the status, so that the SDK may ask again.
 
-        A large answer is looked at when the SDK has decoded it: the service's failures are small.
+        A large answer is looked at when the SDK has decoded it.
         """
-        self.response, self.is_clean = response, False
+        self.response = response
         content = response.content if response.is_stream_consumed else b""
         if not response.is_success:
             _make_decodable(response)
         elif self.stream or len(content) <= _LARGE:
-            self.is_clean = bool(content) and not any(name in content for name in _NAMES)
-            body = NOT_JSON if self.is_clean else decode_json(content)
+            body = decode_json(content)
             if body is not NOT_JSON and (failure := failure_for(self.cast_to, body)):
                 _make_decodable(response)
                 set_status(response, failure)
@@ -109,19 +101,15 @@ class Exchange:
 
     def finish(self, parsed: Any) -> Any:
         """What the SDK made of the response, if it can be that; a raw response is looked at when it is parsed."""
-        hooks = {"custom_auth", "_process_response"}
+        if self.response is None:  # An SDK that no longer calls the hooks.
+            raise openai.OpenAIError(unsupported("custom_auth"))
         if isinstance(parsed, (openai.Stream, openai.AsyncStream)):
             self._require_stream()
-            hooks.add("_make_sse_decoder")
         elif hasattr(parsed, "http_response"):
             parsed.http_response.extensions[_KEY] = self
             parsed.__class__ = _raw_class(parsed.__class__)
         elif isinstance(parsed, str):
             self._require_json()
-        elif is_sdk_type(self.cast_to):
-            hooks.add("_process_response_data")
-        if missing := hooks - self.called:
-            raise openai.OpenAIError(unsupported(missing.pop()))
         return parsed
 
     def _require_json(self) -> None:
@@ -136,7 +124,7 @@ class Exchange:
             raise unexpected(response, "an event stream")
 
     def for_parse(self, response: Any, to: Any = None) -> Exchange:
-        """A copy for a raw response that is parsed, to another type if the caller says so; it knows the hooks so far."""
+        """A copy for a raw response that is parsed, to another type if the caller says so."""
         for_parse = copy(self)
         for_parse.response = response
         if to is not None:
@@ -164,7 +152,7 @@ def _raw_class(response_class: Any) -> Any:
 
 
 def _make_decodable(response: Any) -> None:
-    """Correct the encoding and the header on which the SDK would crash before it reports the failure."""
+    """Correct the encoding with which the SDK would crash, or not read the JSON, before it reports the failure."""
     if response.content.startswith(codecs.BOM_UTF8):
         with suppress(ValueError):  # A hook of the caller's has read the text already.
             response.encoding = "utf-8-sig"
@@ -172,8 +160,3 @@ def _make_decodable(response: Any) -> None:
         _ = response.text
     except (AssertionError, LookupError, TypeError, ValueError):
         response.encoding = "utf-8"  # The charset is not one, or not that of the text.
-    if "GMT" in response.headers.get("Retry-After", ""):
-        try:
-            parsedate_to_datetime(response.headers["Retry-After"])
-        except (TypeError, ValueError, OverflowError):  # In openai 1.x the year 99999 is an exception.
-            del response.headers["Retry-After"]

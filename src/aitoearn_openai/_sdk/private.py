@@ -61,10 +61,11 @@ def _check_hooks() -> None:
             for argument in arguments:
                 if argument not in signature(getattr(client, name)).parameters:
                     raise ImportError(unsupported(f"the argument {argument} of {client.__name__}.{name}"))
-        methods = [method for each in client.__mro__ for method in vars(each).values()]
+        kinds = *client.__mro__, openai.Stream, openai.AsyncStream
+        methods = [method for kind in kinds for method in vars(kind).values()]
         used = {name for each in methods if hasattr(each, "__code__") for name in each.__code__.co_names}
-        for name in ("_make_status_error", "_custom_headers"):
-            if name not in used:
+        for name in {*_HOOKS, "_custom_headers"} - {"request"}:
+            if name not in used and f"_{name}" not in used:  # `_custom_auth` in newer ones.
                 raise ImportError(unsupported(f"{client.__name__}.{name}"))
     for name in ("post_parser", "follow_redirects"):
         if name not in FinalRequestOptions.model_fields:

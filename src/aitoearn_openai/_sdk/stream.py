@@ -18,7 +18,7 @@ from .private import unsupported
 
 
 class Decoder:
-    """What the SDK asks of a decoder; it makes the chunks too, see `_with_chunk`."""
+    """What the SDK asks of a decoder; it makes the chunks too, see `_passed`."""
 
     def __init__(self, exchange: Exchange) -> None:
         self._client, self._response = exchange.client, exchange.response
@@ -31,34 +31,33 @@ class Decoder:
     def iter_bytes(self, iterator: Iterator[bytes]) -> Iterator[Event]:
         with self._as_sdk_errors():
             for piece in iterator:
-                for event in self._events.feed(piece):
-                    yield self._with_chunk(event)
-                self._raise_failure()
-            for event in self._events.end():
-                yield self._with_chunk(event)
-            self._raise_failure()
+                yield from self._passed(self._events.feed(piece))
+            yield from self._passed(self._events.end())
 
     async def aiter_bytes(self, iterator: AsyncIterator[bytes]) -> AsyncIterator[Event]:
         with self._as_sdk_errors():
             async for piece in iterator:
-                for event in self._events.feed(piece):
-                    yield self._with_chunk(event)
-                self._raise_failure()
-            for event in self._events.end():
-                yield self._with_chunk(event)
-            self._raise_failure()
+                for event in self._passed(self._events.feed(piece)):
+                    yield event
+            for event in self._passed(self._events.end()):
+                yield event
 
-    def _with_chunk(self, event: Event) -> Event:
-        """Make the chunk with pydantic's validator, in a sixth of the time that the SDK takes.
+    def _passed(self, events: Iterator[Event]) -> Iterator[Event]:
+        """Make the chunks with pydantic's validator, in a sixth of the time that the SDK takes; raise what comes after them.
 
         What passes a strict validation is already what the type says, so nothing is converted; the SDK makes all else.
         """
-        if self._is_fast and isinstance(event.decoded, dict):
-            try:
-                event.decoded = ChatCompletionChunk.model_validate(event.decoded, strict=True)
-            except ValidationError:
-                self._is_fast = False  # The next chunks of this stream will not pass either.
-        return event
+        for event in events:
+            if self._is_fast and isinstance(event.decoded, dict):
+                try:
+                    event.decoded = ChatCompletionChunk.model_validate(event.decoded, strict=True)
+                except ValidationError:
+                    self._is_fast = False  # The next chunks of this stream will not pass either.
+            yield event
+        if failure := self._events.failure:
+            if failure.status:
+                raise status_error(self._client, self._response, failure, self._events.body)
+            raise openai.APIError(failure.message, request=self._response.request, body=self._events.body)
 
     @contextmanager
     def _as_sdk_errors(self) -> Iterator[None]:
@@ -66,9 +65,3 @@ class Decoder:
             yield
         except family_of(type(self._response)).RequestError as error:
             raise connection_error(error) from error  # openai before 3.14 would let it through.
-
-    def _raise_failure(self) -> None:
-        if failure := self._events.failure:
-            if failure.status:
-                raise status_error(self._client, self._response, failure, self._events.body)
-            raise openai.APIError(failure.message, request=self._response.request, body=self._events.body)
