@@ -12,7 +12,7 @@ import openai
 import pytest
 
 from aitoearn_openai import OpenAI
-from aitoearn_openai._sdk.errors import family_of
+from aitoearn_openai._sdk.exceptions import family_of
 from aitoearn_openai.sandbox import Sandbox
 from conftest import MESSAGES, Asker, Reply, ScriptedServer, complete, draw, list_models, stream
 from faults.runner import each, entered, wait

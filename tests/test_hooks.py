@@ -12,7 +12,7 @@ from openai.types.chat import ChatCompletionChunk
 
 import aitoearn_openai
 from aitoearn_openai import ChatModel, OpenAI
-from aitoearn_openai._sdk.errors import family_of
+from aitoearn_openai._sdk.exceptions import family_of
 from conftest import MESSAGES, Asker, Reply, ScriptedServer, complete, list_models, raw, stream
 from faults.runner import entered, wait
 

@@ -17,7 +17,7 @@ import pytest
 import trustme
 
 from aitoearn_openai import AsyncOpenAI, OpenAI, Settings
-from aitoearn_openai._sdk.errors import family_of
+from aitoearn_openai._sdk.exceptions import family_of
 from aitoearn_openai.sandbox import Sandbox
 from conftest import AIOHTTP, Asker, Reply, Scripted, ScriptedServer, complete, list_models
 

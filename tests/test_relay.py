@@ -18,7 +18,7 @@ import openai
 import pytest
 
 from aitoearn_openai import Settings, relay, sandbox
-from aitoearn_openai._sdk.errors import family_of
+from aitoearn_openai._sdk.exceptions import family_of
 from conftest import AIOHTTP, MESSAGES, Reply, ScriptedServer, complete, draw, list_models, stream
 from faults.runner import KEY
 from faults.server import Hang, Repeat, Server, Step, head

@@ -11,7 +11,7 @@ import openai
 import pytest
 
 from aitoearn_openai import Settings, relay
-from aitoearn_openai._sdk.errors import family_of
+from aitoearn_openai._sdk.exceptions import family_of
 from faults.runner import KEY, problem_with, said_in
 from faults.server import Server, Visit
 from faults.table import ROWS, Mode, Origins, Row, answer_to

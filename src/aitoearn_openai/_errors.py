@@ -111,16 +111,16 @@ def failure_in(body: Any) -> Failure | None:
 
 
 def envelope_failure(body: Any, *, strict: bool = False) -> Failure | None:
-    """The failure in AiToEarn's envelope; a `whole` one has a message, and its data is empty or missing."""
+    """The failure in AiToEarn's envelope; a `strict` look asks for a message, and for data that is empty or missing."""
     code = body.get("code") if isinstance(body, dict) else None
     if type(code) is not int or code in _SUCCESSES:
         return None
     message = error_message(body) or error_message(body.get("error"))
-    has_message, is_empty = "message" in body, body.get("data") in (None, {})
+    is_empty = body.get("data") in (None, {})
     if strict:
-        is_failure = has_message and is_empty
+        is_failure = "message" in body and is_empty
     else:
-        is_failure = bool(message) or has_message or (is_empty and "data" in body)
+        is_failure = bool(message or "message" in body or ("data" in body and is_empty))
     if not is_failure:
         return None
     status = _status(code, 400)

@@ -12,7 +12,7 @@ from urllib.request import getproxies
 
 import openai
 
-from ._sdk.errors import family_of
+from ._sdk.exceptions import family_of
 from ._sites import needs_no_proxy
 
 _LOCAL = "all://localhost", "all://*.localhost", "all://127.0.0.1", "all://[::1]"

@@ -15,7 +15,7 @@ from typing_extensions import Self
 from . import _models
 from ._hints import LISTS, closest
 from ._models import ChatModel, ImageModel, ListedModel
-from ._sdk.errors import unexpected
+from ._sdk.exceptions import unexpected
 
 if TYPE_CHECKING:
     from ._sdk.private import (

@@ -15,7 +15,7 @@ import openai
 import pytest
 
 from aitoearn_openai import AsyncOpenAI, OpenAI, batch
-from aitoearn_openai._sdk.errors import family_of
+from aitoearn_openai._sdk.exceptions import family_of
 from aitoearn_openai.sandbox import Sandbox
 from conftest import MESSAGES, Reply, ScriptedServer, complete
 

@@ -9,7 +9,7 @@ import openai
 from openai.types import ImagesResponse
 
 from .._errors import Failure, envelope_failure, failure_in, has_images, is_completion
-from .errors import status_error, unexpected
+from .exceptions import status_error, unexpected
 
 _AS_IT_IS = {"bytes", "HttpxBinaryResponseContent", "Response"}
 """Types, by their name, with which the caller asks for what came, whatever it is; none is a model of the SDK's."""

@@ -11,7 +11,7 @@ from functools import cache
 from typing import Any
 
 from .._hints import API_KEY_HEADER
-from .errors import family_of
+from .exceptions import family_of
 from .exchange import Exchange
 
 

@@ -15,7 +15,7 @@ from .._hints import HINT, next_step
 from .._wording import Message, Ours
 from .answer import check_answer, failure_for
 from .auth import auth_class
-from .errors import status_error
+from .exceptions import status_error
 from .exchange import CURRENT, Exchange
 from .stream import Decoder
 
@@ -93,7 +93,7 @@ class SyncClient(_Hooks, openai.OpenAI):
 
     @wraps(openai.OpenAI.request)
     def request(self, cast_to: Any, options: Any, **how: Any) -> Any:  # type: ignore[override]
-        with Exchange(self, cast_to, options, **how).running() as exchange:
+        with Exchange(self, cast_to, options, **how).as_current() as exchange:
             return exchange.finish(super().request(cast_to, options, **how))
 
     def _process_response(self, *, response: Any, **arguments: Any) -> Any:
@@ -111,7 +111,7 @@ class AsyncClient(_Hooks, openai.AsyncOpenAI):
 
     @wraps(openai.AsyncOpenAI.request)
     async def request(self, cast_to: Any, options: Any, **how: Any) -> Any:  # type: ignore[override]
-        with Exchange(self, cast_to, options, **how).running() as exchange:
+        with Exchange(self, cast_to, options, **how).as_current() as exchange:
             return exchange.finish(await super().request(cast_to, options, **how))
 
     async def _process_response(self, *, response: Any, **arguments: Any) -> Any:

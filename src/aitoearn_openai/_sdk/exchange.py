@@ -17,7 +17,7 @@ from .._errors import Failure
 from .._hints import API_KEY_HEADER
 from .._json import NOT_JSON, decode_json
 from .answer import failure_for, is_sdk_type
-from .errors import connection_error, family_of, set_status, unexpected
+from .exceptions import connection_error, family_of, set_status, unexpected
 from .private import unsupported
 
 CURRENT: ContextVar[Exchange | None] = ContextVar("exchange", default=None)
@@ -49,7 +49,7 @@ class Exchange:
             self.adds_key = API_KEY_HEADER.lower() not in map(str.lower, names)
 
     @contextmanager
-    def running(self) -> Iterator[Exchange]:
+    def as_current(self) -> Iterator[Exchange]:
         """While the SDK is busy with it: its hooks find it, and what comes out are the SDK's own errors."""
         token = CURRENT.set(self)
         try:
@@ -139,12 +139,12 @@ def _raw_class(response_class: Any) -> Any:
 
     def parse(self: Any, **arguments: Any) -> Any:
         exchange = self.http_response.extensions[_KEY].for_parse(self.http_response, **arguments)
-        with exchange.running():
+        with exchange.as_current():
             return exchange.finish(sdk_parse(self, **arguments))
 
     async def parse_async(self: Any, **arguments: Any) -> Any:
         exchange = self.http_response.extensions[_KEY].for_parse(self.http_response, **arguments)
-        with exchange.running():
+        with exchange.as_current():
             return exchange.finish(await sdk_parse(self, **arguments))
 
     checked_parse = wraps(sdk_parse)(parse_async if iscoroutinefunction(sdk_parse) else parse)

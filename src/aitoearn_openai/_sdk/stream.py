@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from .._events import Event, Events
 from .answer import is_chat, is_sdk_type
-from .errors import connection_error, family_of, status_error
+from .exceptions import connection_error, family_of, status_error
 from .exchange import Exchange
 from .private import unsupported
 

@@ -20,7 +20,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from .._hints import closest, origin
 from .._local import HOST, listen, new_token
 from .._models import ChatModel, find
-from .._sdk.errors import family_of
+from .._sdk.exceptions import family_of
 from .._serving import MAX_BODY, bearer, in_thread, is_page, is_token, read_body, trust, until_disconnect
 from .._settings import Settings, load, missing_key
 from .._sites import SANDBOX_KEY

@@ -22,7 +22,7 @@ from .._hints import API_KEY_HEADER, origin
 from .._json import LINE_ENDS, decode_json
 from .._models import ChatModel, read
 from .._pools import make_pool
-from .._sdk.errors import family_of
+from .._sdk.exceptions import family_of
 from .._settings import Settings
 from .._sites import site_hint
 from .._wording import reason

@@ -11,7 +11,7 @@ from starlette.responses import Response, StreamingResponse
 
 from .._models import ChatModel, read
 from .._pools import make_pool
-from .._sdk.errors import family_of
+from .._sdk.exceptions import family_of
 from ._failures import Refused
 from ._request import dig
 
