@@ -230,14 +230,3 @@ def test_a_failure_in_an_unread_response_is_raised_when_it_is_parsed(
     assert (raised.value.status_code, raised.value.code) == (402, "12001")
     with pytest.raises(openai.APIError, match="Check the base URL"):
         asker.run(unread("fail-html", **arguments), **where)
-
-
-def test_a_redirect_that_leads_nowhere_names_the_request_that_was_made(
-    asker: Asker, server: ScriptedServer
-) -> None:
-    """Also to a port that cannot be."""
-    server.answer(Reply(status=302, headers={"Location": "http://127.0.0.1:99999/"}))
-    with pytest.raises(openai.APIConnectionError) as failed:
-        asker.run(complete("m"), base_url=server.base_url, api_key="k", max_retries=0)
-
-    assert str(failed.value.request.url) == f"{server.base_url}/chat/completions"

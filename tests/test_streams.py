@@ -10,6 +10,7 @@ from typing import Any
 import openai
 import pytest
 
+from aitoearn_openai._sdk.exceptions import family_of
 from conftest import Asker, Reply, ScriptedServer, in_turns, stream
 from faults.runner import each, wait
 
@@ -62,6 +63,29 @@ def test_what_means_nothing_ends_no_stream(asker: Asker, server: ScriptedServer,
 def test_a_last_chunk_that_no_blank_line_ends_is_not_lost(asker: Asker, server: ScriptedServer) -> None:
     """The plain SDK passes over it in silence."""
     assert len(read(asker, server, CHUNK + END.rstrip())) == 2
+
+
+def test_a_page_in_pieces_in_the_place_of_a_stream_gives_its_connection_back(
+    asker: Asker, server: ScriptedServer
+) -> None:
+    """Or a pool of one has none for the next call."""
+    pieces = "a\r\n<p>no page\r\n0\r\n\r\n"
+    page = Reply(pieces, content_type="text/html", headers={"Transfer-Encoding": "chunked"})
+    server.answer(page, page)
+    library = family_of(openai.DefaultHttpxClient)
+    kind = openai.DefaultAsyncHttpxClient if asker.is_async else openai.DefaultHttpxClient
+    pool = kind(limits=library.Limits(max_connections=1), timeout=library.Timeout(10, pool=2))
+
+    async def ask_twice(client: Any) -> list[type]:
+        failed = []
+        for _ in range(2):
+            with pytest.raises(openai.APIError) as caught:
+                await wait(stream("m")(client))
+            failed.append(caught.type)
+        return failed
+
+    failed = asker.run(ask_twice, base_url=server.base_url, api_key="k", max_retries=0, http_client=pool)
+    assert failed == [openai.APIResponseValidationError] * 2
 
 
 ENVELOPE = f'{{"code": 12001, "data": {{}}, "message": "{BROKE}"}}'

@@ -81,7 +81,7 @@ class Failure(NamedTuple):
 
     message: str
     status: int | None = None
-    """The HTTP status that says the same; None inside a stream, where nothing says more than the message."""
+    """The HTTP status that says the same; None for what has only words, as an OpenAI `error` inside a stream."""
     code: int | str | None = None
     request_id: str | None = None
     retry_after: int | None = None

@@ -68,7 +68,7 @@ class Events:
         """The fields of the event that is not yet complete."""
         self._ends_in_cr = self._is_ending = False
         self._count = 0
-        """The chunks with choices, of which there may be none, or the events of another stream."""
+        """The chunks with a list of choices, even an empty one, or the events of another stream."""
         self._is_complete = self.is_done = False
         """Whether a `finish_reason`, or a `[DONE]` in a line of its own, says that the answer is whole; whether the event `[DONE]` came."""
         self._stray = ""
@@ -120,7 +120,7 @@ class Events:
         elif field == b"event":
             self._name = self._hide_key(value.strip().decode(errors="replace"))
         elif text.startswith(codecs.BOM_UTF8) and not self._count:
-            self._read_line(text.decode(errors="replace").lstrip("\ufeff").encode())
+            self._read_line(text.lstrip(codecs.BOM_UTF8))
         else:
             line = self._hide_key(text.decode(errors="replace")).strip(_BLANK)
             self._is_complete |= "[DONE]" in line
@@ -192,7 +192,9 @@ class Events:
         elif failure := choice_failure(choices) if choices else envelope_failure(body):
             self._fail(failure, body)
         if error:
-            body["error"] = None  # The SDK would raise what is not a failure, or before the text is there.
+            body["error"] = (
+                None  # The SDK would raise on any: on one that is not a failure, or before the text beside it.
+            )
         if self.failure:
             return has_output(choices)
         is_list = isinstance(choices, list)
@@ -224,14 +226,15 @@ class Events:
         return not self.failure
 
     def _check_end(self, *, is_done: bool = False) -> None:
-        """Note that the answer is not whole. `[DONE]` says that it is, unless an object stands in the place of chunks."""
+        """Note that the answer is not whole; `is_done` is the end with `[DONE]`."""
         body = decode_json(self._stray)
-        if is_done:
-            is_whole = not isinstance(body, dict) or body.get("choices") == []
-        else:
-            is_whole = self._count > 0 and not self._is_chat and not self._stray
-        if (is_whole or self._is_complete) and (self._count or not self._is_chat):
-            return
+        if self._count or not self._is_chat:
+            if self._is_complete:
+                return
+            if is_done and (not isinstance(body, dict) or body.get("choices") == []):
+                return  # It says that the answer is whole, and no object stands in the place of chunks.
+            if self._count and not self._is_chat and not self._stray:
+                return  # Other streams need no end.
         if not (failure := failure_in(body)):
             quote = " ".join(self._stray[:QUOTE].split())
             words = [Ours(": "), quote] if quote[:1] not in ("", "<") else [Ours(".")]

@@ -38,7 +38,7 @@ def failure_for(cast_to: Any, body: Any) -> Failure | None:
     return None if is_answer else failure_in(body)
 
 
-def check_answer(client: Any, response: Any, cast_to: Any, body: Any) -> None:
+def second_look(client: Any, response: Any, cast_to: Any, body: Any) -> None:
     """Raise the failure in a decoded body, or that it is something else than that type."""
     if failure := failure_for(cast_to, body):
         raise status_error(client, response, failure, body)

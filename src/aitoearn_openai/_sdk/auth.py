@@ -30,27 +30,30 @@ class _Auth:
     def __init__(self, exchange: Exchange, inner: Any) -> None:
         self._exchange, self._inner = exchange, inner
 
-    def _prepare(self, request: Any) -> Any:
-        self._exchange.request, self._exchange.response = request, None
-        if self._exchange.adds_key:
+    def _begin(self, request: Any) -> Any:
+        """The `Auth` for this try."""
+        self._exchange.response = None
+        if hasattr(self._exchange.cast_to, "model_class") and API_KEY_HEADER not in request.headers:
+            # The service's lists take the key in a header of their own too.
             scheme, _, key = request.headers.get("Authorization", "").partition(" ")
-            request.headers.update({API_KEY_HEADER: key} if scheme == "Bearer" else {})
-        if self._inner is None and request.url.userinfo:
+            if scheme == "Bearer":
+                request.headers[API_KEY_HEADER] = key
+        if self._inner is None and request.url.userinfo:  # As httpx does where no `Auth` is given.
             return self.family.BasicAuth(request.url.username, request.url.password)
         return self._inner or self.family.Auth()
 
     def sync_auth_flow(self, request: Any) -> Generator[Any, Any, None]:
-        with closing(self._prepare(request).sync_auth_flow(request)) as flow, suppress(StopIteration):
+        with closing(self._begin(request).sync_auth_flow(request)) as flow, suppress(StopIteration):
             request = next(flow)
             while True:
                 response = yield request
                 request = flow.send(response)
         if self._exchange.wants_body(response):
             response.read()
-        self._exchange.mark_failure(response)  # The SDK goes on by the status that it now has.
+        self._exchange.first_look(response)  # The SDK goes on by the status that it now has.
 
     async def async_auth_flow(self, request: Any) -> AsyncGenerator[Any, Any]:
-        async with aclosing(self._prepare(request).async_auth_flow(request)) as flow:
+        async with aclosing(self._begin(request).async_auth_flow(request)) as flow:
             with suppress(StopAsyncIteration):
                 request = await anext(flow)
                 while True:
@@ -58,4 +61,4 @@ class _Auth:
                     request = await flow.asend(response)
         if self._exchange.wants_body(response):
             await response.aread()
-        self._exchange.mark_failure(response)  # The SDK goes on by the status that it now has.
+        self._exchange.first_look(response)  # The SDK goes on by the status that it now has.

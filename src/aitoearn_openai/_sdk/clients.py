@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from .._errors import QUOTE, error_message, failure_in
 from .._hints import HINT, next_step
 from .._wording import Message, Ours
-from .answer import check_answer, failure_for
+from .answer import failure_for, second_look
 from .auth import auth_class
 from .exceptions import status_error
 from .exchange import CURRENT, Exchange
@@ -22,7 +22,7 @@ from .stream import Decoder
 
 class _Hooks:
     _origins: Any
-    """Where the options came from: of the `http_client` that the caller gave, `auth` holds."""
+    """Where the options came from. If the caller gave an `http_client`, its `auth` still applies."""
 
     _known_models: dict[str, Any]
     """What each model list had when it was last asked for, by path."""
@@ -41,28 +41,25 @@ class _Hooks:
     def _custom_auth(self, security: Any) -> Any:  # The sync client since 2.x; the async one may follow.
         return self._auth(super()._custom_auth(security))  # type: ignore[misc]
 
+    def _process_response_data(self, *, data: Any, cast_to: Any, response: Any) -> Any:
+        if isinstance(data, openai.BaseModel):
+            return data  # A chunk that the decoder has made.
+        if CURRENT.get():
+            second_look(self, response, cast_to, data)
+        elif failure := failure_for(cast_to, data):  # In a `Stream` that was made by hand.
+            raise status_error(self, response, failure, data)
+        if hasattr(cast_to, "from_answer"):  # A type of this package makes itself.
+            return cast_to.from_answer(self, response, data)
+        if cast_to is ChatCompletion:
+            with suppress(ValidationError):  # What passes is what the SDK would make, only sooner.
+                return cast_to.model_validate(data, strict=True)
+        return super()._process_response_data(data=data, cast_to=cast_to, response=response)  # type: ignore[misc]
+
     def _make_sse_decoder(self) -> Any:
         exchange = CURRENT.get()
         if exchange is None:  # A `Stream` that was made by hand.
             return super()._make_sse_decoder()  # type: ignore[misc]
         return Decoder(exchange)
-
-    def _process_response_data(self, *, data: Any, cast_to: Any, response: Any) -> Any:
-        if isinstance(data, openai.BaseModel):
-            return data  # A chunk that the decoder has made.
-        exchange, made = CURRENT.get(), None
-        if cast_to is ChatCompletion:
-            with suppress(ValidationError):  # As in `stream.py`.
-                made = cast_to.model_validate(data, strict=True)
-        # The call is over for a chunk that the decoder left to the SDK, and for a stream made by hand.
-        if exchange is None:
-            if failure := failure_for(cast_to, data):
-                raise status_error(self, response, failure, data)
-        else:
-            check_answer(self, response, cast_to, data)
-        if hasattr(cast_to, "from_answer"):  # A type of this package makes itself.
-            return cast_to.from_answer(self, response, data)
-        return made or super()._process_response_data(data=data, cast_to=cast_to, response=response)  # type: ignore[misc]
 
     def _make_status_error(
         self, err_msg: str, *, body: object, response: Any, **more: Any
@@ -98,10 +95,10 @@ class SyncClient(_Hooks, openai.OpenAI):
 
     def _process_response(self, *, response: Any, **arguments: Any) -> Any:
         exchange: Any = CURRENT.get()
-        if response is not exchange.response:  # Others stand in the place of the HTTP client's `send`.
+        if response is not exchange.response:  # `Auth` did not see it: something replaced `send`.
             if exchange.wants_body(response):
                 response.read()
-            if found := exchange.mark_failure(response):
+            if found := exchange.first_look(response):
                 raise status_error(self, response, *found)
         return super()._process_response(response=response, **_clear_frame(arguments))
 
@@ -116,10 +113,10 @@ class AsyncClient(_Hooks, openai.AsyncOpenAI):
 
     async def _process_response(self, *, response: Any, **arguments: Any) -> Any:
         exchange: Any = CURRENT.get()
-        if response is not exchange.response:  # Others stand in the place of the HTTP client's `send`.
+        if response is not exchange.response:  # `Auth` did not see it: something replaced `send`.
             if exchange.wants_body(response):
                 await response.aread()
-            if found := exchange.mark_failure(response):
+            if found := exchange.first_look(response):
                 raise status_error(self, response, *found)
         return await super()._process_response(response=response, **_clear_frame(arguments))
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import codecs
 import sys
+from contextlib import suppress
 from typing import Any
 
 import openai
@@ -26,6 +28,17 @@ def connection_error(error: Any) -> openai.APIConnectionError:
     if isinstance(error, family_of(type(error)).TimeoutException):
         return openai.APITimeoutError(error.request)
     return openai.APIConnectionError(request=error.request)
+
+
+def make_decodable(response: Any) -> None:
+    """Correct the encoding with which the SDK would crash, or not read the JSON, before it reports a failure."""
+    if response.content.startswith(codecs.BOM_UTF8):
+        with suppress(ValueError):  # A hook of the caller's has read the text already.
+            response.encoding = "utf-8-sig"
+    try:
+        _ = response.text
+    except (AssertionError, LookupError, TypeError, ValueError):
+        response.encoding = "utf-8"  # The charset is not one, or not that of the text.
 
 
 def set_status(response: Any, failure: Failure) -> None:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import codecs
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from contextvars import ContextVar
 from copy import copy
 from functools import cache, wraps
@@ -14,17 +13,18 @@ from typing import Any, get_args
 import openai
 
 from .._errors import Failure
-from .._hints import API_KEY_HEADER
 from .._json import NOT_JSON, decode_json
 from .answer import failure_for, is_sdk_type
-from .exceptions import connection_error, family_of, set_status, unexpected
-from .private import unsupported
+from .exceptions import connection_error, family_of, make_decodable, set_status, unexpected
 
 CURRENT: ContextVar[Exchange | None] = ContextVar("exchange", default=None)
-"""The exchange that the SDK is busy with, as it gives its hooks nothing that leads there. A stream is read after its call: then it is None."""
+"""The exchange that the SDK is busy with, as it gives its hooks nothing that leads there.
+
+None when a stream is read, as its call is over; for a `Stream` made by hand; and between calls.
+"""
 
 _LARGE = 16_384
-"""The bytes beyond which a body is not decoded twice: the service's failures are small."""
+"""The bytes of an answer beyond which there is only the second look: the service's failures are small."""
 _KEY = "aitoearn_openai"
 """Where a raw response has its exchange, in its `extensions`."""
 
@@ -32,21 +32,14 @@ _KEY = "aitoearn_openai"
 class Exchange:
     """One call, from the SDK's `request()` to the object; each time that a raw response is parsed, a copy."""
 
-    request: Any
-    """What was sent last."""
     response: Any = None
-    """What was answered to it, while the SDK is busy with that."""
+    """What was answered, once it was looked at, and while the SDK is busy with it."""
 
     def __init__(
         self, client: Any, cast_to: Any, options: Any, *, stream: bool = False, stream_cls: Any = None
     ) -> None:
         self.client, self.cast_to, self.stream = client, cast_to, stream
-        self.chunk_type = next(iter(get_args(stream_cls)), cast_to)
-        self.adds_key = False
-        """Whether the key goes along in a header of its own too."""
-        if hasattr(cast_to, "model_class"):  # A model list, see `_resource.py`.
-            names = {*client.default_headers, *(options.headers or ())}
-            self.adds_key = API_KEY_HEADER.lower() not in map(str.lower, names)
+        self.chunk_type = next(iter(get_args(stream_cls)), cast_to)  # `Chunk` of `Stream[Chunk]`.
 
     @contextmanager
     def as_current(self) -> Iterator[Exchange]:
@@ -55,10 +48,6 @@ class Exchange:
         try:
             yield self
         except Exception as error:
-            causes = getattr(error, "exceptions", ())
-            if causes and all(isinstance(each, OverflowError) for each in causes):
-                # A redirect to an impossible port: anyio lets out a group, which the SDK does not expect.
-                raise openai.APIConnectionError(request=self.request) from error
             if self.response is not None and not isinstance(error, openai.OpenAIError):
                 if isinstance(error, family_of(type(self.response)).RequestError):
                     raise connection_error(error) from error
@@ -73,43 +62,39 @@ class Exchange:
         if not response.is_success:
             return True  # The SDK reads it too, but in a stream it does not expect a body that breaks off.
         if self.stream:
-            # A stream of another content type has no length; the failures of the service have one, unless they are compressed.
+            # A stream with another content type has no length. A failure has one, or is a page, or compressed JSON.
             headers, content_type = response.headers, response.headers.get("Content-Type", "")
-            is_compressed = "Content-Encoding" in headers and (
-                "json" in content_type or "html" in content_type
-            )
-            if "event-stream" in content_type or not (is_compressed or "Content-Length" in headers):
+            is_compressed = "json" in content_type and "Content-Encoding" in headers
+            if not (is_compressed or "html" in content_type or "Content-Length" in headers):
                 return False
+            if "event-stream" in content_type:
+                return False
+        # Of `with_streaming_response` the caller reads the body.
         return not self.client._should_stream_response_body(request=response.request)
 
-    def mark_failure(self, response: Any) -> tuple[Failure, Any] | None:
-        """The failure in a response, if it was read, and its body; the response gets the status, so that the SDK may ask again.
-
-        A large answer is looked at when the SDK has decoded it.
-        """
-        self.response = response
+    def first_look(self, response: Any) -> tuple[Failure, Any] | None:
+        """The failure in a response that was read, and its body; the response gets the status, so that the SDK may ask again."""
+        self.response = response  # By this `_process_response` knows that it was looked at.
         content = response.content if response.is_stream_consumed else b""
         if not response.is_success:
-            _make_decodable(response)
+            make_decodable(response)
         elif self.stream or len(content) <= _LARGE:
             body = decode_json(content)
             if body is not NOT_JSON and (failure := failure_for(self.cast_to, body)):
-                _make_decodable(response)
+                make_decodable(response)
                 set_status(response, failure)
                 return failure, body
         return None
 
     def finish(self, parsed: Any) -> Any:
         """What the SDK made of the response, if it can be that; a raw response is looked at when it is parsed."""
-        if self.response is None:  # An SDK that no longer calls the hooks.
-            raise openai.OpenAIError(unsupported("custom_auth"))
         if isinstance(parsed, (openai.Stream, openai.AsyncStream)):
             self._require_stream()
         elif hasattr(parsed, "http_response"):
             parsed.http_response.extensions[_KEY] = self
             parsed.__class__ = _raw_class(parsed.__class__)
-        elif isinstance(parsed, str):
-            self._require_json()
+        elif isinstance(parsed, str) and is_sdk_type(self.cast_to):
+            raise unexpected(self.response, "JSON")
         return parsed
 
     def _require_json(self) -> None:
@@ -119,8 +104,8 @@ class Exchange:
 
     def _require_stream(self) -> None:
         response, content_type = self.response, self.response.headers.get("Content-Type", "")
-        is_json = "json" in content_type and response.is_stream_consumed
-        if "html" in content_type or (is_json and decode_json(response.content) is not NOT_JSON):
+        may_be_json = "json" in content_type and response.is_stream_consumed
+        if "html" in content_type or (may_be_json and decode_json(response.content) is not NOT_JSON):
             raise unexpected(response, "an event stream")
 
     def for_parse(self, response: Any, to: Any = None) -> Exchange:
@@ -149,14 +134,3 @@ def _raw_class(response_class: Any) -> Any:
 
     checked_parse = wraps(sdk_parse)(parse_async if iscoroutinefunction(sdk_parse) else parse)
     return type(response_class.__name__, (response_class,), {"parse": checked_parse})
-
-
-def _make_decodable(response: Any) -> None:
-    """Correct the encoding with which the SDK would crash, or not read the JSON, before it reports the failure."""
-    if response.content.startswith(codecs.BOM_UTF8):
-        with suppress(ValueError):  # A hook of the caller's has read the text already.
-            response.encoding = "utf-8-sig"
-    try:
-        _ = response.text
-    except (AssertionError, LookupError, TypeError, ValueError):
-        response.encoding = "utf-8"  # The charset is not one, or not that of the text.
