@@ -90,7 +90,7 @@ class SyncClient(_Hooks, openai.OpenAI):
 
     @wraps(openai.OpenAI.request)
     def request(self, cast_to: Any, options: Any, **how: Any) -> Any:  # type: ignore[override]
-        with Exchange(self, cast_to, options, **how).as_current() as exchange:
+        with Exchange(self, cast_to, **how).as_current() as exchange:
             return exchange.finish(super().request(cast_to, options, **how))
 
     def _process_response(self, *, response: Any, **arguments: Any) -> Any:
@@ -108,7 +108,7 @@ class AsyncClient(_Hooks, openai.AsyncOpenAI):
 
     @wraps(openai.AsyncOpenAI.request)
     async def request(self, cast_to: Any, options: Any, **how: Any) -> Any:  # type: ignore[override]
-        with Exchange(self, cast_to, options, **how).as_current() as exchange:
+        with Exchange(self, cast_to, **how).as_current() as exchange:
             return exchange.finish(await super().request(cast_to, options, **how))
 
     async def _process_response(self, *, response: Any, **arguments: Any) -> Any:

@@ -35,9 +35,7 @@ class Exchange:
     response: Any = None
     """What was answered, once it was looked at, and while the SDK is busy with it."""
 
-    def __init__(
-        self, client: Any, cast_to: Any, options: Any, *, stream: bool = False, stream_cls: Any = None
-    ) -> None:
+    def __init__(self, client: Any, cast_to: Any, *, stream: bool = False, stream_cls: Any = None) -> None:
         self.client, self.cast_to, self.stream = client, cast_to, stream
         self.chunk_type = next(iter(get_args(stream_cls)), cast_to)  # `Chunk` of `Stream[Chunk]`.
 
@@ -65,9 +63,8 @@ class Exchange:
             # A stream with another content type has no length. A failure has one, or is a page, or compressed JSON.
             headers, content_type = response.headers, response.headers.get("Content-Type", "")
             is_compressed = "json" in content_type and "Content-Encoding" in headers
-            if not (is_compressed or "html" in content_type or "Content-Length" in headers):
-                return False
-            if "event-stream" in content_type:
+            may_fail = is_compressed or "html" in content_type or "Content-Length" in headers
+            if "event-stream" in content_type or not may_fail:
                 return False
         # Of `with_streaming_response` the caller reads the body.
         return not self.client._should_stream_response_body(request=response.request)
