@@ -69,15 +69,6 @@ def normalize_base_url(url: str) -> str:
 
 
 @lru_cache(maxsize=64)
-def is_loopback(url: str) -> bool:
-    """Whether an address is one of this machine itself."""
-    try:
-        host = urlsplit(url).hostname or ""
-        return host == "localhost" or ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
 @lru_cache(maxsize=64)
 def needs_no_proxy(url: str) -> bool:
     """Whether an address leads to this machine, in any spelling that the system takes, such as `127.1` or `0.0.0.0`."""
