@@ -184,7 +184,6 @@ def one_model(model: ChatModel, completion: ChatCompletion) -> None:
     if model.pricing and (tier := model.pricing.tier(10)):
         assert_type((tier.input.text, tier.max_input_tokens), tuple[Decimal | None, int | None])
     model.credits(10)  # type: ignore[arg-type]
-    assert_type(ChatModel(name="m", pricing={"price": "0.5"}), ChatModel)
 
 
 def image_models(client: OpenAI) -> None:
