@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Coroutine, Mapping
+from collections.abc import Mapping
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, cast
 
 import openai
 from openai.pagination import AsyncPage, SyncPage
@@ -18,11 +18,16 @@ from ._models import ChatModel, ImageModel, ListedModel
 from ._sdk.exceptions import unexpected
 
 if TYPE_CHECKING:
-    from ._sdk.private import AsyncPaginator, RequestOptions  # noqa: F401  # In a string below.
+    from ._sdk.private import (
+        AsyncPaginator,
+        RequestOptions,
+        async_to_raw_response_wrapper,
+        async_to_streamed_response_wrapper,
+        to_raw_response_wrapper,
+        to_streamed_response_wrapper,
+    )
 
 _Model = TypeVar("_Model", bound=ListedModel)
-_Models = TypeVar("_Models")
-_Found = TypeVar("_Found")
 
 
 def _options(headers: Any, query: Any, body: Any, timeout: Any, post_parser: Any = None) -> RequestOptions:
@@ -99,24 +104,27 @@ def _finder(wanted: str) -> Any:
     return lambda page: page.find(wanted) if isinstance(page, _Page) else page
 
 
-class _List(Generic[_Models, _Found]):
-    """A list of models of either client: what the client gives is passed on, to be awaited or not."""
+class _List(sdk.Models, Generic[_Model]):
+    """A list of models."""
 
-    _client: Any
-    _page: ClassVar[Any]
+    _page: Any
 
     def __init__(self, client: Any, path: str = "/models/chat") -> None:
-        super().__init__(client)  # type: ignore[call-arg]  # of the SDK's resource
+        super().__init__(client)
         self._path = path
 
-    def list(
+    if TYPE_CHECKING:
+        with_raw_response: _Raw[_Model]  # type: ignore[assignment]
+        with_streaming_response: _Unread[_Model]  # type: ignore[assignment]
+
+    def list(  # type: ignore[override]  # SyncPage is invariant, though each entry is a Model
         self,
         *,
         extra_headers: Mapping[str, str | openai.Omit] | None = None,
         extra_query: Mapping[str, object] | None = None,
         extra_body: Any = None,
         timeout: float | openai.Timeout | openai.NotGiven | None = openai.NOT_GIVEN,
-    ) -> _Models:
+    ) -> SyncPage[_Model]:
         """List the models, with what they take and give and what they cost. Costs no credits.
 
         Raises:
@@ -128,10 +136,12 @@ class _List(Generic[_Models, _Found]):
             ...     [model.id for model in client.models.list() if "audio" in model.input_modalities]
             ['gemini-3.1-pro-preview']
         """
-        options = _options(extra_headers, extra_query, extra_body, timeout)
-        model = self._page.model_class
-        pages: _Models = self._client.get_api_list(self._path, page=self._page, model=model, options=options)
-        return pages
+        return self._client.get_api_list(
+            self._path,
+            page=self._page,
+            model=self._page.model_class,
+            options=_options(extra_headers, extra_query, extra_body, timeout),
+        )
 
     def retrieve(
         self,
@@ -141,7 +151,7 @@ class _List(Generic[_Models, _Found]):
         extra_query: Mapping[str, object] | None = None,
         extra_body: Any = None,
         timeout: float | openai.Timeout | openai.NotGiven | None = openai.NOT_GIVEN,
-    ) -> _Found:
+    ) -> _Model:
         """The model of that name, or else of that label, ignoring case and spaces. Costs no credits.
 
         Raises:
@@ -155,13 +165,72 @@ class _List(Generic[_Models, _Found]):
             ...     client.models.retrieve("GLM 5.2").id
             'glm-5.2'
         """
-        options = _options(extra_headers, extra_query, extra_body, timeout, _finder(model))
-        found: _Found = self._client.get(self._path, cast_to=self._page, options=options)
-        return found
+        find = _finder(model)
+        return self._client.get(
+            self._path,
+            cast_to=cast("type[_Model]", self._page),  # `find` turns the page into a model.
+            options=_options(extra_headers, extra_query, extra_body, timeout, find),
+        )
 
 
-# What each gives back is a page or a model of the SDK's own types, which mypy does not see in the variables.
-class ImageModels(_List[SyncPage[ImageModel], ImageModel], sdk.Models):  # type: ignore[misc]
+class _AsyncList(sdk.AsyncModels, Generic[_Model]):
+    """A list of models."""
+
+    _page: Any
+
+    def __init__(self, client: Any, path: str = "/models/chat") -> None:
+        super().__init__(client)
+        self._path = path
+
+    if TYPE_CHECKING:
+        with_raw_response: _AsyncRaw[_Model]  # type: ignore[assignment]
+        with_streaming_response: _AsyncUnread[_Model]  # type: ignore[assignment]
+
+    def list(  # type: ignore[override]  # AsyncPage is invariant, though each entry is a Model
+        self,
+        *,
+        extra_headers: Mapping[str, str | openai.Omit] | None = None,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Any = None,
+        timeout: float | openai.Timeout | openai.NotGiven | None = openai.NOT_GIVEN,
+    ) -> AsyncPaginator[_Model, AsyncPage[_Model]]:
+        """List the models, with what they take and give and what they cost. Costs no credits.
+
+        Raises:
+            openai.APIError: the service refused, could not be reached, or answered with something else.
+        """
+        return self._client.get_api_list(
+            self._path,
+            page=self._page,
+            model=self._page.model_class,
+            options=_options(extra_headers, extra_query, extra_body, timeout),
+        )
+
+    async def retrieve(
+        self,
+        model: str,
+        *,
+        extra_headers: Mapping[str, str | openai.Omit] | None = None,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: Any = None,
+        timeout: float | openai.Timeout | openai.NotGiven | None = openai.NOT_GIVEN,
+    ) -> _Model:
+        """The model of that name, or else of that label, ignoring case and spaces. Costs no credits.
+
+        Raises:
+            openai.NotFoundError: there is none; the message names the closest matches.
+            openai.APIError: as `list` does.
+            ValueError: `model` is empty.
+        """
+        find = _finder(model)
+        return await self._client.get(
+            self._path,
+            cast_to=cast("type[_Model]", self._page),  # `find` turns the page into a model.
+            options=_options(extra_headers, extra_query, extra_body, timeout, find),
+        )
+
+
+class ImageModels(_List[ImageModel]):
     """The models that `images.generate` or `images.edit` takes, with their sizes and prices.
 
     Examples:
@@ -174,16 +243,13 @@ class ImageModels(_List[SyncPage[ImageModel], ImageModel], sdk.Models):  # type:
     _page = _ImagePage
 
 
-class AsyncImageModels(  # type: ignore[misc]
-    _List["AsyncPaginator[ImageModel, AsyncPage[ImageModel]]", Coroutine[Any, Any, ImageModel]],
-    sdk.AsyncModels,
-):
+class AsyncImageModels(_AsyncList[ImageModel]):
     """The models that `images.generate` or `images.edit` takes, with their sizes and prices."""
 
     _page = _AsyncImagePage
 
 
-class Models(_List[SyncPage[ChatModel], ChatModel], sdk.Models):  # type: ignore[misc]
+class Models(_List[ChatModel]):
     """The models that the service offers: for chat, and for `images.generate` and `images.edit`."""
 
     _page = _ChatPage
@@ -199,10 +265,7 @@ class Models(_List[SyncPage[ChatModel], ChatModel], sdk.Models):  # type: ignore
         return ImageModels(self._client, "/models/image/edit")
 
 
-class AsyncModels(  # type: ignore[misc]
-    _List["AsyncPaginator[ChatModel, AsyncPage[ChatModel]]", Coroutine[Any, Any, ChatModel]],
-    sdk.AsyncModels,
-):
+class AsyncModels(_AsyncList[ChatModel]):
     """The models that the service offers: for chat, and for `images.generate` and `images.edit`."""
 
     _page = _AsyncChatPage
@@ -216,3 +279,27 @@ class AsyncModels(  # type: ignore[misc]
     def image_edit(self) -> AsyncImageModels:
         """The models that `images.edit` takes."""
         return AsyncImageModels(self._client, "/models/image/edit")
+
+
+if TYPE_CHECKING:
+    # What the SDK makes of the methods above where a raw or an unread response is asked for.
+
+    class _Raw(Generic[_Model]):
+        def __init__(self, models: _List[_Model]) -> None:
+            self.list = to_raw_response_wrapper(models.list)
+            self.retrieve = to_raw_response_wrapper(models.retrieve)
+
+    class _AsyncRaw(Generic[_Model]):
+        def __init__(self, models: _AsyncList[_Model]) -> None:
+            self.list = async_to_raw_response_wrapper(models.list)
+            self.retrieve = async_to_raw_response_wrapper(models.retrieve)
+
+    class _Unread(Generic[_Model]):
+        def __init__(self, models: _List[_Model]) -> None:
+            self.list = to_streamed_response_wrapper(models.list)
+            self.retrieve = to_streamed_response_wrapper(models.retrieve)
+
+    class _AsyncUnread(Generic[_Model]):
+        def __init__(self, models: _AsyncList[_Model]) -> None:
+            self.list = async_to_streamed_response_wrapper(models.list)
+            self.retrieve = async_to_streamed_response_wrapper(models.retrieve)

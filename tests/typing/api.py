@@ -151,7 +151,7 @@ async def complete_async(client: AsyncOpenAI) -> None:
     create(model="m", messages=MESSAGES).choices  # type: ignore[attr-defined]  # noqa: B018
 
 
-# The model lists.
+# The model lists; a raw or unread one has the same models.
 
 
 def models(client: OpenAI) -> None:
@@ -161,6 +161,10 @@ def models(client: OpenAI) -> None:
         theirs: Model = model
         _ = theirs
     assert_type(client.models.retrieve("m"), ChatModel)
+    assert_type(client.models.with_raw_response.list().parse(), SyncPage[ChatModel])
+    assert_type(client.models.with_raw_response.retrieve("m").parse(), ChatModel)
+    with client.models.with_streaming_response.list() as response:
+        assert_type(response.parse(), SyncPage[ChatModel])
     client.models.list(limit=3)  # type: ignore[call-arg]
     client.models.retrieve()  # type: ignore[call-arg]
     client.models.retrieve("m").price  # type: ignore[attr-defined]  # noqa: B018
@@ -171,6 +175,10 @@ async def models_async(client: AsyncOpenAI) -> None:
     async for model in client.models.list():
         assert_type(model, ChatModel)
     assert_type(await client.models.retrieve("m"), ChatModel)
+    assert_type((await client.models.with_raw_response.list()).parse(), AsyncPage[ChatModel])
+    assert_type((await client.models.with_raw_response.retrieve("m")).parse(), ChatModel)
+    async with client.models.with_streaming_response.list() as response:
+        assert_type(await response.parse(), AsyncPage[ChatModel])
     for _ in client.models.list():  # type: ignore[attr-defined]
         pass
     client.models.retrieve("m").id  # type: ignore[attr-defined]  # noqa: B018
@@ -188,6 +196,7 @@ def one_model(model: ChatModel, completion: ChatCompletion) -> None:
 
 def image_models(client: OpenAI) -> None:
     assert_type(client.models.image_generation.list(), SyncPage[ImageModel])
+    assert_type(client.models.image_edit.with_raw_response.list().parse(), SyncPage[ImageModel])
     model = client.models.image_edit.retrieve("m")
     assert_type((model.max_input_images, model.prices[0].price), tuple[int | None, Decimal | None])
     assert_type(model.credits(size="1024x1024", n=2), Decimal | None)

@@ -35,6 +35,14 @@ def unsupported(gone: str) -> str:
 
 if TYPE_CHECKING:
     from openai._base_client import AsyncPaginator as AsyncPaginator
+    from openai._legacy_response import (
+        async_to_raw_response_wrapper as async_to_raw_response_wrapper,
+        to_raw_response_wrapper as to_raw_response_wrapper,
+    )
+    from openai._response import (
+        async_to_streamed_response_wrapper as async_to_streamed_response_wrapper,
+        to_streamed_response_wrapper as to_streamed_response_wrapper,
+    )
     from openai._types import RequestOptions as RequestOptions
 
 try:
