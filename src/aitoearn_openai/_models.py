@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from decimal import Decimal
 from types import SimpleNamespace
-from typing import Annotated, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 import openai
 from openai.types import CompletionUsage, Model
@@ -175,6 +175,11 @@ class ImageModel(ListedModel):
     max_input_images: int | None = None
     """The most images that `images.edit` takes at once; only in the list for edits."""
 
+    if TYPE_CHECKING:
+
+        def __init__(self, **fields: Any) -> None:
+            """A model with these fields, under their names here or those of the service's list."""
+
     def credits(self, *, size: str | None = None, n: int = 1) -> Decimal | None:
         """The price of `n` images in credits, or None where the list has no price for them.
 
@@ -217,6 +222,11 @@ class ChatModel(ListedModel):
     pricing: Pricing | None = None
     fixed_image_pricing: list[ImagePrice] = Field(default_factory=list)
     """Credits per image, by resolution."""
+
+    if TYPE_CHECKING:
+
+        def __init__(self, **fields: Any) -> None:
+            """A model with these fields, under their names here or those of the service's list."""
 
     def credits(
         self,
