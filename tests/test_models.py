@@ -486,7 +486,7 @@ def test_a_server_without_chat_completions_is_called_so(
     [
         (
             Reply({"code": 404, "message": "Cannot POST /api/ai/embeddings"}),
-            "AiToEarn has no /embeddings: it has chat",
+            "AiToEarn has chat completions, images and model lists",
         ),
         (
             Reply({"code": 404, "message": "No such file"}),
