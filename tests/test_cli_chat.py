@@ -5,14 +5,13 @@ from __future__ import annotations
 import io
 import json
 import re
-import shlex
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from commands import COMMAND, SAID, Terminal, TerminalProcess, run, run_on
+from commands import SAID, Terminal, TerminalProcess, run, run_on
 from conftest import Reply, ScriptedServer
 
 READY = "\x1b[?2004h"
@@ -34,12 +33,13 @@ def delta(finish_reason: str | None = None, **parts: str) -> dict[str, Any]:
 
 
 def used(tokens_in: int, tokens_out: int) -> dict[str, Any]:
-    usage = {
-        "prompt_tokens": tokens_in,
-        "completion_tokens": tokens_out,
-        "total_tokens": tokens_in + tokens_out,
-    }
-    return {"choices": [], "usage": usage}
+    usage = {"prompt_tokens": tokens_in, "completion_tokens": tokens_out}
+    return {"choices": [], "usage": {**usage, "total_tokens": tokens_in + tokens_out}}
+
+
+def asked(scripted: ScriptedServer) -> list[Any]:
+    """The bodies of all that was asked but the list."""
+    return [json.loads(request.body) for request in scripted.requests if request.method == "POST"]
 
 
 def plain(terminal: Terminal) -> str:
@@ -106,16 +106,15 @@ def test_standard_input_may_be_closed_or_of_a_locale_without_chinese(piped: Any,
     assert out.buffer.getvalue().decode() == f"{SAID}{asked}\n"  # type: ignore[attr-defined]
 
 
-@pytest.mark.parametrize("question", ["你好".encode("gbk"), "你好".encode("utf-16")])
-def test_a_pipe_of_something_else_than_utf_8_is_refused(scripted: ScriptedServer, question: bytes) -> None:
+def test_a_pipe_of_something_else_than_utf_8_is_refused(scripted: ScriptedServer) -> None:
     """Before anything is asked, as a model would be paid for what it cannot read; and so is an empty one."""
-    refused, empty = (run("chat", "-", "-m", "m", stdin=stdin) for stdin in (question, " \n"))
+    refused, empty = (run("chat", "-", "-m", "m", stdin=stdin) for stdin in ("你好".encode("gbk"), " \n"))
 
-    assert (refused.returncode, refused.stdout, scripted.requests) == (2, "", [])
+    assert (refused.returncode, empty.returncode, scripted.requests) == (2, 2, [])
     assert refused.stderr == (
         "aitoearn-openai: standard input is not UTF-8 text; save it with the encoding UTF-8\n"
     )
-    assert (empty.returncode, empty.stdout, empty.stderr.count("\n")) == (2, "", 1)
+    assert empty.stderr.count("\n") == 1
 
 
 @pytest.mark.parametrize(
@@ -159,16 +158,6 @@ def test_a_completion_as_json_says_so_too(scripted: ScriptedServer, content: str
     assert "at the limit on tokens" in shown.stderr
 
 
-@pytest.mark.usefixtures("sandboxed")
-def test_what_an_answer_took_is_on_a_line_of_its_own() -> None:
-    """Also where another program shows the answer, later than the terminal shows that."""
-    piped = ["sh", "-c", shlex.join([*COMMAND, "chat", "-m", "glm-5.2", "Hi"]) + " | cat"]
-    with TerminalProcess(command=piped, TERM="dumb") as terminal:
-        assert terminal.end() == 0
-
-    assert re.search(r"^glm-5\.2: .*s$", terminal.shown, re.MULTILINE)
-
-
 def test_instructions_images_and_a_limit_go_along(scripted: ScriptedServer, cat: str, tmp_path: Path) -> None:
     """An image as what its content is, or by its name where nothing is known of that; an address as it is."""
     given = {"b.jpg": b"\xff\xd8\xff", "a.png": b"GIF89a", "b": b"RIFF1234WEBP", "c.svg": b"<svg/>"}
@@ -180,12 +169,12 @@ def test_instructions_images_and_a_limit_go_along(scripted: ScriptedServer, cat:
     answered = run("chat", "-m", "m", *options, "What", "is this?")
 
     assert answered.stdout == "Cats.\n"
-    body = json.loads(scripted.requests[1].body)
-    system, asked = body.pop("messages")
+    (body,) = asked(scripted)
+    system, question = body.pop("messages")
     limits = {"max_tokens": 9, "stream": True, "stream_options": {"include_usage": True}}
     assert body == {"model": "m", **limits}
     assert system == {"role": "system", "content": "Be brief."}
-    text, png, *others = asked["content"]
+    text, png, *others = question["content"]
     assert text == {"type": "text", "text": "What is this?"}
     assert png == {"type": "image_url", "image_url": {"url": "data:image/png;base64,iVBORw0KGgo="}}
     kinds = [part["image_url"]["url"].partition(";")[0] for part in others]
@@ -195,22 +184,20 @@ def test_instructions_images_and_a_limit_go_along(scripted: ScriptedServer, cat:
 @pytest.mark.parametrize(
     ("name", "content", "told"),
     [
-        ("a.png", b"", "'a.png' is empty."),
-        ("a.png", b"<html>", "the content of 'a.png' is not image/png."),
-        ("notes.txt", b"words", "'notes.txt' is not an image."),
-        ("a.png", None, "'a.png' cannot be read: No such file or directory."),
-        ("x" * 5000, None, "cannot be read: File name too long."),
+        ("a.png", b"<html>", "a.png' is not an image."),
+        ("notes.txt", b"words", "notes.txt' is not an image."),
+        ("a.png", None, "a.png' is not a file."),
     ],
 )
 def test_a_file_that_is_not_an_image_is_refused(
-    tmp_path: Path, name: str, content: bytes | None, told: str
+    scripted: ScriptedServer, tmp_path: Path, name: str, content: bytes | None, told: str
 ) -> None:
     """Before anything is asked or paid."""
     if content is not None:
         (tmp_path / name).write_bytes(content)
-    refused = run("chat", "-m", "m", "--image", str(tmp_path / name), "Hi", AITOEARN_API_KEY="k")
+    refused = run("chat", "-m", "m", "--image", str(tmp_path / name), "Hi")
 
-    assert (refused.returncode, refused.stdout) == (2, "")
+    assert (refused.returncode, scripted.requests) == (2, [])
     assert told in refused.stderr
 
 
@@ -219,11 +206,8 @@ def test_a_model_without_images_is_refused(scripted: ScriptedServer, cat: str) -
     scripted.answer(models({"name": "blind", "inputModalities": ["text"]}))
     blind = run("chat", "-m", "blind", "--image", cat, "Hi")
 
-    assert (blind.returncode, blind.stdout) == (2, "")
-    assert blind.stderr == (
-        "aitoearn-openai: blind takes no images; `aitoearn-openai models --input image` lists the models that do\n"
-    )
-    assert [request.method for request in scripted.requests] == ["GET"]
+    assert (blind.returncode, asked(scripted)) == (2, [])
+    assert "blind takes no images; `aitoearn-openai models --input image` lists the models" in blind.stderr
 
 
 def test_a_gateway_without_a_list_answers_who_names_a_model(scripted: ScriptedServer) -> None:
@@ -241,10 +225,7 @@ def test_a_person_chooses_among_models(named: list[str]) -> None:
     """Those that talk, where none is named or the name is wrong: by number, name or part of a name."""
     with Terminal("chat", *named, "你好") as terminal:
         offered = terminal.wait_for("part of a name: ")
-        for answer, words in (
-            ("99", "no model is named '99'"),
-            ("gpt", "the closest: gpt-5.2, gpt-5.2-mini"),
-        ):
+        for answer, words in {"99": "is named '99'", "gpt": "the closest: gpt-5.2, gpt-5.2-mini"}.items():
             terminal.type(f"{answer}\n")
             assert words in terminal.wait_for("part of a name: ")
         terminal.type("v4\n")
@@ -276,7 +257,6 @@ def test_a_conversation_remembers_and_takes_several_lines() -> None:
         "": "",
         "\x1b[200~three \\\n\nfour\n\x1b[201~": "You said: three \\\n\nfour\n",
         "five\x1b\rsix": "You said: five\nsix\n",
-        "seven\reight\r\rnine": "You said: seven\neight\n\nnine\n",
     }
     with Terminal("chat", "-m", "glm-5.2") as terminal:
         shown = "".join(talk(terminal, said))
@@ -284,11 +264,11 @@ def test_a_conversation_remembers_and_takes_several_lines() -> None:
 
     assert counts == sorted(set(counts))
     assert re.search(
-        rf"4 answers: {sum(counts)} tokens in, \d+ out, about 0\.\d+ seedance credits", plain(terminal)
+        rf"3 answers: {sum(counts)} tokens in, \d+ out, about 0\.\d+ seedance credits", plain(terminal)
     )
 
 
-@pytest.mark.parametrize("end", ["q", "/quit", "EXIT ", "quit()", "\uff0fexit"])
+@pytest.mark.parametrize("end", ["q", "EXIT ", "\uff0fquit"])
 def test_the_words_that_end_a_conversation_are_no_questions(scripted: ScriptedServer, end: str) -> None:
     """They would cost; a conversation without an answer has no sum."""
     scripted.answer(models(ENTRY))
@@ -297,7 +277,7 @@ def test_the_words_that_end_a_conversation_are_no_questions(scripted: ScriptedSe
         terminal.type(f"{end}\r")
         assert terminal.end() == 0
 
-    assert [request.method for request in scripted.requests] == ["GET"]
+    assert asked(scripted) == []
     assert "answer" not in terminal.shown
 
 
@@ -308,7 +288,6 @@ def test_a_conversation_has_commands(scripted: ScriptedServer) -> None:
     with Terminal("chat", "-m", "m", "--system", "Be brief.") as terminal:
         turns = {
             "/help": "/clear       start again",
-            "?": "/clear       start again",
             "/modle other": "There is no command /modle.",
             "/model": "* m",
             "/model xyzzy": "no model is named 'xyzzy'",
@@ -322,9 +301,9 @@ def test_a_conversation_has_commands(scripted: ScriptedServer) -> None:
         }
         talk(terminal, turns)
 
-    asked = [json.loads(request.body) for request in scripted.requests[1:]]
-    talks = [[message["content"] for message in body["messages"]] for body in asked]
-    assert [body["model"] for body in asked] == ["m", *["other-2"] * 4]
+    bodies = asked(scripted)
+    talks = [[message["content"] for message in body["messages"]] for body in bodies]
+    assert [body["model"] for body in bodies] == ["m", *["other-2"] * 4]
     assert talks[1:3] == [["Be brief.", "one", "Hello.", "two"], ["Be brief.", " /clear"]]
     assert [talk[-1] for talk in talks[3:]] == ["/etc/hosts is what?", "exit strategies?"]
     cost = "5 tokens in, 5,000 out, about 2.001 credits and 8.004 seedance credits (list price)"
@@ -348,7 +327,7 @@ def test_a_conversation_with_an_image_stays_with_models_that_take_it(
         }
         talk(terminal, turns)
 
-    first, _, second = json.loads(scripted.requests[2].body)["messages"]
+    first, _, second = asked(scripted)[-1]["messages"]
     assert [part["type"] for part in first["content"]] == ["text", "image_url"]
     assert second == {"role": "user", "content": "Sure?"}
     assert "2 answers: the cost of 2 answers is not known" in plain(terminal)
@@ -367,7 +346,7 @@ def test_what_fails_in_a_conversation_leaves_the_prompt(scripted: ScriptedServer
     with Terminal("chat", "-m", "m") as terminal:
         talk(terminal, {"0": "Insufficient credits", "1": "no answer", "2": "Hi", "3": "filter"})
 
-    assert len(json.loads(scripted.requests[-2].body)["messages"]) == 1
+    assert len(asked(scripted)[-2]["messages"]) == 1
     total = "3 answers: 2,000 tokens in, 1,000 out, about 4 credits (list price), the cost of"
     assert total in plain(terminal)
     assert "1 answer is not known" in plain(terminal)
@@ -394,8 +373,7 @@ def test_ctrl_c_stops_an_answer_and_not_the_conversation(scripted: ScriptedServe
         terminal.type("\x04")
         assert terminal.end() == 0
 
-    asked = json.loads(scripted.requests[-1].body)["messages"]
-    assert [message["content"] for message in asked] == ["Again"]
+    assert [message["content"] for message in asked(scripted)[-1]["messages"]] == ["Again"]
 
 
 @pytest.mark.usefixtures("sandboxed")
