@@ -5,8 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-FAILING = ["fail-12001", "fail-401", "fail-once-10003", "fail-stream-error"]
-MODELS = ["glm-5.2", *FAILING]
+SAID = "no model read your message. You said:"
+WORDS = {
+    "glm-5.2": SAID,
+    "fail-12001": "Insufficient credits",
+    "fail-401": "Unauthorized",
+    "fail-once-10003": SAID,
+    "fail-stream-error": "the model stopped answering",
+}
+"""What a user is to see of each model; a rate limit passes when a program asks again."""
+FAILING = list(WORDS)[1:]
 
 
 @dataclass(frozen=True)
@@ -23,8 +31,6 @@ class Program:
     is_npm: bool = False
     files: dict[str, str] = field(default_factory=dict)
     variables: dict[str, str] = field(default_factory=dict)
-    habits: dict[str, str] = field(default_factory=dict)
-    """Its own way with a failure, whatever the server answers."""
 
 
 def _script(name: str, interpreter: str) -> Callable[[str, bool], list[str]]:
@@ -79,14 +85,11 @@ PROGRAMS = [
         "llm + `extra-openai-models.yaml`",
         ["llm"],
         lambda model, streamed: [
-            "{home}/bin/llm",
-            "-m",
-            model,
-            "Hi",
+            *["{home}/bin/llm", "-m", model, "Hi"],
             *([] if streamed else ["--no-stream"]),
         ],
         # It takes only models that it knows of.
-        files={"extra-openai-models.yaml": "".join(f"- model_id: {m}\n  model_name: {m}\n" for m in MODELS)},
+        files={"extra-openai-models.yaml": "".join(f"- model_id: {m}\n  model_name: {m}\n" for m in WORDS)},
         variables={"LLM_USER_PATH": "{home}"},
     ),
     Program(

@@ -92,9 +92,7 @@ def _having(
     having = [model for model in lists["chat"] if wanted.casefold() in map(str.casefold, of(model))]
     if not having:
         known = ", ".join(sorted({value for model in lists["chat"] for value in of(model) if value}))
-        raise typer.BadParameter(
-            f"no model has {wanted!r}; there is: {known or 'nothing'}.", param_hint=option
-        )
+        raise typer.BadParameter(f"no model has {wanted!r}; there is: {known}.", param_hint=option)
     return {"chat": having}
 
 
