@@ -9,7 +9,6 @@ import select
 import subprocess
 import sys
 import time
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,8 @@ from unittest.mock import patch
 import openai
 import pytest
 from prompt_toolkit.application import create_app_session
+from prompt_toolkit.input import create_pipe_input
+from prompt_toolkit.output import DummyOutput
 from typing_extensions import Self
 
 from aitoearn_openai.__main__ import main
@@ -29,14 +30,27 @@ SAID = "This is the AiToEarn sandbox; no model read your message. You said: "
 """What every answer of the sandbox begins with."""
 
 
+class _Terminal(io.TextIOWrapper):
+    """What the command takes for a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
 def run(
-    *arguments: str | bytes, stdin: str | bytes = "", **environment: str
+    *arguments: str | bytes, stdin: str | bytes = "", typed: str | None = None, **environment: str
 ) -> subprocess.CompletedProcess[str]:
-    """Run the command in this process, with streams, arguments and an environment of its own."""
+    """Run the command in this process, with streams, arguments and an environment of its own.
+
+    What is typed are the keys of a person in a conversation; the streams are those of a terminal then.
+    """
     given = stdin.encode("utf-8", "surrogateescape") if isinstance(stdin, str) else stdin
     buffers = [io.BytesIO(each) for each in (given, b"", b"")]
-    streams = [io.TextIOWrapper(each, "utf-8", newline="") for each in buffers]
-    code = run_on(*streams, arguments, environment)
+    kind = io.TextIOWrapper if typed is None else _Terminal
+    streams = [kind(each, "utf-8", newline="") for each in buffers]
+    with create_pipe_input() as keys, create_app_session(keys, DummyOutput()):
+        keys.send_text(typed or "")
+        code = run_on(*streams, arguments, {"TTY_COMPATIBLE": "0", **environment})
     for stream in streams:
         stream.flush()
     shown, said = (each.getvalue().decode("utf-8", "surrogateescape") for each in buffers[1:])
@@ -109,17 +123,33 @@ def run_process(
     )
 
 
-class _Screen:
-    """A terminal of 80 columns, and the person who looks at it and types."""
+class TerminalProcess:
+    """The command on a terminal of 80 columns, in a process of its own, and the person who looks at it and types."""
 
-    def __init__(self) -> None:
-        pty = pytest.importorskip("pty")
+    def __init__(self, *arguments: str, command: list[str] = COMMAND, **environment: str) -> None:
+        pty, fcntl, termios = (pytest.importorskip(name) for name in ("pty", "fcntl", "termios"))
         self.shown = ""
         self._seen = 0
-        self._person, self._terminal = pty.openpty()
+        self._person, terminal = pty.openpty()
+        self.process = subprocess.Popen(
+            [*command, *arguments],
+            stdin=terminal,
+            stdout=terminal,
+            stderr=terminal,
+            start_new_session=True,
+            # Makes Ctrl-C interrupt; it runs nothing that another thread could hold a lock of.
+            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),  # noqa: PLW1509
+            env={**os.environ, "TERM": "xterm", "COLUMNS": "80", "PYTHONIOENCODING": "utf-8", **environment},
+        )
+        os.close(terminal)
 
     def __enter__(self) -> Self:
         return self
+
+    def __exit__(self, *_: object) -> None:
+        self.process.kill()
+        self.process.wait()
+        os.close(self._person)
 
     def wait_for(self, words: str, press: str = "") -> str:
         """What was shown since the last time, up to the words; keys are pressed until they have an effect.
@@ -146,60 +176,6 @@ class _Screen:
             some = b""
         self.shown += some.decode(errors="replace").replace("\r\n", "\n")
         return bool(some)
-
-
-class Terminal(_Screen):
-    """The command on a terminal, in a thread of this process: no key sends a signal."""
-
-    def __init__(self, *arguments: str, **environment: str) -> None:
-        super().__init__()
-        self._threads = ThreadPoolExecutor(1)
-        environment = {"TERM": "xterm", "COLUMNS": "80", "PROMPT_TOOLKIT_NO_CPR": "1", **environment}
-        self._code = self._threads.submit(self._run, arguments, environment)
-
-    def __exit__(self, *_: object) -> None:
-        os.close(self._person)
-        self._threads.shutdown()
-
-    def end(self, press: str = "") -> int:
-        """The exit code; all is shown by then."""
-        self.type(press)
-        while self._read(60):
-            pass
-        return self._code.result(60)
-
-    def _run(self, arguments: tuple[str, ...], environment: dict[str, str]) -> int:
-        with (
-            open(self._terminal, encoding="utf-8") as stdin,
-            open(os.dup(self._terminal), "w", 1, "utf-8") as stdout,
-            open(os.dup(self._terminal), "w", 1, "utf-8") as stderr,
-            create_app_session(),
-        ):
-            return run_on(stdin, stdout, stderr, arguments, environment)
-
-
-class TerminalProcess(_Screen):
-    """The command on a terminal, in a process of its own."""
-
-    def __init__(self, *arguments: str, command: list[str] = COMMAND, **environment: str) -> None:
-        super().__init__()
-        fcntl, termios = (pytest.importorskip(name) for name in ("fcntl", "termios"))
-        self.process = subprocess.Popen(
-            [*command, *arguments],
-            stdin=self._terminal,
-            stdout=self._terminal,
-            stderr=self._terminal,
-            start_new_session=True,
-            # Makes Ctrl-C interrupt; it runs nothing that another thread could hold a lock of.
-            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),  # noqa: PLW1509
-            env={**os.environ, "TERM": "xterm", "COLUMNS": "80", "PYTHONIOENCODING": "utf-8", **environment},
-        )
-        os.close(self._terminal)
-
-    def __exit__(self, *_: object) -> None:
-        self.process.kill()
-        self.process.wait()
-        os.close(self._person)
 
     def wait_for_signals(self) -> None:
         """Wait until Ctrl-C interrupts: while a line is read, and a moment longer, it is a key like others."""

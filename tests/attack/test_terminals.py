@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from attack.conftest import EVIL, chunks, is_clean
-from commands import KEY, Terminal, run, run_process
+from commands import KEY, run, run_process
 from conftest import Reply, ScriptedServer
 
 MODEL: dict[str, Any] = {
@@ -117,29 +116,20 @@ def test_run_cleans_the_name_of_a_program() -> None:
     assert (shown.returncode, is_clean(shown.stderr), shown.stderr.count("\n")) == (127, True, 1)
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="needs a terminal of Unix")
 def test_a_conversation_cleans_what_it_shows(hostile: ScriptedServer) -> None:
-    """The list to pick from, the first line, /model, an answer and an error."""
-    environment = asked(hostile, PROMPT_TOOLKIT_NO_CPR="1")
+    """The list to pick from, the first line, /model, an error and an answer."""
+    environment = asked(hostile)
     hostile.lists({"name": EVIL}, {"name": f"{EVIL}2", "label": EVIL})
-    with Terminal("chat", **environment) as terminal:
-        terminal.wait_for("Number, name or part of a name")
-        terminal.type("no-such\n")
-        terminal.wait_for("o model is named")
-        terminal.type("1\n")
-        terminal.wait_for("/exit ends it.")
-        for typed, shown in (
-            ("/model", "evil]0;owned"),
-            ("/model evil", "the closest"),
-            ("Hi", "memberships are bought"),
-        ):
-            terminal.type(f"{typed}\r")
-            terminal.wait_for(shown)
-        hostile.answer(chunks({"content": EVIL}))
-        terminal.type("Hi\r")
-        terminal.wait_for("all is well")
-        terminal.type("/exit\r")
-        terminal.end()
+    hostile.answer(REFUSAL, chunks({"content": EVIL}))
+    shown = run("chat", stdin="no-such\n1\n", typed="/model\r/model evil\rHi\rHi\r/exit\r", **environment)
 
-    for order in ("\x1b]0;owned", "\x9b", "\u202e", "\x08\x7f"):
-        assert order not in terminal.shown
+    for words in (
+        "o model is named",
+        "/exit ends it.",
+        "evil]0;owned",
+        "the closest",
+        "memberships are bought",
+    ):
+        assert words in shown.stderr
+    assert "all is well" in shown.stdout
+    assert is_clean(shown.stdout + shown.stderr)
