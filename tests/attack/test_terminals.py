@@ -31,53 +31,42 @@ def asked(hostile: ScriptedServer, **more: str) -> dict[str, str]:
     return {"AITOEARN_BASE_URL": hostile.origin, "AITOEARN_API_KEY": KEY, "AITOEARN_MAX_RETRIES": "0", **more}
 
 
+@pytest.mark.parametrize("columns", ["40", "200", ""])
 @pytest.mark.parametrize(
-    ("columns", "arguments"),
+    "line",
     [
-        *((columns, ["models", *more]) for columns in ("40", "200", "") for more in ([], ["--images"])),
-        ("80", ["models", EVIL]),
-        ("80", ["models", "--channel", "no-such"]),
-        ("80", ["models", "evil no-such"]),
-        ("80", ["models", "--images", EVIL]),
-        ("80", ["chat", "Hi", "-m", EVIL]),
-        ("80", ["chat", "Hi"]),
-        ("80", ["check"]),
-        ("80", ["check", "--base-url", f"http://127.0.0.1:1/{EVIL}"]),
-        ("80", ["batch", EVIL, "out.jsonl"]),
-        ("80", ["sandbox", "--upstream", EVIL]),
-        ("80", ["relay", "--host", EVIL]),
+        "models", "models --images", "models EVIL", "models --images EVIL", "models --channel no-such",
+        "models evil-no-such", "chat Hi", "chat Hi -m EVIL", "check", "check --base-url http://127.0.0.1:1/EVIL",
+        "batch EVIL out.jsonl", "sandbox --upstream EVIL", "relay --host EVIL",
     ],
-    ids=lambda value: value if isinstance(value, str) else " ".join(value).replace(EVIL, "EVIL"),
-)
+)  # fmt: skip
 def test_every_command_cleans_what_it_prints(
-    hostile: ScriptedServer,
-    arguments: list[str],
-    columns: str,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    hostile: ScriptedServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, line: str, columns: str
 ) -> None:
     """Names, labels, tags, texts, errors, arguments; as a list, a table, and in a pipe."""
     monkeypatch.chdir(tmp_path)
     terminal = {"COLUMNS": columns, "LINES": "25", "TTY_COMPATIBLE": "1", "TERM": "dumb"} if columns else {}
+    arguments = [each.replace("EVIL", EVIL) for each in line.split()]
     shown = run(*arguments, **asked(hostile, AITOEARN_DEBUG="1", **terminal))
 
-    told = shown.stdout if columns else shown.stdout.replace("\t", "")
-    assert told + shown.stderr
-    assert is_clean(told + shown.stderr)
-    assert "\naitoearn-openai: all is well" not in f"\n{shown.stderr}"
-    assert columns or {line.count("\t") for line in shown.stdout.splitlines()} <= {6, 8}
+    is_piped_list = not columns and line in ("models", "models --images")
+    told = (shown.stdout.replace("\t", "") if is_piped_list else shown.stdout) + shown.stderr
+    assert told
+    assert is_clean(told)
+    # A terminal wraps lines, also before words like these.
+    assert columns or "\naitoearn-openai: all is well" not in f"\n{shown.stderr}"
+    assert not is_piped_list or {row.count("\t") for row in shown.stdout.splitlines()} <= {6, 8}
 
 
 def test_an_answer_cannot_steer_the_terminal(hostile: ScriptedServer) -> None:
     """Neither what a model says nor what it thinks; its lines stay lines."""
     environment = asked(hostile)
-    hostile.answer(chunks({"reasoning_content": f"a{EVIL}"}, {"content": f"b{EVIL}"}, {"content": "c\nd\te"}))
+    hostile.answer(chunks({"reasoning_content": f"a{EVIL}"}, {"content": f"b{EVIL}"}, {"content": "c\nd"}))
     shown = run("chat", "Hi", "-m", "m", **environment)
 
-    assert shown.stdout.startswith("bevil]0;owned2J[red]\naitoearn-openai: all is well\nc\nd\te")
-    assert "aevil]0;owned2J[red]" in shown.stderr
-    assert "\x1b" not in shown.stdout + shown.stderr
-    assert "\x9b" not in shown.stdout + shown.stderr
+    assert shown.stdout == "bevil]0;owned2J[red]\naitoearn-openai: all is well\nc\nd\n"
+    assert shown.stderr.startswith("aevil]0;owned2J[red]\naitoearn-openai: all is well\n")
+    assert is_clean(shown.stderr)
 
 
 def test_json_is_the_same_and_cannot_steer_the_terminal(hostile: ScriptedServer) -> None:
