@@ -38,49 +38,52 @@ class _Terminal(io.TextIOWrapper):
 
 
 def run(
-    *arguments: str | bytes, stdin: str | bytes = "", typed: str | None = None, **environment: str
+    *arguments: str | bytes,
+    stdin: str | bytes = "",
+    typed: str | None = None,
+    encoding: str = "utf-8",
+    streams: Any = None,
+    **environment: str,
 ) -> subprocess.CompletedProcess[str]:
-    """Run the command in this process, with streams, arguments and an environment of its own.
+    """Run the command in this process, with streams, arguments and an environment of its own; a warning raises.
 
-    What is typed are the keys of a person in a conversation; the streams are those of a terminal then.
-    """
-    given = stdin.encode("utf-8", "surrogateescape") if isinstance(stdin, str) else stdin
-    buffers = [io.BytesIO(each) for each in (given, b"", b"")]
-    kind = io.TextIOWrapper if typed is None else _Terminal
-    streams = [kind(each, "utf-8", newline="") for each in buffers]
-    with create_pipe_input() as keys, create_app_session(keys, DummyOutput()):
-        keys.send_text(typed or "")
-        code = run_on(*streams, arguments, {"TTY_COMPATIBLE": "0", **environment})
-    for stream in streams:
-        stream.flush()
-    shown, said = (each.getvalue().decode("utf-8", "surrogateescape") for each in buffers[1:])
-    return subprocess.CompletedProcess(arguments, code, shown, said)
-
-
-def run_on(
-    stdin: Any, stdout: Any, stderr: Any, arguments: Any, environment: dict[str, str] | None = None
-) -> int:
-    """The exit code of the command with these streams; a defect raises, and so does a warning.
-
-    The command's modules are imported anew, as what they make at import depends on the environment.
+    What is `typed` are the keys of a person in a conversation; the streams are those of a terminal then. `streams` has
+    what stands in the place of some. The command's modules are imported anew: what they make depends on the environment.
     """
     for name in [name for name in sys.modules if f"{name}.".startswith("aitoearn_openai._cli.")]:
         del sys.modules[name]
+    given = stdin.encode("utf-8", "surrogateescape") if isinstance(stdin, str) else stdin
+    kind = io.TextIOWrapper if typed is None else _Terminal
+    ours = {
+        name: kind(io.BytesIO(given if name == "stdin" else b""), encoding, newline="") for name in STREAMS
+    }
     becomes_another = AssertionError("`run` becomes another program: run_process()")
-    with patch.object(os, "execvpe", side_effect=becomes_another):
-        return _call(main, [stdin, stdout, stderr], ["aitoearn-openai", *arguments], environment or {})
+    with (
+        patch.object(os, "execvpe", side_effect=becomes_another),
+        create_pipe_input() as keys,
+        create_app_session(keys, DummyOutput()),
+    ):
+        keys.send_text(typed or "")
+        environment = {"TTY_COMPATIBLE": "0", **environment}
+        code = _call(main, ours | (streams or {}), ["aitoearn-openai", *arguments], environment)
+    for stream in ours.values():
+        stream.flush()
+    shown, said = (ours[name].buffer.getvalue().decode("utf-8", "surrogateescape") for name in STREAMS[1:])
+    return subprocess.CompletedProcess(arguments, code, shown, said)
 
 
 def run_script(script: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run a program in this process, with streams, arguments and an environment of its own."""
     names: dict[str, Any] = {"__name__": "__main__"}
-    out, errors = io.StringIO(), io.StringIO()
+    streams = {name: io.StringIO() for name in STREAMS}
     program = partial(exec, compile(script.read_text("utf-8"), script, "exec"), names)
     try:
-        code = _call(program, [io.StringIO(), out, errors], [str(script), *arguments], environment)
+        code = _call(program, streams, [str(script), *arguments], environment)
     finally:
         close_clients(names)
-    return subprocess.CompletedProcess(arguments, code, out.getvalue(), errors.getvalue())
+    return subprocess.CompletedProcess(
+        arguments, code, streams["stdout"].getvalue(), streams["stderr"].getvalue()
+    )
 
 
 def close_clients(names: dict[str, Any]) -> None:
@@ -90,12 +93,12 @@ def close_clients(names: dict[str, Any]) -> None:
             each.close()
 
 
-def _call(program: Any, streams: list[Any], argv: Any, environment: dict[str, str]) -> int:
+def _call(program: Any, streams: dict[str, Any], argv: Any, environment: dict[str, str]) -> int:
     """Call what would be a program by itself; its exit code, as Python would give it."""
     assert not [name for name in environment if name.startswith(("PYTHON", "LC_"))], "take run_process()"
     with (
         patch.dict(os.environ, environment),
-        patch.multiple(sys, argv=list(map(os.fsdecode, argv)), **dict(zip(STREAMS, streams, strict=True))),
+        patch.multiple(sys, argv=list(map(os.fsdecode, argv)), **streams),
     ):
         try:
             program()

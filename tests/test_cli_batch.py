@@ -26,7 +26,7 @@ import pytest
 from typing_extensions import Self
 
 from aitoearn_openai.batch import digest
-from commands import COMMAND, KEY, SAID, TerminalProcess, run, run_on, run_process
+from commands import COMMAND, KEY, SAID, STREAMS, TerminalProcess, run, run_process
 from conftest import Reply, ScriptedServer
 
 MODELS = [{"name": name, "pricing": {"price": "0.5"}} for name in ("m", "zz", "glm-5.2", "slow")]
@@ -357,7 +357,7 @@ def test_requests_come_through_a_pipe(scripted: ScriptedServer, job: Job) -> Non
     assert (first.returncode, again.returncode) == (0, 0)
     assert sorted(asked(scripted)) == ["Hi", "three", "你好"]
     assert os.listdir(job.folder) == ["out.jsonl"]
-    assert run_on(None, None, None, ["batch", "-", str(job.target)]) == 2
+    assert run("batch", "-", str(job.target), streams=dict.fromkeys(STREAMS)).returncode == 2
 
 
 @pytest.mark.parametrize("lines", [["two", "one"], [question("a", "other")]])

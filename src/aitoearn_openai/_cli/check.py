@@ -35,14 +35,15 @@ def check(site: options.Site = None, base_url: options.BaseUrl = None) -> None:
     from .._settings import missing_key, misspelt_hint
 
     settings = options.resolve(site, base_url)
-    _show_settings(settings, {"site": site, "base_url": base_url})
+    given = dict.fromkeys(["site", "base_url"], "--site") if site else {}
+    _show_settings(settings, {**given, "base_url": "--base-url"} if base_url else given)
     if renames := misspelt_hint():
         _bad("setting", "misspelt", renames.strip(), failures.USAGE)
     make_pool(is_async=True, backend=settings.http_backend, base_url=SITES["sandbox"])  # It may be missing.
     settings = settings.model_copy(update={"max_retries": 0, "timeout": settings.timeout or _SECONDS})
     offered = _reach(settings)
     if not settings.api_key:
-        _bad("key", "missing", missing_key(settings).removeprefix(renames), failures.KEY)
+        _bad("key", "missing", missing_key(settings), failures.KEY)
     try:
         offered = fetch(settings) or offered  # A server that looks at keys refuses a wrong one here.
         _show("ok", "key", f"accepted by {settings.base_url.removesuffix(API_PATH)}")
@@ -79,24 +80,19 @@ def _failed(what: str, error: openai.APIError) -> NoReturn:
     _bad(what, text, advice, code)
 
 
-def _show_settings(settings: openai.Settings, given: dict[str, str | None]) -> None:
+def _show_settings(settings: openai.Settings, given: dict[str, str]) -> None:
+    """Each setting and where it is from, of which some are given by options."""
     from .._settings import env_file_source
 
     variables = {name.upper() for name, value in os.environ.items() if value}
-    file = os.environ.get(f"{ENV_PREFIX}ENV_FILE")
-    is_file = file and os.path.isfile(os.path.expanduser(file))  # A pipe can be read only once.
-    in_file = env_file_source(openai.Settings, str(file))() if is_file else {}
+    file = os.environ.get(f"{ENV_PREFIX}ENV_FILE", "")
+    is_file = os.path.isfile(os.path.expanduser(file))  # A pipe can be read only once.
+    in_file = env_file_source(openai.Settings, file)() if is_file else {}
     rows = []
-    for field in openai.Settings.model_fields:
-        value, variable = getattr(settings, field), f"{ENV_PREFIX}{field.upper()}"
-        if given.get(field):
-            source = f"--{field.replace('_', '-')}"
-        elif field == "base_url" and given["site"]:
-            source = "--site"
-        elif variable in variables:
-            source = variable
-        else:
-            source = str(file) if in_file.get(field) else "default"
+    for field, value in settings:
+        variable = f"{ENV_PREFIX}{field.upper()}"
+        source = file if in_file.get(field) else "default"
+        source = given.get(field) or (variable if variable in variables else source)
         if field == "api_key" and value:
             key = value.get_secret_value()
             value = f"********{key[-4:] if len(key) >= _LONG_KEY else ''} ({len(key)} characters)"
