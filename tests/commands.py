@@ -8,7 +8,6 @@ import os
 import select
 import subprocess
 import sys
-import time
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -179,14 +178,6 @@ class TerminalProcess:
             some = b""
         self.shown += some.decode(errors="replace").replace("\r\n", "\n")
         return bool(some)
-
-    def wait_for_signals(self) -> None:
-        """Wait until Ctrl-C interrupts: while a line is read, and a moment longer, it is a key like others."""
-        termios = pytest.importorskip("termios")
-        deadline = time.monotonic() + 60
-        while not termios.tcgetattr(self._person)[3] & termios.ISIG:
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
 
     def end(self, press: str = "") -> int:
         """The exit code; all is shown by then. Keys are pressed as `wait_for` does.

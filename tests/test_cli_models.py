@@ -86,7 +86,6 @@ def test_the_list_needs_no_key_and_sends_none(scripted: ScriptedServer) -> None:
     ],
 )
 def test_filters_narrow_the_list(arguments: str, names: str) -> None:
-    """Case does not matter, and each must hold."""
     lines = run("models", *arguments.split()).stdout.splitlines()
 
     assert [line.partition("\t")[0] for line in lines] == names.split()
@@ -113,7 +112,6 @@ def test_what_is_not_in_the_list_is_told(arguments: str, told: str) -> None:
 
 
 def test_an_empty_list_is_told(scripted: ScriptedServer) -> None:
-    """As that of a server of one's own."""
     scripted.answer(listed())
     refused = run("models")
 
@@ -165,7 +163,6 @@ def test_no_width_cuts_a_price(scripted: ScriptedServer, columns: int) -> None:
 def test_odd_prices_are_shown_as_far_as_they_make_sense(
     scripted: ScriptedServer, entry: dict[str, Any], words: str
 ) -> None:
-    """And none is made up."""
     scripted.answer(listed({"name": "m", **entry}))
 
     assert words in shown("m")

@@ -132,7 +132,6 @@ def test_the_way_to_install_is_one_word_in_one_place() -> None:
 
 @pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.name)
 def test_examples_of_docstrings_run(source: Path) -> None:
-    """As a reader would try them."""
     module = source.relative_to(ROOT / "src").with_suffix("").as_posix().replace("/", ".")
     runner = doctest.DocTestRunner()
     for each in doctest.DocTestFinder().find(importlib.import_module(module.removesuffix(".__init__"))):
@@ -145,12 +144,10 @@ def test_examples_of_docstrings_run(source: Path) -> None:
 
 @pytest.mark.parametrize(("page", "heading"), SECTIONS)
 def test_each_snippet_that_only_nox_runs_is_on_its_page(page: str, heading: str) -> None:
-    """Under its heading, alone."""
     assert snippet_of(page, heading)
 
 
 def test_the_readme_is_short() -> None:
-    """Whoever looks for more follows a link."""
     assert len(PAGES["README.md"].splitlines()) <= 200
 
 
@@ -173,14 +170,12 @@ def test_the_pages_name_what_the_code_has() -> None:
 )
 @pytest.mark.parametrize("language", [".", "zh-CN"])
 def test_the_tables_of_codes_are_the_code_s(page: str, row: str, language: str) -> None:
-    """Each code with the service's words and the status."""
     rows = re.findall(row, (ROOT / "docs" / language / page).read_text("utf-8"))
 
     assert {int(code): (int(status), words) for code, words, status in rows if code != "19999"} == dict(CODES)
 
 
 def test_addresses_lead_where_the_page_says() -> None:
-    """Each row of its table."""
     rows = re.findall(r"^\| `(http\S+)` \| `(http\S+)` \|", PAGES["settings.md"], re.MULTILINE)
 
     assert len(rows) == 6

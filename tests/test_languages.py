@@ -104,7 +104,6 @@ def test_both_languages_have_the_same_code(english: Path) -> None:
 
 @pages
 def test_tables_that_runs_write_are_in_both_languages(english: Path) -> None:
-    """The same cells, with the words translated."""
     ours, theirs = (GENERATED.findall(page.read_text("utf-8")) for page in (english, CHINESE[english]))
 
     for (name, table), (their_name, their_table) in zip(ours, theirs, strict=True):
@@ -126,5 +125,4 @@ def test_a_translation_is_of_the_text_as_it_is_today(english: Path) -> None:
 
 
 def test_no_chinese_page_is_alone() -> None:
-    """Each has its English one."""
     assert set((DOCS / "zh-CN").glob("*.md")) == set(ENGLISH) - {ROOT / "README.zh-CN.md"}

@@ -99,7 +99,6 @@ def test_a_batch_cleans_the_names_of_files_and_requests(
 
 
 def test_run_cleans_the_name_of_a_program() -> None:
-    """It would become that program."""
     shown = run_process("run", f"no-such-{EVIL}", AITOEARN_API_KEY=KEY)
 
     assert (shown.returncode, is_clean(shown.stderr), shown.stderr.count("\n")) == (127, True, 1)

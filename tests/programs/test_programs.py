@@ -57,31 +57,33 @@ def home(program: Program) -> Path:
 def install(program: Program) -> str:
     """Have the newest release of it in a folder of its own; its version."""
     place = home(program)
-    package = re.split("[<>=]", program.packages[0])[0]
+    package = re.split("[<>= ]", program.packages)[0]
     place.mkdir(parents=True, exist_ok=True)
     for name, text in program.files.items():
         (place / name).write_text(text, "utf-8")
     if program.is_npm:
         (place / "package.json").write_text("{}")
-        npm = ["npm", "install", "--silent", "--no-audit", "--no-fund", *program.packages]
+        npm = ["npm", "install", "--silent", "--no-audit", "--no-fund", *program.packages.split()]
         subprocess.run(npm, cwd=place, check=True)
         manifest = place / "node_modules" / package / "package.json"
         return str(json.loads(manifest.read_text("utf-8"))["version"])
     venv.create(place, with_pip=True)
     python = f"{place}/bin/python"
-    subprocess.run([python, "-m", "pip", "install", "-qq", *program.packages], check=True)
+    subprocess.run([python, "-m", "pip", "install", "-qq", *program.packages.split()], check=True)
     ask = f"from importlib.metadata import version; print(version({package!r}), end='')"
     return subprocess.check_output([python, "-c", ask], text=True)
 
 
-def run(program: Program, command: list[str], site: sandbox.Sandbox, *options: str) -> tuple[str, int]:
+def run(
+    program: Program, site: sandbox.Sandbox, command: str, *options: str, **words: str
+) -> tuple[str, int]:
     """All that its user sees, in one line and without colours, and its exit code."""
     place = str(home(program))
     ours = {"AITOEARN_SITE": "sandbox", "AITOEARN_BASE_URL": site.base_url, "HOME": place, "COLUMNS": "1000"}
     theirs = {name: value.format(home=place) for name, value in program.variables.items()}
     behind = [sys.executable, "-m", "aitoearn_openai", "run", *options, "--"]
     ran = subprocess.run(
-        [*behind, *(each.format(home=place) for each in command)],
+        [*behind, *filter(None, (each.format(home=place, **words) for each in command.split()))],
         env=os.environ | ours | theirs,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
@@ -100,22 +102,23 @@ def test_a_program_answers_and_shows_why_it_failed(
 ) -> None:
     """With what the model said, and in the service's words; it may list the models. Without the relay, less is shown."""
     row = {"version": install(program), "models": "-"}
-    for column, streamed in (("answer", False), ("streamed", True)):
-        shown, code = run(program, program.ask("glm-5.2", streamed), site)
+    for column, how in zip(("answer", "streamed"), program.how, strict=True):
+        shown, code = run(program, site, program.ask, model="glm-5.2", how=how)
         assert (SAID in shown, code) == (True, 0), shown
         row[column] = "yes"
     if program.models:
-        shown, code = run(program, program.models, site)
+        shown, code = run(program, site, program.models)
         assert ("gemini-3.1-pro-preview" in shown, "bare-local" in shown, code) == (True, True, 0), shown
         row["models"] = "yes"
     found = 0
     for model in FAILING:
-        for streamed in (True,) if model == "fail-stream-error" else (False, True):
-            shown, code = run(program, program.ask(model, streamed), site)
+        ways = program.how[1:] if model == "fail-stream-error" else program.how
+        for how in ways:
+            shown, code = run(program, site, program.ask, model=model, how=how)
             assert WORDS[model] in shown
             is_odd = code == 0 and model != "fail-once-10003"
             row[model] = "yes, exit code 0" if is_odd else row.get(model, "yes")
-        shown, _ = run(program, program.ask(model, model == "fail-stream-error"), site, "--direct")
+        shown, _ = run(program, site, program.ask, "--direct", model=model, how=ways[0])
         found += WORDS[model] in shown
     seen[program.name] = row | {"direct": f"{found} of {len(FAILING)}"}
 
