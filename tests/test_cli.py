@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import socket
 import subprocess
 import sys
@@ -25,7 +26,7 @@ COMMANDS = ["models", "chat", "batch", "check", "run", "relay", "sandbox", "demo
 @pytest.mark.slow
 def test_the_demo_shows_the_main_job() -> None:
     """Failures side by side, a retry, the list, a model by name, a streamed answer; nobody's key or proxy is used."""
-    settings = {"AITOEARN_API_KEY": "mine", "OPENAI_API_KEY": "mine-too", "AITOEARN_SITE": "nowhere"}
+    settings = {"AITOEARN_API_KEY": "mine", "OPENAI_API_KEY": "mine-too", "AITOEARN_TIMEOUT": "soon"}
     shown = run("demo", ALL_PROXY="socks://127.0.0.1:1", NO_PROXY="", **settings)
 
     assert shown.returncode == 0
@@ -141,6 +142,14 @@ def test_what_goes_wrong_is_one_line_errors(
     assert failed.returncode == code
     assert re.fullmatch(f"aitoearn-openai: {told}\n", failed.stderr)
     assert KEY not in failed.stderr
+
+
+def test_a_job_in_the_background_stays_deaf_to_ctrl_c() -> None:
+    """Ctrl-C is for another program then."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    run("--version")
+
+    assert signal.signal(signal.SIGINT, before) is signal.SIG_IGN
 
 
 def test_help_and_versions_do_not_wait_for_the_sdk() -> None:

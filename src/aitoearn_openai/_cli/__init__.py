@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -15,13 +15,11 @@ from .models import models
 from .run import run
 from .servers import serve_relay, serve_sandbox
 
-_HELP: dict[Any, Any] = {"help_option_names": ["-h", "--help"]}
-
 app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     invoke_without_command=True,
-    context_settings=_HELP,
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
 
 
@@ -56,5 +54,5 @@ for _function, _words, _example in (
         _name,
         short_help=_words,
         epilog=f"Example: aitoearn-openai {_example}",
-        context_settings={**_HELP, "allow_interspersed_args": _name != "run"},
+        context_settings={"allow_interspersed_args": _name != "run"},
     )(_function)
