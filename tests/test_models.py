@@ -418,7 +418,7 @@ NO_EMBEDDINGS = {"code": 404, "message": "Cannot POST /api/ai/embeddings"}
         # As of servers that people host themselves.
         ({"code": 404, "message": "Cannot POST /api/ai/chat/completions"}, 200, complete("m"), NO_CHAT),
         ({"statusCode": 404, "message": "Cannot POST /x", "error": "Not Found"}, 404, complete("m"), NO_CHAT),
-        (NO_EMBEDDINGS, 200, embed, "AiToEarn has no /embeddings: it has chat"),
+        (NO_EMBEDDINGS, 200, embed, "AiToEarn has chat completions, images and model lists"),
         # What is missing otherwise has nothing to do with the address.
         ({"code": 404, "message": "No such file"}, 200, embed, r"No such file \(AiToEarn code 404\)$"),
         ({"code": 12009, "message": "expired"}, 200, embed, r"expired \(AiToEarn code 12009\)$"),
