@@ -24,18 +24,17 @@ def raise_file_limit() -> None:
     import resource
 
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft in range(_FILES):  # Without a limit it is below 0.
-        resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, _FILES) if hard >= 0 else _FILES, hard))
+    if soft < _FILES:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, _FILES), hard))
 
 
 def files_allowed() -> int:
-    """How many files this process can have open; a high number where there is no limit."""
+    """How many files this process can have open."""
     if sys.platform == "win32":  # pragma: no cover - there is no such limit
         return sys.maxsize
     import resource
 
-    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return soft if soft >= 0 else sys.maxsize
+    return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
 
 
 def keep_memory_private() -> None:

@@ -10,8 +10,8 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Iterator
-from typing import Any, TypeVar, cast
+from collections.abc import Awaitable, Iterator
+from typing import Any, TypeVar
 
 import anyio
 import uvicorn
@@ -50,13 +50,9 @@ _THREADS = "aitoearn-"
 _Result = TypeVar("_Result")
 
 
-def _is_of_others(record: logging.LogRecord) -> bool:
-    return not str(record.threadName).startswith(_THREADS)
-
-
 # They belong to the process, which may have another server.
 for _logger in ("uvicorn.error", "uvicorn.access", "asyncio"):
-    logging.getLogger(_logger).addFilter(_is_of_others)
+    logging.getLogger(_logger).addFilter(lambda record: not str(record.threadName).startswith(_THREADS))
 
 if sys.platform == "win32":  # pragma: no cover - there, no other clock can be asked
     Loop = asyncio.ProactorEventLoop
@@ -172,9 +168,10 @@ def trust(scope: Scope) -> None:
         note()
 
 
-def make_server(app: Any) -> uvicorn.Server:
-    """The server of an application."""
-    return uvicorn.Server(
+@contextlib.contextmanager
+def in_thread(app: Any, listener: socket.socket, name: str) -> Iterator[None]:
+    """Serve an application in a background thread, which logs nothing, for as long as the `with` block lasts."""
+    server = uvicorn.Server(
         uvicorn.Config(
             app,
             http=_Connection,
@@ -189,33 +186,14 @@ def make_server(app: Any) -> uvicorn.Server:
         )
     )
 
+    async def serve() -> None:
+        await server.serve(sockets=[listener])
+        # uvicorn waits for clients that do not read, then leaves their connections open.
+        for connection in list(server.server_state.connections):
+            connection.transport.abort()
 
-def run(
-    server: uvicorn.Server,
-    listener: socket.socket,
-    until: Callable[[], Coroutine[Any, Any, None]] | None = None,
-) -> None:
-    """Serve in a loop of its own until `server.should_exit` is set, or `until` has ended."""
-
-    async def main() -> None:
-        if until:
-            ending = asyncio.ensure_future(until())
-            ending.add_done_callback(lambda _: setattr(server, "should_exit", True))
-        try:
-            await server.serve(sockets=[listener])
-        finally:
-            # uvicorn waits for clients that do not read, then leaves their connections open.
-            for connection in list(server.server_state.connections):
-                connection.transport.abort()
-
-    anyio.run(main, backend_options={"loop_factory": Loop})
-
-
-@contextlib.contextmanager
-def in_thread(app: Any, listener: socket.socket, name: str) -> Iterator[None]:
-    """Serve in a background thread, which logs nothing, for as long as the `with` block lasts."""
-    server = make_server(app)
-    thread = threading.Thread(target=run, args=(server, listener), name=_THREADS + name, daemon=True)
+    loop = {"backend_options": {"loop_factory": Loop}}
+    thread = threading.Thread(target=anyio.run, args=(serve,), kwargs=loop, name=_THREADS + name, daemon=True)
     thread.start()
     try:
         yield
@@ -259,21 +237,16 @@ async def until_disconnect(receive: Receive, awaitable: Awaitable[_Result]) -> _
     Raises:
         ClientDisconnect: it went away first.
     """
-    caller, is_gone = cast("asyncio.Task[Any]", asyncio.current_task()), False
+    with anyio.CancelScope() as scope:
 
-    async def watch() -> None:
-        nonlocal is_gone
-        while (await receive())["type"] != "http.disconnect":
-            pass
-        is_gone = True
-        caller.cancel()
+        async def watch() -> None:
+            while (await receive())["type"] != "http.disconnect":
+                pass
+            scope.cancel()
 
-    watcher = asyncio.ensure_future(watch())
-    try:
-        return await awaitable
-    except asyncio.CancelledError:
-        if is_gone:
-            raise ClientDisconnect from None
-        raise
-    finally:
-        watcher.cancel()
+        watcher = asyncio.ensure_future(watch())
+        try:
+            return await awaitable
+        finally:
+            watcher.cancel()
+    raise ClientDisconnect
