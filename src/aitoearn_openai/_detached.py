@@ -40,10 +40,7 @@ class Detached:
     """A relay that starts meanwhile, and ends when this process, the program that it becomes, and their children have ended.
 
     Its port takes connections from now on. It holds none of this process's files, but standard error until it serves, to
-    say there why it cannot; then it ends the program with SIGTERM.
-
-    Args:
-        environment: The relay's environment.
+    say there why it cannot; then it ends the program with SIGTERM. The environment is its own.
 
     Raises:
         OSError: it cannot be started.
@@ -93,14 +90,9 @@ class Detached:
 
 
 def main(listener: int, to_read: int, alive: int, errors: int, program: int) -> None:
-    """Serve until the program has ended and nobody holds the other end of the pipe `alive`.
+    """Serve until the program has ended and nobody, such as a child of it, holds the other end of the pipe `alive`.
 
-    Args:
-        listener: The listening socket.
-        to_read: A pipe with the settings and the token.
-        alive: A pipe whose other end the program and its children hold.
-        errors: The program's standard error.
-        program: The number of its process.
+    The pipe `to_read` brings the settings and the token; `errors` is the program's standard error.
     """
     keep_memory_private()
     raise_file_limit()
@@ -140,11 +132,10 @@ def _watch(process: int) -> Callable[[], object]:
         return lambda: select.select([descriptor], [], [], 0)[0]
 
     def has_ended() -> bool:  # pragma: no cover - tests run on Linux
-        with suppress(PermissionError):  # It runs as another user.
-            try:
-                os.kill(process, 0)
-            except ProcessLookupError:
-                return True
+        try:
+            os.kill(process, 0)
+        except OSError as error:  # Another says that it runs as another user.
+            return isinstance(error, ProcessLookupError)
         return False
 
     return has_ended  # pragma: no cover - as above

@@ -79,11 +79,6 @@ class _Connection(HttpToolsProtocol):
     """What the client has to send: the `head` or the `body` of a request."""
     _deadline: asyncio.TimerHandle | None = None
 
-    def __init__(
-        self, config: uvicorn.Config, server_state: Any, app_state: dict[str, Any], _loop: Any = None
-    ) -> None:
-        super().__init__(config, server_state, {**app_state, _TRUST: self._trust}, _loop)
-
     @property
     def is_busy(self) -> bool:
         """Whether a request has arrived and waits for its answer."""
@@ -114,6 +109,7 @@ class _Connection(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
+        self.scope["state"][_TRUST] = self._trust
         self._wait_for("head")
 
     def on_header(self, name: bytes, value: bytes) -> None:
@@ -220,9 +216,6 @@ def is_token(given: str, token: str) -> bool:
 
 async def read_body(request: Request, too_large: Exception) -> bytes:
     """The body of a request; raises what is given where it is larger than `MAX_BODY`."""
-    length = request.headers.get("content-length", "")
-    if length.isdecimal() and int(length) > MAX_BODY:
-        raise too_large
     body = bytearray()
     async for piece in request.stream():
         body += piece
