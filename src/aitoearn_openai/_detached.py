@@ -40,10 +40,7 @@ class Detached:
     """A relay that starts meanwhile, and ends when this process, the program that it becomes, and their children have ended.
 
     Its port takes connections from now on. It holds none of this process's files, but standard error until it serves, to
-    say there why it cannot; then it ends the program with SIGTERM. The environment is its own.
-
-    Raises:
-        OSError: it cannot be started.
+    say there why it cannot; then it ends the program with SIGTERM. The environment is its own. Raises `OSError`.
     """
 
     def __init__(self, environment: Mapping[str, str]) -> None:
@@ -72,11 +69,7 @@ class Detached:
             os.close(descriptor)
 
     def give(self, settings: Settings) -> str:
-        """Give it its settings, with the key, through a pipe; the token for programs.
-
-        Raises:
-            OSError: it cannot start; `strerror` says why.
-        """
+        """Give it its settings, with the key, through a pipe; the token for programs. Raises `OSError`, whose `strerror` says why."""
         token = new_token()
         given = settings.model_dump(mode="json", include={"site", "base_url", "timeout", "http_backend"})
         given["api_key"] = settings.api_key.get_secret_value() if settings.api_key else ""

@@ -13,9 +13,6 @@ ANSWER_TOKENS = 500
 _FILES = 4096
 """More than the most requests at once need, where each is tried at two addresses of a host."""
 
-_PR_SET_DUMPABLE = 4
-"""Of `linux/prctl.h`."""
-
 
 def raise_file_limit() -> None:
     """Raise the limit on open files, as far as the system lets a program do so; it is 256 on macOS."""
@@ -46,4 +43,4 @@ def keep_memory_private() -> None:
 
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     if sys.platform == "linux":  # pragma: no branch - tests run there
-        ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0)
+        ctypes.CDLL(None).prctl(4, 0)  # PR_SET_DUMPABLE

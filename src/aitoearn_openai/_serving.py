@@ -225,11 +225,7 @@ async def read_body(request: Request, too_large: Exception) -> bytes:
 
 
 async def until_disconnect(receive: Receive, awaitable: Awaitable[_Result]) -> _Result:
-    """The result for a client whose request has been read; given up when the client goes away.
-
-    Raises:
-        ClientDisconnect: it went away first.
-    """
+    """The result for a client whose request has been read; raises `ClientDisconnect` when the client goes away first."""
     with anyio.CancelScope() as scope:
 
         async def watch() -> None:

@@ -33,13 +33,7 @@ log.addHandler(logging.NullHandler())
 
 @dataclass(frozen=True)
 class Relay:
-    """A running relay: where it is, and what programs give as their key.
-
-    Examples:
-        >>> with serve(settings=Settings(site="sandbox")) as here:
-        ...     here.base_url.startswith("http://127.0.0.1:")
-        True
-    """
+    """A running relay: where it is, and what programs give as their key."""
 
     base_url: str
     """What programs take for OpenAI's address, such as `http://127.0.0.1:8379/v1`."""
@@ -181,11 +175,7 @@ def app(settings: Settings, token: str, *, allow_origins: Collection[str] = ()) 
 
 
 def _origin(page: str) -> str:
-    """The origin of a page as browsers send it.
-
-    Raises:
-        ValueError: it has none.
-    """
+    """The origin of a page as browsers send it; raises `ValueError` where it has none."""
     if page == "null":
         return page
     family = family_of(openai.DefaultHttpxClient)

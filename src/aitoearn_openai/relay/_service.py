@@ -78,11 +78,7 @@ class Service:
         self.pool.cookies.jar.set_policy(DefaultCookiePolicy(allowed_domains=[]))
 
     async def models(self, headers: Headers) -> list[ChatModel]:
-        """The chat models.
-
-        Raises:
-            Failed: there is no list.
-        """
+        """The chat models; raises `Failed` where there is no list."""
         async with self._ask(_LIST_PATH, headers) as (answer, pieces):
             content = await _read(pieces, MAX_ANSWER)
         body = self._checked(answer, content)
@@ -95,11 +91,7 @@ class Service:
     async def _ask(
         self, path: str, headers: Headers, content: bytes | None = None
     ) -> AsyncIterator[tuple[Any, AsyncGenerator[bytes, None]]]:
-        """The service's answer, and its body as it arrives.
-
-        Raises:
-            Failed: there is none, it breaks off, or it is compressed, which nobody asked for.
-        """
+        """The service's answer, and its body as it arrives; raises `Failed` where there is none, or it breaks off."""
         is_list = content is None
         own = [(b"authorization", b"Bearer " + self._key.encode()), (b"accept-encoding", b"identity")]
         if is_list:
@@ -117,7 +109,8 @@ class Service:
             answer = await self.pool.send(request, stream=True, follow_redirects=not is_list)
         async with contextlib.aclosing(answer), contextlib.aclosing(self._pieces(answer)) as pieces:
             encoding = answer.headers.get("content-encoding", "").strip()
-            if encoding.lower() not in ("", "identity"):  # A few bytes of it may become gigabytes.
+            # Nobody asked for it, and a few bytes of it may become gigabytes.
+            if encoding.lower() not in ("", "identity"):
                 message = (
                     f"{origin(answer.url)} sent HTTP {answer.status_code} with the content encoding {encoding!r}, though "
                     "none was asked for: set the server not to compress."
@@ -144,11 +137,7 @@ class Service:
     async def forward(
         self, path: str, headers: Headers, body: bytes, scope: Scope, receive: Receive, send: Send
     ) -> int:
-        """Ask the service, and send its answer to the program; its status.
-
-        Raises:
-            Failed: there is no answer, or a stream ended in a failure.
-        """
+        """Send the service's answer to the program; its status. Raises `Failed` where there is none, or its stream failed."""
         is_chat = path == "/chat/completions"
         asked = decode_json(body) if b'"stream"' in body else None
         wants_stream = isinstance(asked, dict) and asked.get("stream") is True
@@ -199,11 +188,7 @@ class Service:
         return int(answer.status_code)
 
     def _checked(self, answer: Any, content: bytes) -> Any:
-        """The decoded body of an answer that reports no failure.
-
-        Raises:
-            Failed: it reports one, with its status or with HTTP 200.
-        """
+        """The decoded body of an answer; raises `Failed` where it reports a failure, with its status or with HTTP 200."""
         body = decode_json(content)
         if answer.is_success and not failure_in(body):
             return body
