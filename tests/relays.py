@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
@@ -14,9 +15,10 @@ from typing import Any
 import openai
 
 from aitoearn_openai import Settings, relay
-from conftest import MESSAGES
+from conftest import AIOHTTP, MESSAGES
 from faults.runner import KEY
 
+BACKENDS = ["httpx", *(["aiohttp"] if AIOHTTP else [])]
 CHAT = "/chat/completions"
 BODY = {"model": "m", "messages": MESSAGES}
 
@@ -67,17 +69,17 @@ def serving(
 ) -> Iterator[tuple[subprocess.Popen[str], list[str], list[str]]]:
     """The process of `relay` or `sandbox`, its first lines, and what it has said once Ctrl-C has ended it."""
     said: list[str] = []
-    with subprocess.Popen(
-        [sys.executable, "-m", "aitoearn_openai", command, "--port", "0", *arguments],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        encoding="utf-8",
-        env={**os.environ, **environment},
-    ) as process:
+    command_line = [sys.executable, "-m", "aitoearn_openai", command, "--port", "0", *arguments]
+    streams: Any = {"stdout": subprocess.PIPE, "encoding": "utf-8", "env": {**os.environ, **environment}}
+    with (
+        tempfile.TemporaryFile("w+", encoding="utf-8") as errors,
+        subprocess.Popen(command_line, stderr=errors, **streams) as process,
+    ):
         try:
             assert process.stdout
             yield process, [process.stdout.readline() for _ in range(3)], said
         finally:
             process.send_signal(signal.SIGINT)
-        said += process.communicate(timeout=30)[1].splitlines()
-    assert process.returncode == 0
+        assert process.wait(30) == 0
+        errors.seek(0)
+        said += errors.read().splitlines()

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from uuid import uuid4
 
@@ -19,10 +20,9 @@ import pytest
 from commands import COMMAND, KEY, TerminalProcess, run_process
 
 OPENAI_PROGRAM = """
-MODELS = ["glm-5.2"]
 import openai
 client = openai.OpenAI()
-for model in MODELS:
+for model in ("glm-5.2", "fail-12001"):
     messages = [{"role": "user", "content": "你好"}]
     print(client.chat.completions.create(model=model, messages=messages).choices[0].message.content)
 """
@@ -45,16 +45,13 @@ OTHERS = {"OPENAI_ORG_ID": "org", "OPENAI_CUSTOM_HEADERS": "X: y", "OPENAI_API_K
 WINDOWS = sys.platform == "win32"
 
 
-def relays(mark: str) -> set[int]:
-    """The processes of relays that have this in their environment."""
-    found = set()
+def relays(mark: str) -> int:
+    """How many relays have this in their environment."""
+    found = 0
     for process in Path("/proc").glob("[1-9]*"):
-        try:
+        with suppress(OSError):  # It has ended.
             command, environment = ((process / name).read_bytes() for name in ("cmdline", "environ"))
-        except OSError:
-            continue
-        if b"_detached" in command and b"/bin/sh" not in command and mark.encode() in environment:
-            found.add(int(process.name))
+            found += b"_detached" in command and b"/bin/sh" not in command and mark.encode() in environment
     return found
 
 
@@ -81,7 +78,7 @@ def mark(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 @pytest.mark.usefixtures("sandboxed", "mark")
 def test_an_openai_program_runs_unmodified() -> None:
     """It asks AiToEarn, with AiToEarn's key; it sees the service's failures, where it would see an empty answer."""
-    ran = run_process("run", "--", sys.executable, "-c", OPENAI_PROGRAM.replace("]", ", 'fail-12001']", 1))
+    ran = run_process("run", "--", sys.executable, "-c", OPENAI_PROGRAM)
 
     assert ran.returncode == 1
     assert "no model read your message. You said: 你好" in ran.stdout
@@ -177,7 +174,7 @@ def test_a_relay_that_cannot_go_on_ends_its_program() -> None:
     refused = run_process("run", "--site", "mars", "--", "echo", "started", **settings)
 
     assert ended.returncode == -signal.SIGTERM
-    assert ended.stderr.startswith("aitoearn-openai: the relay cannot start: ALL_PROXY cannot be used")
+    assert re.match("aitoearn-openai: the relay cannot start: ALL_PROXY .* cannot be used", ended.stderr)
     assert (refused.returncode, refused.stdout, refused.stderr.count("\n")) == (2, "", 1)
 
 
@@ -190,7 +187,7 @@ def test_nothing_is_left_when_a_program_is_killed(mark: str) -> None:
         assert process.stdout
         try:
             assert [process.stdout.readline() for _ in range(2)] == ["200\n", "200\n"]
-            assert len(relays(mark)) == 1
+            assert relays(mark) == 1
         finally:
             process.kill()
 

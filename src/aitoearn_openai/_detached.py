@@ -100,15 +100,14 @@ def main(listener: int, to_read: int, alive: int, errors: int, program: int) -> 
         from .relay._app import app
 
         with open(to_read) as pipe:
-            text = pipe.read()
-        if not text:  # Whoever started this has ended.
-            return
-        given = json.loads(text)
+            given = json.load(pipe)
         served = app(Settings(**given["settings"]), given["token"])
     except Exception as error:  # noqa: BLE001 - of any kind; the program would wait for ever
         reason = " ".join(str(error).split())
-        print(f"aitoearn-openai: the relay cannot start: {reason}", file=sys.stderr)
-        os.kill(program, signal.SIGTERM)
+        with suppress(ProcessLookupError):
+            os.kill(program, 0)  # Where it has ended, nobody waits to read why.
+            print(f"aitoearn-openai: the relay cannot start: {reason}", file=sys.stderr)
+            os.kill(program, signal.SIGTERM)
         return
     os.dup2(0, 2)
     with _serving.in_thread(served, socket.socket(fileno=listener), "relay"):

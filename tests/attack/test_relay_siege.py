@@ -10,6 +10,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -25,8 +26,14 @@ TOKEN = "a-token-of-the-test"
 HOST = b"Host: 127.0.0.1\r\n"
 BEARER = f"Authorization: Bearer {TOKEN}\r\n".encode()
 POST = f"POST {CHAT} HTTP/1.1\r\n".encode() + HOST
-BODY = json.dumps({"model": "glm-5.2", "messages": MESSAGES}).encode()
-QUESTION = POST + BEARER + b"Content-Length: %d\r\n\r\n%b" % (len(BODY), BODY)
+
+
+def question(model: str) -> bytes:
+    body = json.dumps({"model": model, "messages": MESSAGES}).encode()
+    return POST + BEARER + b"Content-Length: %d\r\n\r\n%b" % (len(body), body)
+
+
+QUESTION, SLOW = question("glm-5.2"), question("slow-first-byte")
 CHUNKED = b"Transfer-Encoding: chunked\r\n\r\n"
 HALF = {
     "silence": b"",
@@ -79,12 +86,6 @@ def is_closed(connection: socket.socket) -> bool:
     return True
 
 
-def most_memory(process: int) -> int:
-    """The most megabytes that a process has taken."""
-    with open(f"/proc/{process}/status") as status:
-        return next(int(line.split()[1]) >> 10 for line in status if line.startswith("VmHWM"))
-
-
 @pytest.mark.slow
 @pytest.mark.skipif(not os.path.exists("/proc/self/status"), reason="needs /proc")
 @pytest.mark.parametrize(
@@ -109,7 +110,10 @@ def test_a_siege_keeps_out_no_program(site: sandbox.Sandbox, count: int, whose: 
                 connection.send(halves[number % 3])
         assert answers(base_url)
         pushing.join()
-        assert most_memory(process.pid) < 150
+        files = (Path(f"/proc/{process.pid}/{name}").read_text() for name in ("status", "limits"))
+        memory, limits = (" ".join(text.split()) for text in files)
+        assert int(memory.partition("VmHWM: ")[2].split()[0]) < 150 << 10
+        assert "Max core file size 0 0" in limits  # A core file would hold the key.
 
 
 def push(connection: socket.socket, piece: bytes, times: int) -> int:
@@ -142,10 +146,8 @@ def test_who_waits_is_not_given_up(site: sandbox.Sandbox, monkeypatch: pytest.Mo
     """For an answer, also while half of the next request is there; for the next question; in the middle of a body."""
     monkeypatch.setattr(_serving, "HEAD_SECONDS", 0.3)
     monkeypatch.setattr(_app, "SLOW_SECONDS", 0.6)
-    body = json.dumps({"model": "slow-first-byte", "messages": MESSAGES}).encode()
-    slow = POST + BEARER + b"Content-Length: %d\r\n\r\n%b" % (len(body), body)
     with relay.serve(settings=site.settings, token=TOKEN) as here:
-        assert answers(here, slow + QUESTION[:9])
+        assert answers(here, SLOW + QUESTION[:9])
         with connect(here, QUESTION) as connection:
             assert is_answered(connection, b"")
             time.sleep(0.6)  # Longer than a head may take.
@@ -159,11 +161,10 @@ def test_connections_without_the_token_make_room(here: relay.Relay, monkeypatch:
     """The oldest first; one that has shown the token stays longest, and one that waits for an answer stays."""
     monkeypatch.setattr(_serving, "MAX_IDLE", 10)
     monkeypatch.setattr(_app, "SLOW_SECONDS", 0.6)
-    body = json.dumps({"model": "slow-first-byte", "messages": MESSAGES}).encode()
     with contextlib.ExitStack() as stack:
         known, waiting, oldest = (stack.enter_context(connect(here)) for _ in range(3))
         assert is_answered(known, QUESTION)
-        waiting.sendall(POST + BEARER + b"Content-Length: %d\r\n\r\n%b" % (len(body), body))
+        waiting.sendall(SLOW)
         others = [stack.enter_context(connect(here)) for _ in range(20)]
         assert is_closed(oldest)
         assert is_answered(known, QUESTION)
