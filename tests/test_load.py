@@ -82,10 +82,7 @@ async def soak(arguments: dict[str, Any], streams: int, make: Any = AsyncOpenAI)
 def test_every_one_of_many_streams_is_accounted_for(
     far_site: dict[str, Any], is_behind_a_relay: bool
 ) -> None:
-    """Each is whole, failed, closed or cancelled, as it was asked; none is silent and no connection is left.
-
-    A program with the plain SDK gets the same through the relay.
-    """
+    """Each is whole, failed, closed or cancelled, as it was asked, for the plain SDK through the relay too; nothing is left."""
     before = descriptors()
     if is_behind_a_relay:
         with relay.serve(settings=Settings(site="sandbox", base_url=far_site["base_url"])) as here:
