@@ -115,16 +115,17 @@ def test_a_program_finds_the_address_in_every_variable_and_nothing_else(
 
 
 SECRETS = """
-import glob, json, os, resource
+import glob, json, os, resource, sys
 def read(path):
     try:
         with open(path, "rb") as file:
             return file.read().decode("latin-1")
     except OSError:  # A process that has ended, or that others may not look into.
         return ""
-relays = [pid for pid in os.listdir("/proc") if pid.isdigit() and "openai._deta" "ched" in read(f"/proc/{pid}/cmdline")]
+commands = {pid: read(f"/proc/{pid}/cmdline") for pid in os.listdir("/proc") if pid.isdigit()}
+(relay,) = [pid for pid, text in commands.items() if sys.argv[1] in text and "openai._deta" "ched" in text]
 print(json.dumps({path: read(path) for path in ("/proc/self/environ", "/proc/self/cmdline")}
-    | {"relay": [read(f"/proc/{pid}/{name}") for pid in relays for name in ("environ", "cmdline", "limits")]}
+    | {name: read(f"/proc/{relay}/{name}") for name in ("environ", "cmdline", "limits")}
     | {"files": [os.path.realpath(path) for path in glob.glob("/proc/self/fd/*")]}
     | {"limit": resource.getrlimit(resource.RLIMIT_NOFILE)[0]}))
 """
@@ -140,11 +141,15 @@ def test_the_key_is_nowhere_that_a_program_can_look(tmp_path: Path, is_in_file: 
     (tmp_path / "settings").write_text(f"AITOEARN_API_KEY={KEY}\n")
     ours = {"AITOEARN_ENV_FILE": str(tmp_path / "settings")} if is_in_file else {"AITOEARN_API_KEY": KEY}
     limited = ["sh", "-c", 'ulimit -S -n 128; exec "$@"', "sh", *COMMAND]
-    program = ["--base-url", "http://127.0.0.1:1", sys.executable, "-c", SECRETS]
-    ran = run_process("run", *program, command=limited, MY_KEY=f"Bearer {KEY}", **ours)
+    program = ["--base-url", "http://127.0.0.1:1", sys.executable, "-c", SECRETS, str(tmp_path)]
+    ours |= {
+        "MY_KEY": f"Bearer {KEY}",
+        "PYTHONPATH": str(tmp_path),
+    }  # The second is in the relay's arguments.
+    ran = run_process("run", *program, command=limited, **ours)
     shown = json.loads(ran.stdout)
 
-    limits = " ".join(" ".join(shown["relay"]).split())
+    limits = " ".join(shown["limits"].split())
     assert "Max core file size 0 0 bytes" in limits
     assert "Max open files 4096 " in limits
     assert shown["limit"] == 128
