@@ -443,7 +443,7 @@ def test_who_goes_away_ends_the_call_to_the_service(backend: str) -> None:
 
 def test_a_relay_ends_though_a_client_does_not_read() -> None:
     """Its connection is closed."""
-    with Server() as faulty, openai.DefaultHttpxClient(timeout=30) as client:
+    with Server() as faulty, openai.DefaultHttpxClient(timeout=10) as client:
         faulty.visit("api", lambda request: [head(content_type=SSE), Repeat(chunk("x" * 100_000), 0.0)])
         with relay_to(faulty) as here:
             headers, body = {"Authorization": f"Bearer {here.api_key}"}, {**BODY, "stream": True}
@@ -451,6 +451,7 @@ def test_a_relay_ends_though_a_client_does_not_read() -> None:
             response = client.send(request, stream=True)
             pieces = response.iter_raw()
             assert next(pieces)
-        with pytest.raises(family_of(openai.DefaultHttpxClient).TransportError):
+        family = family_of(openai.DefaultHttpxClient)
+        with pytest.raises((family.RemoteProtocolError, family.ReadError)):  # And no timeout.
             list(pieces)
         response.close()
