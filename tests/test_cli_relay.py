@@ -93,7 +93,7 @@ def test_the_relay_serves_until_ctrl_c_and_says_what_fails(
         ("relay --token-env BLANK", 2, "the variable 'BLANK' is not set, or empty"),
         ("relay --allow-origin localhost:3000", 2, "'localhost:3000' is not the address of a page, such as http://"),
         ("relay --site cn", 3, "There is no AiToEarn key."),
-        ("relay --port many", 2, "valid integer"),
+        ("relay --port many", 2, "as an integer: 'many'. `aitoearn-openai relay --help`"),
     ],
 )  # fmt: skip
 @pytest.mark.usefixtures("sandboxed")

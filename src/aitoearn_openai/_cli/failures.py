@@ -157,7 +157,10 @@ def one_line_errors() -> Iterator[None]:
         raise
     except _UsageError as error:
         path = error.ctx.command_path if error.ctx else "aitoearn-openai"
-        fail(f"{sentence(error.format_message())} `{path} --help` shows how to use it.", USAGE)
+        message = error.format_message()
+        if hasattr(error.__cause__, "errors"):  # Typer has pydantic's words, which leave out what was given.
+            message = f"{message}: {error.__cause__.errors(include_url=False)[0]['input']!r}"
+        fail(f"{sentence(message)} `{path} --help` shows how to use it.", USAGE)
     except openai.OpenAIError as error:
         raise SystemExit(report(error)) from None
     except UnicodeError:
