@@ -1,20 +1,71 @@
-"""Web pages and the relay, by the headers that browsers send and look at."""
+"""Web pages and the relay: in a real Chromium, and by the headers that browsers send and look at."""
 
 from __future__ import annotations
 
+import json
+import shutil
+import subprocess
+import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from aitoearn_openai import relay, sandbox
-from conftest import MESSAGES
+from conftest import MESSAGES, Reply, Request, ScriptedServer
 from relays import CHAT, send
 
 PAGE = "http://localhost:3000"
 BODY = {"model": "glm-5.2", "messages": MESSAGES}
 WANTED = {"Method": "POST", "Headers": "authorization,x-any", "Private-Network": "true"}
 TOKEN = "a-token-of-the-test"
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+SCRIPT = """
+<script type="module">
+const ask = async (model) => {
+  const headers = {"authorization": "Bearer TOKEN", "content-type": "application/json", "x-stainless-lang": "js"};
+  const body = JSON.stringify({model, stream: true, messages: [{role: "user", content: "Hi"}]});
+  const answer = await fetch("ADDRESS/chat/completions", {method: "POST", headers, body});
+  let text = "";
+  for await (const piece of answer.body.pipeThrough(new TextDecoderStream())) text += piece;
+  return `${answer.status} ${answer.headers.get("x-request-id") !== null} ${text}`;
+};
+const told = await Promise.allSettled([ask("glm-5.2"), ask("fail-12001")]);
+await fetch("/told", {method: "POST", body: JSON.stringify(told.map((each) => each.value ?? String(each.reason)))});
+</script>
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
+@pytest.mark.parametrize("is_allowed", [True, False])
+def test_a_page_streams_a_chat_only_where_it_is_allowed(
+    site: sandbox.Sandbox, server: ScriptedServer, tmp_path: Path, is_allowed: bool
+) -> None:
+    """In a browser: it reads the chunks, the request id, and why a request failed; otherwise nothing."""
+    origins = [f"{server.origin}/app"] if is_allowed else []
+    told: list[Request] = []
+    with relay.serve(settings=site.settings, token=TOKEN, allow_origins=origins) as here:
+        script = SCRIPT.replace("ADDRESS", here.base_url).replace("TOKEN", TOKEN)
+        server.answer(Reply(script, content_type="text/html"))
+        options = ["--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path}"]
+        quiet = subprocess.DEVNULL
+        with subprocess.Popen(
+            [str(CHROMIUM), *options, server.origin], stdout=quiet, stderr=quiet
+        ) as browser:
+            until = time.monotonic() + 60
+            while not told and time.monotonic() < until:
+                told = [request for request in server.requests if request.path == "/told"]
+                time.sleep(0.05)
+            browser.kill()
+    answer, failure = json.loads(told[0].body)
+    if is_allowed:
+        assert answer.startswith("200 true data: {")
+        assert answer.rstrip().endswith("data: [DONE]")
+        assert failure.startswith('402 true {"error"')
+    else:
+        assert (answer, failure) == ("TypeError: Failed to fetch",) * 2
 
 
 @pytest.fixture(scope="module")
