@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import inspect
 import itertools
 import json
 import ssl
-import threading
 import time
 from collections.abc import AsyncIterator, Coroutine, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from functools import cache, partial
 from typing import Any, Literal
 
 import openai
@@ -33,13 +32,6 @@ GUARD = 10.0
 
 Verdict = Literal["value", "error", "wrong value", "foreign", "hung"]
 
-WORTH: dict[str, dict[Verdict, int]] = {
-    "value": {"value": 4, "error": 3, "foreign": 2, "wrong value": 1, "hung": 0},
-    "error": {"error": 4, "foreign": 2, "wrong value": 1, "value": 1, "hung": 0},
-    "either": {"value": 4, "error": 4, "foreign": 2, "wrong value": 1, "hung": 0},
-}
-"""What an outcome is worth to the caller, by what was honest to say."""
-
 
 @dataclass(frozen=True)
 class Run:
@@ -49,6 +41,10 @@ class Run:
     mode: Mode
     is_async: bool
     ours: bool
+
+    def __str__(self) -> str:
+        who, way = "ours" if self.ours else "plain SDK", "async" if self.is_async else "sync"
+        return f"{self.row.name} [honest: {self.row.truth}], {self.mode}, {way}, {who}"
 
 
 @dataclass
@@ -60,7 +56,10 @@ class Result:
     """What of the answer has reached the caller, before the error if there is one; see `said_in`."""
     value: Any = None
     """The value in plain types, to be compared between the clients."""
-    error: BaseException | None = None
+    message: str = ""
+    status: int | None = None
+    code: Any = None
+    """What the caller reads in the error, and its attributes."""
     requests: int = 0
     seconds: float = 0.0
     left_open: int = 0
@@ -70,61 +69,22 @@ class Result:
     key_left: bool = False
     """Whether the key was sent to the origin of a redirect."""
 
-    def worth(self, row: Row) -> int:
-        return WORTH[row.truth][self.verdict]
+
+@cache
+def tls() -> ssl.SSLContext:
+    """Made once: reading the certificates takes longer than most rows."""
+    return ssl.create_default_context()
 
 
-def runs_of(rows: Iterable[Row]) -> Iterator[Run]:
-    for row in rows:
-        for mode in row.modes:
-            for is_async in (False, True):
-                for ours in (False, True):
-                    yield Run(row, mode, is_async, ours)
-
-
-def run_all(runs: Iterable[Run]) -> dict[Run, Result]:
+def run_all(server: Server, runs: Iterable[Run]) -> dict[Run, Result]:
     """All runs, side by side where they do not need the processor for themselves."""
-    results: dict[Run, Result] = {}
+
+    def result_of(run: Run) -> Result:
+        return asyncio.run(_run(server, run)) if run.is_async else driven(_run(server, run))  # type: ignore[no-any-return]
+
     runs = list(runs)
-    light = [run for run in runs if not run.row.heavy]
-    # Made once: reading the certificates takes longer than most rows.
-    context = ssl.create_default_context()
-    with Server() as server:
-        async_thread = threading.Thread(
-            target=lambda: asyncio.run(
-                _all_async(server, context, [run for run in light if run.is_async], results)
-            )
-        )
-        async_thread.start()
-        with ThreadPoolExecutor(16) as pool:
-            todo = [run for run in light if not run.is_async]
-            # One by one from an iterator: `map` keeps no order of ends.
-            for run, result in pool.map(lambda run: (run, driven(_run(server, context, run))), todo):
-                results[run] = result
-        async_thread.join()
-        for run in runs:
-            if run.row.heavy:
-                if run.is_async:
-                    asyncio.run(_all_async(server, context, [run], results))
-                else:
-                    results[run] = driven(_run(server, context, run))
-                gc.collect()
-    return {run: results[run] for run in runs}
-
-
-def _let_go(error: BaseException | None) -> BaseException | None:
-    """The error without its frames, as it is once the caller has dealt with it: they hold the response."""
-    for part in _chain(error):
-        part.__traceback__ = None
-    return error
-
-
-def _chain(error: BaseException | None) -> Iterator[BaseException]:
-    seen: set[int] = set()
-    while error is not None and id(error) not in seen:
-        seen.add(id(error))
-        yield error
-        error = error.__cause__ or error.__context__
+    with ThreadPoolExecutor(1 if any(run.row.heavy for run in runs) else 16) as pool:
+        return dict(zip(runs, pool.map(result_of, runs), strict=True))
 
 
 # Asking.
@@ -207,20 +167,20 @@ def driven(coroutine: Coroutine[Any, Any, Any]) -> Any:
     raise AssertionError("a sync client was waited for")
 
 
-async def _run(server: Server, context: ssl.SSLContext, run: Run) -> Result:
+async def _run(server: Server, run: Run) -> Result:
     """One function asks both kinds of client."""
     modules: Any = aitoearn_openai if run.ours else openai
     make_client, make_pool = modules.OpenAI, openai.DefaultHttpxClient
     settled: Any = server.settled_connections
     if run.is_async:
         make_client, make_pool = modules.AsyncOpenAI, openai.DefaultAsyncHttpxClient
-        settled = server.settled_connections_async
+        settled = partial(asyncio.to_thread, settled)
     result = Result()
     got: list[Any] = []
     held: list[Any] = []  # What the caller still has in hand must not be what frees a connection.
     with _visiting(server, run) as (name, visit):
         async with (
-            entered(make_pool(verify=context, trust_env=False)) as pool,
+            entered(make_pool(verify=tls(), trust_env=False)) as pool,
             entered(make_client(**_arguments(server, run, name), http_client=pool)) as client,
         ):
             started = time.monotonic()
@@ -243,69 +203,47 @@ async def _run(server: Server, context: ssl.SSLContext, run: Run) -> Result:
                     else:
                         got.append(answer.parse() if run.mode == "raw" else answer)
             except BaseException as error:  # noqa: BLE001 - what comes out is the question
-                result.error = _let_go(error)
+                _note(error, result)
             result.seconds = time.monotonic() - started
             _judge(run, visit, got, result)
             try:
                 await wait(_ask_good(server, run, name, client))
             except BaseException as error:  # noqa: BLE001 - what comes out is the question
-                result.recovered = _worded(error)
+                result.recovered = repr(error)
             result.left_open = await wait(settled(visit, 1)) - 1
         if await wait(settled(visit, 0)):
             result.left_open = max(result.left_open, visit.open_connections())
-        _count(visit, result)
+        result.requests = len(visit.requests)
+        elsewhere = [request for request in visit.requests if request.origin == "other"]
+        result.key_left = any(KEY in value for request in elsewhere for value in request.headers.values())
     return result
-
-
-async def _all_async(
-    server: Server, context: ssl.SSLContext, runs: list[Run], results: dict[Run, Result]
-) -> None:
-    limit = asyncio.Semaphore(16)
-
-    async def one(run: Run) -> None:
-        async with limit:
-            results[run] = await _run(server, context, run)
-
-    await asyncio.gather(*map(one, runs))
 
 
 # Judging.
 
 
-def _count(visit: Visit, result: Result) -> None:
-    """Look at the requests, once the server has had the time to read all of them."""
-    result.requests = len(visit.requests)
-    result.key_left = any(
-        KEY in value
-        for request in visit.requests
-        if request.origin == "other"
-        for value in request.headers.values()
-    )
+def _note(error: BaseException, result: Result) -> None:
+    """What the caller reads in it; the error itself is let go, as its frames hold the response."""
+    result.verdict = "error" if isinstance(error, openai.OpenAIError) else "foreign"
+    result.message = " ".join(str(error).split())
+    result.told = f"{error!r:.2000}"
+    result.status, result.code = getattr(error, "status_code", None), getattr(error, "code", None)
 
 
 def _judge(run: Run, visit: Visit, got: list[Any], result: Result) -> None:
     result.said = said_in(run.mode, got)
-    chunks = f"{len(got)} chunk{'s' * (len(got) != 1)}, then " if run.mode == "stream" and got else ""
     if visit.hung:
-        result.verdict, result.told = "hung", f"{chunks}hung"
-        return
-    if (error := result.error) is not None:
-        result.verdict = "error" if isinstance(error, openai.OpenAIError) else "foreign"
-        result.told = chunks + _worded(error)
-        return
-    # Where nothing but `[DONE]` was sent, an empty stream says what happened.
-    problem = problem_with(run.mode, got, may_be_empty=run.row.truth == "either")
-    if not problem and run.row.truth != "error" and result.said != run.row.due(run.mode):
-        problem = f"{result.said!r:.60}"
-    result.verdict = "wrong value" if problem else "value"
-    if run.mode in ("stream", "closing"):
-        result.told = problem or f"{len(got)} chunks"
-    else:
-        result.told = problem or (f"{len(got[0].data)} models" if run.mode == "list" else "ChatCompletion")
-    if not problem and run.mode not in ("bytes", "object"):
-        result.value = [
-            [model.id for model in value.data] if run.mode == "list" else value.to_dict() for value in got
-        ]
+        result.verdict = "hung"
+    elif not result.told:
+        # Where nothing but `[DONE]` was sent, an empty stream says what happened.
+        problem = problem_with(run.mode, got, may_be_empty=run.row.truth == "either")
+        if not problem and run.row.truth != "error" and result.said != run.row.due(run.mode):
+            problem = f"{result.said!r:.60}"
+        result.verdict, result.told = "wrong value" if problem else "value", problem
+        if not problem and run.mode not in ("bytes", "object"):
+            result.value = [
+                [model.id for model in value.data] if run.mode == "list" else value.to_dict() for value in got
+            ]
 
 
 def said_in(mode: Mode, got: list[Any]) -> str:
@@ -368,9 +306,3 @@ def _shown(value: Any) -> str:
     return (
         f"{type(value).__name__} {value!r:.40}" if isinstance(value, (str, int, float)) else f"{value!r:.40}"
     )
-
-
-def _worded(error: BaseException) -> str:
-    """The type and the first words, without what changes from run to run."""
-    words = " ".join(str(error)[:2000].split()) or "(no message)"
-    return f"{type(error).__name__}: {words}"

@@ -133,10 +133,6 @@ class Server:
         """The open connections, once they are few enough or the time is up: closing takes a moment to arrive."""
         return self._call(self._settled(visit, at_most, within))
 
-    async def settled_connections_async(self, visit: Visit, at_most: int) -> int:
-        settled = self._settled(visit, at_most, 2.0)
-        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(settled, self._loop))
-
     async def _settled(self, visit: Visit, at_most: int, within: float) -> int:
         until = self._loop.time() + within
         while (count := visit.open_connections()) > at_most and (left := until - self._loop.time()) > 0:
