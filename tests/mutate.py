@@ -44,8 +44,6 @@ LIBRARIES = (
     "starlette.applications",
     "uvicorn",
 )
-SHARED = "tests/test_faults.py"
-"""Its tests look at what one fixture found out: the first one alone is seen to reach the lines."""
 HANGS = 120
 """Seconds after which a test hangs, and so has noticed the mutant."""
 QUICK = ["-q", "-p", "no:cacheprovider", "-m", "not slow"]
@@ -161,21 +159,13 @@ class Asked:
         self._reached, self._tests, self._answer = reached, reached.by(mutant), answer
 
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
-        files = {test.partition("::")[0] for test in self._tests}
         items[:] = [
             item
             for item in items
             if self._tests == {""}  # Only an import reaches it.
             or item.nodeid in self._tests
-            or (item.nodeid.startswith(SHARED) and SHARED in files)
         ]
-        items.sort(
-            key=lambda item: (
-                item.nodeid.startswith(SHARED),
-                -self.kills[item.nodeid],
-                self._reached.width[item.nodeid],
-            )
-        )
+        items.sort(key=lambda item: (-self.kills[item.nodeid], self._reached.width[item.nodeid]))
 
     def pytest_runtest_setup(self) -> None:
         signal.alarm(HANGS)
