@@ -122,7 +122,7 @@ def _ask(run: Run, client: Any) -> Any:
     if run.mode == "unread":
         completions = completions.with_streaming_response
     extra: dict[str, Any] = {"stream": True} if run.mode in ("stream", "closing") else {}
-    return completions.create(model="m", messages=HELLO, **extra, **run.row.asked)
+    return completions.create(model="m", messages=HELLO, **extra)
 
 
 def _ask_good(server: Server, run: Run, name: str, client: Any) -> Any:
