@@ -93,8 +93,10 @@ def faults_of(run: Run, result: Result, plain: Result | None) -> Iterator[str]:
 
     most = 2 if plain and plain.verdict == "foreign" else most_requests(result)
     most = max(most, plain.requests) if plain else most
-    if result.requests != row.requests if row.requests is not None else result.requests > most:
-        yield f"{result.requests} requests, and not {most if row.requests is None else row.requests}"
+    # What comes unread is judged when nobody asks again.
+    exact = 1 if row.requests and run.mode == "unread" else row.requests
+    if result.requests != exact if exact else result.requests > most:
+        yield f"{result.requests} requests, and not {exact or most}"
     if result.seconds >= GUARD + 2 * row.timeout:
         yield f"{result.seconds:.1f} seconds"
     if result.recovered:

@@ -11,36 +11,19 @@ import pytest
 from openai.types.chat import ChatCompletionChunk
 
 import aitoearn_openai
-from aitoearn_openai import ChatModel, OpenAI
+from aitoearn_openai import OpenAI
 from aitoearn_openai._sdk.exceptions import family_of
 from conftest import MESSAGES, Asker, Reply, ScriptedServer, complete, list_models, raw, stream
-from faults.runner import entered, wait
+from faults.table import CHUNKS, COMPLETION, CONTENT, DONE, EVENTS, chunk, frame
 
-CHOICE = {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": "hi"}}
-COMPLETION: dict[str, Any] = {
-    "id": "c",
-    "object": "chat.completion",
-    "created": 1,
-    "model": "m",
-    "choices": [CHOICE],
-}
-CHUNK = {
-    **COMPLETION,
-    "object": "chat.completion.chunk",
-    "choices": [{"index": 0, "delta": {"content": "hi"}}],
-}
 ENVELOPE = {"data": {}, "code": 12001, "message": "no credits"}
 LIBRARY = family_of(openai.DefaultHttpxClient)
 
 
-def events(*datas: Any) -> bytes:
-    return b"".join(b"data: %b\n\n" % json.dumps(data).encode() for data in datas) + b"data: [DONE]\n\n"
-
-
 ASKS: dict[str, tuple[Any, Any, Any]] = {
-    "completion": (complete("m"), COMPLETION, lambda answer: answer.choices[0].message.content == "hi"),
-    "stream": (stream("m"), events(CHUNK), lambda chunks: chunks[0].choices[0].delta.content == "hi"),
-    "raw": (raw(complete("m")), COMPLETION, lambda answer: answer.choices[0].message.content == "hi"),
+    "completion": (complete("m"), COMPLETION, lambda answer: answer.choices[0].message.content == CONTENT),
+    "stream": (stream("m"), EVENTS, lambda chunks: chunks[0].choices[0].delta.content == "你好"),
+    "raw": (raw(complete("m")), COMPLETION, lambda answer: answer.choices[0].message.content == CONTENT),
     "list": (list_models, {"code": 0, "data": [{"name": "m"}]}, lambda page: page.data[0].id == "m"),
     "text": (
         lambda client: client.audio.transcriptions.create(model="m", file=b"", response_format="text"),
@@ -107,16 +90,16 @@ def test_between_calls_a_client_has_the_sdks_own_authentication() -> None:
 def test_a_stream_made_by_hand_gives_its_chunks_and_raises_a_failure() -> None:
     """As the SDK's own tests make it, with a response that nobody sent."""
     with OpenAI(api_key="k", base_url="http://h/v1") as client:
-        for data, due in ((CHUNK, "hi"), (ENVELOPE, "no credits")):
+        for end, due in ((CHUNKS[2] + DONE, [CONTENT, None]), (frame(ENVELOPE), "no credits")):
             request = LIBRARY.Request("POST", "http://h/v1/chat/completions")
-            response = LIBRARY.Response(200, content=events(CHUNK, data), request=request)
+            response = LIBRARY.Response(200, content=chunk(CONTENT) + end, request=request)
             chunks = openai.Stream(cast_to=ChatCompletionChunk, client=client, response=response)
-            assert next(chunks).choices[0].delta.content == "hi"
-            if due == "hi":
-                assert [chunk.choices[0].delta.content for chunk in chunks] == ["hi"]
-            else:
+            if due == "no credits":
+                assert next(chunks).choices[0].delta.content == CONTENT
                 with pytest.raises(openai.APIStatusError, match=due):
                     list(chunks)
+            else:
+                assert [chunk.choices[0].delta.content for chunk in chunks] == due
 
 
 def test_a_group_of_exceptions_of_the_callers_own_transport_is_theirs() -> None:
@@ -163,23 +146,3 @@ def test_an_http_client_of_another_library_is_refused() -> None:
     """As of an SDK that has moved to another one."""
     with pytest.raises(openai.OpenAIError, match="httpx is gone or no longer used"):
         family_of(type("Client", (), {}))
-
-
-def test_a_failure_in_an_unread_list_is_the_services(asker: Asker, server: ScriptedServer) -> None:
-    """With its status and its code."""
-    server.answer(Reply({"data": {}, "code": 12001, "message": "no credits"}))
-
-    async def ask(client: Any) -> Any:
-        async with entered(client.models.with_streaming_response.list()) as response:
-            return await wait(response.parse())
-
-    with pytest.raises(openai.APIStatusError, match="no credits") as caught:
-        asker.run(ask, base_url=server.base_url, api_key="k", max_retries=0)
-    assert caught.value.status_code == 402
-
-
-def test_a_model_is_made_of_a_model_too() -> None:
-    """As pydantic allows."""
-    model = ChatModel.model_validate({"name": "m"})
-
-    assert ChatModel.model_validate(model) == model
