@@ -67,12 +67,9 @@ def outcome(sdk: dict[Path, str], name: str, change: Callable[[str], str], file:
 
 def silent(shown: list[str]) -> list[str]:
     """The broken promises of which the caller does not hear: where even right answers are refused, it does."""
-    refused = [line.split(": ")[1].partition(", ")[2] for line in shown if line.startswith("loud: right")]
-    return [
-        line
-        for line in shown
-        if line.startswith("broken") and line.split(": ")[1].partition(", ")[2] not in refused
-    ]
+    lines = [line.split(": ") for line in shown]
+    refused = {way for kind, way, *_ in lines if kind.startswith("loud where")}
+    return [": ".join(line) for line in lines if line[0] == "broken" and line[1] not in refused]
 
 
 def renamed(name: str, text: str) -> str:

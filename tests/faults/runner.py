@@ -189,6 +189,7 @@ async def _run(server: Server, run: Run) -> Result:
                 held.append(answer)
                 if run.mode == "unread":
                     async with entered(answer) as response:
+                        assert not response.http_response.is_stream_consumed, "read too early"
                         got.append(await wait(response.parse()))
                 else:
                     answer = await wait(answer)
@@ -306,3 +307,47 @@ def _shown(value: Any) -> str:
     return (
         f"{type(value).__name__} {value!r:.40}" if isinstance(value, (str, int, float)) else f"{value!r:.40}"
     )
+
+
+def most_requests(result: Result) -> int:
+    """The requests that the status allows: what HTTP would have the plain SDK ask for again is asked again."""
+    status = result.status or 0
+    return 2 if status in (408, 409, 429) or status >= 500 else 1
+
+
+def faults_of(run: Run, result: Result, plain: Result | None) -> Iterator[str]:
+    """What is wrong with one result, beside what the plain SDK did where that is known."""
+    row, is_error = run.row, result.verdict in ("error", "foreign")
+    if result.verdict not in (["value", "error"] if row.truth == "either" else [row.truth]):
+        yield f"{result.verdict} where {row.truth} was expected: {result.told}"
+    due, is_whole = row.due(run.mode), not is_error or row.truth == "error"
+    if result.said != due if is_whole else not due.startswith(result.said):
+        yield f"the caller read {result.said!r:.80}, and not {due!r:.80}"
+    if plain and result.verdict == plain.verdict == "value" and result.value != plain.value:
+        yield f"{result.value!r:.200} is not the plain SDK's {plain.value!r:.200}"
+
+    if is_error and (not result.message or row.words not in result.message):
+        yield f"{row.words!r} is not in the message {result.message!r:.200}"
+    if KEY in f"{result.message} {result.told}":
+        yield "the key is in the message"
+    if result.said and "Check the base URL" in result.message:
+        yield f"a chunk came from that base URL, but: {result.message!r:.200}"
+    if is_error and row.status not in (None, result.status):
+        yield f"status {result.status}, and not {row.status}"
+    if is_error and row.code not in (None, result.code):
+        yield f"code {result.code!r}, and not {row.code!r}"
+
+    most = 2 if plain and plain.verdict == "foreign" else most_requests(result)
+    most = max(most, plain.requests) if plain else most
+    # What comes unread is judged when nobody asks again.
+    exact = 1 if row.requests and run.mode == "unread" else row.requests
+    if result.requests != exact if exact else result.requests > most:
+        yield f"{result.requests} requests, and not {exact or most}"
+    if result.seconds >= GUARD + 2 * row.timeout:
+        yield f"{result.seconds:.1f} seconds"
+    if result.recovered:
+        yield f"the next request failed: {result.recovered}"
+    if result.left_open:
+        yield f"{result.left_open} connections were left open"
+    if result.key_left:
+        yield "another origin was sent the key"
