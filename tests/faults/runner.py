@@ -68,6 +68,8 @@ class Result:
     """Why the good request that followed failed; empty if it did not."""
     key_left: bool = False
     """Whether the key was sent to the origin of a redirect."""
+    key_missed: bool = False
+    """Whether the model list was asked for without the header that it needs."""
 
 
 @cache
@@ -217,6 +219,8 @@ async def _run(server: Server, run: Run) -> Result:
         result.requests = len(visit.requests)
         elsewhere = [request for request in visit.requests if request.origin == "other"]
         result.key_left = any(KEY in value for request in elsewhere for value in request.headers.values())
+        lists = [request for request in visit.requests if "/models" in request.target]
+        result.key_missed = any(request.headers.get("x-api-key") != KEY for request in lists)
     return result
 
 
@@ -351,3 +355,5 @@ def faults_of(run: Run, result: Result, plain: Result | None) -> Iterator[str]:
         yield f"{result.left_open} connections were left open"
     if result.key_left:
         yield "another origin was sent the key"
+    if result.key_missed:
+        yield "the model list was asked for without X-Api-Key"
