@@ -10,7 +10,7 @@ import ssl
 import time
 from collections.abc import AsyncIterator, Coroutine, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import cache, partial
 from typing import Any, Literal
@@ -94,22 +94,6 @@ def run_all(server: Server, runs: Iterable[Run]) -> dict[Run, Result]:
 _numbers = itertools.count(1)
 
 
-def _arguments(server: Server, run: Run, name: str) -> dict[str, Any]:
-    origin = server.origin("refusing" if run.row.refused else "main")
-    base_url = f"{origin}/{name}/api/ai"
-    return {"base_url": base_url, "api_key": KEY, "timeout": run.row.timeout, "max_retries": 1}
-
-
-@contextmanager
-def _visiting(server: Server, run: Run) -> Iterator[tuple[str, Visit]]:
-    name = f"v{next(_numbers)}"
-    origin = server.origin()
-    origins = Origins(origin, server.origin("other"), f"{origin}/{name}")
-    visit = server.visit(name, answer_to(run.row, run.mode, origins))
-    with server.give_up_after(visit, GUARD + 2 * run.row.timeout):
-        yield name, visit
-
-
 def _ask(run: Run, client: Any) -> Any:
     """The call itself; what it returns is awaited by the async twin."""
     if run.mode == "list":
@@ -125,12 +109,6 @@ def _ask(run: Run, client: Any) -> Any:
         completions = completions.with_streaming_response
     extra: dict[str, Any] = {"stream": True} if run.mode in ("stream", "closing") else {}
     return completions.create(model="m", messages=HELLO, **extra)
-
-
-def _ask_good(server: Server, run: Run, name: str, client: Any) -> Any:
-    if run.row.refused:
-        client = client.with_options(base_url=f"{server.origin()}/{name}/api/ai")
-    return client.chat.completions.create(model="good", messages=HELLO, timeout=10)
 
 
 async def wait(value: Any) -> Any:
@@ -169,6 +147,27 @@ def driven(coroutine: Coroutine[Any, Any, Any]) -> Any:
     raise AssertionError("a sync client was waited for")
 
 
+async def _read(run: Run, client: Any, got: list[Any], held: list[Any]) -> None:
+    """Ask, and add what comes to `got`; `held` is what the caller has in hand."""
+    answer = _ask(run, client)
+    if run.mode == "unread":
+        async with entered(answer) as response:
+            assert not response.http_response.is_stream_consumed, "read too early"
+            got.append(await wait(response.parse()))
+        return
+    answer = await wait(answer)
+    held.append(answer)
+    if run.mode == "stream":
+        async for chunk in each(answer):
+            got.append(chunk)
+    elif run.mode == "closing":
+        for _ in range(3):
+            got.append(await first(answer))
+        await wait(answer.close())
+    else:
+        got.append(answer.parse() if run.mode == "raw" else answer)
+
+
 async def _run(server: Server, run: Run) -> Result:
     """One function asks both kinds of client."""
     modules: Any = aitoearn_openai if run.ours else openai
@@ -177,50 +176,36 @@ async def _run(server: Server, run: Run) -> Result:
     if run.is_async:
         make_client, make_pool = modules.AsyncOpenAI, openai.DefaultAsyncHttpxClient
         settled = partial(asyncio.to_thread, settled)
-    result = Result()
-    got: list[Any] = []
+    name, origin = f"v{next(_numbers)}", server.origin()
+    origins = Origins(origin, server.origin("other"), f"{origin}/{name}")
+    visit = server.visit(name, answer_to(run.row, run.mode, origins))
+    there = f"{server.origin('refusing') if run.row.refused else origin}/{name}/api/ai"
+    given: dict[str, Any] = {"base_url": there, "api_key": KEY, "timeout": run.row.timeout, "max_retries": 1}
+    result, got = Result(), list[Any]()
     held: list[Any] = []  # What the caller still has in hand must not be what frees a connection.
-    with _visiting(server, run) as (name, visit):
-        async with (
-            entered(make_pool(verify=tls(), trust_env=False)) as pool,
-            entered(make_client(**_arguments(server, run, name), http_client=pool)) as client,
-        ):
+    async with (
+        entered(make_pool(verify=tls(), trust_env=False)) as pool,
+        entered(make_client(**given, http_client=pool)) as client,
+    ):
+        with server.give_up_after(visit, GUARD + 2 * run.row.timeout):
             started = time.monotonic()
             try:
-                answer = _ask(run, client)
-                held.append(answer)
-                if run.mode == "unread":
-                    async with entered(answer) as response:
-                        assert not response.http_response.is_stream_consumed, "read too early"
-                        got.append(await wait(response.parse()))
-                else:
-                    answer = await wait(answer)
-                    held.append(answer)
-                    if run.mode == "stream":
-                        async for chunk in each(answer):
-                            got.append(chunk)
-                    elif run.mode == "closing":
-                        for _ in range(3):
-                            got.append(await first(answer))
-                        await wait(answer.close())
-                    else:
-                        got.append(answer.parse() if run.mode == "raw" else answer)
+                await _read(run, client, got, held)
             except BaseException as error:  # noqa: BLE001 - what comes out is the question
                 _note(error, result)
             result.seconds = time.monotonic() - started
             _judge(run, visit, got, result)
+            here = client.with_options(base_url=f"{origin}/{name}/api/ai", timeout=10)
             try:
-                await wait(_ask_good(server, run, name, client))
+                await wait(here.chat.completions.create(model="good", messages=HELLO))
             except BaseException as error:  # noqa: BLE001 - what comes out is the question
                 result.recovered = repr(error)
-            result.left_open = await wait(settled(visit, 1)) - 1
-        if await wait(settled(visit, 0)):
-            result.left_open = max(result.left_open, visit.open_connections())
-        result.requests = len(visit.requests)
-        elsewhere = [request for request in visit.requests if request.origin == "other"]
-        result.key_left = any(KEY in value for request in elsewhere for value in request.headers.values())
-        lists = [request for request in visit.requests if "/models" in request.target]
-        result.key_missed = any(request.headers.get("x-api-key") != KEY for request in lists)
+        result.left_open = await wait(settled(visit, 1)) - 1
+    result.requests = len(visit.requests)
+    elsewhere = [request for request in visit.requests if request.origin == "other"]
+    result.key_left = any(KEY in value for request in elsewhere for value in request.headers.values())
+    lists = [request for request in visit.requests if "/models" in request.target]
+    result.key_missed = any(request.headers.get("x-api-key") != KEY for request in lists)
     return result
 
 
@@ -276,41 +261,25 @@ def _said(answer: Any) -> str:
 
 
 def problem_with(mode: Mode, got: list[Any], may_be_empty: bool = False) -> str:
-    """Why that is not what the method promises to return; empty if it is."""
-    if mode in ("stream", "closing"):
-        for chunk in got:
-            if not isinstance(chunk, ChatCompletionChunk):
-                return f"a chunk is {_shown(chunk)}"
-            if not _are_choices(chunk.choices):
-                return f"a chunk has choices={_shown(chunk.choices)}"
-        return "" if got or may_be_empty else "an empty stream"
-    value = got[0]
+    """What came, if it is not what the method promises to return; empty if it is."""
+    kind = ChatCompletionChunk if mode in ("stream", "closing") else ChatCompletion
     if mode in ("bytes", "object"):
-        return ""
-    if mode == "list":
-        if not isinstance(value, (SyncPage, AsyncPage)):
-            return _shown(value)
-        if not isinstance(value.data, list):
-            return f"a page with data={_shown(value.data)}"
-        for model in value.data:
-            if not isinstance(model, Model):
-                return f"a model is {_shown(model)}"
-            if not isinstance(getattr(model, "id", None), str) or not model.id.strip():
-                return f"a model has id={_shown(getattr(model, 'id', None))}"
-        return ""
-    if not isinstance(value, ChatCompletion):
-        return _shown(value)
-    return "" if _are_choices(value.choices) else f"ChatCompletion(choices={_shown(value.choices)})"
+        is_promised = True
+    elif mode == "list":
+        models = got[0].data if isinstance(got[0], (SyncPage, AsyncPage)) else None
+        is_promised = isinstance(models, list) and all(
+            isinstance(model, Model) and isinstance(getattr(model, "id", None), str) and model.id.strip()
+            for model in models
+        )
+    else:
+        is_promised = (may_be_empty or bool(got)) and all(
+            isinstance(answer, kind) and _are_choices(answer.choices) for answer in got
+        )
+    return "" if is_promised else f"{got!r:.200}"
 
 
 def _are_choices(value: Any) -> bool:
     return isinstance(value, list) and all(isinstance(choice, openai.BaseModel) for choice in value)
-
-
-def _shown(value: Any) -> str:
-    return (
-        f"{type(value).__name__} {value!r:.40}" if isinstance(value, (str, int, float)) else f"{value!r:.40}"
-    )
 
 
 def most_requests(result: Result) -> int:
