@@ -12,9 +12,6 @@ from faults.runner import Run, faults_of, most_requests, run_all
 from faults.server import Server
 from faults.table import CODES, ROWS, Row
 
-SAMPLE = 2
-"""Of so many rows that are not slow by themselves, `make quick` asks one."""
-
 
 @pytest.fixture(scope="module")
 def faulty() -> Iterator[Server]:
@@ -28,9 +25,7 @@ def faulty() -> Iterator[Server]:
 @pytest.mark.parametrize(
     ("number", "row"),
     [
-        pytest.param(
-            number, row, id=row.name, marks=[pytest.mark.slow] * bool(row.is_slow or number // 2 % SAMPLE)
-        )
+        pytest.param(number, row, id=row.name, marks=[pytest.mark.slow] * row.is_slow)
         for number, row in enumerate(ROWS)
     ],
 )

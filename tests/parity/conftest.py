@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import re
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +12,7 @@ import openai
 import pytest
 
 import aitoearn_openai
+from aitoearn_openai._sdk.errors import family_of
 from conftest import Asker, Reply, ScriptedServer
 from faults.runner import each, wait
 
@@ -136,7 +136,7 @@ def sdks_class(response: Any) -> type:
 
 def one_connection(twins: Twins) -> Any:
     """A pool of a single connection: where one is not given back, the next call cannot have it."""
-    library = sys.modules[openai.DefaultHttpxClient.__mro__[1].__module__.partition(".")[0]]
+    library = family_of(openai.DefaultHttpxClient)
     limits = library.Limits(max_connections=1, max_keepalive_connections=1)
     return twins.pool(limits=limits, timeout=library.Timeout(10, pool=5))
 

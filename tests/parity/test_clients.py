@@ -158,21 +158,6 @@ def test_each_argument_of_a_copy_makes_the_same_client(twins: Twins, names: tupl
     assert outcome.result[0] in ("http_client" not in names, *outcome.result[:1] * (len(outcome.result) == 2))
 
 
-@pytest.mark.parametrize("limit", [None, 0.5, openai.Timeout(9, connect=3, read=4)], ids=str)
-def test_a_timeout_of_any_kind_arrives(twins: Twins, limit: Any) -> None:
-    """None, seconds or the SDK's `Timeout`, of the client, of a copy and of one call."""
-
-    async def ask(client: Any) -> Any:
-        for each in (client, client.with_options(timeout=limit), client.copy(timeout=1)):
-            await wait(complete("m")(each))
-            await wait(complete("m", timeout=limit)(each))
-        return client.timeout
-
-    outcome = twins.same(ask, ANSWER, timeout=limit)
-
-    assert (outcome.result, len(outcome.requests)) == (limit, 6)
-
-
 def test_a_copy_shares_the_connections_and_another_client_does_not(twins: Twins) -> None:
     """And closing any of those that share closes the pool of all."""
 
