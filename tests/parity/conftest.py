@@ -12,7 +12,7 @@ import openai
 import pytest
 
 import aitoearn_openai
-from aitoearn_openai._sdk.errors import family_of
+from aitoearn_openai._sdk.exceptions import family_of
 from conftest import Asker, Reply, ScriptedServer
 from faults.runner import each, wait
 
