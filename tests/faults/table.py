@@ -185,12 +185,12 @@ def transport() -> Iterable[Row]:
         head(content_type=kind, content_length=str(len(content))),
         *(step for at in range(0, len(content), 40) for step in (content[at:at + 40], Pause(0.12)))])
     hints = b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\n\r\n"
-    yield Row("the connection is refused", always(), refused=True)
-    yield Row("a reset before the headers", always(Reset))
-    yield Row("an orderly close before the headers", always(Close))
+    yield Row("the connection is refused", always(), refused=True, words="Connection error.")
+    yield Row("a reset before the headers", always(Reset), requests=2, words="Connection error.")
+    yield Row("an orderly close before the headers", always(Close), requests=2, words="Connection error.")
     yield Row("a reset after the headers", reset)
-    yield Row("no answer at all", always(Hang), timeout=0.5)
-    yield Row("headers, then silence", silent, timeout=0.5)
+    yield Row("no answer at all", always(Hang), timeout=0.5, requests=2, words="Request timed out.")
+    yield Row("headers, then silence", silent, timeout=0.5, words="Request timed out.")
     yield Row("a body in pieces, in all slower than the timeout", slow, truth="value", timeout=0.5)
     yield Row("bytes that are not HTTP", always(b"\x00\x01\x02 SSH-2.0-OpenSSH_9.9\r\n\r\n", Close))
     yield Row("100 Continue and 103 Early Hints before the answer",
@@ -202,7 +202,7 @@ def cuts() -> Iterable[Row]:
     short = right(lambda content, kind: [reply(content[:40], content_type=kind, length=len(content)), Close])
     unended = right(lambda content, kind: [
         head(content_type=kind, transfer_encoding="chunked"), chunked(content[:40], end=False), Close])
-    yield Row("a body shorter than its content length", short, modes=EVERY)
+    yield Row("a body shorter than its content length", short, modes=EVERY, words="Connection error.")
     yield Row("a chunked body cut short", unended, modes=EVERY)
     yield Row("JSON that breaks off", right(lambda content, _: [reply(content[:40])]), modes=WHOLE)
     for name, answer, said, more in [

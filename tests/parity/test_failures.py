@@ -1,4 +1,4 @@
-"""Failures with a status of their own, retries, timeouts and answers that break off."""
+"""Failures with a status of their own, and retries. What breaks off or stays away is in the fault matrix."""
 
 from __future__ import annotations
 
@@ -12,9 +12,8 @@ import pytest
 
 from conftest import Reply, complete, stream
 from faults.runner import entered, wait
-from faults.server import Close, Hang, Server, reply
 from parity.calls import ANSWER, CALLS, ERROR, draw_on, soon
-from parity.conftest import Each, Twins, one_connection, told
+from parity.conftest import Twins, told
 
 ERRORS: dict[str, Reply] = {
     "openai": Reply({"error": ERROR}),
@@ -59,11 +58,8 @@ def test_a_failure_with_a_status_of_its_own_is_the_sdks_exception(twins: Twins, 
     assert all(failure[3]["request_id"] == "r-9" for failure in outcome.result)
 
 
-SHORT = openai.Timeout(10, read=0.2)
-
-
 async def unread(client: Any) -> Any:
-    async with entered(complete("m", timeout=SHORT)(client.with_streaming_response)) as response:
+    async with entered(complete("m")(client.with_streaming_response)) as response:
         return await wait(response.read())
 
 
@@ -126,38 +122,3 @@ def test_what_fails_is_retried_as_often_and_as_the_sdk_does(
     assert len(outcome.requests) == requests
     assert logged[0] == logged[1]
     assert len(logged[0]) >= requests
-
-
-AWAY = {
-    "silent": [Hang],
-    "hung-up": [Close],
-    "stalled": [reply(length=999), Hang],
-    "cut": [reply(length=999), Close],
-}
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("kind", AWAY)
-@pytest.mark.parametrize("ask", [complete("m", timeout=SHORT), unread], ids=["whole", "unread"])
-def test_a_server_that_is_away_or_breaks_off_is_the_sdks_exception_after_as_many_tries(
-    twins: Twins, ask: Callable[..., Any], kind: str
-) -> None:
-    """And each try gives its connection back."""
-    tries = []
-
-    async def asked(client: Any) -> Any:
-        failures = []
-        for _ in range(2):  # With the single connection of the pool.
-            with pytest.raises(Exception) as raised:  # noqa: PT011 - whatever it is, the other has it too
-                await wait(ask(client))
-            failures.append((type(raised.value), type(raised.value.__cause__), str(raised.value)))
-        tries.append(len(visit.requests))
-        visit.requests.clear()
-        return failures
-
-    with Server() as faulty:
-        visit = faulty.visit("api", lambda _: AWAY[kind])  # type: ignore[arg-type, return-value]
-        pool = Each(lambda: one_connection(twins))
-        twins.same(asked, ANSWER, base_url=f"{faulty.origin()}/api/ai", max_retries=1, http_client=pool)
-
-    assert tries[0] == tries[1]

@@ -1,4 +1,4 @@
-"""An `http_client` of the caller's own: its hooks, authentication, cookies and redirects."""
+"""An `http_client` of the caller's own: its hooks and its authentication."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import openai
 import pytest
 
 import aitoearn_openai
-from conftest import Asker, Reply, ScriptedServer, complete, list_models
+from conftest import Reply, complete
 from faults.runner import driven, wait
 from parity.calls import CALLS, ERROR, MODELS, soon
 from parity.conftest import Each, Twins, headers, hooks, listed, seen
@@ -149,50 +149,6 @@ def test_others_who_share_an_http_client_see_no_difference(twins: Twins, family:
 
     twins.server.answer(Reply({"data": {}, "code": 12001, "message": "no credits"}))
     asyncio.run(ask()) if twins.is_async else driven(ask())
-
-
-@pytest.mark.parametrize("follow", [True, False])
-@pytest.mark.parametrize("name", ["plain", "stream", "edit"])
-def test_redirects_are_followed_as_the_sdk_follows_them(
-    twins: Twins, other_server: ScriptedServer, name: str, follow: bool
-) -> None:
-    """Within the origin and to another one, key and body included or left out; or not at all."""
-    ask, reply = CALLS[name]
-    replies = [
-        Reply(status=307, headers={"Location": "/api/ai/moved"}),
-        Reply(status=302, headers={"Location": f"{other_server.origin}/elsewhere"}),
-    ]
-    elsewhere = []
-
-    async def asked(client: Any) -> Any:
-        other_server.requests.clear()
-        try:
-            return await wait(ask(client))
-        except openai.APIStatusError as error:  # Its message has a sentence more, on where it leads.
-            return type(error), error.status_code, error.response.headers["location"]
-        finally:
-            elsewhere.append([seen(request) for request in other_server.requests])
-
-    other_server.answer(reply)
-    pool = Each(lambda: twins.pool(follow_redirects=follow))
-    outcome = twins.same(asked, *replies, max_retries=0, http_client=pool)
-
-    assert elsewhere[0] == elsewhere[1]
-    assert [len(outcome.requests), len(elsewhere[0])] == ([2, 1] if follow else [1, 0])
-
-
-@pytest.mark.parametrize("follow", [True, False])
-def test_a_redirect_of_the_model_list_is_refused_and_names_where_it_leads(
-    twins: Twins, other_server: ScriptedServer, follow: bool
-) -> None:
-    """Unlike with the SDK: the second key header would go along to any origin."""
-    twins.server.answer(Reply(status=307, headers={"Location": f"{other_server.origin}/api/ai"}))
-    where: Any = {"base_url": twins.server.base_url, "http_client": twins.pool(follow_redirects=follow)}
-    with pytest.raises(openai.APIStatusError, match=other_server.origin) as raised:
-        Asker(twins.is_async).run(list_models, api_key="k", **where)
-
-    assert raised.value.status_code == 307
-    assert [len(twins.server.requests), len(other_server.requests)] == [1, 0]
 
 
 def test_a_second_key_that_the_client_was_given_is_sent(twins: Twins) -> None:
