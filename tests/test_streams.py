@@ -8,7 +8,6 @@ from typing import Any
 import openai
 import pytest
 
-from aitoearn_openai._sdk.exceptions import family_of
 from conftest import Asker, Reply, ScriptedServer, in_turns, stream
 
 CHUNK = 'data: {"id":"1","choices":[{"index":0,"delta":{"content":"hi","reasoning_content":"r"}}],"cost":"0.1"}\n\n'
@@ -31,24 +30,30 @@ def test_a_last_chunk_that_no_blank_line_ends_is_not_lost(asker: Asker, server: 
     assert len(read(asker, server, CHUNK + END.rstrip())) == 2
 
 
+ERROR = {"message": "busy", "code": "slow", "param": "model"}
+
+
 @in_turns(
-    "data,body",
-    [("busy", "busy"), ('{"error": {"message": "busy", "code": "slow", "param": "model"}}', None)],
+    "frame,body",
+    [
+        ("data: busy", "busy"),
+        ('event: error\ndata: {"message": "busy"}', {"message": "busy"}),
+        (event({"error": ERROR}), ERROR),
+    ],
 )
 def test_the_words_of_a_failure_are_the_message_and_what_came_is_the_body(
-    asker: Asker, server: ScriptedServer, data: str, body: str | None
+    asker: Asker, server: ScriptedServer, frame: str, body: Any
 ) -> None:
     """Nothing stands before or after the words; of an error in OpenAI's format, it is all as in the plain SDK."""
     with pytest.raises(openai.APIError) as failed:
-        read(asker, server, f"{CHUNK}data: {data}\n\n")
-    error = failed.value
+        read(asker, server, f"{CHUNK}{frame}\n\n")
+    assert (str(failed.value), failed.value.body) == ("busy", body)
 
-    assert (str(error), error.body) == ("busy", body or json.loads(data)["error"])
-    if not body:
+    if body is ERROR:
         with pytest.raises(openai.APIError) as theirs:
-            read(Asker(asker.is_async, openai), server, f"{CHUNK}data: {data}\n\n")
-        names = "message", "body", "code", "param"
-        assert [getattr(error, name) for name in names] == [getattr(theirs.value, name) for name in names]
+            read(Asker(asker.is_async, openai), server, f"{CHUNK}{frame}\n\n")
+        for name in ("message", "body", "code", "param"):
+            assert getattr(failed.value, name) == getattr(theirs.value, name)
 
 
 STREAMED_IMAGES = lambda client: client.images.generate(model="m", prompt="cat", stream=True)

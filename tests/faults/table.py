@@ -297,6 +297,7 @@ def headers() -> Iterable[Row]:
     page = "<!DOCTYPE html><html><title>Log in</title>"
     torn = changed(lambda content: gzip.compress(content)[:-20], content_encoding="gzip")
     spoilt = changed(lambda content: gzip.compress(content)[:-8] + b"x" * 8, content_encoding="gzip")
+    in_pieces = always(head(content_type="text/html", transfer_encoding="chunked"), chunked(page.encode()))
     for name, answer, more in [
         ("a body in utf-16", changed(lambda content: content.decode().encode("utf-16")), {"truth": "either"}),
         ("a byte order mark", changed(b"\xef\xbb\xbf".__add__), {"truth": "value"}),
@@ -309,6 +310,7 @@ def headers() -> Iterable[Row]:
         ("gzip with a bad end", spoilt, {}),
         ("an unknown content encoding", changed(content_encoding="x-none"), {"truth": "either"}),
         ("an HTML page", body(page, "text/html"), {"words": "Check the base URL"}),
+        ("an HTML page in pieces", in_pieces, {"words": "Check the base URL"}),
         ("an HTML page announced as what was asked for", body(page), {}),
         ("204 and nothing", always(b"HTTP/1.1 204 No Content\r\n\r\n"), {}),
         ("304", always(b"HTTP/1.1 304 Not Modified\r\n\r\n"), {"modes": ALL}),
@@ -331,7 +333,6 @@ def redirects() -> Iterable[Row]:
     yield Row("307 of the model list to another origin", elsewhere,
               modes=LIST, status=307, requests=1, words="redirects to http://127.0.0.1")
     yield Row("307 to itself, again and again", leading("?again"))
-    yield Row("307 to a port that cannot be", leading("http://127.0.0.1:99999/"))
     yield Row("307 to an address that is not one", leading("http://[::bad/"))
     yield Row("307 without an address", always(reply(status=307, content_type=None)))
 
@@ -512,6 +513,7 @@ def streams() -> Iterable[Row]:
         "odd lines before other events": [first, b": comment\n\n{odd: 1\n" + second, b"trace: 7\n" + third],
         "words after the finish_reason": [*CHUNKS, b"upstream died"],
         "words after [DONE]": [some, DONE, b"upstream died"],
+        "an object of its own before more chunks": [first, frame({"note": "queued"}), second, DONE],
         "words before [DONE]": [some, b"upstream died\n\n", DONE],
         "a line [DONE]": [some, b"[DONE]\n\n"],
         "Data: [DONE]": [some, b"Data: [DONE]\n\n"],
