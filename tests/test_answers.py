@@ -211,10 +211,11 @@ def test_a_refused_key_names_the_site(here: str, there: str, code: int) -> None:
 
 
 def test_a_list_that_is_not_there_is_a_wrong_address(server: ScriptedServer) -> None:
-    """A self-hosted server has one, so nothing is said of those."""
+    """The hint says what was asked, and how AiToEarn's addresses end."""
     error = caught(server, list_models, {"code": 404, "message": "Cannot GET /models/chat"})
 
-    assert str(error).endswith("AiToEarn's base URL ends in /api/ai.")
+    assert f"The address asked was {server.base_url}/models/chat" in str(error)
+    assert "its base URL ends in /api/ai." in str(error)
 
 
 @pytest.mark.parametrize("status", [200, 402])
