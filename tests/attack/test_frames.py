@@ -93,23 +93,20 @@ def test_settings_in_code_and_in_other_models_show_no_value(values: dict[str, st
             return Settings(**values)  # type: ignore[arg-type]
         return type("Outer", (outer,), {"__annotations__": {"llm": Settings}})(llm=values)
 
-    with pytest.raises((TypeError, ValidationError)) as caught:
+    with pytest.raises(ValidationError) as caught:
         make()
-    told = [str(caught.value)]
-    if isinstance(caught.value, ValidationError):
-        told += [repr(caught.value.errors()), caught.value.json()]
+    told = [str(caught.value), repr(caught.value.errors()), caught.value.json()]
 
     assert CANARY not in "".join(told)
     assert "errors.pydantic.dev" not in told[0]
-    assert (type(caught.value) is TypeError) == (outer is None and "sit" in values)
 
 
 @pytest.mark.parametrize(
     ("value", "words"),
     [
-        ({"sit": "ai"}, "Settings has no 'sit': it has site, base_url"),
-        ({"site": "mars"}, "write one of cn, ai, sandbox"),
-        ({"timeout": "soon"}, "write a finite number of seconds"),
+        ({"sit": "ai"}, "sit\n  Extra inputs are not permitted"),
+        ({"site": "mars"}, "Input should be 'cn', 'ai' or 'sandbox'"),
+        ({"timeout": "soon"}, "Input should be a valid number"),
         ({"base_url": "localhost"}, "write the address with its scheme"),
         (f"ak_{CANARY}", "valid dictionary or instance of Settings"),
     ],
