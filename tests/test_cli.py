@@ -115,11 +115,11 @@ LOOK = "Try again; if it fails again, `aitoearn-openai check` looks for the caus
     [
         ("models --no-such", {}, 2, "No such option.*--no-such.*`aitoearn-openai models --help` shows how to use it."),
         ("modles", {}, 2, "No such command 'modles'.*`aitoearn-openai --help` shows how to use it."),
-        ("models --site mars", {}, 2, ".*--site.*write one of cn, ai, sandbox. `.*"),
+        ("models --site mars", {}, 2, ".*--site.*Input should be 'cn', 'ai' or 'sandbox'. `.*"),
         ("models --base-url localhost", {}, 2, ".*--base-url.* write the address with its scheme.*"),
         ("run", {}, 2, "Missing argument 'COMMAND'.*"),
         ("chat Hi", {}, 2, "name a model with --model or AITOEARN_MODEL; `aitoearn-openai models` lists them"),
-        ("models", {"AITOEARN_SITE": "mars"}, 2, "AITOEARN_SITE: write one of cn, ai, sandbox."),
+        ("models", {"AITOEARN_SITE": "mars"}, 2, "AITOEARN_SITE: Input should be 'cn', 'ai' or 'sandbox'."),
         ("chat Hi --site cn", {}, 3, "There is no AiToEarn key. Create one at https://aitoearn.cn .*"),
         ("chat Hi -m glm-5.2", {"AITOEARN_API_KEY": KEY}, 3, f".*Unauthorized.*{LOOK}"),
         ("models --base-url http://127.0.0.1:1", {}, 4, "the connection to http://127.0.0.1:1 failed: .*refused. Try again.*"),

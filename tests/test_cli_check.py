@@ -44,6 +44,7 @@ def test_all_is_well_with_the_sandbox(tmp_path: Path) -> None:
     assert settings["max_retries"] == ["-", "default"]
     assert steps(checked.stdout) == ["ok HTTP", "ok key", "ok chat", "ok models", "ok model"]
     assert "Next: aitoearn-openai chat" in checked.stdout
+    assert "??" not in checked.stdout  # As for plain http to another machine.
 
 
 @pytest.mark.parametrize("is_in_file", [False, True])

@@ -11,7 +11,7 @@ from urllib.request import getproxies, proxy_bypass
 
 import aitoearn_openai as openai
 
-from .._sites import API_PATH, ENV_PREFIX, SITES, needs_no_proxy
+from .._sites import API_PATH, ENV_PREFIX, SITES, is_here
 from .._wording import causes
 from . import failures, options
 from .lists import fetch, matching
@@ -113,7 +113,7 @@ def _reach(settings: openai.Settings) -> list[openai.ChatModel]:
         milliseconds = 1000 * (time.monotonic() - started)
         _show("ok", "HTTP", f"{response.http_version}, status {response.status_code}, {milliseconds:.0f} ms")
 
-    address, is_local = urlsplit(settings.base_url), needs_no_proxy(settings.base_url)
+    address, is_local = urlsplit(settings.base_url), is_here(settings.base_url)
     proxy = getproxies().get(address.scheme) or getproxies().get("all")
     if proxy and not is_local and not proxy_bypass(str(address.hostname)):
         name = urlsplit(proxy if "://" in proxy else f"//{proxy}").hostname

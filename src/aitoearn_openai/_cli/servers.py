@@ -15,7 +15,7 @@ from typer import Option
 import aitoearn_openai as openai
 
 from .._limits import keep_memory_private, raise_file_limit
-from .._sites import API_PATH, SANDBOX_KEY, SITES, normalize_base_url, site_base_url
+from .._sites import API_PATH, SANDBOX_KEY, SITES, normalize_base_url
 from . import failures, options
 from .screen import errors, escape, show
 
@@ -119,7 +119,7 @@ def serve_sandbox(
     key = os.environ[upstream_key_env] if upstream_key_env else None
     try:
         with openai.sandbox.serve(port, upstream=upstream, upstream_key=key) as site:
-            home = site.base_url == site_base_url("sandbox")
+            home = site.base_url == SITES["sandbox"] + API_PATH
             address = "" if home else f" AITOEARN_BASE_URL={site.base_url.removesuffix(API_PATH)}"
             token = "" if site.api_key == SANDBOX_KEY else f" AITOEARN_API_KEY={site.api_key}"
             behind = upstream or "no model"

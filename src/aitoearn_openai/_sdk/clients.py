@@ -28,7 +28,7 @@ class _Hooks:
     """What each model list had when it was last asked for, by path."""
 
     def _auth(self, sdk_auth: Any) -> Any:
-        exchange, given = CURRENT.get(), self._origins.http_client
+        exchange, given = CURRENT.get(), self._origins.arguments.get("http_client")
         if exchange is None:
             return sdk_auth
         client_class: Any = openai.DefaultHttpxClient if given is None else type(given)
