@@ -83,7 +83,7 @@ def batch(
     try:
         if csv:
             check_table(csv)
-        with opened(source, target, defaults, job.add, look_only=dry_run) as files:
+        with opened(source, target, defaults, job.add, dry_run) as files:
             if dry_run:
                 job.show(files)
             else:

@@ -47,10 +47,9 @@ def opened(
     target: Path | None,
     options: dict[str, Any],
     check: Callable[[Request], None],
-    *,
-    look_only: bool,
+    dry_run: bool,
 ) -> Iterator[Files]:
-    """Read both files; no other run may use the output meanwhile, unless they are only looked at.
+    """Read both files; no other run may use the output meanwhile, unless this is a dry run.
 
     Args:
         options: What lines need not say: `model` and, for prompts alone, `system`, `temperature` and `max_tokens`.
@@ -68,12 +67,10 @@ def opened(
     if target and target.suffix.lower() in _TABLES:
         raise BadFile(f"the results are JSON, a line each: name OUT.jsonl, and --csv {target} for a table")
     target = place_to_write(target) if target else Path(os.devnull)
-    with contextlib.ExitStack() as stack:
-        if not look_only:
-            stack.enter_context(_locked(target))
-        known = stack.enter_context(contextlib.closing(sqlite3.connect("")))
+    lock = contextlib.nullcontext() if dry_run else _locked(target)
+    with lock, contextlib.closing(sqlite3.connect("")) as known:
+        files = Files(name, target, known)
         try:
-            files = Files(name, target, known)
             with _bytes(source) as file, _lines(file) as lines:
                 files.read(lines, options, check)
             yield files
