@@ -380,7 +380,6 @@ class Runner:
 
     async def _ask(self, request: Request) -> Result:
         body = dict(request.body)
-        status = None
         try:
             # By `create`, which tracers wrap; and raw, so that no objects are made of the answer.
             raw = await self.client.chat.completions.with_raw_response.create(
@@ -388,11 +387,10 @@ class Runner:
             )
             result = Result(request, raw.parse(to=_Answer).to_dict(), raw.request_id)
         except openai.APIError as error:
-            status = getattr(error, "status_code", None)
-            if status in ACCOUNT_STATUSES:
+            if getattr(error, "status_code", None) in ACCOUNT_STATUSES:
                 raise
             result = Result(request, request_id=getattr(error, "request_id", None), error=error)
-        self._unknown = self._unknown + 1 if status == 404 else 0
+        self._unknown = self._unknown + 1 if isinstance(result.error, openai.NotFoundError) else 0
         if result.error and self._unknown == _MOST_UNKNOWN:
             self._fail(result.error)
         if self.budget:

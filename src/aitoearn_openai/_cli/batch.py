@@ -77,13 +77,13 @@ def batch(
 
     raise_file_limit()
     job = Job(settings, model or settings.model, answer_tokens, max_credits, dry_run)
-    given = {"model": job.model, "system": system, "temperature": temperature, "max_tokens": max_tokens}
-    defaults = {name: value for name, value in given.items() if value is not None}
+    said = {"model": job.model, "system": system, "temperature": temperature, "max_tokens": max_tokens}
+    given = {name: value for name, value in said.items() if value is not None}
     code = 0
     try:
         if csv:
             check_table(csv)
-        with opened(source, target, defaults, job.add, dry_run) as files:
+        with opened(source, target, given, job.add, dry_run) as files:
             if dry_run:
                 job.show(files)
             else:

@@ -43,16 +43,12 @@ class BadFile(Exception):
 
 @contextlib.contextmanager
 def opened(
-    source: Path,
-    target: Path | None,
-    options: dict[str, Any],
-    check: Callable[[Request], None],
-    dry_run: bool,
+    source: Path, target: Path | None, given: dict[str, Any], check: Callable[[Request], None], dry_run: bool
 ) -> Iterator[Files]:
     """Read both files; no other run may use the output meanwhile, unless this is a dry run.
 
     Args:
-        options: What lines need not say: `model` and, for prompts alone, `system`, `temperature` and `max_tokens`.
+        given: What lines need not say: `model` and, for prompts alone, `system`, `temperature` and `max_tokens`.
         check: Called with each request that is not answered yet; its `ValueError` says why it cannot be.
     """
     name = "standard input" if source == STDIN else source.name
@@ -72,7 +68,7 @@ def opened(
         files = Files(name, target, known)
         try:
             with _bytes(source) as file, _lines(file) as lines:
-                files.read(lines, options, check)
+                files.read(lines, given, check)
             yield files
         except sqlite3.OperationalError as error:
             raise BadFile(f"{name}: no temporary file ({error}); set TMPDIR to a folder with room") from None
@@ -170,7 +166,7 @@ class Files:
             "CREATE TABLE result (custom_id TEXT PRIMARY KEY, id TEXT, line BLOB) WITHOUT ROWID"
         )
 
-    def read(self, lines: Iterable[str], options: dict[str, Any], check: Callable[[Request], None]) -> None:
+    def read(self, lines: Iterable[str], given: dict[str, Any], check: Callable[[Request], None]) -> None:
         """Find out what is asked and what is answered, and that both files are what they should be."""
         for _, result, is_answer in self._results():
             if is_answer:
@@ -183,7 +179,7 @@ class Files:
                 continue
             first = first or text  # It decides for all, so that broken JSON is never taken for a prompt.
             try:
-                request = self._added(number, *_request(text, first[0] not in "{[", options))
+                request = self._added(number, *_request(text, first[0] not in "{[", given))
                 self.total += 1
                 answer = self._one("SELECT id FROM result WHERE custom_id = ?", request.custom_id)
                 if not answer:
@@ -307,7 +303,7 @@ def _open_no_link(path: str, flags: int) -> int:
     return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0), 0o666)
 
 
-def _request(text: str, is_prompt: bool, options: dict[str, Any]) -> tuple[Request, bool]:
+def _request(text: str, is_prompt: bool, given: dict[str, Any]) -> tuple[Request, bool]:
     """The request of a line, and whether the line has a `custom_id` for it; a `ValueError` says why it cannot be sent."""
     if _NOT_TEXT.search(text):
         raise ValueError("is not UTF-8 text; save the file as UTF-8")
@@ -319,19 +315,19 @@ def _request(text: str, is_prompt: bool, options: dict[str, Any]) -> tuple[Reque
     line = line if isinstance(line, dict) else {}
     if len(line.keys() & {"prompt", "messages", "body"}) != 1:
         raise ValueError(f"needs one of prompt, messages or body; found: {', '.join(line) or 'nothing'}")
-    if "prompt" not in line and options.keys() - {"model"}:
+    if "prompt" not in line and given.keys() - {"model"}:
         raise ValueError(
             "has no prompt, for which --system, --temperature and --max-tokens are; write what they say into its body"
         )
     if "max_completion_tokens" in line:  # It takes the place of the option.
-        options = {name: value for name, value in options.items() if name != "max_tokens"}
+        given = {name: value for name, value in given.items() if name != "max_tokens"}
     custom_id = line.pop("custom_id", None)
     request = {"method": line.pop("method", "POST"), "url": line.pop("url", URL), "custom_id": custom_id}
     body = line.get("body", line)
     if custom_id is None:
         request["custom_id"] = f"prompt-{digest(body)[:24]}"
     if isinstance(body, dict):
-        body = {**options, **body}
+        body = {**given, **body}
         if "model" not in body:
             raise ValueError("it needs a model; name one with --model or AITOEARN_MODEL")
         if "prompt" in line:
