@@ -273,17 +273,6 @@ async def run(
             starts, the results of those under way come first, and those that were refused give no result.
         ValueError: a number is not above 0; or, with `max_credits`, the list has no price for a request's model.
         RuntimeError: no event loop of asyncio runs, as under trio.
-
-    Examples:
-        >>> from aitoearn_openai import AsyncOpenAI, sandbox
-        >>> async def main(settings):
-        ...     messages = [{"role": "user", "content": "Hi"}]
-        ...     requests = [Request(f"hi-{n}", {"model": "glm-5.2", "messages": messages}) for n in range(3)]
-        ...     async with AsyncOpenAI.from_settings(settings) as client:
-        ...         return [result.request.custom_id async for result in run(client, requests, concurrency=1)]
-        >>> with sandbox.serve() as site:
-        ...     asyncio.run(main(site.settings))
-        ['hi-0', 'hi-1', 'hi-2']
     """
     budget = None
     if max_credits is not None:

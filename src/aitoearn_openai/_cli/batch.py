@@ -32,17 +32,13 @@ def batch(
         int | None, Option(metavar="N", min=1, help="For prompts: the most tokens of an answer.")
     ] = None,
     csv: Annotated[
-        Path | None,
-        Option(
-            metavar="FILE.csv", help="Write a table for Excel too; with --dry-run, of the answers so far."
-        ),
+        Path | None, Option(metavar="FILE.csv", help="Write a table of the answers for Excel too.")
     ] = None,
     dry_run: Annotated[
         bool, Option("--dry-run", help="Send no prompts: count, and estimate credits; needs no key.")
     ] = False,
     answer_tokens: Annotated[
-        int,
-        Option(metavar="N", min=0, help="For estimates: the tokens of an answer, or the request's limit."),
+        int, Option(metavar="N", min=0, help="For estimates: the most tokens of an answer.")
     ] = ANSWER_TOKENS,
     max_credits: Annotated[
         float | None, Option(metavar="N", help="Start nothing that would carry this run's estimate past N.")
