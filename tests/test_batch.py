@@ -15,7 +15,6 @@ from typing import Any
 
 import openai
 import pytest
-from typing_extensions import Self
 
 from aitoearn_openai import AsyncOpenAI, batch, sandbox
 from aitoearn_openai.batch import Request, Result, run
@@ -145,29 +144,22 @@ def test_as_many_requests_as_wanted_are_under_way_and_no_more(
 def test_requests_may_come_from_something_async(site: sandbox.Sandbox) -> None:
     """Such as a queue; results do not wait for the next request."""
 
-    class Source:
-        def __init__(self) -> None:
-            self.asked = asyncio.Queue[Request | None]()
+    async def main() -> list[str]:
+        queue = asyncio.Queue[Request | None]()
+        queue.put_nowait(request("q-0"))
 
-        def __aiter__(self) -> Self:
-            return self
+        async def come() -> AsyncIterator[Request]:
+            while each := await queue.get():
+                yield each
 
-        async def __anext__(self) -> Request:
-            if each := await self.asked.get():
-                return each
-            raise StopAsyncIteration
-
-    async def main() -> None:
-        source = Source()
-        source.asked.put_nowait(request("q-0"))
         names = []
         async with client_of(site.base_url) as client:
-            async for result in run(client, source):
+            async for result in run(client, come()):
                 names.append(result.request.custom_id)
-                source.asked.put_nowait(request(f"q-{len(names)}") if len(names) < 3 else None)
-        assert names == ["q-0", "q-1", "q-2"]
+                queue.put_nowait(request(f"q-{len(names)}") if len(names) < 3 else None)
+        return names
 
-    asyncio.run(main())
+    assert asyncio.run(main()) == ["q-0", "q-1", "q-2"]
 
 
 @pytest.mark.slow

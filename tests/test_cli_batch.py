@@ -105,12 +105,9 @@ def asked(server: ScriptedServer) -> list[str]:
 def test_a_file_of_the_batch_api_is_answered_in_its_format(job: Job) -> None:
     """So the code that reads those files reads these; what happens is told at the end."""
     done = job.write(question("a", "你好"), question("b", "fine", user="u"), "").run()
-    result = job.results()["a"]
 
     assert job.answers() == {"a": "你好", "b": "fine"}
-    assert result.keys() == {"id", "custom_id", "response", "error"}
-    assert result["response"].keys() == {"status_code", "request_id", "body"}
-    assert result["response"]["body"]["cost"] == "0"
+    assert job.results()["a"].keys() == {"id", "custom_id", "response", "error"}
     assert re.fullmatch(
         r"out\.jsonl: 2 of 2 answered, 0 failed\. "
         r"This run: glm-5.2, 3 tokens in, 37 out, about 0\.016875 seedance credits \(list price\), \d+\.\d s\.\n",
@@ -381,6 +378,9 @@ def test_what_failed_of_another_input_stays(scripted: ScriptedServer, job: Job) 
     assert [line["response"]["status_code"] for line in job.results().values()] == [400, 200]
 
 
+MASKED = "<**********>"
+
+
 @pytest.mark.parametrize("key", ["message", "e", KEY])
 def test_a_key_that_the_service_repeats_stays_out_of_the_file(
     scripted: ScriptedServer, job: Job, key: str
@@ -395,10 +395,7 @@ def test_a_key_that_the_service_repeats_stays_out_of_the_file(
     words = refused["response"]["body"]["error"]
 
     assert [refused["custom_id"], page["custom_id"]] == [f"test-{key}-1", f"check {key}"]
-    assert refused.keys() == page.keys() == {"id", "custom_id", "response", "error"}
-    assert refused["id"].startswith("batch_req_")
-    assert words.keys() == {"message", "type", "param", "code"}
-    assert (words["type"], words["code"]) == ("<**********>", "7")
+    assert (refused["response"]["request_id"], words["type"], words["code"]) == (MASKED, MASKED, "7")
     assert words["message"].startswith("Error code: 400 - ")
     assert page["error"]["code"] == "invalid_response"
     assert "Check the base URL: AiToEarn's ends in /api/ai." in page["error"]["message"]
@@ -529,14 +526,13 @@ def test_a_dry_run_counts_and_estimates(job: Job, requests: list[Any], options: 
 @pytest.mark.usefixtures("sandboxed")
 def test_a_batch_stops_before_it_costs_too_much_and_goes_on_the_next_time(job: Job) -> None:
     """It keeps what is there and says how far it came."""
-    job.write(question("a"), question("b"), question("c"))
     limit = ["--max-credits", "0.24", "--concurrency", "1"]
-    first, second = job.run(*limit), job.run(*limit)
+    first = job.write(question("a"), question("b"), question("c")).run(*limit)
+    second = job.run(*limit)
 
     assert (first.returncode, second.returncode, len(job.results())) == (1, 0, 3)
     assert "out.jsonl: 2 of 3 answered, 0 failed." in first.stdout
     assert "'c', is estimated at 0.2251 credits. With the 0.0" in first.stderr
-    assert "3 of 3 answered" in second.stdout
 
 
 def test_without_credits_it_stops_and_says_what_to_do_by_the_list_that_is_known(

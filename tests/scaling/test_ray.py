@@ -68,7 +68,7 @@ def results(folder: Path) -> list[dict[str, Any]]:
 def test_every_row_is_there_once_though_a_worker_was_killed(
     server: ScriptedServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What the worker had under way is asked again by another; once more, the command asks only what is left."""
+    """What the worker had under way is asked again by another; the command asks only what is left, or failed before."""
     source, folder = tmp_path / "in.jsonl", tmp_path / "out"
     rows = [question(f"q-{number}", f"prompt {number}") for number in range(ROWS)]
     write(source, *rows)
@@ -94,32 +94,17 @@ def test_every_row_is_there_once_though_a_worker_was_killed(
         finish(process)
     first, calls = results(folder), Counter(asked(server))
     write(source, *rows, question("one more", "one more"))
-    with start(source, folder, server) as process:
-        finish(process)
 
     assert len(killed) == 2
     assert Counter(result["custom_id"] for result in first) == {f"q-{number}": 1 for number in range(ROWS)}
     assert {result["response"]["status_code"] for result in first} == {200}
     assert len(calls) == ROWS
     assert 0 < calls.total() - ROWS <= BLOCK
-    assert asked(server) == ["one more"]
-    assert len(results(folder)) == ROWS + 1
 
-
-def test_a_row_that_fails_carries_its_error_and_the_job_goes_on(
-    server: ScriptedServer, tmp_path: Path
-) -> None:
-    """A run that finds the reason gone asks it again, and its row is there once."""
-    source, folder = tmp_path / "in.jsonl", tmp_path / "out"
-    write(source, *(question(f"q-{number}", f"prompt {number}") for number in range(4)))
-    server.answer(Reply(UNKNOWN), GOOD)
-    with start(source, folder, server) as process:
-        finish(process)
-    statuses = {result["custom_id"]: result["response"]["status_code"] for result in results(folder)}
-    (failed,) = (name for name, status in statuses.items() if status == 404)
-    with start(source, folder, server) as process:
-        finish(process)
-
-    assert sorted(statuses.values()) == [200, 200, 200, 404]
-    assert asked(server) == [failed.replace("q-", "prompt ")]
-    assert sorted(result["custom_id"] for result in results(folder)) == ["q-0", "q-1", "q-2", "q-3"]
+    for reply, status in ((Reply(UNKNOWN), 404), (GOOD, 200)):
+        monkeypatch.setattr(server, "next_reply", lambda reply=reply: reply)
+        with start(source, folder, server) as process:
+            finish(process)
+        statuses = {result["custom_id"]: result["response"]["status_code"] for result in results(folder)}
+        assert asked(server) == ["one more"]
+        assert (len(results(folder)), len(statuses), statuses["one more"]) == (ROWS + 1, ROWS + 1, status)
