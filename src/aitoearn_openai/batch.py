@@ -389,18 +389,19 @@ class Runner:
 
 async def _each(requests: Iterable[Request] | AsyncIterable[Request]) -> AsyncGenerator[Request, None]:
     """The requests; a generator of them is closed in the end, also where it was not read to its own."""
+    source = aiter(requests) if isinstance(requests, AsyncIterable) else iter(requests)
     try:
-        if isinstance(requests, AsyncIterable):
-            async for request in requests:
+        if isinstance(source, AsyncIterator):
+            async for request in source:
                 yield request
         else:
-            for request in requests:
+            for request in source:
                 yield request
     finally:
-        if isinstance(requests, AsyncGenerator):
-            await requests.aclose()
-        elif isinstance(requests, Generator):
-            requests.close()
+        if isinstance(source, AsyncGenerator):
+            await source.aclose()
+        elif isinstance(source, Generator):
+            source.close()
 
 
 class _Answer(openai.BaseModel):
