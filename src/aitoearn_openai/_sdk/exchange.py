@@ -15,7 +15,7 @@ import openai
 from .._errors import Failure
 from .._json import NOT_JSON, decode_json
 from .answer import failure_for, is_sdk_type
-from .exceptions import connection_error, family_of, make_decodable, set_status, unexpected
+from .exceptions import connection_error, drop_byte_order_mark, family_of, refusal, set_status, unexpected
 
 CURRENT: ContextVar[Exchange | None] = ContextVar("exchange", default=None)
 """The exchange that the SDK is busy with, as it gives its hooks nothing that leads there.
@@ -49,6 +49,8 @@ class Exchange:
             if self.response is not None and not isinstance(error, openai.OpenAIError):
                 if isinstance(error, family_of(type(self.response)).RequestError):
                     raise connection_error(error) from error
+                if not self.response.is_success:  # The SDK could not read it, or a date in it.
+                    raise refusal(self.client, self.response) from error
                 self._require_json()  # Raises in place of the SDK's error of decoding.
             raise
         finally:
@@ -74,11 +76,11 @@ class Exchange:
         self.response = response  # By this `_process_response` knows that it was looked at.
         content = response.content if response.is_stream_consumed else b""
         if not response.is_success:
-            make_decodable(response)
+            drop_byte_order_mark(response)
         elif self.stream or len(content) <= _LARGE:
             body = decode_json(content)
             if body is not NOT_JSON and (failure := failure_for(self.cast_to, body)):
-                make_decodable(response)
+                drop_byte_order_mark(response)
                 set_status(response, failure)
                 return failure, body
         return None
