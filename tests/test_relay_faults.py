@@ -20,9 +20,6 @@ MODES: tuple[Mode, ...] = ("completion", "stream", "list")
 LEFT_OUT = {
     # Refused, as nobody asked for it: see attack/test_relay_upstream.py.
     *((name, mode) for name in ("gzip", "a failure in gzip") for mode in MODES),
-    # The relay sends the bytes on, and the plain SDK takes any object for an error.
-    ("a right stream with an error that says nothing in each chunk", "stream"),
-    ("a frame of an error of null beside a delta among the chunks", "stream"),
     ("307 to another origin, which answers", "list"),  # The list is asked for at the origin of the key alone.
 }
 WAYS = [[mode for mode in MODES if mode in row.modes and (row.name, mode) not in LEFT_OUT] for row in ROWS]

@@ -246,8 +246,10 @@ class Service:
 
 
 def _encoded(event: Event) -> bytes:
-    name = f"event: {event.event}\n" if event.event else ""
-    return "".join([name, *(f"data: {line}\n" for line in event.data.split("\n")), "\n"]).encode()
+    name, data = f"event: {event.event}\n" if event.event else "", event.data
+    if isinstance(event.decoded, dict) and event.decoded.get("error", ...) is None:
+        data = json.dumps(event.decoded)  # The SDK of a program takes any `error` for one.
+    return "".join([name, *(f"data: {line}\n" for line in data.split("\n")), "\n"]).encode()
 
 
 def _error_status(answer: Any) -> int:
