@@ -8,6 +8,7 @@ import signal
 import time
 from collections import Counter
 from contextlib import aclosing
+from decimal import Decimal
 from typing import Any
 
 import openai
@@ -50,6 +51,7 @@ class Job:
         self._settings, self._answer_tokens, self._dry_run = settings, answer_tokens, dry_run
         self._models = {each.id: each for each in offered}
         self._budget = None if limit is None else Budget(limit, self._models, answer_tokens)
+        self._costs: dict[tuple[str, tuple[int, int]], Decimal | None] = {}
         self._names: set[str] = set()
         self._total = self._answered = self._failed = 0
         self._reasons: Counter[str] = Counter()
@@ -68,8 +70,10 @@ class Job:
         if self._budget:
             self._budget.estimate(request)
         if self._dry_run:
-            cost = request.estimate(model, self._answer_tokens)
-            self._bill.charge(*request.tokens(self._answer_tokens), model, cost)
+            tokens = request.tokens(self._answer_tokens)
+            if (name, tokens) not in self._costs:  # Many are alike, and each price takes its time.
+                self._costs[name, tokens] = request.estimate(model, self._answer_tokens)
+            self._bill.charge(*tokens, model, self._costs[name, tokens])
         self._names.add(name)
 
     def show(self, files: Files) -> None:
