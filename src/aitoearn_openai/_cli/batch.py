@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
 from typing import Annotated
 
@@ -67,6 +66,8 @@ def batch(
         raise typer.BadParameter("the number must be above 0", param_hint="--max-credits")
     settings = (options.resolve if dry_run else options.resolve_with_key)(site, base_url)
     # Here, as help and mistakes do without the SDK.
+    import asyncio
+
     from .batch_files import BadFile, opened
     from .batch_job import Job
     from .batch_table import check_table, write_table
