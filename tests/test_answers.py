@@ -218,8 +218,8 @@ def test_a_list_that_is_not_there_is_a_wrong_address(server: ScriptedServer) -> 
     assert "its base URL ends in /api/ai." in str(error)
 
 
-@pytest.mark.parametrize("status", [200, 402])
-def test_a_byte_order_mark_hides_no_failure(server: ScriptedServer, status: int) -> None:
+@pytest.mark.parametrize(("status", "is_read"), [(402, False), (200, False), (200, True)])
+def test_a_byte_order_mark_hides_no_failure(server: ScriptedServer, status: int, is_read: bool) -> None:
     """Neither with a status of its own, nor where a hook of the caller's has read the text already."""
     server.answer(Reply("\ufeff" + json.dumps(envelope(12001, "no credits")), status=status))
 
@@ -227,7 +227,7 @@ def test_a_byte_order_mark_hides_no_failure(server: ScriptedServer, status: int)
         response.read()
         _ = response.text
 
-    given = {"response": [read]} if status == 200 else {}
+    given = {"response": [read]} if is_read else {}
     with (
         openai.DefaultHttpxClient(event_hooks=given) as pool,
         OpenAI(base_url=server.base_url, api_key="k", http_client=pool) as client,
@@ -235,7 +235,18 @@ def test_a_byte_order_mark_hides_no_failure(server: ScriptedServer, status: int)
     ):
         client.models.list()
     assert raised.value.status_code == 402
-    assert status == 200 or "402 - no credits (AiToEarn code 12001)" in str(raised.value)
+    assert is_read or "402 - no credits (AiToEarn code 12001)" in str(raised.value)
+
+
+def test_a_refusal_that_cannot_be_decoded_is_one_all_the_same(server: ScriptedServer) -> None:
+    """Where the SDK would crash."""
+    server.answer(Reply("no", status=400, content_type="text/plain; charset=zlib"))
+    with (
+        OpenAI(base_url=server.base_url, api_key="k") as client,
+        pytest.raises(openai.BadRequestError, match=r"^Error code: 400$") as raised,
+    ):
+        client.models.list()
+    assert raised.value.body is None
 
 
 AWAY = "model is away"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import builtins
 import json
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import openai
@@ -38,11 +39,13 @@ def answered(asker: Asker, body: Any, *, is_class: bool, kind: str) -> Any:
     """What becomes of a body that a `send` of the caller's own gives."""
 
     def send(self: Any, request: Any, **_: Any) -> Any:
-        content = body if isinstance(body, bytes) else json.dumps(body).encode()
-        content_type = "text/event-stream" if content.startswith(b"data:") else "application/json"
-        headers = {"Content-Type": content_type, "Content-Length": str(len(content))}
+        content = json.dumps(body).encode() if isinstance(body, dict) else body
+        is_stream = isinstance(content, bytes) and content.startswith(b"data:")
+        headers = {"Content-Type": "text/event-stream" if is_stream else "application/json"}
+        if isinstance(content, bytes):
+            headers["Content-Length"], content = str(len(content)), LIBRARY.ByteStream(content)
         # Unread, as from a server.
-        return LIBRARY.Response(200, stream=LIBRARY.ByteStream(content), headers=headers, request=request)
+        return LIBRARY.Response(200, stream=content, headers=headers, request=request)
 
     async def send_async(self: Any, request: Any, **_: Any) -> Any:
         return send(self, request)
@@ -79,6 +82,51 @@ def test_a_page_from_who_sends_in_the_place_of_the_http_client_is_an_error(is_as
     """As from any server."""
     with pytest.raises(openai.APIResponseValidationError, match="was expected"):
         answered(Asker(is_async), b"<p>hello", is_class=True, kind="completion")
+
+
+@pytest.mark.parametrize("is_async", [True, False])
+@pytest.mark.parametrize("is_timeout", [True, False])
+def test_an_answer_that_breaks_off_there_is_a_connection_error(is_async: bool, is_timeout: bool) -> None:
+    """The SDK's own, as of any server."""
+    error = LIBRARY.ReadTimeout if is_timeout else LIBRARY.ReadError
+
+    class Broken(LIBRARY.AsyncByteStream, LIBRARY.SyncByteStream):  # type: ignore[misc, name-defined]
+        def __iter__(self) -> Iterator[bytes]:
+            yield b"{"
+            raise error("broke")
+
+        async def __aiter__(self) -> AsyncIterator[bytes]:
+            yield b"{"
+            raise error("broke")
+
+    due = openai.APITimeoutError if is_timeout else openai.APIConnectionError
+    with pytest.raises(openai.APIConnectionError) as failed:
+        answered(Asker(is_async), Broken(), is_class=True, kind="completion")
+    assert failed.type is due
+
+
+def test_an_error_of_the_callers_own_transport_after_a_refusal_is_theirs() -> None:
+    """The refusal was of the try before."""
+
+    class Mine(LIBRARY.BaseTransport):  # type: ignore[misc, name-defined]
+        answers = 0
+
+        def handle_request(self, request: Any) -> Any:
+            self.answers += 1
+            if self.answers == 2:
+                raise KeyError("mine")
+            return LIBRARY.Response(503, headers={"Retry-After-Ms": "1"}, content=b"no")
+
+    outcomes = []
+    for modules in (openai, aitoearn_openai):
+        pool = openai.DefaultHttpxClient(transport=Mine())
+        with pytest.raises(Exception) as failed:  # noqa: PT011 - openai 1.x wraps whatever a transport raises
+            Asker(False, modules).run(
+                complete("m"), base_url="http://h/v1", api_key="k", max_retries=1, http_client=pool
+            )
+        outcomes.append(failed.type)
+
+    assert outcomes[0] is outcomes[1]
 
 
 def test_between_calls_a_client_has_the_sdks_own_authentication() -> None:

@@ -91,6 +91,23 @@ def test_events_of_other_endpoints_stay_the_sdks(
     assert len(read(asker, server, body, STREAMED_IMAGES if is_typed else post)) == (body != DONE)
 
 
+def test_half_an_event_of_another_endpoint_is_a_failure(asker: Asker, server: ScriptedServer) -> None:
+    """As half a chunk is; what is whole came before it."""
+    whole = event({"type": "image.done", "error": None})
+    with pytest.raises(openai.APIError, match="before the answer was complete"):
+        read(asker, server, whole + whole[:-9], STREAMED_IMAGES)
+
+
+def test_of_many_words_in_place_of_a_chunk_the_first_are_the_message(
+    asker: Asker, server: ScriptedServer
+) -> None:
+    """The body has all of them."""
+    with pytest.raises(openai.APIError) as failed:
+        read(asker, server, f"{CHUNK}data: {'no ' * 5000}\n\n")
+    assert len(failed.value.message) <= 300
+    assert len(str(failed.value.body)) >= 14_999
+
+
 @in_turns("wanted", [STREAMED_IMAGES, None])
 def test_the_services_failure_in_a_stream_of_another_endpoint_is_its_status(
     asker: Asker, server: ScriptedServer, wanted: Any

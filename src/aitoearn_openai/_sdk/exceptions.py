@@ -32,7 +32,7 @@ def connection_error(error: Any) -> openai.APIConnectionError:
 
 
 def drop_byte_order_mark(response: Any) -> None:
-    """Have the SDK read the JSON of a failure behind a mark, which hides it."""
+    """Have the SDK decode the JSON of a failure: a byte order mark would keep it from that."""
     if response.content.startswith(codecs.BOM_UTF8):
         with suppress(ValueError):  # A hook of the caller's has read the text already.
             response.encoding = "utf-8-sig"
@@ -54,7 +54,7 @@ def status_error(client: Any, response: Any, failure: Failure, body: Any) -> ope
 
 
 def refusal(client: Any, response: Any) -> openai.APIStatusError:
-    """The SDK's exception for a refusal on which the SDK itself crashes: its charset or a date in its headers is not one."""
+    """The SDK's exception for a refusal on which the SDK itself crashes: its charset or a date in its headers is invalid."""
     body = decode_json(response.content)
     body = None if body is NOT_JSON else body
     return client._make_status_error(f"Error code: {response.status_code}", body=body, response=response)  # type: ignore[no-any-return]

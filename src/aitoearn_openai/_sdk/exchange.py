@@ -59,10 +59,11 @@ class Exchange:
 
     def wants_body(self, response: Any) -> bool:
         """Whether the body is read before the SDK looks at the status."""
+        self.response = response  # By this `_process_response` knows that it was looked at.
         if not response.is_success:
             return True  # The SDK reads it too, but in a stream it does not expect a body that breaks off.
         if self.stream:
-            # A stream with another content type has no length. A failure has one, or is a page, or compressed JSON.
+            # A stream under a wrong content type still has no length. A failure has one, or is HTML, or compressed JSON.
             headers, content_type = response.headers, response.headers.get("Content-Type", "")
             is_compressed = "json" in content_type and "Content-Encoding" in headers
             may_fail = is_compressed or "html" in content_type or "Content-Length" in headers
@@ -73,7 +74,6 @@ class Exchange:
 
     def first_look(self, response: Any) -> tuple[Failure, Any] | None:
         """The failure in a response that was read, and its body; the response gets the status, so that the SDK may ask again."""
-        self.response = response  # By this `_process_response` knows that it was looked at.
         content = response.content if response.is_stream_consumed else b""
         if not response.is_success:
             drop_byte_order_mark(response)
