@@ -46,7 +46,7 @@ docs-serve: .venv/docs  ## Build the site, and show it at http://127.0.0.1:8000.
 faults: .venv/installed  ## Print what a misbehaving server does to the plain SDK and to this package; writes docs/errors.md.
 	@$(BIN)/python -m tests.faults --write
 
-mutate: .venv/installed  ## Take out each statement of the core in turn; compare what no test notices with tests/survivors.txt.
+mutate: .venv/installed  ## Take out each statement of the core's functions in turn; compare what no test notices with tests/survivors.txt.
 	@$(BIN)/python tests/mutate.py
 
 bench:  ## Measure speed against the plain SDK and its peers, in some ten minutes; writes benchmarks/RESULTS.md.

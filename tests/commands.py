@@ -8,8 +8,6 @@ import os
 import select
 import subprocess
 import sys
-import time
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,6 +16,8 @@ from unittest.mock import patch
 import openai
 import pytest
 from prompt_toolkit.application import create_app_session
+from prompt_toolkit.input import create_pipe_input
+from prompt_toolkit.output import DummyOutput
 from typing_extensions import Self
 
 from aitoearn_openai.__main__ import main
@@ -29,44 +29,60 @@ SAID = "This is the AiToEarn sandbox; no model read your message. You said: "
 """What every answer of the sandbox begins with."""
 
 
+class _Terminal(io.TextIOWrapper):
+    """What the command takes for a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
 def run(
-    *arguments: str | bytes, stdin: str | bytes = "", **environment: str
+    *arguments: str | bytes,
+    stdin: str | bytes = "",
+    typed: str | None = None,
+    encoding: str = "utf-8",
+    streams: Any = None,
+    **environment: str,
 ) -> subprocess.CompletedProcess[str]:
-    """Run the command in this process, with streams, arguments and an environment of its own."""
-    given = stdin.encode("utf-8", "surrogateescape") if isinstance(stdin, str) else stdin
-    buffers = [io.BytesIO(each) for each in (given, b"", b"")]
-    streams = [io.TextIOWrapper(each, "utf-8", newline="") for each in buffers]
-    code = run_on(*streams, arguments, environment)
-    for stream in streams:
-        stream.flush()
-    shown, said = (each.getvalue().decode("utf-8", "surrogateescape") for each in buffers[1:])
-    return subprocess.CompletedProcess(arguments, code, shown, said)
+    """Run the command in this process, with streams, arguments and an environment of its own; a warning raises.
 
-
-def run_on(
-    stdin: Any, stdout: Any, stderr: Any, arguments: Any, environment: dict[str, str] | None = None
-) -> int:
-    """The exit code of the command with these streams; a defect raises, and so does a warning.
-
-    The command's modules are imported anew, as what they make at import depends on the environment.
+    What is `typed` are the keys of a person in a conversation; the streams are those of a terminal then. `streams` has
+    what stands in the place of some. The command's modules are imported anew: what they make depends on the environment.
     """
     for name in [name for name in sys.modules if f"{name}.".startswith("aitoearn_openai._cli.")]:
         del sys.modules[name]
+    given = stdin.encode("utf-8", "surrogateescape") if isinstance(stdin, str) else stdin
+    kind = io.TextIOWrapper if typed is None else _Terminal
+    ours = {
+        name: kind(io.BytesIO(given if name == "stdin" else b""), encoding, newline="") for name in STREAMS
+    }
     becomes_another = AssertionError("`run` becomes another program: run_process()")
-    with patch.object(os, "execvpe", side_effect=becomes_another):
-        return _call(main, [stdin, stdout, stderr], ["aitoearn-openai", *arguments], environment or {})
+    with (
+        patch.object(os, "execvpe", side_effect=becomes_another),
+        create_pipe_input() as keys,
+        create_app_session(keys, DummyOutput()),
+    ):
+        keys.send_text(typed or "")
+        environment = {"TTY_COMPATIBLE": "0", **environment}
+        code = _call(main, ours | (streams or {}), ["aitoearn-openai", *arguments], environment)
+    for stream in ours.values():
+        stream.flush()
+    shown, said = (ours[name].buffer.getvalue().decode("utf-8", "surrogateescape") for name in STREAMS[1:])
+    return subprocess.CompletedProcess(arguments, code, shown, said)
 
 
 def run_script(script: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run a program in this process, with streams, arguments and an environment of its own."""
     names: dict[str, Any] = {"__name__": "__main__"}
-    out, errors = io.StringIO(), io.StringIO()
+    streams = {name: io.StringIO() for name in STREAMS}
     program = partial(exec, compile(script.read_text("utf-8"), script, "exec"), names)
     try:
-        code = _call(program, [io.StringIO(), out, errors], [str(script), *arguments], environment)
+        code = _call(program, streams, [str(script), *arguments], environment)
     finally:
         close_clients(names)
-    return subprocess.CompletedProcess(arguments, code, out.getvalue(), errors.getvalue())
+    return subprocess.CompletedProcess(
+        arguments, code, streams["stdout"].getvalue(), streams["stderr"].getvalue()
+    )
 
 
 def close_clients(names: dict[str, Any]) -> None:
@@ -76,12 +92,12 @@ def close_clients(names: dict[str, Any]) -> None:
             each.close()
 
 
-def _call(program: Any, streams: list[Any], argv: Any, environment: dict[str, str]) -> int:
+def _call(program: Any, streams: dict[str, Any], argv: Any, environment: dict[str, str]) -> int:
     """Call what would be a program by itself; its exit code, as Python would give it."""
     assert not [name for name in environment if name.startswith(("PYTHON", "LC_"))], "take run_process()"
     with (
         patch.dict(os.environ, environment),
-        patch.multiple(sys, argv=list(map(os.fsdecode, argv)), **dict(zip(STREAMS, streams, strict=True))),
+        patch.multiple(sys, argv=list(map(os.fsdecode, argv)), **streams),
     ):
         try:
             program()
@@ -109,33 +125,47 @@ def run_process(
     )
 
 
-class _Screen:
-    """A terminal of 80 columns, and the person who looks at it and types."""
+class TerminalProcess:
+    """The command on a terminal of 80 columns, in a process of its own, and the person who looks at it and types."""
 
-    def __init__(self) -> None:
-        pty = pytest.importorskip("pty")
+    def __init__(self, *arguments: str, command: list[str] = COMMAND, **environment: str) -> None:
+        pty, fcntl, termios = (pytest.importorskip(name) for name in ("pty", "fcntl", "termios"))
         self.shown = ""
         self._seen = 0
-        self._person, self._terminal = pty.openpty()
+        self._person, terminal = pty.openpty()
+        self.process = subprocess.Popen(
+            [*command, *arguments],
+            stdin=terminal,
+            stdout=terminal,
+            stderr=terminal,
+            start_new_session=True,
+            # Makes Ctrl-C interrupt; it runs nothing that another thread could hold a lock of.
+            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),  # noqa: PLW1509
+            env={**os.environ, "TERM": "xterm", "COLUMNS": "80", "PYTHONIOENCODING": "utf-8", **environment},
+        )
+        os.close(terminal)
 
     def __enter__(self) -> Self:
         return self
+
+    def __exit__(self, *_: object) -> None:
+        self.process.kill()
+        self.process.wait()
+        os.close(self._person)
 
     def wait_for(self, words: str, press: str = "") -> str:
         """What was shown since the last time, up to the words; keys are pressed until they have an effect.
 
         An interrupt has none where it comes while readline draws: Python then looks for it at the next key.
         """
-        deadline = time.monotonic() + 60
-        while words not in self.shown[self._seen :]:
-            if press:
-                self.type(press)
+        for _ in range(20 if press else 1):
+            self.type(press)
             while words not in self.shown[self._seen :] and self._read(3 if press else 60):
                 pass
-            if words not in self.shown[self._seen :] and (not press or time.monotonic() > deadline):
-                pytest.fail(f"no {words!r} in {self.shown[self._seen :]!r}")
-        start, self._seen = self._seen, self.shown.index(words, self._seen) + len(words)
-        return self.shown[start : self._seen]
+            if words in self.shown[self._seen :]:
+                start, self._seen = self._seen, self.shown.index(words, self._seen) + len(words)
+                return self.shown[start : self._seen]
+        pytest.fail(f"no {words!r} in {self.shown[self._seen :]!r}")
 
     def type(self, keys: str) -> None:
         os.write(self._person, keys.encode())
@@ -148,68 +178,6 @@ class _Screen:
             some = b""
         self.shown += some.decode(errors="replace").replace("\r\n", "\n")
         return bool(some)
-
-
-class Terminal(_Screen):
-    """The command on a terminal, in a thread of this process: no key sends a signal."""
-
-    def __init__(self, *arguments: str, **environment: str) -> None:
-        super().__init__()
-        self._threads = ThreadPoolExecutor(1)
-        environment = {"TERM": "xterm", "COLUMNS": "80", "PROMPT_TOOLKIT_NO_CPR": "1", **environment}
-        self._code = self._threads.submit(self._run, arguments, environment)
-
-    def __exit__(self, *_: object) -> None:
-        os.close(self._person)
-        self._threads.shutdown()
-
-    def end(self, press: str = "") -> int:
-        """The exit code; all is shown by then."""
-        self.type(press)
-        while self._read(60):
-            pass
-        return self._code.result(60)
-
-    def _run(self, arguments: tuple[str, ...], environment: dict[str, str]) -> int:
-        with (
-            open(self._terminal, encoding="utf-8") as stdin,
-            open(os.dup(self._terminal), "w", 1, "utf-8") as stdout,
-            open(os.dup(self._terminal), "w", 1, "utf-8") as stderr,
-            create_app_session(),
-        ):
-            return run_on(stdin, stdout, stderr, arguments, environment)
-
-
-class TerminalProcess(_Screen):
-    """The command on a terminal, in a process of its own."""
-
-    def __init__(self, *arguments: str, command: list[str] = COMMAND, **environment: str) -> None:
-        super().__init__()
-        fcntl, termios = (pytest.importorskip(name) for name in ("fcntl", "termios"))
-        self.process = subprocess.Popen(
-            [*command, *arguments],
-            stdin=self._terminal,
-            stdout=self._terminal,
-            stderr=self._terminal,
-            start_new_session=True,
-            # Makes Ctrl-C interrupt; it runs nothing that another thread could hold a lock of.
-            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),  # noqa: PLW1509
-            env={**os.environ, "TERM": "xterm", "COLUMNS": "80", "PYTHONIOENCODING": "utf-8", **environment},
-        )
-        os.close(self._terminal)
-
-    def __exit__(self, *_: object) -> None:
-        self.process.kill()
-        self.process.wait()
-        os.close(self._person)
-
-    def wait_for_signals(self) -> None:
-        """Wait until Ctrl-C interrupts: while a line is read, and a moment longer, it is a key like others."""
-        termios = pytest.importorskip("termios")
-        deadline = time.monotonic() + 60
-        while not termios.tcgetattr(self._person)[3] & termios.ISIG:
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
 
     def end(self, press: str = "") -> int:
         """The exit code; all is shown by then. Keys are pressed as `wait_for` does.

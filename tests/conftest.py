@@ -43,7 +43,7 @@ SLOW = {"fuzz", "load", "plugin", "relay", "renames"}
 PROCESSES = {"Popen", "TerminalProcess", "run_process", "subprocess"}
 """What starts a process: with Python and the SDK in it that takes over a second, all else mostly does not."""
 
-SDK = {"answers", "cassettes", "clients", "failures", "fast", "faults", "hooks", "models", "module", "pools"}
+SDK = {"answers", "cassettes", "clients", "fast", "faults", "hooks", "models", "module", "pools"}
 SDK |= {"renames", "secrets", "streams", "travel"}
 """The first words of the modules whose outcome may depend on the version of the SDK, besides all of parity/."""
 
@@ -133,9 +133,7 @@ class Asker:
 
 AIOHTTP = find_spec("aiohttp") is not None
 """Whether the extra that the SDK's aiohttp client needs is installed."""
-
-
-WAYS = ["sync", "async", *(["aiohttp"] if AIOHTTP else [])]
+WAYS = ["sync", "async", *["aiohttp"] * AIOHTTP]
 
 
 @pytest.fixture(params=WAYS)
@@ -191,9 +189,8 @@ class Reply:
     """What stands behind the status."""
 
     def encoded(self) -> bytes:
-        if isinstance(self.body, dict):
-            return json.dumps(self.body).encode()
-        return self.body.encode() if isinstance(self.body, str) else self.body
+        body = json.dumps(self.body) if isinstance(self.body, dict) else self.body
+        return body.encode() if isinstance(body, str) else body
 
 
 @dataclass
@@ -229,10 +226,10 @@ class ScriptedServer:
         self.paths |= {f"/models/{kind}": Reply({"code": 0, "data": [*models]}) for kind in kinds}
 
     def reply_to(self, path: str) -> Reply:
-        return (
-            next((reply for end, reply in self.paths.items() if path.endswith(end)), None)
-            or self.next_reply()
-        )
+        for end, reply in self.paths.items():
+            if path.endswith(end):
+                return reply
+        return self.next_reply()
 
     def next_reply(self) -> Reply:
         with self.turn:  # Each connection has a thread of its own.
@@ -275,9 +272,8 @@ class Scripted:
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
-            wbufsize = (
-                -1
-            )  # Head and body in one piece: in two, the second waits 40 ms for TCP's word on the first.
+            # Head and body in one piece: in two, the second waits 40 ms for TCP's word on the first.
+            wbufsize = -1
 
             def log_message(self, *_: Any) -> None:
                 pass

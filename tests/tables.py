@@ -20,7 +20,6 @@ CHINESE = {
     "rows in which a right answer was refused": "正确的回答被拒绝",
     "rows that left a connection behind": "留下未归还的连接",
     "rows after which the next good request failed": "之后的正常请求失败",
-    "rows that the other one handled better": "另一方表现更好",
     # programs
     "program": "程序",
     "answer": "回答",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,14 +28,11 @@ VCR: dict[str, Any] = {
 MODEL = "glm-5.2"
 
 
-Case = tuple[Callable[[Any], Any], Callable[[Any], object]]
-
-
 def reasons(chunks: list[Any]) -> list[Any]:
     return [choice.finish_reason for chunk in chunks for choice in chunk.choices]
 
 
-ANSWERS: dict[str, Case] = {
+CASES: dict[str, tuple[Callable[[Any], Any], Any]] = {
     "model_list": (list_models, lambda page: MODEL in {model.id for model in page.data}),
     "image_generation_models": (
         lambda client: client.models.image_generation.list(),
@@ -55,24 +52,11 @@ ANSWERS: dict[str, Case] = {
         stream(MODEL, max_tokens=20),
         lambda chunks: any(chunk.choices[0].delta.content for chunk in chunks) and reasons(chunks)[-1],
     ),
+    "wrong_key": (lambda client: complete(MODEL)(client.with_options(api_key="wrong")), "AiToEarn code 401"),
+    "unknown_model": (complete("no-such-model"), "AiToEarn code 12300"),
 }
-"""What is asked, and what an answer has."""
-FAILURES = {
-    "wrong_key": (MODEL, "wrong", openai.AuthenticationError, "AiToEarn code 401"),
-    "unknown_model": ("no-such-model", None, openai.NotFoundError, "AiToEarn code 12300"),
-}
-
-
-def replaying(names: Iterable[str]) -> pytest.MarkDecorator:
-    """Replay `cassettes/NAME.yaml` for each name; no host at all is allowed meanwhile."""
-    block = pytest.mark.block_network(allowed_hosts=["none"])
-    cases = [
-        pytest.param(
-            name, marks=[pytest.mark.vcr, pytest.mark.default_cassette(f"{name}.yaml"), block], id=name
-        )
-        for name in names
-    ]
-    return pytest.mark.parametrize("name", cases)
+"""What is asked, and what an answer has, or a failure says."""
+BLOCKED = pytest.mark.vcr, pytest.mark.block_network(allowed_hosts=["none"])
 
 
 @pytest.fixture(params=["sync", "async"])
@@ -103,31 +87,25 @@ def target(record_mode: str) -> Iterator[Settings]:
             yield site.settings
 
 
-def ask(asker: Asker, target: Settings, question: Any, **overrides: Any) -> Any:
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=[*BLOCKED, pytest.mark.default_cassette(f"{name}.yaml")]) for name in CASES],
+)
+def test_a_recorded_conversation(asker: Asker, target: Settings, name: str) -> None:
+    """In OpenAI's format, with what the service adds; its HTTP 200 with a code is the SDK's exception."""
     assert target.api_key
     given = {"base_url": target.base_url, "api_key": target.api_key.get_secret_value(), "max_retries": 0}
-    return asker.run(question, **{**given, **overrides})
-
-
-@replaying(ANSWERS)
-def test_an_answer(asker: Asker, target: Settings, name: str) -> None:
-    """In OpenAI's format, with what the service adds."""
-    question, check = ANSWERS[name]
-
-    assert check(ask(asker, target, question))
-
-
-@replaying(FAILURES)
-def test_a_failure(asker: Asker, target: Settings, name: str) -> None:
-    """The service's HTTP 200 with a code is the SDK's exception."""
-    model, key, error, words = FAILURES[name]
-    with pytest.raises(error, match=words):
-        ask(asker, target, complete(model), **({"api_key": key} if key else {}))
+    question, expected = CASES[name]
+    if isinstance(expected, str):
+        with pytest.raises((openai.AuthenticationError, openai.NotFoundError), match=expected):
+            asker.run(question, **given)
+    else:
+        assert expected(asker.run(question, **given))
 
 
 def test_every_cassette_is_replayed() -> None:
     """A recording that no test reads is out of date before anyone notices."""
-    assert {path.stem for path in CASSETTES.glob("*.yaml")} == {*ANSWERS, *FAILURES}
+    assert {path.stem for path in CASSETTES.glob("*.yaml")} == {*CASES}
 
 
 @pytest.mark.parametrize("path", sorted(CASSETTES.glob("*.yaml")), ids=lambda path: path.stem)

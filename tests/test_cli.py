@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import io
 import os
 import re
+import signal
 import socket
 import subprocess
 import sys
-from importlib.util import find_spec
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ import pytest
 import aitoearn_openai
 from aitoearn_openai import sandbox
 from aitoearn_openai._errors import QUOTE
-from commands import COMMAND, KEY, Terminal, run, run_on, run_process
+from commands import COMMAND, KEY, SAID, run, run_process
 from conftest import Reply, ScriptedServer
 
 COMMANDS = ["models", "chat", "batch", "check", "run", "relay", "sandbox", "demo"]
@@ -26,14 +26,14 @@ COMMANDS = ["models", "chat", "batch", "check", "run", "relay", "sandbox", "demo
 @pytest.mark.slow
 def test_the_demo_shows_the_main_job() -> None:
     """Failures side by side, a retry, the list, a model by name, a streamed answer; nobody's key or proxy is used."""
-    settings = {"AITOEARN_API_KEY": "mine", "OPENAI_API_KEY": "mine-too", "AITOEARN_SITE": "nowhere"}
+    settings = {"AITOEARN_API_KEY": "mine", "OPENAI_API_KEY": "mine-too", "AITOEARN_TIMEOUT": "soon"}
     shown = run("demo", ALL_PROXY="socks://127.0.0.1:1", NO_PROXY="", **settings)
 
     assert shown.returncode == 0
     for words in (
         r"fail-12001 +no error, choices=None +APIStatusError",
         r"1 retry, then an answer with status 200",
-        r"11 models; 1,000 tokens in and 500 out of glm-5.2 cost 0\.300 credits",
+        r"11 models; 1,000 tokens in and 500 out of deepseek-v4 cost 0\.0525 credits",
         r"no model read your message",
         r"Next.*aitoearn-openai sandbox.*AITOEARN_API_KEY.*aitoearn-openai check",
     ):
@@ -42,20 +42,17 @@ def test_the_demo_shows_the_main_job() -> None:
     assert "mine" not in shown.stdout
 
 
-@pytest.mark.parametrize("command", ["models", "check"])
 @pytest.mark.usefixtures("no_waiting")
-def test_who_asks_a_sandbox_that_does_not_run_is_told_how_to_start_it(command: str) -> None:
-    """At its own port; elsewhere it may be anything."""
+def test_who_asks_a_sandbox_that_does_not_run_is_told_how_to_start_it() -> None:
     with socket.socket() as probe:
         if probe.connect_ex(("127.0.0.1", 8378)) == 0:
             pytest.skip("a sandbox of yours is there")
-    failed = run(command, AITOEARN_SITE="sandbox")
+    failed = run("models", AITOEARN_SITE="sandbox")
 
     assert (failed.returncode, "`aitoearn-openai sandbox`" in failed.stderr) == (4, True)
 
 
 def test_the_sandbox_lists_what_fails_on_purpose() -> None:
-    """Each name with what it does; then it ends."""
     listed = run("sandbox", "--failures")
 
     assert (listed.returncode, listed.stderr) == (0, "")
@@ -67,9 +64,8 @@ def test_without_the_extra_the_command_says_what_to_install(tmp_path: Path) -> N
     (tmp_path / "typer.py").write_text("raise ModuleNotFoundError('No module named typer', name='typer')")
     told = run_process("demo", PYTHONPATH=str(tmp_path))
 
-    assert told.returncode == 1
+    assert (told.returncode, told.stderr.count("\n")) == (1, 1)
     assert "pip install 'aitoearn-openai[cli]'" in told.stderr
-    assert "Traceback" not in told.stderr
 
 
 def test_without_a_command_the_help_is_shown() -> None:
@@ -110,6 +106,7 @@ def test_the_shell_completes_commands_and_names(
     assert (shown.stdout.split(), shown.stderr) == (offered.split(), "")
 
 
+BUY = "Credits and memberships are bought on the site that the key is from."
 LOOK = "Try again; if it fails again, `aitoearn-openai check` looks for the cause."
 
 
@@ -118,17 +115,17 @@ LOOK = "Try again; if it fails again, `aitoearn-openai check` looks for the caus
     [
         ("models --no-such", {}, 2, "No such option.*--no-such.*`aitoearn-openai models --help` shows how to use it."),
         ("modles", {}, 2, "No such command 'modles'.*`aitoearn-openai --help` shows how to use it."),
-        ("models --site mars", {}, 2, ".*--site.*write one of cn, ai, sandbox. `.*"),
+        ("models --site mars", {}, 2, ".*--site.*Input should be 'cn', 'ai' or 'sandbox'. `.*"),
         ("models --base-url localhost", {}, 2, ".*--base-url.* write the address with its scheme.*"),
         ("run", {}, 2, "Missing argument 'COMMAND'.*"),
         ("chat Hi", {}, 2, "name a model with --model or AITOEARN_MODEL; `aitoearn-openai models` lists them"),
-        ("models", {"AITOEARN_SITE": "mars"}, 2, "AITOEARN_SITE: write one of cn, ai, sandbox."),
+        ("models", {"AITOEARN_SITE": "mars"}, 2, "AITOEARN_SITE: Input should be 'cn', 'ai' or 'sandbox'."),
         ("chat Hi --site cn", {}, 3, "There is no AiToEarn key. Create one at https://aitoearn.cn .*"),
         ("chat Hi -m glm-5.2", {"AITOEARN_API_KEY": KEY}, 3, f".*Unauthorized.*{LOOK}"),
         ("models --base-url http://127.0.0.1:1", {}, 4, "the connection to http://127.0.0.1:1 failed: .*refused. Try again.*"),
         ("chat Hi -m slow-first-byte", {"AITOEARN_TIMEOUT": "0.05", "AITOEARN_MAX_RETRIES": "0"}, 4,
          r"no answer from http://127\.0\.0\.1:\d+ within 0\.05 s \(AITOEARN_TIMEOUT\)\. Allow .*"),
-        ("chat Hi -m fail-12001", {}, 5, ".*Insufficient credits .AiToEarn code 12001, .* Credits and memberships are bought .*"),
+        ("chat Hi -m fail-12001", {}, 5, f".*Insufficient credits .AiToEarn code 12001, .*{BUY}"),
         ("chat Hi -m fail-10002", {}, 5, ".*Change the request as it says."),
         ("chat Hi -m fail-19999-no", {}, 5, ".*Model not found.*`aitoearn-openai models` lists the names."),
         ("chat Hi -m fail-stream-error", {}, 5, "the model stopped answering. Try again later, or another model."),
@@ -147,34 +144,28 @@ def test_what_goes_wrong_is_one_line_errors(
     assert KEY not in failed.stderr
 
 
+def test_a_job_in_the_background_stays_deaf_to_ctrl_c() -> None:
+    """Ctrl-C is for another program then."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    run("--version")
+
+    assert signal.signal(signal.SIGINT, before) is signal.SIG_IGN
+
+
 def test_help_and_versions_do_not_wait_for_the_sdk() -> None:
     """Neither do mistakes in a line: what takes long to load is loaded when something is asked."""
-    heavy = [
-        "openai",
-        "pydantic_settings",
-        "httpx",
-        "httpx2",
-        "uvicorn",
-        "starlette",
-        "prompt_toolkit",
-        "asyncio",
-    ]
-    lines = [
-        *(f"{command} --help" for command in COMMANDS),
-        "--version",
-        "--help",
-        "models --no-such",
-        "models",
-    ]
+    lines = [f"{command} --help" for command in COMMANDS]
+    lines += ["--version", "--help", "models --no-such", "models"]
     program = f"""
 import sys
 from aitoearn_openai.__main__ import main
+heavy = {{"openai", "pydantic_settings", "httpx", "httpx2", "uvicorn", "starlette", "prompt_toolkit", "asyncio"}}
 for line in {lines!r}:
     sys.argv[1:] = line.split()
     try:
         main()
     except SystemExit:
-        print("LOADED", line, *sys.modules.keys() & set({heavy!r}))
+        print("LOADED", line, *sys.modules.keys() & heavy)
 """
     done = run_process(command=[sys.executable, "-c", program], AITOEARN_BASE_URL="http://127.0.0.1:1")
     loaded = [line for line in done.stdout.splitlines() if line.startswith("LOADED")]
@@ -183,46 +174,29 @@ for line in {lines!r}:
     assert "openai" in loaded[-1].split()
 
 
-@pytest.mark.parametrize("key", ["e", KEY])
-def test_a_key_that_a_server_repeats_is_masked_in_its_words_alone(scripted: ScriptedServer, key: str) -> None:
-    """Keys of servers of one's own may be everyday words. With AITOEARN_DEBUG there is a traceback, and no key in it."""
-    scripted.answer(Reply({"code": 401, "message": f"<{key}>", "requestId": "7"}))
-    debugged = run("models", AITOEARN_API_KEY=key, AITOEARN_DEBUG="1")
-
-    *traceback, told = debugged.stderr.splitlines()
-    assert (
-        told == f"aitoearn-openai: Error code: 401 - <**********> (AiToEarn code 401, request id 7). {LOOK}"
-    )
-    assert traceback[0] == "Traceback (most recent call last):"
-    assert "_make_status_error" in debugged.stderr
-    assert f"<{key}>" not in debugged.stderr
-
-
 @pytest.mark.parametrize(
-    ("key", "reply", "words"),
+    ("key", "reply", "told"),
     [
-        ("self", {"code": 404, "message": "Cannot POST /x"}, "The address asked was http"),
-        ("balances", {"data": {}, "code": 12001, "message": "no"}, "one of two balances, 'general'"),
-        ("names", {"data": {}, "code": 12300, "message": "no"}, "lists the names."),
+        ("e", {"code": 401, "message": "<e>"}, f"Error code: 401 - <**********> (AiToEarn code 401). {LOOK}"),
+        ("self", {"code": 404, "message": "Cannot POST /x"}, "has the list of chat models alone."),
+        ("one", {"code": 12001, "message": "no"}, f"says which one pays for a model. {BUY}"),
+        ("names", {"data": {}, "code": 12300, "message": "no"}, "`aitoearn-openai models` lists the names."),
     ],
 )
-def test_a_key_that_is_an_everyday_word_spoils_no_hint(
-    scripted: ScriptedServer, key: str, reply: dict[str, Any], words: str
+def test_a_key_is_masked_in_the_words_of_a_server_alone(
+    scripted: ScriptedServer, key: str, reply: dict[str, Any], told: str
 ) -> None:
-    """Whichever sentence of this package it stands in."""
+    """Keys of servers of one's own may be everyday words, and no sentence of this package is spoiled by them."""
     scripted.answer(Reply(reply))
     failed = run("chat", "-m", "m", "Hi", AITOEARN_API_KEY=key)
 
-    assert words in failed.stderr
-    assert "Look at the address" not in failed.stderr
-    assert "*****" not in failed.stderr
+    assert failed.stderr.endswith(f"{told}\n")
 
 
 def test_a_key_that_is_cut_off_in_a_quote_is_masked_too(scripted: ScriptedServer) -> None:
     """A message quotes only the first words of a server."""
-    filling = "x" * (
-        QUOTE - len('{"detail": " key ') - len(KEY) + 3
-    )  # All but three characters of the key fit.
+    # All but three characters of the key fit.
+    filling = "x" * (QUOTE - len('{"detail": " key ') - len(KEY) + 3)
     scripted.answer(Reply({"detail": f"{filling} key {KEY} is not known"}))
     failed = run("models")
 
@@ -235,76 +209,54 @@ GBK = "你好".encode("gbk")
 
 @pytest.mark.skipif(sys.platform == "win32", reason="arguments are text there")
 @pytest.mark.parametrize(
-    ("arguments", "environment"),
+    "arguments",
     [
-        (["chat", "-m", "glm-5.2", GBK], {}),
-        (["chat", "-m", GBK, "Hi"], {}),
-        (["chat", "Hi"], {"AITOEARN_MODEL": os.fsdecode(GBK)}),
-        (["models", "--base-url", b"http://127.0.0.1/" + GBK], {}),
-        (["chat", "-m", "glm-5.2", "你好"], {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}),
+        ["chat", "-m", "glm-5.2", GBK],
+        ["chat", "-m", GBK, "Hi"],
+        ["models", "--base-url", b"http://127.0.0.1/" + GBK],
     ],
 )
 @pytest.mark.usefixtures("sandboxed")
-def test_an_argument_that_is_no_text_is_refused_in_one_line(
-    arguments: list[str | bytes], environment: dict[str, str]
-) -> None:
-    """Bytes of GBK, or Chinese where the locale has none; nobody pays for an answer to that."""
-    refused = (run_process if "LC_ALL" in environment else run)(*arguments, **environment)
+def test_an_argument_that_is_no_text_is_refused_in_one_line(arguments: list[str | bytes]) -> None:
+    """As Chinese is where the locale has none; nobody pays for an answer to that."""
+    refused = run(*arguments)
 
     assert (refused.returncode, refused.stdout) == (2, "")
     assert re.fullmatch(r"aitoearn-openai: .*(UTF-8|not an address).*\n", refused.stderr)
 
 
-@pytest.mark.skipif(bool(find_spec("socksio")), reason="the package for SOCKS is installed")
-@pytest.mark.parametrize("command", ["check", "sandbox --port 0 --upstream http://nowhere.invalid/v1"])
-def test_a_proxy_that_cannot_be_used_is_one_line_errors(command: str) -> None:
-    """With its variable and what to do; its address may hold a password, and is not shown."""
-    asked = {"AITOEARN_BASE_URL": "http://nowhere.invalid", "AITOEARN_API_KEY": KEY}
-    failed = run(*command.split(), ALL_PROXY="SOCKS5H://me:hunter2@127.0.0.1:1", **asked)
-
-    assert failed.returncode == 2
-    assert re.fullmatch("aitoearn-openai: ALL_PROXY .*pip install.*\n", failed.stderr)
-    assert "hunter2" not in failed.stderr + failed.stdout
-
-
-@pytest.mark.usefixtures("sandboxed")
-def test_colours_are_for_terminals() -> None:
-    """And even there not against a person's wish."""
-    shown = {}
-    for wish in ("", "1"):
-        with Terminal("models", NO_COLOR=wish) as terminal:
-            assert terminal.end() == 0
-        shown[wish] = terminal.shown
-
-    assert "\x1b[1mglm-5.2" in shown[""]
-    assert "\x1b[1mglm" in shown["1"]
-    assert "\x1b" not in run("models").stdout
-
-
 @pytest.mark.usefixtures("sandboxed")
 def test_a_console_that_lacks_characters_is_no_reason_to_fail() -> None:
-    """A substitute stands for each; JSON loses nothing."""
-    shown = {}
-    for command in ("chat -m glm-5.2 你好", "models deepseek-r2-local --json"):
-        out = io.TextIOWrapper(io.BytesIO(), "ascii")
-        assert run_on(None, out, sys.stderr, command.split()) == 0
-        shown[command] = out.buffer.getvalue().decode()  # type: ignore[attr-defined]
+    """A substitute stands for each; JSON loses nothing, and what comes through a pipe is UTF-8 whatever the locale says."""
+    answered = run("chat", "-m", "glm-5.2", stdin="你好", encoding="ascii").stdout
+    listed = run("models", "deepseek-r2-local", "--json", encoding="ascii").stdout
 
-    assert "You said: ??" in shown["chat -m glm-5.2 你好"]
-    assert "\\u" in shown["models deepseek-r2-local --json"]
+    assert (answered, "\\u672c\\u5730" in listed) == (f"{SAID}??\n", True)
 
 
-@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs a file that is always full")
-@pytest.mark.parametrize("arguments", ["models", "relay --port 0"])
+FULL = "aitoearn-openai: cannot read or write: [Errno 28] No space left on device\n"
+
+
+@pytest.mark.parametrize(
+    ("path", "line", "code", "told"),
+    [
+        ("/dev/full", "models", 1, FULL),
+        ("/dev/full", "relay --port 0", 1, FULL),
+        (None, "models", 0, ""),
+        (None, "models --json", 0, ""),
+    ],
+)
 @pytest.mark.usefixtures("sandboxed")
-def test_an_output_that_cannot_be_written_is_one_line_errors(arguments: str) -> None:
-    """A full disk, say."""
-    with open("/dev/full", "w") as full:
-        errors = io.TextIOWrapper(io.BytesIO())
-        assert run_on(None, full, errors, arguments.split()) == 1
+def test_a_full_disk_is_told_in_one_line_and_a_closed_output_is_fine(
+    path: str | None, line: str, code: int, told: str
+) -> None:
+    """A service manager may start the command without an output."""
+    if path and not os.path.exists(path):
+        pytest.skip("needs a file that is always full")
+    with open(path, "w") if path else nullcontext() as out:
+        done = run(*line.split(), streams={"stdout": out})
 
-    told = b"aitoearn-openai: the output cannot be written: No space left on device\n"
-    assert errors.buffer.getvalue() == told  # type: ignore[attr-defined]
+    assert (done.returncode, done.stderr) == (code, told)
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs a file that is always full")
@@ -316,32 +268,9 @@ def test_errors_that_cannot_be_written_leave_the_exit_code(redirection: str, unb
     assert run_process("no-such-command", command=command, PYTHONUNBUFFERED=unbuffered).returncode == 2
 
 
-@pytest.mark.parametrize("arguments", ["--version", "models", "models --json"])
-@pytest.mark.usefixtures("sandboxed")
-def test_a_command_without_an_output_does_its_work(arguments: str) -> None:
-    """As a service manager may start it."""
-    errors = io.TextIOWrapper(io.BytesIO())
-
-    assert run_on(None, None, errors, arguments.split()) == 0
-    assert errors.buffer.getvalue() == b""  # type: ignore[attr-defined]
-
-
-def test_another_error_of_the_system_is_not_taken_for_one_of_the_output() -> None:
-    """It is a defect, and shows where."""
-    from aitoearn_openai._cli.failures import one_line_errors
-
-    with pytest.raises(FileNotFoundError), one_line_errors():
-        os.stat("no-such-file")
-
-
 @pytest.mark.usefixtures("sandboxed")
 def test_a_reader_that_has_seen_enough_ends_the_command_quietly() -> None:
-    """As `| head -1` does, in a process too: Python would flush once more at its end."""
-    to_read, to_write = os.pipe()
-    os.close(to_read)
-    with open(to_write, "w") as out:
-        assert run_on(None, out, None, ["models", "glm-5.2", "--json"]) == 1
-
+    """As `| head -1` does, in a process, as Python would flush once more at its end."""
     with subprocess.Popen(
         [*COMMAND, "models", "glm-5.2", "--json"],
         stdout=subprocess.PIPE,
@@ -353,20 +282,3 @@ def test_a_reader_that_has_seen_enough_ends_the_command_quietly() -> None:
         _, errors = process.communicate(timeout=60)
 
     assert (process.returncode, errors) == (1, b"")
-
-
-def test_the_list_of_commands_has_words_without_docstrings() -> None:
-    """As under `python -OO`."""
-    shown = run_process("--help", command=[sys.executable, "-OO", "-m", "aitoearn_openai"]).stdout
-
-    assert "Test the settings, the network and the key." in shown
-
-
-def test_a_completion_that_has_no_home_is_told_in_a_line() -> None:
-    """With what to set."""
-    # Otherwise typer asks which shell this process was started by, and tests are started by many programs.
-    named = {"_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION": "1"}
-    ran = run("--install-completion", "bash", HOME="/proc/nowhere", **named)
-
-    assert (ran.returncode, ran.stderr.count("\n")) == (2, 1)
-    assert "set HOME to a folder of yours" in ran.stderr

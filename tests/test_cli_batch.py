@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import csv
 import errno
 import io
+import itertools
 import json
 import os
 import random
@@ -18,25 +18,22 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
-from typing_extensions import Self
 
 from aitoearn_openai.batch import digest
-from commands import COMMAND, KEY, SAID, TerminalProcess, run, run_on, run_process
+from commands import COMMAND, KEY, SAID, STREAMS, TerminalProcess, run, run_process
 from conftest import Reply, ScriptedServer
 
-MODELS = [{"name": name, "pricing": {"price": "0.5"}} for name in ("m", "zz", "glm-5.2", "slow")]
+MODELS = [{"name": name, "pricing": {"price": "0.5"}} for name in ("m", "zz", "glm-5.2")]
 GOOD = Reply({"choices": [{"message": {}}]})
 UNKNOWN = {"code": 12300, "message": "no", "data": {}}
 KILLS = int(os.environ.get("BATCH_KILLS", "4"))
 SEED = int(os.environ.get("BATCH_SEED", "7"))
 ONE = "-m", "m", "--concurrency", "1"
 """The answers come in the order of the requests."""
-unix = pytest.mark.skipif(sys.platform == "win32", reason="limits of Unix")
 
 
 def question(custom_id: str, prompt: str = "Hi", model: str = "glm-5.2", **more: Any) -> dict[str, Any]:
@@ -44,28 +41,22 @@ def question(custom_id: str, prompt: str = "Hi", model: str = "glm-5.2", **more:
     return {"custom_id": custom_id, "method": "POST", "url": "/v1/chat/completions", "body": body}
 
 
-def write(path: Path, *lines: Any) -> Path:
+def write(path: Path, *lines: Any) -> None:
     texts = [line if isinstance(line, str) else json.dumps(line, ensure_ascii=False) for line in lines]
-    path.write_text("".join(f"{text}\n" for text in texts), "utf-8")
-    return path
+    path.write_text("".join(f"{text}\n" for text in texts), "utf-8", "surrogateescape")
 
 
-@dataclass
 class Job:
     """A file of requests and one for the results."""
 
-    folder: Path
-
-    def __post_init__(self) -> None:
-        self.source, self.target = self.folder / "in.jsonl", self.folder / "out.jsonl"
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.source, self.target = folder, folder / "in.jsonl", folder / "out.jsonl"
 
     def write(self, *lines: Any) -> Job:
         write(self.source, *lines)
         return self
 
-    def run(
-        self, *options: str, stdin: str | bytes | None = None, **settings: str
-    ) -> subprocess.CompletedProcess[str]:
+    def run(self, *options: str, stdin: str | bytes | None = None, **settings: str) -> Any:
         """Answer the requests, or those that come through a pipe."""
         source = str(self.source) if stdin is None else "-"
         return run("batch", source, str(self.target), *options, stdin=stdin or "", **settings)
@@ -78,10 +69,8 @@ class Job:
 
     def answers(self) -> dict[str, str]:
         """The answers by the name of their request."""
-        bodies = {name: result["response"]["body"] for name, result in self.results().items()}
-        return {
-            name: body["choices"][0]["message"]["content"].removeprefix(SAID) for name, body in bodies.items()
-        }
+        choices = {name: result["response"]["body"]["choices"] for name, result in self.results().items()}
+        return {name: each[0]["message"]["content"].removeprefix(SAID) for name, each in choices.items()}
 
 
 @pytest.fixture
@@ -97,13 +86,14 @@ def scripted(scripted: ScriptedServer, monkeypatch: pytest.MonkeyPatch) -> Scrip
     return scripted
 
 
-def name_of(prompt: str, number: int = 1) -> str:
+def name_of(prompt: str) -> str:
     """What a prompt without a `custom_id` is named."""
-    return f"prompt-{digest({'prompt': prompt})[:24]}" + (f"-{number}" if number > 1 else "")
+    return f"prompt-{digest({'prompt': prompt})[:24]}"
 
 
 def bodies(server: ScriptedServer) -> list[Any]:
-    return [json.loads(each.body) for each in server.requests if each.method == "POST"]
+    """What the server was asked; a client that is killed may have sent a part, or nothing of it."""
+    return [json.loads(each.body) for each in server.requests if each.body.endswith(b"}")]
 
 
 def asked(server: ScriptedServer) -> list[str]:
@@ -114,14 +104,10 @@ def asked(server: ScriptedServer) -> list[str]:
 @pytest.mark.usefixtures("sandboxed")
 def test_a_file_of_the_batch_api_is_answered_in_its_format(job: Job) -> None:
     """So the code that reads those files reads these; what happens is told at the end."""
-    job.write(question("a", "你好"), question("b", "fine", user="u"), "")
-    done = job.run()
+    done = job.write(question("a", "你好"), question("b", "fine", user="u"), "").run()
 
-    result = job.results()["a"]
     assert job.answers() == {"a": "你好", "b": "fine"}
-    assert result.keys() == {"id", "custom_id", "response", "error"}
-    assert result["response"].keys() == {"status_code", "request_id", "body"}
-    assert result["response"]["body"]["cost"] == "0"
+    assert job.results()["a"].keys() == {"id", "custom_id", "response", "error"}
     assert re.fullmatch(
         r"out\.jsonl: 2 of 2 answered, 0 failed\. "
         r"This run: glm-5.2, 3 tokens in, 37 out, about 0\.016875 seedance credits \(list price\), \d+\.\d s\.\n",
@@ -131,21 +117,23 @@ def test_a_file_of_the_batch_api_is_answered_in_its_format(job: Job) -> None:
     assert (done.returncode, done.stderr.splitlines()[0]) == (0, before)
 
 
+PROMPTS = ["你好", "", "  How are\tyou? ", "{}"]
+
+
 @pytest.mark.parametrize(
-    "lines",
+    ("lines", "encoding", "mark"),
     [
-        ["你好", "", "  How are\tyou? ", "{}"],
-        [{"prompt": "你好"}, "", {"prompt": "How are\tyou?"}, {"prompt": "{}"}],
+        (PROMPTS, "utf-8-sig", ""),
+        (PROMPTS, "utf-16-be", "\ufeff"),
+        ([{"prompt": prompt.strip()} for prompt in PROMPTS if prompt], "utf-16", ""),
     ],
 )
-@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-be"])
 @pytest.mark.usefixtures("sandboxed")
 def test_plain_prompts_are_answered_under_a_name_of_their_own(
-    job: Job, lines: list[Any], encoding: str
+    job: Job, lines: list[Any], encoding: str, mark: str
 ) -> None:
     """One a line, as text or in JSON, as Windows writes it; a part of the model's name will do, and the summary names it."""
     text = job.write(*lines).source.read_text("utf-8")
-    mark = "\ufeff" if encoding == "utf-16-be" else ""
     job.source.write_bytes((mark + text).replace("\n", "\r\n").encode(encoding))
     planned, done = job.run("-m", "LM 5", "--dry-run"), job.run("-m", "LM 5")
 
@@ -166,7 +154,6 @@ OPTIONS = ["--system", "Be brief.", "--temperature", "0.5", "--max-tokens", "9"]
         ({"custom_id": "mine", "model": "zz", "messages": MESSAGES}, [], {"model": "zz", "messages": MESSAGES}),
         ({"body": {"messages": MESSAGES}}, [], {"messages": MESSAGES, "model": "m"}),
         ({"prompt": "Hi", "method": "POST", "model": "zz", "temperature": 0}, [], {"messages": MESSAGES, "model": "zz", "temperature": 0}),
-        ({"prompt": "Hi", "system": "Be brief."}, [], {"messages": BRIEF, "model": "m"}),
         ("Hi", OPTIONS, {"messages": BRIEF, "model": "m", "temperature": 0.5, "max_tokens": 9}),
         (
             {"prompt": "Hi", "system": "Be brief.", "temperature": 1, "max_completion_tokens": 5},
@@ -186,100 +173,75 @@ def test_what_every_line_would_repeat_may_be_left_out(
 
 NOT_UTF_8 = "is not UTF-8 text; save the file as UTF-8"
 NEEDS = "needs one of prompt, messages or body; found:"
-CLOSEST = "glm-52 is not in the model list. The closest name is glm-5.2."
+
+
+FILES = "in", "out"
+OUT = "in", "out", "-m", "m"
 
 
 @pytest.mark.parametrize(
-    ("lines", "told"),
+    ("lines", "arguments", "told"),
     [
-        ([question("a"), "{"], ", line 2: is not JSON: Expecting property name .*, column 2; if .*"),
-        (["{who} are you?"], ', line 1: is not JSON: .*; if it is a prompt, write it as {"prompt": "..."}'),
-        (["[" * 100_000], ", line 1: is nested too deeply"),
-        ("你好".encode("gbk"), f", line 1: {NOT_UTF_8}"),
-        ("Hi".encode("utf-16-le"), f", line 1: {NOT_UTF_8}"),
-        (b"\xff\xfea", " begins as UTF-16 does and is not; save it as UTF-8"),
-        (["Hello"], ", line 1: it needs a model; name one with --model or AITOEARN_MODEL"),
-        ([question("a"), question("b"), question("a")], ", line 3: custom_id 'a' is already used in line 1; .*"),
-        ([{"prompt": " ", "model": "m"}], ", line 1: prompt must be a text that is not empty"),
-        ([{"prompt": "Hi", "model": "m", "custom_id": ""}], ", line 1: custom_id must be a text .*"),
-        ([{"prompt": "Hi", "body": {}}], f", line 1: {NEEDS} prompt, body"),
-        ([{"question": "Hi"}], f", line 1: {NEEDS} question"),
-        ([question("a"), "[1]"], f", line 2: {NEEDS} nothing"),
-        ([{"body": 5}], ", line 1: body must be an object"),
-        (["", " "], " holds no requests; write one a line"),
+        ([question("a"), "{"], FILES, r"in, line 2: is not JSON: Expecting property name .*: column 2 \(char 1\); if .*"),
+        (["{who} are you?"], FILES, 'in, line 1: is not JSON: .*; if it is a prompt, write {"prompt": "..."}'),
+        (["[" * 100_000], FILES, "in, line 1: is not JSON: maximum recursion depth exceeded.*"),
+        (["\udcc4\udce3"], FILES, f"in, line 1: {NOT_UTF_8}"),
+        (["H\0i\0"], ["-", "out"], f"standard input, line 1: {NOT_UTF_8}"),
+        (["\udcff\udcfe"], FILES, "an argument, a variable or the input is not valid text: write it in UTF-8, .*"),
+        (["Hello"], FILES, "in, line 1: it needs a model; name one with --model or AITOEARN_MODEL"),
+        ([question("a"), question("b"), question("a")], FILES, "in, line 3: custom_id 'a' is already used in line 1; .*"),
+        ([{"prompt": " ", "model": "m"}], FILES, "in, line 1: prompt must be a text that is not empty"),
+        ([{"prompt": "Hi", "body": {}}], ["-", "--dry-run"], f"standard input, line 1: {NEEDS} prompt, body"),
+        ([question("a"), "[1]"], FILES, f"in, line 2: {NEEDS} nothing"),
+        ([{"body": 5}], FILES, "in, line 1: body must be an object"),
+        (["", " "], FILES, "in holds no requests; write one a line"),
         (
-            [question("a"), *[question(f"{n}", model="glm-52") for n in range(2)]],
-            f", lines 2, 3: {CLOSEST}\naitoearn-openai: NAME: 2 lines cannot be sent; nothing was sent",
+            [question("a"), question("b", model="glm-52"), question("c", model="glm-52")],
+            FILES,
+            "in, lines 2, 3: glm-52 is not in the model list. The closest name is glm-5.2.",
         ),
         (
-            [{"a": 1}, question("a"), {"prompt": ""}, *[{"a": 1}] * 9],
-            (f", lines 1, 4, 5, 6, 7, 8, 9, 10, 11: {NEEDS} a\n"
-            "aitoearn-openai: NAME, line 3: prompt must be a text that is not empty\n"
-            "aitoearn-openai: NAME: 11 lines cannot be sent; the first 10 are above; nothing was sent"),
+            [{"a": 1}, question("a"), {"prompt": "", "model": "m"}, *[{"a": 1}] * 9],
+            FILES,
+            (f"in, lines 1, 4, 5, 6, 7, 8, 9, 10, 11: {NEEDS} a\n"
+            "aitoearn-openai: in, line 3: prompt must be a text that is not empty\n"
+            "aitoearn-openai: in: reading ended at 10 bad lines; nothing was sent"),
         ),
+        ([{"messages": [{}]}], [*OUT, "--system", "Hi"], "in, line 1: has no prompt, for which --system, .*"),
+        (["Hi"], [*FILES, "--max-credits", "1", "-m", "free"], "in, line 1: a limit on credits needs prices, and .* none for the model 'free'"),
+        (["Hi"], [*OUT, "--max-credits", "0"], "Invalid value for --max-credits: the number must be above 0. `.*"),
+        (["Hi"], [*OUT, "--max-credits", "abc"], "Invalid value for '--max-credits': .*: 'abc'. `.*"),
+        (["Hi"], [*OUT, "--concurrency", "0"], "Invalid value for '--concurrency': .* 1: '0'. `.*"),
+        (["Hi"], [*OUT, "--csv", "mine.csv"], "mine.csv is there and is not a table of answers; name another file for --csv"),
+        (["Hi"], [*OUT, "--csv", "out"], "Invalid value: the input, the output and the table must be different files. `.*"),
+        (["Hi"], ["in.XLSX", "out"], "in.XLSX is a table, not a file of prompts; copy .* text file, one prompt a line"),
+        (["Hi"], ["in", "a.csv"], "the results are JSON, a line each: name OUT.jsonl, and --csv a.csv for a table"),
+        (["Hi"], ["in", "."], "Invalid value for 'OUT.jsonl': file '.*' is a directory. `.*"),
+        (["Hi"], ["in", "nowhere/out"], "there is no folder .*/nowhere"),
+        (["Hi"], ["in", "x" * 300], ".*xxx: File name too long"),
+        (["Hi"], ["in", "-"], "name a file for the results instead of -: .*"),
+        (["Hi"], ["in"], ".*OUT.jsonl.*only --dry-run does without. `.*"),
     ],
 )  # fmt: skip
-@pytest.mark.parametrize(
-    ("name", "options"), [("in.jsonl", ["--dry-run"]), ("standard input", ["--max-credits", "1"])]
-)
-def test_a_bad_line_is_told_before_anything_is_asked(
-    scripted: ScriptedServer, job: Job, lines: Any, told: str, name: str, options: list[str]
-) -> None:
-    """By its number, with what is wrong: of many the first ten, those of the same reason together. No file is left."""
-    if isinstance(lines, bytes):
-        job.source.write_bytes(lines)
-    else:
-        job.write(*lines)
-    failed = job.run(*options, stdin=None if name == "in.jsonl" else job.source.read_bytes())
-
-    assert (failed.returncode, asked(scripted), os.listdir(job.folder)) == (2, [], ["in.jsonl"])
-    assert re.fullmatch(f"aitoearn-openai: {name}{told.replace('NAME', name)}\n", failed.stderr)
-
-
-@pytest.mark.parametrize(
-    ("source", "target", "options", "told"),
-    [
-        ("in.csv", "out", [], r'in.csv is a table, not a file .* pandas: read_csv\("in.csv"\).rename.*to_json\("in.jsonl".*'),
-        ("in.XLSX", "out", [], r"in.XLSX is a table, not a file of prompts.* read_excel\(.*"),
-        ("in", "a.csv", [], "the results are JSON, a line each: name OUT.jsonl, and --csv .*a.csv for a table"),
-        ("in", "in", [], "the output must be another file than the input"),
-        ("in", "/dev/null", [], "/dev/null is not a file"),
-        ("in", "", [], "Invalid value for 'OUT.jsonl': file '.*' is a directory. `.*"),
-        ("in", "nowhere/out", [], "there is no folder .*/nowhere"),
-        ("in", "x" * 300, [], ".*xxx: File name too long"),
-        ("in", "-", [], "name a file for the results instead of -: .*"),
-        ("in", None, [], ".*OUT.jsonl.*only --dry-run does without. `.*"),
-        ("in", "out", ["--csv", "mine.csv"], "mine.csv is there and is not a table of answers; name another file for --csv"),
-        ("in", "a.jsonl", ["--csv", "a.jsonl"], "Invalid value for --csv: the table must be another file than the .*"),
-        ("in", "out", ["--csv", "nowhere/a.csv"], "there is no folder .*/nowhere"),
-        ("in", "out", ["--max-credits", "1", "-m", "free"], "in, line 1: a limit on credits needs prices, and .* none for the model 'free'"),
-        ("chat", "out", ["--system", "Hi"], "chat, line 1: has no prompt, for which --system, .*"),
-        ("in", "out", ["--max-credits", "0"], "Invalid value for --max-credits: the number must be above 0. `.*"),
-        ("in", "out", ["--max-credits", "abc"], "Invalid value for '--max-credits': 'abc' is not a number. `.*"),
-        ("in", "out", ["--concurrency", "0"], "Invalid value for '--concurrency': 0 is below 1. `.*"),
-        ("in", "out", ["--rpm", "1.5"], "Invalid value for '--rpm': '1.5' is not a whole number. `.*"),
-    ],
-)  # fmt: skip
-def test_what_cannot_be_is_refused_in_plain_words(
+def test_what_cannot_be_is_told_before_anything_is_asked(
     scripted: ScriptedServer,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-    source: str,
-    target: str | None,
-    options: list[str],
+    lines: Any,
+    arguments: Any,
     told: str,
 ) -> None:
-    """Nothing is sent, and no file is changed or made."""
+    """With the numbers of bad lines: of many the first ten, those of the same reason together. No file is changed or made."""
     monkeypatch.chdir(tmp_path)
     scripted.lists(*MODELS, {"name": "free"})
-    texts = {source: "Hi", "mine.csv": "question,answer", "chat": '{"messages": [{}]}'}
-    for name, text in texts.items():
-        Path(name).write_text(text)
-    failed = run("batch", source, *([] if target is None else [target or "."]), "-m", "m", *options)
+    write(Path(arguments[0]), *lines)
+    Path("mine.csv").write_text("question,answer")
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    failed = run("batch", *arguments, stdin=before.get("-", b""))
 
     assert (failed.returncode, asked(scripted)) == (2, [])
     assert re.fullmatch(f"aitoearn-openai: {told}\n", failed.stderr)
-    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == texts
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
 def test_what_is_answered_is_not_asked_again(scripted: ScriptedServer, job: Job) -> None:
@@ -287,22 +249,20 @@ def test_what_is_answered_is_not_asked_again(scripted: ScriptedServer, job: Job)
     scripted.answer(GOOD, Reply(UNKNOWN), GOOD)
     first = job.write("one", "two", "three").run(*ONE)
     failed = job.results()[name_of("two")]
-    job.write("one", "two", "three", "four")
-    planned = job.run("-m", "m", "--dry-run")
+    planned = job.write("one", "two", "three", "four").run("-m", "m", "--dry-run")
     assert len(job.results()) == 3
     second, third = job.run(*ONE), job.run(*ONE)
 
     assert (first.returncode, second.returncode, third.returncode) == (1, 0, 0)
     assert "2 of 3 answered, 1 failed" in first.stdout
-    assert planned.stdout.startswith("4 requests, 2 answered, 2 to send to m\nabout 1 credit (list price)")
     assert first.stdout.endswith(" s. The same command sends the rest.\n")
     told = r"^aitoearn-openai: 1 request failed: Error code: 404 - no .* lists the names\.$"
     assert re.search(told, first.stderr, re.MULTILINE)
     assert (failed["response"]["status_code"], failed["error"]) == (404, None)
     assert failed["response"]["body"]["error"]["code"] == "12300"
+    assert planned.stdout.startswith("4 requests, 2 answered, 2 to send to m\n2 tokens in, 1,000 out, ")
     assert "4 of 4 answered, 0 failed" in second.stdout
     assert asked(scripted) == ["one", "two", "three", "two", "four"]
-    assert [result["response"]["status_code"] for result in job.results().values()] == [200] * 4
     assert list(job.results()) == [name_of(each) for each in ("one", "three", "two", "four")]
 
 
@@ -331,6 +291,17 @@ def test_an_answer_is_found_by_what_was_asked(
     assert len(job.results()) == 4 + len(again)
 
 
+def test_answers_to_something_else_are_never_taken_for_these(scripted: ScriptedServer, job: Job) -> None:
+    """Another model, or another request of the same name, needs another output."""
+    job.write({"prompt": "one"}, question("a")).run(*ONE)
+    before = job.target.read_bytes()
+    refused = job.write({"prompt": "one"}, question("a", "other")).run("-m", "zz")
+
+    assert (refused.returncode, len(asked(scripted))) == (2, 2)
+    assert "in.jsonl, lines 1, 2: out.jsonl answers it with another text, model or option" in refused.stderr
+    assert job.target.read_bytes() == before
+
+
 def test_the_reasons_of_all_failures_are_counted(scripted: ScriptedServer, job: Job) -> None:
     """Each once, whatever id a request got, and the most common first; of very many, only the number is kept."""
     messages = ["away"] * 2 + ["no"] * 3 + [f"away {number}" for number in range(10)]
@@ -341,7 +312,6 @@ def test_the_reasons_of_all_failures_are_counted(scripted: ScriptedServer, job: 
     done = job.write(*map(str, range(15))).run(*ONE)
     reasons = [line for line in done.stderr.splitlines() if " failed: " in line]
 
-    assert done.returncode == 1
     assert reasons[0] == (
         "aitoearn-openai: 3 requests failed: Error code: 400 - no (AiToEarn code 10002). "
         "Change the request as it says."
@@ -358,22 +328,7 @@ def test_requests_come_through_a_pipe(scripted: ScriptedServer, job: Job) -> Non
     assert (first.returncode, again.returncode) == (0, 0)
     assert sorted(asked(scripted)) == ["Hi", "three", "你好"]
     assert os.listdir(job.folder) == ["out.jsonl"]
-    assert run_on(None, None, None, ["batch", "-", str(job.target)]) == 2
-
-
-@pytest.mark.parametrize("lines", [["two", "one"], [question("a", "other")]])
-def test_answers_to_something_else_are_never_taken_for_these(
-    scripted: ScriptedServer, job: Job, lines: list[Any]
-) -> None:
-    """Another model, or another request of the same name, needs another output."""
-    job.write(*(["one", "two"] if lines[0] == "two" else [question("a")])).run(*ONE)
-    before = job.target.read_bytes()
-    refused = job.write(*lines).run("-m", "zz")
-
-    told = r"in.jsonl, lines? [12, ]+: out.jsonl answers it with another text, model or option; name another file"
-    assert refused.returncode == 2
-    assert re.match(f"aitoearn-openai: {told}", refused.stderr)
-    assert job.target.read_bytes() == before
+    assert run("batch", "-", str(job.target), streams=dict.fromkeys(STREAMS)).returncode == 2
 
 
 @pytest.mark.parametrize(
@@ -382,7 +337,6 @@ def test_answers_to_something_else_are_never_taken_for_these(
         (lambda text: text[:-20], 2),
         (lambda text: text[: text.rindex(b"\n", 0, -1) + 2], 2),
         (lambda text: text[:-1], 3),
-        (lambda text: text + b"\0" * 4096, 3),
         (lambda text: text[: text.index(b"\n") + 1] + b"\0" * 300 + text[text.index(b"\n") + 301 :], 2),
         (lambda text: b"", 0),
     ],
@@ -399,19 +353,11 @@ def test_what_a_power_cut_leaves_is_mended(
     assert job.run("-m", "m").returncode == 0
     assert len(asked(scripted)) == 3 - kept
     assert job.results().keys() == {name_of("one"), name_of("two"), name_of("three")}
-    assert b"\0" not in job.target.read_bytes()
 
 
 @pytest.mark.parametrize(
     "text",
-    [
-        "My diary\n",
-        "no end",
-        '{"a": 1}\n',
-        '{"custom_id": [], "id": "batch_req_1", "response": null}\n',
-        '{"custom_id": "a", "id": "b", "response": null}\n',
-        "5\n",
-    ],
+    ["My diary\n", "no end", '{"custom_id": [], "id": "batch_req_1", "response": null}\n', "5\n"],
 )
 def test_a_file_of_somebody_else_is_left_alone(scripted: ScriptedServer, job: Job, text: str) -> None:
     """An output that holds anything but results is refused as it is."""
@@ -422,24 +368,19 @@ def test_a_file_of_somebody_else_is_left_alone(scripted: ScriptedServer, job: Jo
     assert refused.stderr == "aitoearn-openai: out.jsonl, line 1: is not a result; name another file\n"
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("model", "code", "told"), [("fail-12001", 5, "Insufficient credits"), ("fail-401", 3, "Unauthorized")]
-)
-@pytest.mark.usefixtures("sandboxed")
-def test_without_credits_or_with_a_refused_key_it_stops(job: Job, model: str, code: int, told: str) -> None:
-    """With the exit code that other commands have for it, and not with hundreds of failures in the file."""
-    slow = question("slow", "kept", "slow-first-byte")
-    job.write(slow, *(question(f"q{n}", "Hi", model) for n in range(199)))
-    stopped = job.run("--concurrency", "2")
+def test_what_failed_of_another_input_stays(scripted: ScriptedServer, job: Job) -> None:
+    """In an output that several have; of this input it is asked again."""
+    scripted.answer(Reply({**UNKNOWN, "code": 10002}), GOOD)
+    job.write("one").run(*ONE)
+    job.write("two").run(*ONE)
 
-    assert (stopped.returncode, job.results().keys()) == (code, {"slow"})
-    assert told in stopped.stderr
-    assert "1 of 200 answered, 0 failed. This run: 2 models, " in stopped.stdout
-    assert stopped.stdout.endswith(" s. The same command sends the rest.\n")
+    assert [line["response"]["status_code"] for line in job.results().values()] == [400, 200]
 
 
-@pytest.mark.parametrize("key", ["k", "message", "e", KEY])
+MASKED = "<**********>"
+
+
+@pytest.mark.parametrize("key", ["message", "e", KEY])
 def test_a_key_that_the_service_repeats_stays_out_of_the_file(
     scripted: ScriptedServer, job: Job, key: str
 ) -> None:
@@ -453,17 +394,14 @@ def test_a_key_that_the_service_repeats_stays_out_of_the_file(
     words = refused["response"]["body"]["error"]
 
     assert [refused["custom_id"], page["custom_id"]] == [f"test-{key}-1", f"check {key}"]
-    assert refused.keys() == page.keys() == {"id", "custom_id", "response", "error"}
-    assert refused["id"].startswith("batch_req_")
-    assert words.keys() == {"message", "type", "param", "code"}
-    assert (words["type"], words["code"]) == ("<**********>", "7")
+    assert (refused["response"]["request_id"], words["type"], words["code"]) == (MASKED, MASKED, "7")
     assert words["message"].startswith("Error code: 400 - ")
     assert page["error"]["code"] == "invalid_response"
     assert "Check the base URL: AiToEarn's ends in /api/ai." in page["error"]["message"]
     assert f"<{key}>" not in job.target.read_text("utf-8") + failed.stderr + failed.stdout
 
 
-@unix
+@pytest.mark.skipif(sys.platform == "win32", reason="limits of Unix")
 @pytest.mark.parametrize(
     ("limit", "code"),
     [("ulimit -Sn 64", 0), ('for n in {10..39}; do eval "exec $n</dev/null"; done; ulimit -n 64', 1)],
@@ -495,19 +433,25 @@ def little_room() -> Iterator[None]:
 
 
 def test_a_full_disk_loses_nothing(scripted: ScriptedServer, job: Job) -> None:
-    """It stops and says so; with room again, the same command goes on."""
+    """It stops and says so; with room again, the same command goes on. Temporary files have a folder of their own."""
     scripted.answer(Reply({"choices": [{"message": {}}], "padding": "x" * 500}))
-    job.write("one", "two", "three")
     with little_room():
-        full = job.run(*ONE)
+        full = job.write("one", "two", "three").run(*ONE)
     torn, before = job.target.read_bytes(), asked(scripted)
     again = job.run(*ONE)
+    job.write(*(f"{number} {'x' * 9999}" for number in range(500)))
+    with little_room():
+        no_room = job.run(*ONE)
 
     assert (full.returncode, before) == (2, ["one", "two"])
     assert "out.jsonl cannot be written: File too large; the same command goes on from here\n" in full.stderr
     assert (len(torn), torn.count(b"\n")) == (1024, 1)
     assert (again.returncode, "3 of 3 answered" in again.stdout) == (0, True)
     assert job.results().keys() == {name_of("one"), name_of("two"), name_of("three")}
+    assert no_room.returncode == 2
+    assert re.search(
+        r"in.jsonl: no temporary file \(.*\); set TMPDIR to a folder with room\n", no_room.stderr
+    )
 
 
 @pytest.mark.usefixtures("scripted")
@@ -518,41 +462,6 @@ def test_an_answer_is_on_disk_before_it_is_counted(job: Job, monkeypatch: pytest
     job.write(*"abc").run(*ONE)
 
     assert len(synced) == 1 + 3
-
-
-def test_a_full_folder_for_temporary_files_is_named(scripted: ScriptedServer, job: Job) -> None:
-    """That is where an input is kept that memory should not hold."""
-    job.write(*(f"{number} {'x' * 9999}" for number in range(500)))
-    with little_room():
-        full = job.run(*ONE)
-
-    assert (full.returncode, asked(scripted)) == (2, [])
-    assert re.search(r"in.jsonl: no temporary file \(.*\); set TMPDIR to a folder with room\n", full.stderr)
-
-
-def test_a_table_that_finds_no_room_is_told(scripted: ScriptedServer, job: Job) -> None:
-    """The answers stay."""
-    scripted.answer(Reply({"choices": [{"message": {"content": "x" * 30_000}}]}))
-    job.write(*map(str, range(200))).run(*ONE)
-    with little_room():
-        full = job.run(*ONE, "--dry-run", "--csv", str(job.folder / "a.csv"))
-
-    assert full.returncode == 2
-    assert re.search(r"a.csv: no temporary file \(.*\); set TMPDIR to a folder with room\n", full.stderr)
-    assert len(job.results()) == 200
-
-
-def test_what_failed_of_another_input_stays(scripted: ScriptedServer, job: Job) -> None:
-    """In an output that several have; of this input it is asked again."""
-    failed = {"data": {}, "code": 10002, "message": "no"}
-    scripted.answer(Reply(failed), Reply({"choices": [{"message": {"content": "Hi"}}]}))
-    job.write("one").run(*ONE)
-    job.write("two").run(*ONE)
-
-    assert {name: bool(line["response"]["status_code"] == 200) for name, line in job.results().items()} == {
-        name_of("one"): False,
-        name_of("two"): True,
-    }
 
 
 def test_odd_answers_are_counted_as_far_as_they_tell(scripted: ScriptedServer, job: Job) -> None:
@@ -593,14 +502,14 @@ ASSUMED = "Assumed: 4 bytes of text a token, and up to 500 tokens an answer.\n"
 @pytest.mark.parametrize(
     ("requests", "options", "told"),
     [
-        ([A], [], f" to send to glm-5.2\nabout 0.2251 seedance credits (list price), for 1 token in\n{ASSUMED}"),
-        ([A], ["--answer-tokens", "0"], "about 0.0001 seedance credits (list price), for 1 token in\n"),
-        ([question("a", max_completion_tokens=10)], [], "about 0.0046 seedance credits (list price), for 1 token in\n"),
-        ([question("a", "x" * 4000, max_tokens=100)], [], "about 0.12 seedance credits (list price), for 1,000 tokens in\n"),
-        ([question("a", messages=[IMAGE, "odd"])], [], "about 0.2252 seedance credits (list price), for 2 tokens in\n"),
-        ([A, LOCAL], [], " to 2 models\nabout 0.2251 seedance credits (list price), for 2 tokens in; without a price in the list: 1 request\n"),
-        ([LOCAL], [], "\n1 token in; without a price in the list: 1 request\n"),
-        ([A, question("b", model="gemini-3.1-pro-preview")], [], "about 0.2251 seedance credits and 0.6002 general credits (list price)"),
+        ([A], [], f" to send to glm-5.2\n1 token in, 500 out, about 0.225075 seedance credits (list price)\n{ASSUMED}"),
+        ([A], ["--answer-tokens", "0"], "\n1 token in, 0 out, about 0.000075 seedance credits (list price)\n"),
+        ([question("a", "x" * 4000, max_completion_tokens=10)], [], "\n1,000 tokens in, 10 out, about 0.0795 seedance"),
+        ([question("a", messages=[IMAGE, "odd"], n=2)], [], "\n2 tokens in, 1,000 out, about 0.45015 seedance"),
+        ([question("a", max_tokens="many", max_completion_tokens=-5, n=0)], [], "\n1 token in, 500 out, about 0.225075"),
+        ([A, LOCAL], [], " to 2 models\n2 tokens in, 1,000 out, about 0.225075 seedance credits (list price), the cost of 1 answer is not known\n"),
+        ([LOCAL], [], "\n1 token in, 500 out, the cost of 1 answer is not known\n"),
+        ([A, question("b", model="gemini-3.1-pro-preview")], [], "about 0.225075 seedance credits and 0.6002 general credits"),
     ],
 )  # fmt: skip
 @pytest.mark.usefixtures("sandboxed")
@@ -616,46 +525,43 @@ def test_a_dry_run_counts_and_estimates(job: Job, requests: list[Any], options: 
 @pytest.mark.usefixtures("sandboxed")
 def test_a_batch_stops_before_it_costs_too_much_and_goes_on_the_next_time(job: Job) -> None:
     """It keeps what is there and says how far it came."""
-    job.write(question("a"), question("b"), question("c"))
     limit = ["--max-credits", "0.24", "--concurrency", "1"]
-    first, second = job.run(*limit), job.run(*limit)
+    first = job.write(question("a"), question("b"), question("c")).run(*limit)
+    second = job.run(*limit)
 
     assert (first.returncode, second.returncode, len(job.results())) == (1, 0, 3)
     assert "out.jsonl: 2 of 3 answered, 0 failed." in first.stdout
-    assert first.stdout.endswith(" s. The same command sends the rest.\n")
     assert "'c', is estimated at 0.2251 credits. With the 0.0" in first.stderr
-    assert "3 of 3 answered" in second.stdout
 
 
-def test_what_to_do_next_is_said_by_the_list_that_is_known(scripted: ScriptedServer, job: Job) -> None:
-    """Without another request: which balance pays."""
+def test_without_credits_it_stops_and_says_what_to_do_by_the_list_that_is_known(
+    scripted: ScriptedServer, job: Job
+) -> None:
+    """With the exit code that other commands have for it, not with hundreds of failures, and without another request."""
     scripted.lists({"name": "m", "creditsScope": "seedance"})
-    scripted.answer(Reply({"code": 12001, "message": "no"}))
-    told = job.write(question("a", model="m")).run().stderr
+    scripted.answer(GOOD, Reply({"code": 12001, "message": "no"}))
+    stopped = job.write(*map(str, range(200))).run(*ONE)
 
-    assert "m is paid from the balance 'seedance'" in told
-    assert [request.method for request in scripted.requests] == ["GET", "POST"]
+    assert (stopped.returncode, len(job.results())) == (5, 1)
+    assert "1 of 200 answered, 0 failed. This run: m, " in stopped.stdout
+    assert stopped.stdout.endswith(" s. The same command sends the rest.\n")
+    assert "m is paid from the balance 'seedance'" in stopped.stderr
+    assert [request.method for request in scripted.requests][:3] == ["GET", "POST", "POST"]
+    assert len(scripted.requests) <= 4  # One may be under way.
 
 
 @pytest.mark.parametrize(
-    ("options", "reply", "code", "sent"),
-    [
-        (["--concurrency", "1"], GOOD, 0, [20]),
-        (["--dry-run"], GOOD, 5, [0]),
-        (["--max-credits", "1"], GOOD, 5, [0]),
-        (["--concurrency", "1"], Reply({"detail": "Not Found"}, 404), 5, [10, 11]),  # One may be under way.
-    ],
+    ("options", "code"), [(["--rpm", "6000"], 0), (["--dry-run"], 5), (["--max-credits", "1"], 5)]
 )
 def test_a_gateway_without_a_list_answers_a_batch(
-    scripted: ScriptedServer, job: Job, options: list[str], reply: Reply, code: int, sent: list[int]
+    scripted: ScriptedServer, job: Job, options: list[str], code: int
 ) -> None:
-    """Only prices need the list; ten unknown models in a row stop it, as the list could not tell."""
+    """Only prices need the list."""
     scripted.paths.clear()
-    scripted.answer(Reply({"detail": "Not Found"}, 404), reply)
-    done = job.write(*(question(f"q{n}") for n in range(20))).run(*options)
+    scripted.answer(Reply({"detail": "Not Found"}, 404), GOOD)
 
-    assert done.returncode == code
-    assert len(asked(scripted)) in sent
+    assert job.write(question("a")).run(*options).returncode == code
+    assert len(asked(scripted)) == (code == 0)
 
 
 def test_the_answers_are_a_table_for_excel(scripted: ScriptedServer, job: Job) -> None:
@@ -677,7 +583,6 @@ def test_the_answers_are_a_table_for_excel(scripted: ScriptedServer, job: Job) -
     job.run("--dry-run", "-m", "m", "--csv", str(table))
     rows = list(csv.reader(io.StringIO(text.decode("utf-8-sig"), newline="")))
 
-    assert stopped.returncode == 5
     assert "answers.csv has the answers as a table." in stopped.stdout
     assert text.startswith(b"\xef\xbb\xbfline,")
     assert text == table.read_bytes()
@@ -707,12 +612,11 @@ def test_a_table_that_cannot_be_written_loses_no_answer(job: Job, monkeypatch: p
     assert sorted(os.listdir(job.folder)) == ["in.jsonl", "out.jsonl"]
 
 
-@pytest.mark.slow
 def test_an_input_may_change_while_it_is_answered(
     scripted: ScriptedServer, job: Job, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What was checked is what is asked; a lock that somebody removed meanwhile ends no run."""
-    prompts = [f"{number} {'x' * 500}" for number in range(100)]
+    prompts = [f"{number} {'x' * 500}" for number in range(30)]
 
     def change() -> Reply:
         job.write("something else")
@@ -725,85 +629,33 @@ def test_an_input_may_change_while_it_is_answered(
     assert asked(scripted) == prompts
 
 
-class Log:
-    """A service on loopback that remembers what it is asked, by run, and takes up to so many seconds to answer.
-
-    The model `slow` is answered once it is `open`.
-    """
-
-    def __init__(self, seconds: float = 0.01, refused: str | None = None) -> None:
-        self.seconds, self.refused = seconds, refused
-        self.runs: list[list[str]] = []
-        self.connections = 0
-        self.open = threading.Event()
-        self._started = threading.Event()
-        self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()))
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        self._started.wait()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.open.set()
-        self._loop.call_soon_threadsafe(self._stop.set)
-        self._thread.join()
-
-    def wait_for(self, count: int) -> None:
-        deadline = time.monotonic() + 60
-        while len(self.runs[-1]) < count:
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
-
-    async def _serve(self) -> None:
-        self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
-        server = await asyncio.start_server(self._answer, "127.0.0.1", 0)
-        self.origin = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-        self._started.set()
-        await self._stop.wait()
-        server.close()
-
-    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.connections += 1
-        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
-            while True:
-                head = (await reader.readuntil(b"\r\n\r\n")).lower()
-                length = int((head.partition(b"content-length: ")[2] or b"0").split(b"\r\n")[0])
-                body = json.loads(await reader.readexactly(length) or b"null")
-                reply: Any = {"data": MODELS, "code": 0}
-                if body:
-                    prompt = body["messages"][0]["content"]
-                    self.runs[-1].append(prompt)
-                    await asyncio.sleep(random.random() * self.seconds)
-                    deadline = time.monotonic() + 60
-                    while body["model"] == "slow" and not self.open.is_set() and time.monotonic() < deadline:
-                        await asyncio.sleep(0.01)
-                    reply = {"choices": [{"message": {"content": prompt}}]}
-                    reply = UNKNOWN if prompt == self.refused else reply
-                content = json.dumps(reply).encode()
-                writer.write(
-                    b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
-                    b"Content-Length: %d\r\n\r\n%b" % (len(content), content)
-                )
-        writer.close()
-        self.connections -= 1
-
-
 @pytest.fixture
-def log(monkeypatch: pytest.MonkeyPatch) -> Iterator[Log]:
-    with Log() as log:
-        monkeypatch.setenv("AITOEARN_BASE_URL", log.origin)
-        monkeypatch.setenv("AITOEARN_API_KEY", KEY)
-        log.runs.append([])
-        yield log
+def gate(scripted: ScriptedServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
+    """The first request is answered at once, the others when this is set."""
+    gate, number = threading.Event(), itertools.count()
+
+    def next_reply() -> Reply:
+        if next(number):
+            gate.wait(60)
+        return GOOD
+
+    monkeypatch.setattr(scripted, "next_reply", next_reply)
+    yield gate
+    gate.set()
+
+
+def wait_for(server: ScriptedServer, count: int) -> None:
+    deadline = time.monotonic() + 60
+    while len(asked(server)) < count:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
 
 
 @contextlib.contextmanager
 def started(job: Job, *options: str) -> Iterator[subprocess.Popen[str]]:
     command = [*COMMAND, "batch", str(job.source), str(job.target), *options]
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8"
-    ) as process:
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdout=pipe, stderr=pipe, encoding="utf-8") as process:
         try:
             yield process
         finally:
@@ -812,11 +664,13 @@ def started(job: Job, *options: str) -> Iterator[subprocess.Popen[str]]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("is_pressed_twice", [False, True])
-def test_ctrl_c_finishes_what_is_paid_and_twice_drops_it(log: Log, job: Job, is_pressed_twice: bool) -> None:
+def test_ctrl_c_finishes_what_is_paid_and_twice_drops_it(
+    scripted: ScriptedServer, gate: threading.Event, job: Job, is_pressed_twice: bool
+) -> None:
     """Nothing more is asked, what was finished is kept, and the rest is done by the same command."""
-    job.write({"prompt": "0", "model": "m"}, *({"prompt": f"{n}", "model": "slow"} for n in range(1, 20)))
-    with started(job, "--concurrency", "3") as process:
-        log.wait_for(4)
+    job.write(*map(str, range(20)))
+    with started(job, "-m", "m", "--concurrency", "3") as process:
+        wait_for(scripted, 4)
         process.send_signal(signal.SIGINT)
         assert process.stderr
         while "finishing 3 requests; Ctrl-C again drops them" not in process.stderr.readline():
@@ -824,32 +678,34 @@ def test_ctrl_c_finishes_what_is_paid_and_twice_drops_it(log: Log, job: Job, is_
         if is_pressed_twice:
             process.send_signal(signal.SIGINT)
         else:
-            log.open.set()
+            gate.set()
         out, errors = process.communicate(timeout=60)
-    log.open.set()
+    gate.set()
     kept = 1 if is_pressed_twice else 4
 
-    assert (process.returncode, errors, len(log.runs[0]), len(job.results())) == (130, "", 4, kept)
+    assert (process.returncode, errors, len(asked(scripted)), len(job.results())) == (130, "", 4, kept)
     assert f"{kept} of 20 answered, 0 failed" in out
-    assert job.run().returncode == 0
-    assert (len(log.runs[0]), len(job.results())) == (24 - kept, 20)
+    assert job.run("-m", "m").returncode == 0
+    assert (len(asked(scripted)), len(job.results())) == (24 - kept, 20)
 
 
 @pytest.mark.slow
-def test_two_runs_on_one_output_are_refused(log: Log, job: Job) -> None:
+def test_two_runs_on_one_output_are_refused(
+    scripted: ScriptedServer, gate: threading.Event, job: Job
+) -> None:
     """While the first is there; if it was killed, its lock went with it."""
-    job.write({"prompt": "one", "model": "m"}, {"prompt": "two", "model": "slow"})
     link = job.target.with_name("link.jsonl")
     link.symlink_to(job.target)
-    with started(job, "--concurrency", "1", "--rpm", "6000") as first:
-        log.wait_for(2)
-        second = run("batch", str(job.source), str(link))
+    again = "batch", str(job.source), str(link), "-m", "m"
+    with started(job.write("one", "two"), *ONE, "--rpm", "6000") as first:
+        wait_for(scripted, 2)
+        second = run(*again)
         first.kill()
-    log.open.set()
+    gate.set()
 
     assert second.returncode == 2
     assert second.stderr == "aitoearn-openai: another run is writing out.jsonl; wait for it, or end it\n"
-    assert run("batch", str(job.source), str(link)).returncode == 0
+    assert run(*again).returncode == 0
     assert len(job.results()) == 2
 
 
@@ -868,37 +724,45 @@ def test_a_person_sees_how_far_it_is(job: Job) -> None:
 
 
 @pytest.mark.slow
-def test_a_run_that_is_killed_again_and_again_answers_each_request_once(log: Log, job: Job) -> None:
+def test_a_run_that_is_killed_again_and_again_answers_each_request_once(
+    scripted: ScriptedServer, job: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Nothing finished is asked again: twice are only those that were under way at a kill, as the service counts."""
     chance = random.Random(SEED)
     at_once, prompts = 8, [f"prompt {number}" for number in range(100 * KILLS)]
+    names = {name_of(prompt): prompt for prompt in prompts}
     job.write(*prompts)
-    kills = again = 0
+
+    def next_reply() -> Reply:
+        time.sleep(chance.random() / 100)
+        return GOOD
+
+    monkeypatch.setattr(scripted, "next_reply", next_reply)
+    kills = 0
     kept: set[str] = set()
+    calls: Counter[str] = Counter()
     while len(kept) < len(prompts):
-        log.runs.append([])
+        scripted.requests.clear()
         with started(job, "-m", "m", "--concurrency", str(at_once)) as process:
             if kills < KILLS:
-                log.wait_for(1)
+                wait_for(scripted, 1)
                 time.sleep(chance.random() / 4)
             else:
                 process.communicate(timeout=60)
             process.kill()
         kills += process.returncode == -signal.SIGKILL
-        while log.connections:  # What was sent before the kill arrives.
-            time.sleep(0.001)
-        asked_now = set(log.runs[-1])
-        assert len(asked_now) == len(log.runs[-1])
-        assert not asked_now & kept
+        while any("process_request" in each.name for each in threading.enumerate()):
+            time.sleep(0.001)  # What was sent before the kill arrives.
+        now = Counter(asked(scripted))
+        calls += now
+        assert set(now.values()) == {1}
+        assert not now.keys() & kept
         lines = job.target.read_bytes().split(b"\n")[:-1]
-        kept = {json.loads(each)["response"]["body"]["choices"][0]["message"]["content"] for each in lines}
+        kept = {names[json.loads(each)["custom_id"]] for each in lines}
         assert len(kept) == len(lines)
-        assert len(asked_now - kept) <= at_once
-        again += len(asked_now - kept)
+        assert len(now.keys() - kept) <= at_once
 
-    calls = Counter(prompt for run in log.runs for prompt in run)
-    print(f"{kills} kills, {sum(calls.values())} calls for {len(prompts)} prompts, {again} twice")
+    print(f"{kills} kills, {calls.total()} calls for {len(prompts)} prompts")
     assert (kills, process.returncode) == (KILLS, 0)
     assert kept == calls.keys() == set(prompts)
-    assert sum(calls.values()) == len(prompts) + again
     assert len(job.results()) == len(prompts)

@@ -18,7 +18,7 @@ INVALID = Reply({"data": {}, "code": 400, "message": "Bad request"})
 """What a body without messages gets."""
 REFUSED = Reply({"data": {}, "code": 401, "message": "Unauthorized"})
 BANNED = Reply({"code": 12003, "message": "Account is disabled", "data": {}})
-PAGE = Reply("<html>", content_type="text/html")
+COPY = "Copy the key once more, or create one: Settings, then API Key."
 LOOK = "Look at the address, the network and proxies; if they are right, try again later."
 
 
@@ -29,8 +29,8 @@ def steps(shown: str) -> list[str]:
 
 @pytest.mark.usefixtures("sandboxed")
 def test_all_is_well_with_the_sandbox(tmp_path: Path) -> None:
-    """Each setting and where it is from, each step, and what to do next."""
-    (tmp_path / "my.env").write_text("AITOEARN_TIMEOUT=20\nAITOEARN_MODEL=\n")
+    """Each setting and where it is from, each step, and what to do next; AITOEARN_MODELS may be another program's."""
+    (tmp_path / "my.env").write_text("AITOEARN_TIMEOUT=20\nAITOEARN_MODEL=\nAITOEARN_MODELS=m\n")
     file = str(tmp_path / "my.env")
     checked = run("check", AITOEARN_MODEL="GLM 5.2", AITOEARN_ENV_FILE=file, COLUMNS="200")
 
@@ -44,6 +44,7 @@ def test_all_is_well_with_the_sandbox(tmp_path: Path) -> None:
     assert settings["max_retries"] == ["-", "default"]
     assert steps(checked.stdout) == ["ok HTTP", "ok key", "ok chat", "ok models", "ok model"]
     assert "Next: aitoearn-openai chat" in checked.stdout
+    assert "??" not in checked.stdout  # As for plain http to another machine.
 
 
 @pytest.mark.parametrize("is_in_file", [False, True])
@@ -64,48 +65,29 @@ def test_every_misspelt_variable_is_found(tmp_path: Path, is_in_file: bool) -> N
 
 
 @pytest.mark.usefixtures("sandboxed")
-def test_a_variable_beside_the_setting_that_it_is_like_is_not_misspelt() -> None:
-    """It may be another program's."""
-    assert run("check", AITOEARN_MODELS="m", AITOEARN_MODEL="glm-5.2").returncode == 0
-
-
-@pytest.mark.usefixtures("sandboxed")
 def test_a_refused_key_is_the_first_thing_that_is_wrong() -> None:
-    """It is masked; all before it is well."""
     checked = run("check", AITOEARN_API_KEY=KEY)
 
     assert checked.returncode == 3
     assert steps(checked.stdout)[-2:] == ["ok HTTP", "FAIL key"]
-    assert checked.stderr == (
-        "aitoearn-openai: Copy the key once more, or create one: Settings, then API Key.\n"
-    )
+    assert checked.stderr == f"aitoearn-openai: {COPY}\n"
     assert f"********{KEY[-4:]} ({len(KEY)} characters)" in checked.stdout
     assert KEY not in checked.stdout
 
 
-@pytest.mark.parametrize(
-    ("options", "rows"),
-    [
-        (["--base-url", "{}"], ["base_url +{}/api/ai +--base-url", "site +cn +default"]),
-        (["--site", "sandbox", "--base-url", "{}"], ["site +sandbox +--site", "base_url +{}/api/ai +--base-url"]),
-        (["--site", "sandbox"], [r"base_url +http://127\.0\.0\.1:8378/api/ai +--site"]),
-    ],
-)  # fmt: skip
-def test_options_come_before_variables_and_show_as_options(
-    server: ScriptedServer, options: list[str], rows: list[str]
-) -> None:
+def test_options_come_before_variables_and_show_as_options(server: ScriptedServer) -> None:
     """A site that is given sets the address aside that a variable has."""
     server.answer(LIST, LIST, INVALID)
-    options = [option.format(server.origin) for option in options]
-    key = {} if "--site" in options else {"AITOEARN_API_KEY": KEY}
-    given = run("check", *options, AITOEARN_BASE_URL="nonsense", COLUMNS="200", **key)
+    nonsense = {"AITOEARN_BASE_URL": "nonsense", "COLUMNS": "200"}
+    addressed = run("check", "--base-url", server.origin, AITOEARN_API_KEY=KEY, **nonsense)
+    sited = run("check", "--site", "sandbox", **nonsense).stdout  # A sandbox of yours may be there, or not.
 
-    assert given.returncode == 0 or "--base-url" not in options  # A sandbox of yours may be there, or not.
-    assert all(re.search(row.format(server.origin), given.stdout) for row in rows)
+    assert addressed.returncode == 0
+    assert re.search(rf"site +cn +default\s+base_url +{server.base_url} +--base-url", addressed.stdout)
+    assert re.search(r"site +sandbox +--site\s+base_url +http://127\.0\.0\.1:8378/api/ai +--site", sited)
 
 
 def test_without_a_key_the_way_is_still_looked_at(server: ScriptedServer) -> None:
-    """Then it says where to get one."""
     server.answer(LIST)
     checked = run("check", "--base-url", server.origin)
 
@@ -122,21 +104,19 @@ def test_a_server_that_wants_a_key_for_the_list_gets_it(scripted: ScriptedServer
 
 
 @pytest.mark.parametrize(
-    ("url", "what", "told", "advice"),
+    ("url", "told", "advice"),
     [
-        ("http://nowhere.invalid", "HTTP", "connection to http://nowhere.invalid failed: .*", LOOK),
-        ("http://127.0.0.1:1", "HTTP", "connection to http://127.0.0.1:1 failed: .*refused", LOOK),
-        ("{server}", "TLS", "(?i)wrong.version.number", "Look at .* whether the server speaks https."),
+        ("http://127.0.0.1:1", "FAIL  HTTP .*connection to http://127.0.0.1:1 failed", LOOK),
+        ("{}", "FAIL  TLS .*(?i:wrong.version.number)", "Look at .* whether the server speaks https."),
     ],
 )
 def test_a_broken_way_is_told_where_it_breaks(
-    server: ScriptedServer, url: str, what: str, told: str, advice: str
+    server: ScriptedServer, url: str, told: str, advice: str
 ) -> None:
-    """With the exit code of the network."""
-    url = url.format(server=server.origin.replace("http:", "https:"))
+    url = url.format(server.origin.replace("http:", "https:"))
     checked = run("check", "--base-url", url, AITOEARN_API_KEY=KEY)
 
-    assert (checked.returncode, steps(checked.stdout)[-1]) == (4, f"FAIL {what}")
+    assert checked.returncode == 4
     assert re.search(told, checked.stdout)
     assert re.fullmatch(f"aitoearn-openai: {advice}\n", checked.stderr)
 
@@ -145,11 +125,8 @@ def test_a_broken_way_is_told_where_it_breaks(
     ("replies", "code", "what", "advice"),
     [
         ([BANNED], 5, "HTTP", "The site shows the state of the account."),
-        ([PAGE], 5, "HTTP", LOOK),
         ([LIST, BANNED], 5, "key", "The site shows the state of the account."),
-        ([LIST, LIST, Reply({"code": 502, "data": {}})], 5, "chat", "Try again later, or another model."),
-        ([LIST, LIST, PAGE], 5, "chat", LOOK),
-        ([LIST, LIST, REFUSED], 3, "chat", "Copy the key once more, or create one: Settings, then API Key."),
+        ([LIST, LIST, REFUSED], 3, "chat", COPY),
         ([LIST, LIST, Reply({"code": 404, "message": "Cannot POST /x", "data": {}})], 5, "chat", LOOK),
         ([LIST, LIST, Reply("no", status=405, content_type="text/plain")], 5, "chat", "Change the request as it says."),
         ([LIST, LIST, Reply({"code": 0, "message": "ok", "data": {}})], 5, "chat", LOOK),
@@ -178,7 +155,6 @@ def test_chat_completions_are_looked_for_without_cost(scripted: ScriptedServer, 
 
 @pytest.mark.usefixtures("sandboxed")
 def test_a_model_that_is_not_offered_is_told() -> None:
-    """The key and the way are fine, the setting is not."""
     checked = run("check", AITOEARN_MODEL="glm5")
 
     assert (checked.returncode, checked.stderr) == (2, "aitoearn-openai: Correct AITOEARN_MODEL.\n")
@@ -187,19 +163,17 @@ def test_a_model_that_is_not_offered_is_told() -> None:
 
 @pytest.mark.parametrize(("variable", "scheme"), [("http_proxy", "http://"), ("ALL_PROXY", "")])
 def test_a_proxy_and_plain_http_are_told(server: ScriptedServer, variable: str, scheme: str) -> None:
-    """Both see what is sent, or may."""
     server.answer(LIST, LIST, INVALID)
     proxy = {variable: scheme + server.origin.removeprefix("http://")}
     checked = run("check", "--base-url", "http://nowhere.invalid", AITOEARN_API_KEY=KEY, **proxy)
 
     assert checked.returncode == 0
     assert "ok    proxy   127.0.0.1, which the settings" in checked.stdout
-    assert "??    TLS     not used: plain http: others on the way can read the key" in checked.stdout
+    assert "??    TLS     not used: others on the way can read the key" in checked.stdout
     assert server.requests[0].path == "http://nowhere.invalid/api/ai/models/chat"
 
 
 def test_a_certificate_is_told_with_its_end(tmp_path: Path) -> None:
-    """And one that nobody vouches for is refused."""
     authority, context = trustme.CA(), ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("127.0.0.1").configure_cert(context)
     authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
@@ -224,5 +198,5 @@ def test_a_backend_that_is_not_installed_is_found(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(openai, "DefaultAioHttpClient", missing)
     checked = run("check", AITOEARN_HTTP_BACKEND="aiohttp")
 
-    assert checked.returncode == 2
-    assert "FAIL  setting AITOEARN_HTTP_BACKEND=aiohttp needs a package that is missing" in checked.stdout
+    assert (checked.returncode, steps(checked.stdout)) == (2, [])
+    assert "AITOEARN_HTTP_BACKEND=aiohttp needs a package that is missing" in checked.stderr

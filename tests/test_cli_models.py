@@ -40,12 +40,10 @@ def listed(*entries: dict[str, Any]) -> Reply:
         ("sonnet", 80, "/balance seedance/scenes web, comment, draft-generation/"),
         ("claude-sonnet-5", 80, "/in, cache write 5m 0.375 0.75/in, cache write 1h 0.6 1.2/"),
         ("claude-sonnet-5", 80, "/A call of 1,000 tokens in and 500 out: 1.05 seedance credits."),
-        ("gemini-3-pro-image", 80, "/An image of 4K costs 7.5 general credits./"),
         ("bare-local", 80, "bare-local/A call of 1,000 tokens in and 500 out: no clear price in the list."),
         ("--images", 80, "/gpt-image-2 generate 27 1-4 seedance Sale/"),
         ("--images", 30, "gpt-image-2/label GPT Image 2/images. generate/sizes 27/"),
         ("--images gpt-image-2", 80, "/quality auto, high, medium, low/"),
-        ("--images gpt-image-2", 80, "/1 1024x1024 1024x1536 "),
         ("--images gpt-image-2", 80, "/images. edit/sizes 27/credits 1-4/balance seedance/tags Sale/takes up to 14 images/"),
         ("--images seedream-5", 80, "/style natural, vivid/"),
         ("--images bare-painter", 80, "bare-painter/images. generate"),
@@ -82,14 +80,12 @@ def test_the_list_needs_no_key_and_sends_none(scripted: ScriptedServer) -> None:
 @pytest.mark.parametrize(
     ("arguments", "names"),
     [
-        ("--output image", "gemini-3-pro-image gpt-image-2"),
         ("GPT --input text", "gpt-5.2 gpt-5.2-mini gpt-image-2"),
         ("--input audio --input video", "gemini-3.1-pro-preview"),
         ("--channel ANTHROPIC --input Text --output TEXT", "claude-sonnet-5"),
     ],
 )
 def test_filters_narrow_the_list(arguments: str, names: str) -> None:
-    """Case does not matter, and each must hold."""
     lines = run("models", *arguments.split()).stdout.splitlines()
 
     assert [line.partition("\t")[0] for line in lines] == names.split()
@@ -115,22 +111,11 @@ def test_what_is_not_in_the_list_is_told(arguments: str, told: str) -> None:
     assert told in refused.stderr
 
 
-@pytest.mark.parametrize(
-    ("options", "entries", "code", "told"),
-    [
-        (["--channel", "x"], [{"name": "m"}], 2, "--channel: no model has 'x'; there is: nothing."),
-        ([], [], 1, "the list is empty"),
-    ],
-)
-def test_a_list_that_says_nothing_of_what_is_asked_for_is_told(
-    scripted: ScriptedServer, options: list[str], entries: list[Any], code: int, told: str
-) -> None:
-    """As that of a server of one's own."""
-    scripted.answer(listed(*entries))
-    refused = run("models", *options)
+def test_an_empty_list_is_told(scripted: ScriptedServer) -> None:
+    scripted.answer(listed())
+    refused = run("models")
 
-    assert (refused.returncode, refused.stdout) == (code, "")
-    assert told in refused.stderr
+    assert (refused.returncode, refused.stderr) == (1, "aitoearn-openai: the list is empty\n")
 
 
 def test_json_has_all_that_the_service_says() -> None:
@@ -157,7 +142,7 @@ LONG = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("columns", [60, 70, 80, 120])
+@pytest.mark.parametrize("columns", [60, 120])
 def test_no_width_cuts_a_price(scripted: ScriptedServer, columns: int) -> None:
     """Each character takes its own width, and nothing of the service's is read as a style."""
     scripted.answer(listed(LONG, {**LONG, "name": "short", "tags": ["Limited time"]}))
@@ -167,23 +152,17 @@ def test_no_width_cuts_a_price(scripted: ScriptedServer, columns: int) -> None:
     assert [each for each in words if each not in told] == []
 
 
-ANY = {"input": {"text": "3"}}
-
-
 @pytest.mark.parametrize(
     ("entry", "words"),
     [
-        ({"fixedImagePricing": [{"resolution": "1K"}, {"price": "4.0"}]},
-         "m/An image of any size costs 4 credits./"),
-        ({"pricing": {"price": "1E+9999999"}}, "no clear price in the list"),
+        ({"fixedImagePricing": [{"resolution": "1K"}, {"price": "4.0"}]}, "m/An image of any size costs 4 credits./"),
         ({"pricing": {"price": "1"}}, ": 1 credit."),
-        ({"pricing": {"price": "1", "tiers": [ANY]}}, "no clear price in the list"),
+        ({"pricing": {"price": "1", "tiers": [{}]}}, "no clear price in the list"),
     ],
 )  # fmt: skip
 def test_odd_prices_are_shown_as_far_as_they_make_sense(
     scripted: ScriptedServer, entry: dict[str, Any], words: str
 ) -> None:
-    """And none is made up."""
     scripted.answer(listed({"name": "m", **entry}))
 
     assert words in shown("m")
@@ -192,8 +171,9 @@ def test_odd_prices_are_shown_as_far_as_they_make_sense(
 def test_a_size_without_a_price_is_called_so(scripted: ScriptedServer) -> None:
     """It can be asked for all the same; a price without a size is that of any."""
     pricing: list[Any] = [{"size": "1x1", "price": 1}, {"size": "3x3"}]
-    scripted.answer(listed({"name": "m", "sizes": ["1x1", "2x2"], "pricing": pricing}))
-    assert "/no price 3x3 2x2/" in shown("--images", "m")
+    scripted.answer(
+        listed({"name": "m", "sizes": ["1x1", "2x2"], "pricing": pricing}),
+        listed({"name": "m", "pricing": [{"price": 2}]}),
+    )
 
-    scripted.answer(listed({"name": "m", "pricing": [{"price": 2}]}))
-    assert "/2 any size/" in shown("--images", "m")
+    assert "/no price 3x3 2x2//m/" in shown("--images", "m")

@@ -19,9 +19,7 @@ OPENAI_VARIABLES = {
     "OPENAI_BASE_URL": "http://127.0.0.1:9/leak-url",
     "OPENAI_CUSTOM_HEADERS": "X-Leak: leak-header\nAuthorization: Bearer leak-authorization",
 }
-SHOWN = [
-    *("api_key", "admin_api_key", "organization", "project", "webhook_secret", "base_url", "default_headers")
-]
+SHOWN = ["api_key", "admin_api_key", "organization", "project", "webhook_secret"]
 COMPLETION = Reply({"id": "1", "object": "chat.completion", "choices": [], "model": "m", "created": 1})
 
 
@@ -90,11 +88,12 @@ def test_nothing_of_openais_is_sent(
     server.answer(COMPLETION)
     asker.run(complete("m"))
     asker.run(lambda client: complete("m")(client.copy(timeout=9).with_options(max_retries=1)))
-    client = asker.client()
 
     assert server.requests[0].headers["authorization"] == "Bearer k"
     assert "leak" not in repr(server.requests)
-    assert "leak" not in repr([getattr(client, name, None) for name in SHOWN])
+    assert "leak" not in repr(
+        [getattr(asker.client(), name, None) for name in [*SHOWN, "base_url", "default_headers"]]
+    )
     Asker(asker.is_async, openai).run(complete("m"), api_key="k", base_url=server.base_url)
     assert "leak-org_id" in repr(server.requests)  # By the plain SDK.
 
@@ -120,18 +119,13 @@ def test_these_are_all_the_variables_that_the_sdk_reads(
     assert {name for name in read if name.startswith("OPENAI_")} <= OPENAI_VARIABLES.keys()
 
 
-def test_a_copy_keeps_its_options_and_needs_no_settings(
-    asker: Asker, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_copy_needs_no_settings(asker: Asker, monkeypatch: pytest.MonkeyPatch) -> None:
     """`copy()` works from the client alone, even where the environment has become unreadable."""
-    client = asker.client(api_key="k", base_url="http://h.example/x", timeout=3, max_retries=4)
+    client = asker.client(api_key="k", base_url="http://h.example/x")
     monkeypatch.setenv("AITOEARN_SITE", "nowhere")
-    copy = client.with_options(max_retries=7).copy(default_headers={"X-Mine": "1"})
+    copy = client.with_options(max_retries=7).copy()
 
-    assert type(copy) is type(client)
-    assert (copy.api_key, str(copy.base_url), copy.timeout) == ("k", "http://h.example/x/", 3)
-    assert (copy.max_retries, copy.default_headers["X-Mine"]) == (7, "1")
-    assert copy._client is client._client
+    assert (copy.api_key, str(copy.base_url), copy.max_retries) == ("k", "http://h.example/x/", 7)
 
 
 def http_client(asker: Asker, **arguments: Any) -> Any:
@@ -161,7 +155,7 @@ def test_a_user_in_the_base_url_is_sent_as_httpx_would(asker: Asker, server: Scr
     assert server.requests[0].headers["authorization"] == "Basic bWU6cGFzcw=="
 
 
-@in_turns("key", ['My "API" Key', "a\tb", "Bearer ak_1"])
+@in_turns("key", ['My "API" Key', "Bearer\tak_1"])
 def test_a_key_in_code_is_used_as_it_is_given(asker: Asker, server: ScriptedServer, key: str) -> None:
     """Whatever it looks like: test suites of other people's programs have odd ones."""
     server.answer(COMPLETION)

@@ -34,18 +34,17 @@ SNIPPETS = {
 }
 RUNS = [(name, "glm-5.2") for name in SNIPPETS]
 RUNS += [(name, "deepseek-v4") for name, snippet in SNIPPETS.items() if "stream=True" in snippet]
-BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 SHELLS = {
-    "sh": ["bash", "-c", "set -euo pipefail\n"],
-    "powershell": ["pwsh", "-NoProfile", "-Command", "$ErrorActionPreference = 'Stop'\n"],
+    "sh": ["bash", "-euo", "pipefail", "-c"],
+    "powershell": ["pwsh", "-NoProfile", "-Command", "$ErrorActionPreference = 'Stop';"],
 }
-COMMANDS: dict[str, list[tuple[str, str]]] = {name: [] for name in PAGES}
-"""The commands of each page, but those of a page before, and those that tests/scaling runs."""
+BLOCK = re.compile(rf"^```({'|'.join(SHELLS)})\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+COMMANDS: dict[tuple[str, str], str] = {}
+"""The commands of the pages, each with the first page that has it, but those that tests/scaling runs."""
 for _name, _text in PAGES.items():
-    for _kind, _block in BLOCK.findall(_text):
-        _known = [block for blocks in COMMANDS.values() for _, block in blocks]
-        if _kind in SHELLS and "ray_batch.py" not in _block and _block not in _known:
-            COMMANDS[_name].append((_kind, _block))
+    for _command in BLOCK.findall(_text):
+        if "ray_batch.py" not in _command[1]:
+            COMMANDS.setdefault(_command, _name)
 SERVER = re.compile(r"^aitoearn-openai (sandbox|relay)\b", re.MULTILINE)
 # What the sessions of nox run that need a library of their own: its tests are skipped without it.
 SESSIONS = "".join(path.read_text("utf-8") for path in ROOT.glob("tests/*/test_*.py"))
@@ -77,15 +76,13 @@ def test_each_snippet_runs_as_it_stands(name: str, model: str, capsys: pytest.Ca
 
 
 @pytest.fixture
-def reader(site: sandbox.Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def reader(sandboxed: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A reader in a clone, with a program of their own and the settings of the sandbox."""
     for name in ("LICENSE", "README.md", "pyproject.toml", "src"):
         (tmp_path / name).symlink_to(ROOT / name)
     (tmp_path / "first.py").write_text(PYTHON.findall(PAGES["first-call.md"])[0], "utf-8")
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("PATH", os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]))
-    monkeypatch.setenv("AITOEARN_SITE", "sandbox")
-    monkeypatch.setenv("AITOEARN_BASE_URL", site.base_url)
+    monkeypatch.setenv("PATH", str(Path(sys.executable).parent), prepend=os.pathsep)
     # pip only says what it would install: it builds the package, and finds here what that needs.
     for name, value in {"DRY_RUN": "1", "NO_INDEX": "1", "NO_BUILD_ISOLATION": "0"}.items():
         monkeypatch.setenv(f"PIP_{name}", value)
@@ -93,18 +90,20 @@ def reader(site: sandbox.Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 @pytest.mark.skipif(shutil.which("bash") is None or sys.platform == "win32", reason="they are for bash")
 @pytest.mark.usefixtures("reader")
-@pytest.mark.parametrize("page", [page for page, blocks in COMMANDS.items() if blocks])
+@pytest.mark.parametrize("page", dict.fromkeys(COMMANDS.values()))
 def test_the_commands_of_a_page_run_as_they_stand(page: str) -> None:
     """One after the other, as its reader would copy them; what serves until Ctrl-C is stopped by it."""
-    for kind, block in COMMANDS[page]:
-        *shell, before = SHELLS[kind]
-        programs = [shell[0], *re.findall(r"^jq|(?<=^aitoearn-openai run -- )\w+", block, re.MULTILINE)]
+    for kind, block in [command for command, first in COMMANDS.items() if first == page]:
+        programs = [
+            SHELLS[kind][0],
+            *re.findall(r"^jq|(?<=^aitoearn-openai run -- )\w+", block, re.MULTILINE),
+        ]
         if None in map(shutil.which, programs):
             continue  # Not installed: the session `programs` of nox has what `run` is shown with.
         if "pip install" in block and not find_spec("pip"):
             continue  # As in the environments that uv makes: it would be somebody else's.
         # The one key that the sandbox knows.
-        command = [*shell, before + block.replace("ak_...", "sandbox")]
+        command = [*SHELLS[kind], block.replace("ak_...", "sandbox")]
         if SERVER.search(block):
             with TerminalProcess(command=command) as terminal:
                 terminal.wait_for("\n")
@@ -120,24 +119,19 @@ def test_the_commands_of_a_page_run_as_they_stand(page: str) -> None:
 
 def test_the_way_to_install_is_one_word_in_one_place() -> None:
     """Of tests/install_line.py, which writes it into the pages; the rest names extras of what is installed."""
-    pages = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]
-    texts = {page: page.read_text("utf-8") for page in pages}
-    released = {page: written(page, "aitoearn-openai") for page in INSTALL_PAGES}
-
-    assert {page: written(page) for page in INSTALL_PAGES} == {page: texts[page] for page in INSTALL_PAGES}
-    for page, text in {**texts, **released}.items():
-        installs = re.findall(r"pip install (\S+)", text)
-        assert page in INSTALL_PAGES or "aitoearn-openai" not in {each.strip("'\"`") for each in installs}
-        assert page not in INSTALL_PAGES or len([each for each in installs if "[cli]" in each]) == 1
-    for text in released.values():
-        assert 'pip install "aitoearn-openai[cli]"\n' in text
-        assert "clone" not in text
-        assert "克隆" not in text
+    for page in [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]:
+        text = page.read_text("utf-8")
+        if page in INSTALL_PAGES:
+            assert text == written(page)
+            text = written(page, "aitoearn-openai")
+            assert len(re.findall(r'pip install "aitoearn-openai\[cli\]"\n', text)) == 1
+            assert not re.search("clone|克隆", text)
+        else:
+            assert not re.search(r"pip install ['\"`]?aitoearn-openai['\"`]?\s", text)
 
 
 @pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.name)
 def test_examples_of_docstrings_run(source: Path) -> None:
-    """As a reader would try them."""
     module = source.relative_to(ROOT / "src").with_suffix("").as_posix().replace("/", ".")
     runner = doctest.DocTestRunner()
     for each in doctest.DocTestFinder().find(importlib.import_module(module.removesuffix(".__init__"))):
@@ -150,12 +144,10 @@ def test_examples_of_docstrings_run(source: Path) -> None:
 
 @pytest.mark.parametrize(("page", "heading"), SECTIONS)
 def test_each_snippet_that_only_nox_runs_is_on_its_page(page: str, heading: str) -> None:
-    """Under its heading, alone."""
     assert snippet_of(page, heading)
 
 
 def test_the_readme_is_short() -> None:
-    """Whoever looks for more follows a link."""
     assert len(PAGES["README.md"].splitlines()) <= 200
 
 
@@ -178,14 +170,12 @@ def test_the_pages_name_what_the_code_has() -> None:
 )
 @pytest.mark.parametrize("language", [".", "zh-CN"])
 def test_the_tables_of_codes_are_the_code_s(page: str, row: str, language: str) -> None:
-    """Each code with the service's words and the status."""
     rows = re.findall(row, (ROOT / "docs" / language / page).read_text("utf-8"))
 
     assert {int(code): (int(status), words) for code, words, status in rows if code != "19999"} == dict(CODES)
 
 
 def test_addresses_lead_where_the_page_says() -> None:
-    """Each row of its table."""
     rows = re.findall(r"^\| `(http\S+)` \| `(http\S+)` \|", PAGES["settings.md"], re.MULTILINE)
 
     assert len(rows) == 6

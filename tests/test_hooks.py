@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import builtins
 import json
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import openai
@@ -11,36 +12,19 @@ import pytest
 from openai.types.chat import ChatCompletionChunk
 
 import aitoearn_openai
-from aitoearn_openai import ChatModel, OpenAI
+from aitoearn_openai import OpenAI
 from aitoearn_openai._sdk.exceptions import family_of
 from conftest import MESSAGES, Asker, Reply, ScriptedServer, complete, list_models, raw, stream
-from faults.runner import entered, wait
+from faults.table import CHUNKS, COMPLETION, CONTENT, DONE, EVENTS, chunk, frame
 
-CHOICE = {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": "hi"}}
-COMPLETION: dict[str, Any] = {
-    "id": "c",
-    "object": "chat.completion",
-    "created": 1,
-    "model": "m",
-    "choices": [CHOICE],
-}
-CHUNK = {
-    **COMPLETION,
-    "object": "chat.completion.chunk",
-    "choices": [{"index": 0, "delta": {"content": "hi"}}],
-}
 ENVELOPE = {"data": {}, "code": 12001, "message": "no credits"}
 LIBRARY = family_of(openai.DefaultHttpxClient)
 
 
-def events(*datas: Any) -> bytes:
-    return b"".join(b"data: %b\n\n" % json.dumps(data).encode() for data in datas) + b"data: [DONE]\n\n"
-
-
 ASKS: dict[str, tuple[Any, Any, Any]] = {
-    "completion": (complete("m"), COMPLETION, lambda answer: answer.choices[0].message.content == "hi"),
-    "stream": (stream("m"), events(CHUNK), lambda chunks: chunks[0].choices[0].delta.content == "hi"),
-    "raw": (raw(complete("m")), COMPLETION, lambda answer: answer.choices[0].message.content == "hi"),
+    "completion": (complete("m"), COMPLETION, lambda answer: answer.choices[0].message.content == CONTENT),
+    "stream": (stream("m"), EVENTS, lambda chunks: chunks[0].choices[0].delta.content == "你好"),
+    "raw": (raw(complete("m")), COMPLETION, lambda answer: answer.choices[0].message.content == CONTENT),
     "list": (list_models, {"code": 0, "data": [{"name": "m"}]}, lambda page: page.data[0].id == "m"),
     "text": (
         lambda client: client.audio.transcriptions.create(model="m", file=b"", response_format="text"),
@@ -55,11 +39,13 @@ def answered(asker: Asker, body: Any, *, is_class: bool, kind: str) -> Any:
     """What becomes of a body that a `send` of the caller's own gives."""
 
     def send(self: Any, request: Any, **_: Any) -> Any:
-        content = body if isinstance(body, bytes) else json.dumps(body).encode()
-        content_type = "text/event-stream" if content.startswith(b"data:") else "application/json"
-        headers = {"Content-Type": content_type, "Content-Length": str(len(content))}
+        content = json.dumps(body).encode() if isinstance(body, dict) else body
+        is_stream = isinstance(content, bytes) and content.startswith(b"data:")
+        headers = {"Content-Type": "text/event-stream" if is_stream else "application/json"}
+        if isinstance(content, bytes):
+            headers["Content-Length"], content = str(len(content)), LIBRARY.ByteStream(content)
         # Unread, as from a server.
-        return LIBRARY.Response(200, stream=LIBRARY.ByteStream(content), headers=headers, request=request)
+        return LIBRARY.Response(200, stream=content, headers=headers, request=request)
 
     async def send_async(self: Any, request: Any, **_: Any) -> Any:
         return send(self, request)
@@ -98,6 +84,51 @@ def test_a_page_from_who_sends_in_the_place_of_the_http_client_is_an_error(is_as
         answered(Asker(is_async), b"<p>hello", is_class=True, kind="completion")
 
 
+@pytest.mark.parametrize("is_async", [True, False])
+@pytest.mark.parametrize("is_timeout", [True, False])
+def test_an_answer_that_breaks_off_there_is_a_connection_error(is_async: bool, is_timeout: bool) -> None:
+    """The SDK's own, as of any server."""
+    error = LIBRARY.ReadTimeout if is_timeout else LIBRARY.ReadError
+
+    class Broken(LIBRARY.AsyncByteStream, LIBRARY.SyncByteStream):  # type: ignore[misc, name-defined]
+        def __iter__(self) -> Iterator[bytes]:
+            yield b"{"
+            raise error("broke")
+
+        async def __aiter__(self) -> AsyncIterator[bytes]:
+            yield b"{"
+            raise error("broke")
+
+    due = openai.APITimeoutError if is_timeout else openai.APIConnectionError
+    with pytest.raises(openai.APIConnectionError) as failed:
+        answered(Asker(is_async), Broken(), is_class=True, kind="completion")
+    assert failed.type is due
+
+
+def test_an_error_of_the_callers_own_transport_after_a_refusal_is_theirs() -> None:
+    """The refusal was of the try before."""
+
+    class Mine(LIBRARY.BaseTransport):  # type: ignore[misc, name-defined]
+        answers = 0
+
+        def handle_request(self, request: Any) -> Any:
+            self.answers += 1
+            if self.answers == 2:
+                raise KeyError("mine")
+            return LIBRARY.Response(503, headers={"Retry-After-Ms": "1"}, content=b"no")
+
+    outcomes = []
+    for modules in (openai, aitoearn_openai):
+        pool = openai.DefaultHttpxClient(transport=Mine())
+        with pytest.raises(Exception) as failed:  # noqa: PT011 - openai 1.x wraps whatever a transport raises
+            Asker(False, modules).run(
+                complete("m"), base_url="http://h/v1", api_key="k", max_retries=1, http_client=pool
+            )
+        outcomes.append(failed.type)
+
+    assert outcomes[0] is outcomes[1]
+
+
 def test_between_calls_a_client_has_the_sdks_own_authentication() -> None:
     """For who looks at it."""
     with OpenAI(api_key="k", base_url="http://h/v1") as client:
@@ -107,16 +138,16 @@ def test_between_calls_a_client_has_the_sdks_own_authentication() -> None:
 def test_a_stream_made_by_hand_gives_its_chunks_and_raises_a_failure() -> None:
     """As the SDK's own tests make it, with a response that nobody sent."""
     with OpenAI(api_key="k", base_url="http://h/v1") as client:
-        for data, due in ((CHUNK, "hi"), (ENVELOPE, "no credits")):
+        for end, due in ((CHUNKS[2] + DONE, [CONTENT, None]), (frame(ENVELOPE), "no credits")):
             request = LIBRARY.Request("POST", "http://h/v1/chat/completions")
-            response = LIBRARY.Response(200, content=events(CHUNK, data), request=request)
+            response = LIBRARY.Response(200, content=chunk(CONTENT) + end, request=request)
             chunks = openai.Stream(cast_to=ChatCompletionChunk, client=client, response=response)
-            assert next(chunks).choices[0].delta.content == "hi"
-            if due == "hi":
-                assert [chunk.choices[0].delta.content for chunk in chunks] == ["hi"]
-            else:
+            if due == "no credits":
+                assert next(chunks).choices[0].delta.content == CONTENT
                 with pytest.raises(openai.APIStatusError, match=due):
                     list(chunks)
+            else:
+                assert [chunk.choices[0].delta.content for chunk in chunks] == due
 
 
 def test_a_group_of_exceptions_of_the_callers_own_transport_is_theirs() -> None:
@@ -163,23 +194,3 @@ def test_an_http_client_of_another_library_is_refused() -> None:
     """As of an SDK that has moved to another one."""
     with pytest.raises(openai.OpenAIError, match="httpx is gone or no longer used"):
         family_of(type("Client", (), {}))
-
-
-def test_a_failure_in_an_unread_list_is_the_services(asker: Asker, server: ScriptedServer) -> None:
-    """With its status and its code."""
-    server.answer(Reply({"data": {}, "code": 12001, "message": "no credits"}))
-
-    async def ask(client: Any) -> Any:
-        async with entered(client.models.with_streaming_response.list()) as response:
-            return await wait(response.parse())
-
-    with pytest.raises(openai.APIStatusError, match="no credits") as caught:
-        asker.run(ask, base_url=server.base_url, api_key="k", max_retries=0)
-    assert caught.value.status_code == 402
-
-
-def test_a_model_is_made_of_a_model_too() -> None:
-    """As pydantic allows."""
-    model = ChatModel.model_validate({"name": "m"})
-
-    assert ChatModel.model_validate(model) == model

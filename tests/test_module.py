@@ -67,44 +67,34 @@ def test_dir_and_star_import_agree() -> None:
     assert star["OpenAI"] is aitoearn_openai.OpenAI
 
 
-@pytest.mark.parametrize("name", ["nonsense", "_base_client", "__nonsense__"])
-def test_a_name_that_is_not_there_is_an_attribute_error(name: str) -> None:
+def test_a_name_that_is_not_there_is_an_attribute_error() -> None:
     """Also the SDK's private modules: this is its public face."""
-    with pytest.raises(AttributeError, match=name):
-        getattr(aitoearn_openai, name)
+    for name in ("nonsense", "_base_client", "__nonsense__"):
+        with pytest.raises(AttributeError, match=name):
+            getattr(aitoearn_openai, name)
 
 
 def test_the_module_is_a_client(site: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
-    """`openai.chat.completions.create(...)` and `openai.models.list()`, from settings alone."""
-    monkeypatch.setenv("AITOEARN_BASE_URL", site.base_url)
-    monkeypatch.setenv("AITOEARN_API_KEY", site.api_key)
-    answer = aitoearn_openai.chat.completions.create(model="glm-5.2", messages=MESSAGES)
-
-    assert answer.choices[0].message.content
-    assert "glm-5.2" in {model.id for model in aitoearn_openai.models.list()}
-    assert aitoearn_openai.models.retrieve("GLM 5.2").credits(answer.usage)
-
-
-def test_a_resource_can_be_imported_before_there_is_a_key(
-    site: Sandbox, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Programs import first and configure later."""
+    """`openai.chat.completions.create(...)` and `openai.models.list()`; programs import first and configure later."""
     from aitoearn_openai import chat
 
     with pytest.raises(openai.OpenAIError, match="AITOEARN_API_KEY"):
         chat.completions.create(model="glm-5.2", messages=MESSAGES)
-    monkeypatch.setattr(aitoearn_openai, "api_key", site.api_key)
-    monkeypatch.setattr(aitoearn_openai, "base_url", site.base_url)
+    monkeypatch.setenv("AITOEARN_BASE_URL", site.base_url)
+    monkeypatch.setenv("AITOEARN_API_KEY", site.api_key)
+    answer = chat.completions.create(model="glm-5.2", messages=MESSAGES)
 
-    assert chat.completions.create(model="glm-5.2", messages=MESSAGES).choices
+    assert answer.choices[0].message.content
+    assert aitoearn_openai.models.retrieve("GLM 5.2").credits(answer.usage)
 
 
 def test_module_settings_can_change_at_any_time(
     server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each call has those of its moment; the SDK's own are neither read nor written."""
-    theirs = {name: getattr(openai, name) for name in STATE}
     monkeypatch.setattr(openai, "api_key", "of-openai")
+    monkeypatch.setattr(openai, "azure_endpoint", "of-azure")
+    theirs = {name: getattr(openai, name) for name in STATE}
     server.answer(COMPLETION)
     aitoearn_openai.base_url = server.base_url
 
@@ -114,31 +104,17 @@ def test_module_settings_can_change_at_any_time(
         return server.requests[-1]
 
     assert ask(api_key="a").headers["authorization"] == "Bearer a"
+    assert _module.client() is _module.client()  # One pool of connections.
+    assert aitoearn_openai.azure_endpoint is None
     assert ask(api_key=lambda: "b").headers["authorization"] == "Bearer b"
     assert ask(default_headers={"X-Mine": "1"}).headers["x-mine"] == "1"
     assert ask(default_query={"q": "1"}).path.endswith("?q=1")
     assert ask(timeout=7).headers["x-stainless-read-timeout"] == "7"
     assert "x-stainless-read-timeout" not in ask(timeout=None).headers
     assert ask(organization="org-of-mine").headers["openai-organization"] == "org-of-mine"
-    monkeypatch.setattr(openai, "api_key", theirs["api_key"])
-    assert theirs == {name: getattr(openai, name) for name in STATE}
-
-
-def test_the_client_of_the_module_stays_while_its_settings_do(
-    server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """One connection pool for all calls, a new client only for new settings; `openai.http_client = ...` is used."""
-    server.answer(COMPLETION)
-    monkeypatch.setattr(aitoearn_openai, "api_key", "a")
-    monkeypatch.setattr(aitoearn_openai, "base_url", server.base_url)
-    first, second = _module.client(), _module.client()
     with openai.DefaultHttpxClient(headers={"X-Pool": "mine"}) as pool:
-        monkeypatch.setattr(aitoearn_openai, "http_client", pool)
-        aitoearn_openai.chat.completions.create(model="m", messages=MESSAGES)
-
-    assert first is second
-    assert _module.client() is not first
-    assert server.requests[0].headers["x-pool"] == "mine"
+        assert ask(http_client=pool).headers["x-pool"] == "mine"
+    assert theirs == {name: getattr(openai, name) for name in STATE}
 
 
 @pytest.mark.parametrize(
@@ -152,19 +128,14 @@ def test_the_client_of_the_module_stays_while_its_settings_do(
 def test_what_is_assigned_wins_over_a_variable_also_where_it_is_the_default(
     monkeypatch: pytest.MonkeyPatch, name: str, value: Any
 ) -> None:
-    """Whoever writes it down means it."""
+    """Whoever writes it down means it; who reads the defaults of the module finds the SDK's."""
+    assert str(getattr(aitoearn_openai, name)) == str(getattr(openai, f"DEFAULT_{name.upper()}"))
     monkeypatch.setenv("AITOEARN_API_KEY", "k")
     monkeypatch.setenv(f"AITOEARN_{name.upper()}", "5")
     assert str(getattr(_module.client(), name)).startswith("5")
     monkeypatch.setattr(aitoearn_openai, name, value)
 
     assert getattr(_module.client(), name) == value
-
-
-def test_the_defaults_of_the_module_are_the_sdks() -> None:
-    """To everybody who reads them."""
-    assert aitoearn_openai.timeout == openai.DEFAULT_TIMEOUT
-    assert repr(aitoearn_openai.max_retries) == repr(openai.DEFAULT_MAX_RETRIES)
 
 
 def run_python(code: str) -> list[str]:

@@ -1,24 +1,24 @@
-"""Web pages and the relay: in a real Chromium, and by the headers that browsers send."""
+"""Web pages and the relay: in a real Chromium, and by the headers that browsers send and look at."""
 
 from __future__ import annotations
 
-import contextlib
-import http.client
 import json
 import shutil
 import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from urllib.parse import urlsplit
+from typing import Any
 
 import pytest
 
 from aitoearn_openai import relay, sandbox
 from conftest import MESSAGES, Reply, Request, ScriptedServer
+from relays import CHAT, send
 
-CHAT, LIST = "/v1/chat/completions", "/v1/models"
 PAGE = "http://localhost:3000"
+BODY = {"model": "glm-5.2", "messages": MESSAGES}
+WANTED = {"Method": "POST", "Headers": "authorization,x-any", "Private-Network": "true"}
 TOKEN = "a-token-of-the-test"
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 SCRIPT = """
@@ -75,28 +75,14 @@ def here(site: sandbox.Sandbox) -> Iterator[relay.Relay]:
         yield here
 
 
-def send(
-    here: relay.Relay, method: str, path: str, *, token: str = TOKEN, **headers: str
-) -> tuple[int, http.client.HTTPMessage, str]:
-    """The status, the headers and the body of an answer."""
-    connection = http.client.HTTPConnection(str(urlsplit(here.base_url).netloc), timeout=30)
-    body = json.dumps({"model": "glm-5.2", "messages": MESSAGES}) if method == "POST" else None
-    named = {name.replace("_", "-"): value for name, value in headers.items()}
-    connection.request(method, path, body, named | ({"Authorization": f"Bearer {token}"} if token else {}))
-    with contextlib.closing(connection), connection.getresponse() as response:
-        return response.status, response.headers, response.read().decode()
-
-
 @pytest.mark.parametrize(
     ("headers", "status"),
     [
         ({"Origin": "https://evil.example"}, 403),
         ({"Origin": "HTTPS://EVIL.example"}, 403),
         ({"Origin": "http://localhost:3001"}, 403),
-        ({"Origin": "http://127.0.0.1"}, 403),
         ({"Origin": "https://[::bad"}, 403),
         ({"Origin": "http://localhost:1234", "Host": "localhost:1234"}, 403),
-        ({"Host": "my.test"}, 200),
         ({"Sec-Fetch-Site": "cross-site"}, 200),
         ({"Origin": "app://obsidian.md"}, 200),
         ({"Origin": "file://"}, 200),
@@ -108,14 +94,15 @@ def test_pages_elsewhere_are_refused_and_desktop_applications_are_not(
     here: relay.Relay, headers: dict[str, str], status: int
 ) -> None:
     """Though they have the token; only an answer to a page that is allowed invites a browser to show it."""
-    got, answered, told = send(here, "POST", CHAT, **headers)
+    answer = send(here, CHAT, BODY, **headers)
     shown = headers["Origin"] if headers.get("Origin") in (PAGE, "null") else None
 
-    assert got == status
+    assert answer.status_code == status
     if status == 403:
-        assert f"`--allow-origin {headers['Origin']}`" in json.loads(told)["error"]["message"]
-    assert answered["Access-Control-Allow-Origin"] == shown
-    assert answered["Vary"] == ("Origin" if shown else None)
+        assert f"`--allow-origin {headers['Origin']}`" in answer.json()["error"]["message"]
+    assert answer.headers.get("Access-Control-Allow-Origin") == shown
+    assert answer.headers.get("Access-Control-Expose-Headers") == ("*" if shown else None)
+    assert answer.headers.get("Vary") == ("Origin" if shown else None)
 
 
 @pytest.mark.parametrize(
@@ -126,30 +113,28 @@ def test_only_a_page_that_is_allowed_may_ask_whether_it_may(
     here: relay.Relay, origin: str, is_allowed: bool
 ) -> None:
     """With the headers that it wants to send, and also from the network into this machine."""
-    wanted = {
-        "Access-Control-Request-Method": "POST",
-        "Access-Control-Request-Headers": "authorization,x-any",
-    }
-    network = {"Access-Control-Request-Private-Network": "true"}
-    status, headers, told = send(here, "OPTIONS", CHAT, token="", Origin=origin, **wanted, **network)
+    wanted: Any = {f"Access-Control-Request-{name}": value for name, value in WANTED.items()}
+    answer = send(here, CHAT, method="OPTIONS", token="", Origin=origin, **wanted)
+    headers = answer.headers
 
-    assert (status, headers["Access-Control-Allow-Origin"]) == ((200, origin) if is_allowed else (403, None))
+    assert answer.status_code == (200 if is_allowed else 403)
+    assert headers.get("Access-Control-Allow-Origin") == (origin if is_allowed else None)
     if is_allowed:
-        assert headers["Access-Control-Allow-Headers"] == "authorization,x-any"
+        assert headers["Access-Control-Allow-Headers"] == WANTED["Headers"]
         assert headers["Access-Control-Allow-Private-Network"] == "true"
         assert "POST" in headers["Access-Control-Allow-Methods"]
         assert "Origin" in headers["Vary"]
     else:
-        assert f"`--allow-origin {origin}`" in told
+        assert f"`--allow-origin {origin}`" in answer.text
 
 
 def test_a_page_that_is_allowed_is_told_why_it_fails(here: relay.Relay) -> None:
     """Without the token nothing is answered; a browser shows the page the error."""
-    status, headers, told = send(here, "POST", CHAT, token="wrong", Origin=PAGE)
+    answer = send(here, CHAT, BODY, token="wrong", Origin=PAGE)
 
-    assert (status, headers["Access-Control-Allow-Origin"], headers["Vary"]) == (401, PAGE, "Origin")
-    assert "not the token of this relay" in told
-    assert send(here, "OPTIONS", CHAT, token="", Access_Control_Request_Method="POST")[0] == 401
+    assert (answer.status_code, answer.headers["Access-Control-Allow-Origin"]) == (401, PAGE)
+    assert "not the token of this relay" in answer.text
+    assert send(here, CHAT, method="OPTIONS", token="").status_code == 401
 
 
 GIVEN = {
@@ -165,7 +150,7 @@ def test_a_page_may_be_given_by_its_address(site: sandbox.Sandbox) -> None:
     """As it stands in the browser; browsers send its origin in one form."""
     with relay.serve(settings=site.settings, token=TOKEN, allow_origins=GIVEN) as here:
         for origin in GIVEN.values():
-            assert send(here, "GET", LIST, Origin=origin)[1]["Access-Control-Allow-Origin"] == origin
+            assert send(here, "/models", Origin=origin).headers["Access-Control-Allow-Origin"] == origin
 
 
 def test_what_is_not_the_address_of_a_page_is_called_so(site: sandbox.Sandbox) -> None:

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import inspect
-import io
 import logging
 import pickle
 import traceback
-from collections.abc import Callable, Iterator
-from functools import partial
-from itertools import product
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,21 +18,9 @@ import aitoearn_openai
 from aitoearn_openai import AsyncOpenAI, OpenAI, Settings
 from aitoearn_openai._module import _Resource
 from aitoearn_openai.sandbox import Sandbox
-from conftest import (
-    MESSAGES,
-    WAYS,
-    Asker,
-    Reply,
-    ScriptedServer,
-    complete,
-    draw,
-    in_turns,
-    list_models,
-    stream,
-)
+from conftest import WAYS, Asker, Reply, ScriptedServer, complete, draw, in_turns, list_models, stream
 
 CANARY = "canary-5d0b6f"
-OPENAIS = ["API_KEY", "ADMIN_KEY", "BASE_URL", "ORG_ID", "PROJECT_ID", "CUSTOM_HEADERS", "WEBHOOK_SECRET"]
 OURS = str(Path(aitoearn_openai.__file__).parent)
 ASKS: dict[str, Callable[[str], Callable[[Any], Any]]] = {
     "completion": complete,
@@ -43,9 +28,7 @@ ASKS: dict[str, Callable[[str], Callable[[Any], Any]]] = {
     "image": draw,
     "list": lambda _: list_models,
     "retrieve": lambda _: lambda client: client.models.retrieve("nothing-like-it"),
-    "raw": lambda name: (
-        lambda client: client.chat.completions.with_raw_response.create(model=name, messages=MESSAGES)
-    ),
+    "raw": lambda name: lambda client: complete(name)(client.with_raw_response),
 }
 FAULTS = {
     "envelope": Reply({"data": {}, "code": 12001, "message": "no credits"}),
@@ -60,8 +43,6 @@ FAULTS = {
 
 def keyed(how: str, asker: Asker, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """Arguments of a client that has the canary for a key, given in that way."""
-    for name in OPENAIS:
-        monkeypatch.setenv(f"OPENAI_{name}", f"canary-openai-{name.lower()}")
 
     async def key() -> str:
         return CANARY
@@ -72,20 +53,6 @@ def keyed(how: str, asker: Asker, monkeypatch: pytest.MonkeyPatch) -> dict[str, 
     if how == "code":
         return {"api_key": CANARY}
     return {"api_key": key if asker.is_async else lambda: CANARY}
-
-
-@pytest.fixture
-def logged() -> Iterator[io.StringIO]:
-    """Everything that anyone logs, at its most talkative."""
-    told = io.StringIO()
-    handler = logging.StreamHandler(told)
-    root = logging.getLogger()
-    level = root.level
-    root.addHandler(handler)
-    root.setLevel(logging.DEBUG)
-    yield told
-    root.removeHandler(handler)
-    root.setLevel(level)
 
 
 def shown(error: BaseException) -> str:
@@ -118,12 +85,13 @@ def test_no_failure_shows_the_key(
     kind: str,
     fault: str,
     server: ScriptedServer,
-    logged: io.StringIO,
+    caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Neither its message, nor its traceback with our locals, nor any log; it reaches the server all the same."""
     server.answer(FAULTS[fault])
     given = keyed(how, asker, monkeypatch)
+    caplog.set_level(logging.DEBUG)
     try:
         asker.run(ASKS[kind]("m"), base_url=server.base_url, max_retries=0, **given)
     except openai.OpenAIError as error:
@@ -131,22 +99,28 @@ def test_no_failure_shows_the_key(
     else:
         assert kind == "raw"  # A broken body is told when the caller parses it.
 
-    assert "canary" not in logged.getvalue()
+    assert "canary" not in caplog.text
     assert CANARY in repr(server.requests[0].headers)
-    assert "canary-openai" not in repr(server.requests)
 
 
-@pytest.mark.parametrize("from_settings", [False, True])
-@in_turns("arguments", [{"http_client": object()}, {"nonsense": 1}, {"max_retries": None}])
+@pytest.mark.parametrize("way", ["code", "from_settings", "module"])
+@in_turns("arguments", [{"http_client": object()}, {"base_url": 7}, {"max_retries": None}])
 def test_a_constructor_that_fails_does_not_show_the_key(
-    asker: Asker, arguments: dict[str, Any], from_settings: bool
+    asker: Asker, monkeypatch: pytest.MonkeyPatch, arguments: dict[str, Any], way: str
 ) -> None:
-    """Whatever is wrong with its other arguments."""
-    make = asker.client
-    if from_settings:
-        make = partial(type(asker.client(api_key="k")).from_settings, Settings())
+    """Whatever is wrong with its other arguments; nor do the frames between a resource of the module and it."""
+
+    def make() -> Any:
+        if way == "code":
+            return asker.client(api_key=CANARY, **arguments)
+        if way == "from_settings":
+            return OpenAI.from_settings(Settings(), api_key=CANARY, **arguments)
+        for name, value in {"api_key": CANARY, **arguments}.items():
+            monkeypatch.setattr(aitoearn_openai, name, value)
+        return aitoearn_openai.models.list()
+
     with pytest.raises((AttributeError, TypeError)) as caught:
-        make(api_key=CANARY, **arguments)
+        make()
 
     assert "canary" not in shown(caught.value)
 
@@ -165,20 +139,6 @@ def test_nothing_that_is_printed_shows_the_key(
 
     assert "canary" not in "".join(f"{thing!r}{thing!s}" for thing in things)
     assert b"canary" not in pickle.dumps(client)
-
-
-@in_turns("kind,status", product(["completion", "list", "retrieve"], [301, 302, 303, 307, 308]))
-def test_no_redirect_takes_the_key_to_another_origin(
-    asker: Asker, server: ScriptedServer, other_server: ScriptedServer, kind: str, status: int
-) -> None:
-    """Of any kind, for any request."""
-    server.answer(Reply(status=status, headers={"Location": f"{other_server.origin}/api/ai/models/chat"}))
-    other_server.answer(Reply({"data": {}, "code": 401, "message": "who are you?"}))
-    with pytest.raises(openai.APIStatusError):
-        asker.run(ASKS[kind]("m"), base_url=server.base_url, api_key=CANARY, max_retries=0)
-
-    assert CANARY in repr(server.requests[0].headers)
-    assert "canary" not in repr(other_server.requests)
 
 
 UNSENDABLE = ["line\r\nX-Evil: 1", "clé", "钥匙", "\x00", "space at the end "]
@@ -217,16 +177,6 @@ def test_a_key_that_no_header_can_carry_is_refused_before_anything_is_sent(
     assert not server.requests
 
 
-def test_a_module_that_fails_to_make_its_client_shows_no_key(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Neither do the frames between the resource and the constructor."""
-    monkeypatch.setattr(aitoearn_openai, "api_key", CANARY)
-    monkeypatch.setenv("ALL_PROXY", "odd://127.0.0.1:1")
-    with pytest.raises(openai.OpenAIError, match="ALL_PROXY") as caught:
-        aitoearn_openai.models.list()
-
-    assert "canary" not in shown(caught.value)
-
-
 @pytest.mark.skipif(
     "data_residency" not in inspect.signature(openai.OpenAI).parameters, reason="an older SDK"
 )
@@ -243,11 +193,8 @@ def test_a_key_of_settings_does_not_go_to_a_host_of_openais(
         lambda: client_class.from_settings(settings, data_residency="eu"),
         lambda: filled.with_options(timeout=3).copy(data_residency="eu"),
     ):
-        with pytest.raises(
-            openai.OpenAIError, match=r"leave it out, or give OpenAI's api_key too\."
-        ) as refused:
+        with pytest.raises(openai.OpenAIError, match=r"leave it out, or give OpenAI's api_key too\."):
             make()
-        assert CANARY not in str(refused.value)
     given = client_class(api_key="sk-openai", data_residency="eu")
     moved = filled.with_options(api_key="sk-openai", data_residency="eu")
     assert "openai.com" in given.base_url.host

@@ -16,7 +16,8 @@ from typing import Any
 import openai
 import pytest
 
-from aitoearn_openai import AsyncOpenAI, OpenAI, sandbox
+from aitoearn_openai import AsyncOpenAI, OpenAI, Settings, sandbox
+from aitoearn_openai._sites import SITES
 from commands import COMMAND, run
 from conftest import MESSAGES, Asker, Reply, ScriptedServer, complete, draw, list_models, stream
 from faults.server import Hang, Request, Server, Step, reply
@@ -33,8 +34,8 @@ def front(site: sandbox.Sandbox) -> Iterator[sandbox.Sandbox]:
         yield front
 
 
-def ask_through(front: sandbox.Sandbox, ask: Callable[[Any], Any]) -> Any:
-    with OpenAI.from_settings(front.settings, max_retries=0) as client:
+def ask_through(front: sandbox.Sandbox, ask: Callable[[Any], Any], key: str = "") -> Any:
+    with OpenAI(base_url=front.base_url, api_key=key or front.api_key, max_retries=0) as client:
         return ask(client)
 
 
@@ -53,30 +54,33 @@ def test_a_second_sandbox_as_the_engine_answers_in_the_same_words(
         assert list(through) == list(direct)
 
 
-@pytest.mark.usefixtures("no_waiting")
-def test_the_sandbox_still_refuses_what_it_refuses(front: sandbox.Sandbox, asker: Asker) -> None:
-    """Wrong keys, bad bodies and unknown models do not reach the engine; failing names fail as ever."""
-    with pytest.raises(openai.AuthenticationError):
-        asker.run(complete("glm-5.2"), base_url=front.base_url, api_key="wrong")
-    for model, error in {"nobody": openai.NotFoundError, "fail-12001": openai.APIStatusError}.items():
+def test_the_sandbox_still_refuses_what_it_refuses(front: sandbox.Sandbox) -> None:
+    """Bad bodies and unknown models do not reach the engine; failing names fail as ever."""
+    for ask, error in (
+        (complete("nobody"), openai.NotFoundError),
+        (complete("fail-12001"), openai.APIStatusError),
+        (complete("glm-5.2", n=0), openai.BadRequestError),
+        (draw(""), openai.BadRequestError),
+    ):
         with pytest.raises(error):
-            asker.run(complete(model), base_url=front.base_url, api_key=front.api_key)
-    with pytest.raises(openai.BadRequestError):
-        asker.run(complete("glm-5.2", n=0), base_url=front.base_url, api_key=front.api_key)
-    slow = asker.run(complete("fail-once-502"), base_url=front.base_url, api_key=front.api_key)
-    assert "AiToEarn sandbox" in slow.choices[0].message.content
+            ask_through(front, ask)
+    again = complete("fail-once-502", extra_headers={"X-Stainless-Retry-Count": "1"})
+    assert "AiToEarn sandbox" in ask_through(front, again).choices[0].message.content
 
 
-def test_an_engine_is_asked_with_its_own_key_and_the_callers_bytes(server: ScriptedServer) -> None:
-    """Its list takes the service's shape, and what it answers arrives as it is."""
+def test_an_engine_is_asked_with_its_own_key_and_the_callers_bytes(
+    server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its list takes the service's shape, and what it answers arrives as it is; a proxy would look for it elsewhere."""
+    monkeypatch.setenv("ALL_PROXY", "http://127.0.0.1:1")
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    monkeypatch.delenv("no_proxy", raising=False)
     answer = b'{"choices": [], "odd":  "spacing kept"}'
     server.answer(ENGINE_LIST, Reply(answer))
-    with (
-        sandbox.serve(upstream=f"{server.origin}/v1/", upstream_key="engine-key") as front,
-        OpenAI.from_settings(front.settings) as client,
-    ):
-        (model,) = client.models.list()
-        raw = client.chat.completions.with_raw_response.create(model="tiny", messages=MESSAGES)
+    with sandbox.serve(upstream=f"{server.origin}/v1/", upstream_key="engine-key") as front:
+        (model,) = ask_through(front, list_models)
+        ask = complete("tiny")
+        raw = ask_through(front, lambda client: ask(client.with_raw_response))
 
     listing, question = server.requests
     assert (model.id, model.label, model.owned_by, model.credits()) == ("tiny", "Tiny One", "me", 0)
@@ -88,17 +92,24 @@ def test_an_engine_is_asked_with_its_own_key_and_the_callers_bytes(server: Scrip
 
 
 def test_an_engine_that_fails_is_a_failed_model(server: ScriptedServer) -> None:
-    """The service's code for it, with the engine's words."""
-    for said, told in (
-        (Reply("out of memory\nsorry", status=500), "answered HTTP 500: out of memory sorry"),
-        (Reply({"error": {"message": "too long"}}, status=400), "answered HTTP 400: .*too long"),
+    """The service's code for it, with the engine's words, or its address where it was not started."""
+    nothing = "http://127.0.0.1:1/v1"
+    for url, replies, ask, told in (
+        (
+            server.origin,
+            [ENGINE_LIST, Reply("out of\nmemory", status=500)],
+            complete("tiny"),
+            "HTTP 500: out of memory",
+        ),
+        (server.origin, [Reply("no such page", status=404)], list_models, r"has no model list \(HTTP 404\)"),
+        (nothing, [], complete("tiny"), f"{nothing} cannot be reached: "),
     ):
-        server.answer(ENGINE_LIST, said)
+        server.answer(*replies)
         with (
-            sandbox.serve(upstream=server.origin) as front,
+            sandbox.serve(upstream=url) as front,
             pytest.raises(openai.InternalServerError, match=told) as failed,
         ):
-            ask_through(front, complete("tiny"))
+            ask_through(front, ask)
         assert failed.value.code == "12301"
 
 
@@ -119,30 +130,83 @@ def test_an_engine_that_breaks_off_ends_the_stream_with_the_services_failure(ser
     assert said == ["Hal"]
 
 
-def test_an_engine_that_is_not_there_is_told(server: ScriptedServer) -> None:
-    """With its address, so that one sees what was not started; and so is one that has no model list."""
-    server.answer(Reply("no such page", status=404))
-    for url, told in {
-        "http://127.0.0.1:1/v1": r"http://127\.0\.0\.1:1/v1 cannot be reached: ",
-        server.origin: r"has no model list \(HTTP 404\)",
-    }.items():
-        with sandbox.serve(upstream=url) as front:
-            for ask in (list_models, complete("tiny")):
-                with pytest.raises(openai.InternalServerError, match=told):
-                    ask_through(front, ask)
+def refusal(front: sandbox.Sandbox, way: int, key: str = "", **headers: Any) -> Any:
+    """The service's code for refusing one of the four ways to ask, if it does."""
+    sent = {"extra_headers": {name.replace("_", "-"): value for name, value in headers.items()}}
+    ways: list[Callable[[Any], Any]] = [
+        lambda client: client.models.list(**sent),
+        lambda client: client.models.image_edit.list(**sent),
+        complete("glm-5.2", **sent),
+        lambda client: client.images.generate(model="gpt-image-2", prompt="a cat", **sent),
+    ]
+    try:
+        ask_through(front, ways[way], key)
+    except openai.APIStatusError as error:
+        return error.code
+    return None
 
 
-def test_an_engine_of_this_machine_is_not_asked_through_a_proxy(
-    server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("headers", "code"),
+    [
+        *(
+            ({"Host": host}, "403")
+            for host in (
+                "evil.example",
+                "127.0.0.1.evil.example:80",
+                "127.0.0.1/../../user?",
+                "evil@127.0.0.1",
+                "localhost:abc",
+                "[::bad",
+                "",
+            )
+        ),
+        ({"Origin": "https://evil.example"}, "403"),
+        ({"Origin": "http://localhost:3000"}, "403"),
+        ({"Origin": "app://obsidian.md", "Host": "[::1]:1"}, None),
+        ({"Host": "LocalHost:1"}, None),
+    ],
+)
+def test_a_web_page_cannot_use_the_engine(
+    front: sandbox.Sandbox, site: sandbox.Sandbox, headers: dict[str, str], code: str | None
 ) -> None:
-    """A proxy would look for it on its own machine."""
-    server.answer(ENGINE_LIST)
-    for name in ("ALL_PROXY", "http_proxy"):
-        monkeypatch.setenv(name, "http://127.0.0.1:1")
-    monkeypatch.delenv("NO_PROXY", raising=False)
-    monkeypatch.delenv("no_proxy", raising=False)
-    with sandbox.serve(upstream=server.origin) as front:
-        assert [model.id for model in ask_through(front, list_models)] == ["tiny"]
+    """Not under a name of its own for this machine, and not with the token; nor without a key, as its time is spent, too."""
+    with sandbox.serve(upstream=site.base_url) as keyless:
+        for here in (front, keyless) if code else (front,):
+            assert {refusal(here, way, **headers) for way in range(4)} == {code}
+    assert refusal(site, 2, **headers) is None
+
+
+@pytest.mark.parametrize("way", range(4))
+def test_only_the_token_spends_from_the_engines_key(front: sandbox.Sandbox, way: int) -> None:
+    """In either header; a key that fails on purpose opens nothing on its second try."""
+    for key in ("sandbox", "wrong", "fail-once-502", "sandbox-"):
+        for sent in ({}, {"X_Api_Key": openai.Omit()}):
+            for _ in range(2):
+                assert refusal(front, way, key, **sent) in ("401", "502")
+    nothing = openai.Omit()
+    assert refusal(front, way, Authorization=nothing, X_Api_Key=nothing) == "401"
+    assert refusal(front, way) is None
+    assert front.api_key not in repr(front)
+
+
+def test_a_sandbox_of_ones_own_needs_a_token_for_an_engines_key(site: sandbox.Sandbox) -> None:
+    """One that settings would send; at the sandbox's own address they send no other."""
+    for token, told in ((None, "needs a token"), ("ak_real", "must begin with 'sandbox'")):
+        with pytest.raises(ValueError, match=told):
+            sandbox.app(site.base_url, "a-key", token=token)
+    for key, sent in (("sandbox-token", "sandbox-token"), ("ak_real", "sandbox")):
+        settings = Settings(site="sandbox", base_url=SITES["sandbox"], api_key=key)
+        assert settings.api_key
+        assert settings.api_key.get_secret_value() == sent
+
+
+@pytest.mark.slow
+def test_a_body_of_any_size_is_not_kept(site: sandbox.Sandbox) -> None:
+    """The service takes 50 MB, and so does its stand-in, which may cut off what is sent."""
+    huge = {"messages": [{"role": "user", "content": "x" * (51 << 20)}]}
+    with pytest.raises(openai.APIError, match=r"too large|Connection error"):
+        ask_through(site, complete("glm-5.2", extra_body=huge))
 
 
 @pytest.mark.parametrize(
@@ -241,24 +305,14 @@ def llama(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 def test_llama_cpp_answers_behind_the_sandbox(llama: str) -> None:
     """A real engine: its model is in the list, it answers whole and in a stream, and its numbers arrive."""
-    with sandbox.serve(upstream=llama) as front, OpenAI.from_settings(front.settings) as client:
-        (model,) = client.models.list()
-        whole = client.chat.completions.create(model=model.id, messages=MESSAGES, max_tokens=4)
-        chunks = list(
-            client.chat.completions.create(
-                model=model.id,
-                messages=MESSAGES,
-                max_tokens=4,
-                stream=True,
-                stream_options={"include_usage": True},
-            )
-        )
+    with sandbox.serve(upstream=llama) as front:
+        (model,) = ask_through(front, list_models)
+        whole = ask_through(front, complete(model.id, max_tokens=4))
+        streamed = stream(model.id, max_tokens=4, stream_options={"include_usage": True})
+        chunks = ask_through(front, lambda client: list(streamed(client)))
 
     assert (model.id, model.owned_by) == ("gemma-3-270m", "llamacpp")
-    assert whole.usage
     assert whole.usage.completion_tokens == 4
-    assert whole.model_extra
     assert "timings" in whole.model_extra
     assert any(choice.delta.content for chunk in chunks for choice in chunk.choices)
-    assert chunks[-1].usage
     assert model.credits(chunks[-1].usage) == 0

@@ -5,14 +5,12 @@ from __future__ import annotations
 import os
 import signal
 import sys
-import threading
 
 
 def main() -> None:
     """Run the command line, or say what to install for it."""
     # Until there is something to end, Ctrl-C ends the process and shows nothing.
-    is_main = threading.current_thread() is threading.main_thread()
-    catches = is_main and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    catches = signal.getsignal(signal.SIGINT) is signal.default_int_handler
     if catches:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
     try:

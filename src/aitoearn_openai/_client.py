@@ -12,6 +12,7 @@ import openai
 
 from ._pools import make_pool
 from ._sdk.clients import AsyncClient, SyncClient
+from ._sdk.exceptions import family_of
 from ._sdk.private import drop_openai_settings
 from ._settings import Settings, load, missing_key
 
@@ -48,8 +49,15 @@ if TYPE_CHECKING:
     ) -> Callable[[Callable[[type[_T], Settings], _T]], Callable[Concatenate[type[_T], _P], _T]]: ...
 
 
-_FROM_SETTINGS = ("api_key", "base_url", "timeout", "max_retries")
-_CREDENTIALS = ("api_key", "admin_api_key", "workload_identity")
+_SETTLED_BY = {
+    "api_key": {"api_key", "workload_identity", "provider"},
+    "base_url": {"base_url", "data_residency", "provider"},
+    "timeout": {"timeout"},
+    "max_retries": {"max_retries"},
+    "http_backend": {"http_client"},
+}
+"""The settings of a client, each with the arguments that leave nothing to it."""
+_CREDENTIALS = {"api_key", "admin_api_key", "workload_identity"}
 _SECRET_NAME = re.compile("auth|cookie|key|secret|token", re.IGNORECASE)
 _SENDABLE = re.compile(r"([\t -~]*[!-~])?")
 """What a header can carry after `Bearer `."""
@@ -79,113 +87,70 @@ def _refuse_openais_host(options: dict[str, Any]) -> None:
 def _construct(client: Any, construct: Callable[..., None], arguments: dict[str, Any]) -> None:
     """Construct a client as the SDK does, with settings in place of what the caller left open."""
     hide_key(arguments)  # In the caller's frame too.
+    given = _names_given(arguments)
     settings = from_settings = arguments.pop("_settings", None)
     for field in ("site", "http_backend"):
         if field in arguments:
             name = type(client).__name__
             raise TypeError(f"{name}() has no {field!r}: write {name}.from_settings(Settings({field}=...))")
-    arguments = {name: value for name, value in arguments.items() if not isinstance(value, openai.NotGiven)}
-    given = dict(arguments)
-    client._known_models = {}
-
-    def is_open(name: str, *rivals: str) -> bool:
-        return all(given.get(key) is None for key in (name, *rivals, "provider"))
-
-    is_without_key = is_open("admin_api_key", "workload_identity") and given.get("_enforce_credentials", True)
-    if given.get("api_key") == "" and is_without_key:
+    has_credential = not given.isdisjoint({"admin_api_key", "workload_identity", "provider"})
+    needs_key = not has_credential and arguments.get("_enforce_credentials", True)
+    if needs_key and arguments.get("api_key") == "":
         raise openai.OpenAIError(
             "api_key is empty: give a key, or leave api_key out, and AITOEARN_API_KEY is used. "
             "A server that wants no key takes any text."
         )
-    key_is_open = is_open("api_key", "workload_identity")
-    url_is_open = is_open("base_url", "data_residency")
-    pool_is_open = given.get("http_client") is None
-    is_async = isinstance(client, AsyncClient)
-    wanted = {
-        "api_key": key_is_open,
-        "site": key_is_open or url_is_open,
-        "base_url": url_is_open,
-        "timeout": "timeout" not in given,
-        "max_retries": "max_retries" not in given,
-        "http_backend": pool_is_open and is_async,
-    }
-    if not settings and any(wanted.values()):  # A copy of a client gives every argument.
-        settings = load(only=[name for name, is_wanted in wanted.items() if is_wanted])
-    if key_is_open:
-        if not settings.api_key and is_without_key:
+    wanted = {field for field, names in _SETTLED_BY.items() if not given & names}
+    if wanted and not settings:  # A copy of a client gives every argument.
+        settings = load(only=wanted | ({"site"} if wanted & {"api_key", "base_url"} else set()))
+    if "api_key" in wanted:
+        if not settings.api_key and needs_key:
             # What the SDK has to say of the other arguments comes first, such as of a misspelt one.
             construct(**{**arguments, "api_key": "missing"})
             raise openai.OpenAIError(missing_key(settings))
         # An empty key, unlike None, keeps the SDK from reading OPENAI_API_KEY.
         arguments["api_key"] = _Key(settings.api_key.get_secret_value() if settings.api_key else "")
-    if url_is_open:
+    if "base_url" in wanted:
         arguments["base_url"] = settings.base_url
-    if wanted["max_retries"] and settings.max_retries is not None:
+    if "max_retries" in wanted and settings.max_retries is not None:
         arguments["max_retries"] = settings.max_retries
-    if pool_is_open:
-        arguments["http_client"] = make_pool(
-            is_async=is_async,
-            backend=settings.http_backend if settings else "httpx",
-            base_url=str(arguments.get("base_url") or ""),
-        )
-    try:
-        construct(**arguments)
-        is_refused = False
-    except TypeError:
-        is_refused = pool_is_open
-        if not is_refused:
-            raise
-    if is_refused:
-        # Where an instrumentation has replaced httpx's classes, the SDK takes no client but the one that it makes.
-        construct(**{**arguments, "http_client": None})
-    drop_openai_settings(client, given)
+    if "http_backend" in wanted:
+        is_async = isinstance(client, AsyncClient)
+        url = str(arguments.get("base_url") or "")
+        pool = make_pool(is_async=is_async, backend=settings.http_backend, base_url=url)
+        library = family_of(type(pool))
+        # Where an instrumentation has replaced the library's classes, the SDK takes no client but the one that it makes.
+        if (library.AsyncClient if is_async else library.Client) in type(pool).__mro__:
+            arguments["http_client"] = pool
+    construct(**arguments)
+    drop_openai_settings(client, arguments)
     # The SDK takes the timeout of an `http_client` that has one of its own, and so do we.
-    if wanted["timeout"] and settings.timeout and client.timeout == openai.DEFAULT_TIMEOUT:
+    if "timeout" in wanted and settings.timeout and client.timeout == openai.DEFAULT_TIMEOUT:
         client.timeout = settings.timeout
-    if key_is_open and settings.api_key:
-        _refuse_openais_host(given)
-    left_open = {name: getattr(client, name) for name in _FROM_SETTINGS if wanted[name]}
-    client._origins = Origins(given, from_settings, left_open, given.get("http_client"))
+    if "api_key" in wanted and settings.api_key:
+        _refuse_openais_host(arguments)
+    client._known_models, client._origins = {}, Origins(arguments, given, from_settings)
+
+
+def _names_given(arguments: dict[str, Any]) -> set[str]:
+    """The options that the caller has set: None leaves them open, but a timeout can be None."""
+    return {
+        name.removeprefix("set_")
+        for name, value in arguments.items()
+        if (value is not None or name == "timeout") and not isinstance(value, openai.NotGiven)
+    }
 
 
 @dataclass(frozen=True, repr=False)
 class Origins:
     """Where the options of a client came from."""
 
-    given: dict[str, Any]
-    """The caller's arguments; of a copy, all of them."""
+    arguments: dict[str, Any]
+    """All that the SDK's constructor was given."""
+    given: set[str]
+    """The names of the options that code has set; the settings said the others."""
     settings: Settings | None
     """Those of `from_settings`."""
-    left_open: dict[str, Any]
-    """What the settings said where the caller said nothing, by the name of the argument."""
-    http_client: Any
-    """The caller's own, if any."""
-
-    def copied(self, given: dict[str, Any], overrides: dict[str, Any]) -> Origins:
-        """Those of a copy that was made with these overrides."""
-        told = {
-            each for each, value in overrides.items() if not isinstance(value, (type(None), openai.NotGiven))
-        }
-        left_open = {name: value for name, value in self.left_open.items() if name not in told}
-        http_client = overrides.get("http_client") or self.http_client
-        return replace(self, given=given, left_open=left_open, http_client=http_client)
-
-    def to_pickle(self, client: Any) -> dict[str, Any]:
-        """The arguments with which another process makes the same client."""
-        # A copy is given every option as it is now, except `_strict_response_validation` and its like.
-        options = {name: value for name, value in self.given.items() if name.startswith("_")}
-        options |= client.copy()._origins.given | {"http_client": None, "base_url": str(client.base_url)}
-        open_now = {name for name, value in self.left_open.items() if value == getattr(client, name)}
-        is_given = any(options.get(name) and name not in open_now for name in _CREDENTIALS)
-        names = [*(options.get("default_headers") or ()), *(options.get("default_query") or ())]
-        if is_given or any(map(_SECRET_NAME.search, names)):
-            open_now.discard("base_url")
-        options |= {"_settings": self.settings}
-        return {
-            name: value
-            for name, value in options.items()
-            if name not in open_now and (value is not None or name == "timeout")
-        }
 
 
 def _copying(sdk_copy: Any) -> Any:
@@ -194,10 +159,10 @@ def _copying(sdk_copy: Any) -> Any:
     @wraps(sdk_copy)
     def copy(self: Any, **overrides: Any) -> Any:
         hide_key(overrides)
-        copied = sdk_copy(self, **overrides)
-        if copied.api_key and copied.api_key == self._origins.left_open.get("api_key"):
+        copied, given = sdk_copy(self, **overrides), self._origins.given | _names_given(overrides)
+        if copied.api_key and not given & _SETTLED_BY["api_key"]:
             _refuse_openais_host(overrides)
-        copied._origins = self._origins.copied(copied._origins.given, overrides)
+        copied._origins = replace(self._origins, arguments=copied._origins.arguments, given=given)
         if copied.base_url == self.base_url:
             copied._known_models = self._known_models
         return copied
@@ -220,6 +185,8 @@ class _ClientMixin:
                         "at its end, or a character beyond ASCII; copy it once more."
                     )
             super().__setattr__(name, value)
+            if "_origins" in vars(self):
+                self._origins.given.add(name)
 
         @classmethod
         def from_settings(cls, settings, **overrides):
@@ -241,11 +208,19 @@ class _ClientMixin:
         Raises:
             TypeError: for a client with an `http_client` of its own.
         """
-        if self._origins.http_client is not None:
+        origins = self._origins
+        if "http_client" in origins.given:
             raise TypeError(
                 "a client with an http_client of its own cannot be pickled: construct it where it is used"
             )
-        return partial(self.__class__, **self._origins.to_pickle(self)), ()
+        # A copy is given every option as it is now, except `_strict_response_validation` and its like.
+        options = origins.arguments | self.copy()._origins.arguments
+        options |= {"base_url": str(self.base_url), "_settings": origins.settings}
+        sent = [*(options.get("default_headers") or ()), *(options.get("default_query") or ())]
+        names = origins.given & options.keys()
+        if names & _CREDENTIALS or any(map(_SECRET_NAME.search, sent)):
+            names.add("base_url")
+        return partial(self.__class__, **{name: options[name] for name in names}), ()
 
     def __copy__(self: Any) -> Any:
         return self.copy()
@@ -275,7 +250,7 @@ class OpenAI(_ClientMixin, SyncClient):
         @_constructor(_Arguments(openai.OpenAI.__init__).alone)
         def __init__(self, **arguments: Any) -> None:
             """Make a client. What is not given comes from `AITOEARN_*` settings, and nothing from `OPENAI_*`."""
-            openai.OpenAI.__init__(self, **arguments)
+            openai.OpenAI.__init__(self, **arguments)  # Where jedi reads them.
 
         @classmethod
         @_alternative(_Arguments(openai.OpenAI.__init__).after_settings)
@@ -305,16 +280,6 @@ class AsyncOpenAI(_ClientMixin, AsyncClient):
 
     Raises:
         openai.OpenAIError: there is no key, or a setting has a bad value.
-
-    Examples:
-        >>> import asyncio
-        >>> from aitoearn_openai import sandbox
-        >>> async def main(settings):
-        ...     async with AsyncOpenAI.from_settings(settings) as client:
-        ...         return [model.id async for model in client.models.list() if "image" in model.output_modalities]
-        >>> with sandbox.serve() as site:
-        ...     asyncio.run(main(site.settings))
-        ['gemini-3-pro-image', 'gpt-image-2']
     """
 
     if TYPE_CHECKING:  # What type checkers and editors show: the SDK's arguments with this package's texts.
@@ -322,7 +287,7 @@ class AsyncOpenAI(_ClientMixin, AsyncClient):
         @_constructor(_Arguments(openai.AsyncOpenAI.__init__).alone)
         def __init__(self, **arguments: Any) -> None:
             """Make a client. What is not given comes from `AITOEARN_*` settings, and nothing from `OPENAI_*`."""
-            openai.AsyncOpenAI.__init__(self, **arguments)
+            openai.AsyncOpenAI.__init__(self, **arguments)  # Where jedi reads them.
 
         @classmethod
         @_alternative(_Arguments(openai.AsyncOpenAI.__init__).after_settings)

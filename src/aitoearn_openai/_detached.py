@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import errno
 import fcntl
 import json
@@ -31,8 +30,7 @@ sys.path[:] = sys.argv[6:]
 from aitoearn_openai._detached import main
 main(*map(int, sys.argv[1:6]))
 """
-_START_SECONDS = 60.0
-_BEGUN = b"begun\n"
+_BEGUN = "begun"
 _LOOK_SECONDS = 0.2
 _FIRST_DESCRIPTOR = 64
 """Shell scripts use lower numbers for files of their own."""
@@ -42,13 +40,7 @@ class Detached:
     """A relay that starts meanwhile, and ends when this process, the program that it becomes, and their children have ended.
 
     Its port takes connections from now on. It holds none of this process's files, but standard error until it serves, to
-    say there why it cannot; then it ends the program with SIGTERM.
-
-    Args:
-        environment: The relay's environment.
-
-    Raises:
-        OSError: it cannot be started.
+    say there why it cannot; then it ends the program with SIGTERM. The environment is its own. Raises `OSError`.
     """
 
     def __init__(self, environment: Mapping[str, str]) -> None:
@@ -77,44 +69,30 @@ class Detached:
             os.close(descriptor)
 
     def give(self, settings: Settings) -> str:
-        """Give it its settings, with the key, through a pipe; the token for programs.
-
-        Raises:
-            OSError: it cannot start; `strerror` says why.
-        """
+        """Give it its settings, with the key, through a pipe; the token for programs. Raises `OSError`, whose `strerror` says why."""
         token = new_token()
         given = settings.model_dump(mode="json", include={"site", "base_url", "timeout", "http_backend"})
         given["api_key"] = settings.api_key.get_secret_value() if settings.api_key else ""
         with suppress(BrokenPipeError), open(self._to_write, "w") as pipe:
             json.dump({"settings": given, "token": token}, pipe)
-        end, told, otherwise = time.monotonic() + _START_SECONDS, b"", "it ended without a word"
-        while not told.endswith(_BEGUN):
-            if not select.select([self._told], [], [], max(0, end - time.monotonic()))[0]:
-                otherwise = f"it has not begun after {_START_SECONDS:g} seconds"
-            elif part := os.read(self._told, 4096):
-                told += part
-                continue
-            lines = filter(None, reversed(told.decode(errors="replace").split("\n")))
-            raise ChildProcessError(errno.ECHILD, next(lines, otherwise).strip())
+        with open(self._told, errors="replace") as pipe:
+            told = pipe.read().strip() or "it ended without a word"
+        if not told.endswith(_BEGUN):
+            raise ChildProcessError(errno.ECHILD, told.splitlines()[-1])
         return token
 
 
 def main(listener: int, to_read: int, alive: int, errors: int, program: int) -> None:
-    """Serve until the program has ended and nobody holds the other end of the pipe `alive`.
+    """Serve until the program has ended and nobody, such as a child of it, holds the other end of the pipe `alive`.
 
-    Args:
-        listener: The listening socket.
-        to_read: A pipe with the settings and the token.
-        alive: A pipe whose other end the program and its children hold.
-        errors: The program's standard error.
-        program: The number of its process.
+    The pipe `to_read` brings the settings and the token; `errors` is the program's standard error.
     """
     keep_memory_private()
     raise_file_limit()
     has_ended = _watch(program)
     from . import _serving  # A broken installation shows here, before the program begins.
 
-    os.write(2, _BEGUN)
+    os.write(2, _BEGUN.encode())
     os.dup2(errors, 2)
     os.close(errors)
     try:
@@ -122,19 +100,21 @@ def main(listener: int, to_read: int, alive: int, errors: int, program: int) -> 
         from .relay._app import app
 
         with open(to_read) as pipe:
-            text = pipe.read()
-        if not text:  # Whoever started this has ended.
-            return
-        given = json.loads(text)
-        server = _serving.make_server(app(Settings(**given["settings"]), given["token"]))
+            given = json.load(pipe)
+        served = app(Settings(**given["settings"]), given["token"])
     except Exception as error:  # noqa: BLE001 - of any kind; the program would wait for ever
         reason = " ".join(str(error).split())
-        print(f"aitoearn-openai: the relay cannot start: {reason}", file=sys.stderr)
-        os.kill(program, signal.SIGTERM)
+        with suppress(ProcessLookupError):
+            os.kill(program, 0)  # Where it has ended, nobody waits to read why.
+            print(f"aitoearn-openai: the relay cannot start: {reason}", file=sys.stderr)
+            os.kill(program, signal.SIGTERM)
         return
     os.dup2(0, 2)
-
-    _serving.run(server, socket.socket(fileno=listener), lambda: _until_ended(alive, has_ended))
+    with _serving.in_thread(served, socket.socket(fileno=listener), "relay"):
+        while os.read(alive, 4096):
+            pass  # A program wrote into a file that it does not know.
+        while not has_ended():
+            time.sleep(_LOOK_SECONDS)
 
 
 def _watch(process: int) -> Callable[[], object]:
@@ -144,25 +124,10 @@ def _watch(process: int) -> Callable[[], object]:
         return lambda: select.select([descriptor], [], [], 0)[0]
 
     def has_ended() -> bool:  # pragma: no cover - tests run on Linux
-        with suppress(PermissionError):  # It runs as another user.
-            try:
-                os.kill(process, 0)
-            except ProcessLookupError:
-                return True
+        try:
+            os.kill(process, 0)
+        except OSError as error:  # Another says that it runs as another user.
+            return isinstance(error, ProcessLookupError)
         return False
 
     return has_ended  # pragma: no cover - as above
-
-
-async def _until_ended(alive: int, has_ended: Callable[[], object]) -> None:
-    closed = asyncio.Event()
-
-    def look() -> None:
-        if not os.read(alive, 4096):  # Otherwise a program wrote into a file that it does not know.
-            asyncio.get_running_loop().remove_reader(alive)
-            closed.set()
-
-    asyncio.get_running_loop().add_reader(alive, look)
-    await closed.wait()
-    while not has_ended():
-        await asyncio.sleep(_LOOK_SECONDS)

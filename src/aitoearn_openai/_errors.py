@@ -4,8 +4,8 @@ A body whose `code` is a whole number other than 0, with a `message` or empty `d
 failure; an `error` with a message, and without an answer beside it, is OpenAI's. Everything else must look like what the
 request expects; where it does not, it is a validation error that quotes the server.
 
-The `code` 200 says success, as 0 does. A chat in which no choice has anything and one has failed is a failure too: its
-choice is where gateways put OpenAI's `error`.
+The `code` 200 says success, as 0 does. A chat without output in which a choice has failed is a failure too: gateways put
+OpenAI's `error` into the choice.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ _NAMED = {
 _NO_ERROR = {"none", "null", "ok", "success"}
 """What some servers have as an `error` or its message where there is none."""
 
-# Of a number, nine digits are enough: Python refuses to read thousands.
+# Of a number, nine digits are enough: `int()` refuses thousands.
 _WAIT = re.compile(r"after (\d{1,9})\d* seconds?|在\s*(\d{1,9})\d*\s*秒后重试")
 
 
@@ -103,11 +103,12 @@ def failure_in(body: Any) -> Failure | None:
     choices, data = body.get("choices"), body.get("data")
     if has_output(choices) or (isinstance(data, list) and data):
         return None
-    if isinstance(body.get("error"), dict) or "choices" in body:
-        failure = openai_failure(body, UPSTREAM_FAILED if "choices" in body else 400)
-        if failure or choices:
-            return failure or choice_failure(choices)
-    return envelope_failure(body)
+    failure = None
+    if "choices" in body:
+        failure = openai_failure(body, UPSTREAM_FAILED) or choice_failure(choices)
+    elif isinstance(body.get("error"), dict):
+        failure = openai_failure(body, 400)
+    return failure or (None if choices else envelope_failure(body))
 
 
 def envelope_failure(body: Any, *, strict: bool = False) -> Failure | None:

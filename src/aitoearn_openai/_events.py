@@ -63,14 +63,16 @@ class Events:
     def __init__(self, *, is_chat: bool, is_typed: bool = True, hide_key: Callable[[str], str] = str) -> None:
         self._is_chat, self._is_typed, self._hide_key = is_chat, is_typed, hide_key
         self._rest, self._size = bytearray(), 0
-        """The beginning of a line, and the bytes since the last event."""
+        """The beginning of a line; the bytes since the last event."""
         self._name, self._data = "", list[bytes]()
         """The fields of the event that is not yet complete."""
         self._ends_in_cr = self._is_ending = False
         self._count = 0
         """The chunks with a list of choices, even an empty one, or the events of another stream."""
-        self._is_complete = self.is_done = False
-        """Whether a `finish_reason`, or a `[DONE]` in a line of its own, says that the answer is whole; whether the event `[DONE]` came."""
+        self._is_complete = False
+        """Whether a `finish_reason` came, or a line that is not of an event and has `[DONE]`."""
+        self.is_done = False
+        """Whether the event `[DONE]` came: nothing after it is read."""
         self._stray = ""
         """What came in place of chunks since the last one: why the answer is missing, if it is."""
 
@@ -114,6 +116,7 @@ class Events:
             self._check_end()
 
     def _read_line(self, text: bytes) -> None:
+        """Any line but `data: ...`: another field, a comment, or one that is not of an event."""
         field, _, value = text.partition(b":")
         if field == b"data":
             self._data.append(value)
@@ -167,19 +170,19 @@ class Events:
         return None
 
     def _judge(self, name: str, text: str, body: Any) -> bool:
-        """Note the failure that this reports; say whether it becomes a chunk or an event of another stream all the same."""
+        """Note the failure that this reports. True: the SDK gets it, even if a failure follows."""
         if isinstance(body, dict):
             return (self._judge_chunk if self._is_chat else self._judge_other)(name, text, body)
         if name == "error":
-            self._fail(
-                Failure(text.strip() or Ours("The server sent an error event without a message.")), text
-            )
+            message = text.strip()[:QUOTE] or Ours("The server sent an error event without a message.")
+            self._fail(Failure(message), text)
         elif self._is_ending and text.startswith("{"):
-            return False  # Half a chunk.
+            self._stray = text
+            return False  # Half an event.
         elif self._is_chat and (body is None or name):
             return False  # A keep-alive, or an event of the server's own.
         elif body is NOT_JSON:
-            self._fail(Failure(text), text)
+            self._fail(Failure(text[:QUOTE]), text)
         elif self._is_chat:
             self._fail(Failure(_not_a_chunk(text)), body)
         self._count += 1
@@ -189,7 +192,7 @@ class Events:
         choices, error = body.get("choices"), body.get("error")
         if failure := openai_failure(body, UPSTREAM_FAILED):
             self._fail(failure._replace(status=None), error if isinstance(error, dict) else body)
-        elif failure := choice_failure(choices) if choices else envelope_failure(body):
+        elif failure := (choice_failure(choices) if choices else envelope_failure(body)):
             self._fail(failure, body)
         if error:
             body["error"] = (
@@ -212,7 +215,7 @@ class Events:
         if is_frame:
             body["choices"] = []
         elif name == "error":
-            self._fail(Failure(error_message(body) or text), body)
+            self._fail(Failure((error_message(body) or text)[:QUOTE]), body)
         return is_frame
 
     def _judge_other(self, name: str, text: str, body: dict[str, Any]) -> bool:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ._errors import Failure
-from ._sites import API_PATH, site_hint
+from ._sites import site_hint
 from ._wording import Message, Ours
 
 if TYPE_CHECKING:
@@ -26,8 +25,6 @@ HINT = "aitoearn_openai.hint"
 """What a refusal has in its `extensions`: the one part of the message that no server wrote."""
 
 _LIST_FOR = {"/images/generations": "/models/image/generation", "/images/edits": "/models/image/edit"}
-_ENDPOINTS = {"/chat/completions", *_LIST_FOR, *LISTS}
-_NO_PATH = re.compile(r"\bCannot ([A-Z]+) /")
 
 
 def origin(url: Any) -> str:
@@ -61,16 +58,10 @@ def next_step(
             origin(response.next_request.url),
             Ours(". The key is not sent there; if that is the service, use its address as the base URL."),
         )
-    no_path = _NO_PATH.search(message) if response.status_code == 404 else None
-    if no_path and no_path[1] == response.request.method:
-        endpoint = url.path.removeprefix(API_PATH)
-        if endpoint not in (url.path, *_ENDPOINTS):
-            return Ours(f"AiToEarn has no {endpoint}: it has chat completions, images and the model lists.")
-        asked = f"The address asked was {origin(url)}{url.path}: AiToEarn's base URL ends in /api/ai."
-        if no_path[1] == "GET":
-            return Ours(asked)
+    if response.status_code == 404 and f"Cannot {response.request.method} /" in message:
         return Ours(
-            f"{asked} A self-hosted AiToEarn server has the model list there, but no chat completions and no images."
+            f"The address asked was {origin(url)}{url.path}: AiToEarn has chat completions, images and model lists, "
+            "and its base URL ends in /api/ai. A self-hosted AiToEarn server has the list of chat models alone."
         )
     lacks_credits = (
         failure and failure.status == 402 and (code == 12001 or (failure.enveloped and code != 12009))

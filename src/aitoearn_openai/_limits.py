@@ -13,9 +13,6 @@ ANSWER_TOKENS = 500
 _FILES = 4096
 """More than the most requests at once need, where each is tried at two addresses of a host."""
 
-_PR_SET_DUMPABLE = 4
-"""Of `linux/prctl.h`."""
-
 
 def raise_file_limit() -> None:
     """Raise the limit on open files, as far as the system lets a program do so; it is 256 on macOS."""
@@ -24,18 +21,17 @@ def raise_file_limit() -> None:
     import resource
 
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft in range(_FILES):  # Without a limit it is below 0.
-        resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, _FILES) if hard >= 0 else _FILES, hard))
+    if soft < _FILES:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, _FILES), hard))
 
 
 def files_allowed() -> int:
-    """How many files this process can have open; a high number where there is no limit."""
+    """How many files this process can have open."""
     if sys.platform == "win32":  # pragma: no cover - there is no such limit
         return sys.maxsize
     import resource
 
-    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return soft if soft >= 0 else sys.maxsize
+    return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
 
 
 def keep_memory_private() -> None:
@@ -47,4 +43,4 @@ def keep_memory_private() -> None:
 
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     if sys.platform == "linux":  # pragma: no branch - tests run there
-        ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0)
+        ctypes.CDLL(None).prctl(4, 0)  # PR_SET_DUMPABLE

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import errno
-import os
 import secrets
 import socket
 
 HOST = "127.0.0.1"
+SHORT_KEY = 8
+"""A key of fewer characters may be an everyday word: it is not looked for in texts and variables."""
 _BUFFER = 64 * 1024
 """The bytes of a connection that wait to be read; the system would keep megabytes for each."""
 
@@ -22,17 +23,12 @@ def listen(host: str, port: int) -> socket.socket:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
         listener = socket.create_server((host, port), family=family, backlog=2048)
     except OSError as error:
-        reason = "it is in use" if error.errno == errno.EADDRINUSE else _reason(error)
+        reason = "it is in use" if error.errno == errno.EADDRINUSE else error.strerror
         raise OSError(error.errno, f"cannot listen on port {port} of {host}: {reason}") from error
     # Its connections inherit this; asyncio does not set it on them, and each answer would wait 40 ms for an ACK.
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _BUFFER)
     return listener
-
-
-def _reason(error: OSError) -> str:
-    known = (error.errno or 0) > 0  # A host name that cannot be resolved has a negative number.
-    return os.strerror(error.errno or 0) if known else error.strerror or str(error)
 
 
 def new_token() -> str:

@@ -194,7 +194,7 @@ class ImageModel(ListedModel):
             each.price for each in self.prices if size is None or _folded(each.size or "") == _folded(size)
         }
         price = prices.pop() if len(prices) == 1 else None
-        return None if price is None or n < 0 else n * price
+        return None if price is None else n * price
 
 
 _NO_USAGE: Any = object()
@@ -207,9 +207,10 @@ class ChatModel(ListedModel):
     Every field but `id` may be missing on a server; fields that are not named here are kept as they came.
 
     Examples:
-        >>> model = ChatModel.model_validate({"name": "glm-5.2", "pricing": {"price": "0.5"}})
-        >>> model.id, model.credits(prompt_tokens=9, completion_tokens=5)
-        ('glm-5.2', Decimal('0.5'))
+        >>> tiers = [{"input": {"text": "0.075"}, "output": {"text": "0.45"}}]
+        >>> model = ChatModel.model_validate({"name": "glm-5.2", "pricing": {"tiers": tiers}})
+        >>> model.id, model.credits(prompt_tokens=385, completion_tokens=86)
+        ('glm-5.2', Decimal('0.067575'))
     """
 
     scenes: list[str] = Field(default_factory=list)
@@ -248,12 +249,6 @@ class ChatModel(ListedModel):
 
         Raises:
             TypeError: none of these is given, and the list has prices for tokens.
-
-        Examples:
-            >>> tiers = [{"input": {"text": "0.075"}, "output": {"text": "0.45"}}]
-            >>> model = ChatModel.model_validate({"name": "m", "pricing": {"tiers": tiers}})
-            >>> model.credits(prompt_tokens=385, completion_tokens=86)
-            Decimal('0.067575')
         """
         pricing = self.pricing or Pricing()
         if pricing.price is not None:
@@ -272,70 +267,60 @@ class ChatModel(ListedModel):
                 completion_tokens_details=_TEXT_ALONE,
             )
         try:
-            parts = _parts(pricing, usage)
-            total: Decimal = sum((tokens * price for tokens, price in parts if tokens), Decimal(0)) / 1000
-        except (TypeError, ValueError):  # A price that is missing, or counts that leave the price open.
+            return _cost(pricing, usage)
+        except (
+            TypeError,
+            ValueError,
+        ):  # A price or a count that is missing, or one that leaves the price open.
             return None
-        return total
 
 
-def _parts(pricing: Pricing, usage: Any) -> list[tuple[int, Any]]:
-    """The tokens of a call with the price of each part, which is None where the list has none.
+_MEDIA = "image", "audio", "video"
+
+
+def _cost(pricing: Pricing, usage: Any) -> Decimal:
+    """The price of a call by the tier that it falls in.
 
     Raises:
-        ValueError: the counts contradict each other, or leave open which price holds.
+        TypeError, ValueError: a price or a count is missing, or the counts leave open which price holds.
     """
     tokens_in, tokens_out = _count(usage, "prompt_tokens", None), _count(usage, "completion_tokens", None)
-    read = getattr(usage, "prompt_tokens_details", None)
-    written = getattr(usage, "completion_tokens_details", None)
-    # Some servers leave reasoning tokens, or cached ones, out of the two counts but not out of the total.
-    total = _count(usage, "total_tokens") or tokens_in + tokens_out
-    _check(total == tokens_in + tokens_out and _count(written, "reasoning_tokens") <= tokens_out)
+    read, written = (getattr(usage, f"{side}_tokens_details", None) for side in ("prompt", "completion"))
     # OpenAI, DeepSeek, Moonshot and Anthropic count what was read from the cache in different places.
     places = "prompt_cache_hit_tokens", "cached_tokens", "cache_read_input_tokens"
-    cached = _agreed(_count(read, "cached_tokens"), *(_count(usage, place) for place in places))
-    stored = _agreed(
-        _count(read, "cache_write_tokens"),
-        _count(read, "cache_creation_tokens"),
-        _count(usage, "cache_creation_input_tokens"),
-    )
+    [cached] = {_count(read, "cached_tokens"), *(_count(usage, place) for place in places)} - {0} or {0}
+    places = "cache_write_tokens", "cache_creation_tokens", "cache_creation_input_tokens"
+    [stored] = {_count(of, place) for of in (read, usage) for place in places} - {0} or {0}
     tier: Any = pricing.tier(tokens_in)
-    prices = tier.input
-    write_prices = {prices.or_text("cache_write_5m"), prices.or_text("cache_write_1h")}
-    _check(not stored or len(write_prices) == 1)
-    asked = [(cached, prices.or_text("cache_read")), (stored, write_prices.pop())]
-    answered = []
-    for kind in ("image", "audio", "video"):
-        tokens, price = _count(read, f"{kind}_tokens"), prices.or_text(kind)
-        _check(not (tokens and cached) or price == prices.text)  # Some may be among those of the cache.
-        asked.append((tokens, price))
-        price = getattr(tier.output, kind)
-        default = 0 if price is None or not tokens_out else None
-        answered.append((_count(written, f"{kind}_tokens", default), price))
-    asked.append((tokens_in - sum(tokens for tokens, _ in asked), prices.text))
-    answered.append((tokens_out - sum(tokens for tokens, _ in answered), tier.output.text))
-    _check(all(tokens >= 0 for tokens, _ in asked + answered))
-    return asked + answered
+    price_in, price_out = tier.input.or_text, dict(tier.output)
+    asked = {kind: _count(read, f"{kind}_tokens") for kind in _MEDIA}
+    default = {kind: 0 if price_out[kind] is None or not tokens_out else None for kind in _MEDIA}
+    answered = {kind: _count(written, f"{kind}_tokens", default[kind]) for kind in _MEDIA}
+    is_open = (
+        # Some servers leave reasoning tokens, or cached ones, out of the two counts but not out of the total.
+        _count(usage, "total_tokens") not in (0, tokens_in + tokens_out)
+        or _count(written, "reasoning_tokens") > tokens_out
+        # Some may be among those of the cache.
+        or (cached and any(asked[kind] and price_in(kind) != tier.input.text for kind in _MEDIA))
+        or (stored and price_in("cache_write_5m") != price_in("cache_write_1h"))
+    )
+    asked |= {"cache_read": cached, "cache_write_5m": stored}
+    asked["text"] = tokens_in - sum(asked.values())
+    answered["text"] = tokens_out - sum(answered.values())
+    if is_open or min(*asked.values(), *answered.values()) < 0:
+        raise ValueError
+    parts = [(tokens, price_in(kind)) for kind, tokens in asked.items()]
+    parts += [(tokens, price_out[kind]) for kind, tokens in answered.items()]
+    return sum((tokens * price for tokens, price in parts if tokens), Decimal(0)) / 1000
 
 
-def _count(of: Any, name: str, default: int | None = 0) -> int:
+def _count(of: Any, name: str, default: int | None = 0) -> Any:
     """A number of tokens, which the SDK does not check; without a default it has to be there."""
     value = getattr(of, name, None)
     value = default if value is None else value
-    _check(type(value) is int and value >= 0)
-    return value  # type: ignore[return-value]
-
-
-def _agreed(*counts: int) -> int:
-    """The one count that is not 0, if any."""
-    found = {*counts} - {0} or {0}
-    _check(len(found) == 1)
-    return found.pop()
-
-
-def _check(good: bool) -> None:
-    if not good:
+    if type(value) is not int or value < 0:
         raise ValueError
+    return value
 
 
 _Listed = TypeVar("_Listed", bound=ListedModel)

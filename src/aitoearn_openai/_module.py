@@ -14,24 +14,29 @@ from ._client import AsyncOpenAI, OpenAI, hide_key
 from ._sdk.private import LazyProxy
 from ._settings import Settings
 
-_PACKAGE = __name__.rpartition(".")[0]
-_SETTINGS = (
-    "admin_api_key",
-    "api_key",
-    "base_url",
-    "default_headers",
-    "default_query",
-    "http_client",
-    "max_retries",
-    "organization",
-    "project",
-    "timeout",
-    "webhook_secret",
-)
+_SETTINGS = openai.__annotations__.keys() & inspect.signature(openai.OpenAI).parameters.keys()
 _SUBMODULES = ("batch", "relay", "sandbox")
-_CLIENTS = {"AsyncClient": AsyncOpenAI, "AsyncOpenAI": AsyncOpenAI, "Client": OpenAI, "OpenAI": OpenAI}
 _MODELS = ("ChatModel", "ImageModel")
-_STAR = [*_CLIENTS, *_MODELS, "Settings", *openai.__all__]
+
+
+class _Default(int):
+    """A default that is not the same object as an equal number of the caller's."""
+
+
+_DEFAULTS: dict[str, Any] = {
+    **dict.fromkeys(_SETTINGS),
+    "max_retries": _Default(openai.DEFAULT_MAX_RETRIES),
+    "timeout": openai.Timeout(openai.DEFAULT_TIMEOUT),
+}
+"""The module's settings until somebody assigns others, as the SDK has them: then `AITOEARN_*` settings hold."""
+_OWN: dict[str, Any] = {
+    "AsyncClient": AsyncOpenAI,
+    "AsyncOpenAI": AsyncOpenAI,
+    "Client": OpenAI,
+    "OpenAI": OpenAI,
+    "Settings": Settings,
+}
+_STAR = [*_OWN, *_MODELS, *openai.__all__]
 _latest: tuple[dict[str, Any], OpenAI] | None = None
 
 
@@ -46,24 +51,12 @@ def client() -> OpenAI:
 
 def _given() -> dict[str, Any]:
     """The module's settings that somebody assigned; apart, as tracebacks would show what the module has."""
-    module = vars(sys.modules[_PACKAGE])
+    module = vars(sys.modules[__package__])
     given = {
         name: module[name] for name in _SETTINGS if module.get(name, _DEFAULTS[name]) is not _DEFAULTS[name]
     }
     hide_key(given)
     return given
-
-
-class _Default(int):
-    """A default that is not the same object as an equal number of the caller's."""
-
-
-_DEFAULTS = {
-    **dict.fromkeys(_SETTINGS),
-    "max_retries": _Default(openai.DEFAULT_MAX_RETRIES),
-    "timeout": openai.Timeout(openai.DEFAULT_TIMEOUT),
-}
-"""The module's settings until somebody assigns others, as the SDK has them: then `AITOEARN_*` settings hold."""
 
 
 class _Resource(LazyProxy[Any]):
@@ -78,14 +71,11 @@ class _Resource(LazyProxy[Any]):
 
 def find(name: str) -> Any:
     """What the package has by that name: its own, a resource of the client, or else the SDK's own object."""
-    if name in _CLIENTS:
-        return _CLIENTS[name]
-    if name == "Settings":
-        return Settings
     if name == "__all__":
         return _STAR
-    if name in _DEFAULTS:
-        return _DEFAULTS[name]
+    for own in (_OWN, _DEFAULTS):
+        if name in own:
+            return own[name]
     if name in _MODELS:
         # Not every program looks at the models, and their classes take time to make.
         from . import _models
@@ -93,12 +83,12 @@ def find(name: str) -> Any:
         return getattr(_models, name)
     if name in _SUBMODULES:  # Found without an import by hand, and loaded when they are used.
         try:
-            return importlib.import_module(f"{_PACKAGE}.{name}")
+            return importlib.import_module(f"{__package__}.{name}")
         except ImportError as error:  # The message says what to install.
             raise AttributeError(str(error), name=name) from error
     is_public = not name.startswith("_") or name in openai.__all__
     if not is_public or not hasattr(openai, name):
-        raise AttributeError(f"module {_PACKAGE!r} has no attribute {name!r}")
+        raise AttributeError(f"module {__package__!r} has no attribute {name!r}")
     if isinstance(inspect.getattr_static(OpenAI, name, None), cached_property):
         return _Resource(name)
     if name in openai.__annotations__:
@@ -109,4 +99,4 @@ def find(name: str) -> Any:
 def names() -> list[str]:
     """What `dir()` shows of the package."""
     public = (name for name in dir(openai) if not name.startswith("_"))
-    return sorted({*_STAR, *_SETTINGS, *_SUBMODULES, *vars(sys.modules[_PACKAGE]), *public})
+    return sorted({*_STAR, *_SETTINGS, *_SUBMODULES, *vars(sys.modules[__package__]), *public})

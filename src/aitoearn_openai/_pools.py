@@ -13,17 +13,9 @@ from urllib.request import getproxies
 import openai
 
 from ._sdk.exceptions import family_of
-from ._sites import needs_no_proxy
+from ._sites import is_here
 
 _LOCAL = "all://localhost", "all://*.localhost", "all://127.0.0.1", "all://[::1]"
-_TLS_OPTIONS = (
-    "check_hostname",
-    "maximum_version",
-    "minimum_version",
-    "options",
-    "verify_flags",
-    "verify_mode",
-)
 _PROXIES = "ALL_PROXY", "HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY"
 
 
@@ -45,18 +37,13 @@ def make_pool(*, is_async: bool, backend: str = "httpx", base_url: str = "") -> 
 
     What is on this machine is never asked through a proxy, which would see the key.
 
-    Args:
-        is_async: Whether it is for an async client.
-        backend: `httpx` or `aiohttp`.
-        base_url: The address that it is for.
-
     Raises:
         openai.OpenAIError: aiohttp is wanted but not installed, or a variable names a proxy that cannot be used.
     """
     make: Any = _AsyncPool if is_async else _Pool
     if is_async and backend == "aiohttp":
         make = openai.DefaultAioHttpClient
-    options = {"verify": _tls_context(), "trust_env": not needs_no_proxy(base_url)}
+    options = {"verify": _tls_context(), "trust_env": not is_here(base_url)}
     if options["trust_env"] and getproxies():  # A copy of a client may have another address.
         options["mounts"] = dict.fromkeys(_LOCAL)
     try:
@@ -66,28 +53,31 @@ def make_pool(*, is_async: bool, backend: str = "httpx", base_url: str = "") -> 
             "AITOEARN_HTTP_BACKEND=aiohttp needs a package that is missing: pip install 'aitoearn-openai[aiohttp]'."
         ) from None
     except (ImportError, ValueError, family_of(_Pool).InvalidURL):  # All else is ready made: it is a proxy.
-        raise openai.OpenAIError(_proxy_problem()) from None
+        # Not the values of the variables, which may hold a password.
+        names = [each for name in _PROXIES for each in (name, name.lower()) if os.environ.get(each)]
+        raise openai.OpenAIError(
+            f"{' or '.join(names) or 'A proxy of this system'} cannot be used: a socks5 proxy needs a package, "
+            "pip install socksio; for socks:// write socks5://, for any other kind http://; and NO_PROXY takes an "
+            "IPv6 address without brackets and slash. Correct the variable, or unset it."
+        ) from None
 
 
 _shared: tuple[Any, Any, Any] | None = None
-"""The TLS context that was made last, between what it was made of and how it was then."""
+"""The TLS context that was made last, between what it was made of and the authorities that it had then."""
 
 
 def _tls_context() -> Any:
     """What the SDK makes anew for each client, in nearly all of the time that a client takes to make."""
     global _shared
     origin, shared = _tls_origin(), _shared
-    if not shared or shared[0] != origin or _tls_state(shared[1]) != shared[2]:
+    if not shared or shared[0] != origin or _authorities(shared[1]) != shared[2]:
         context = family_of(_Pool).create_ssl_context()
-        _shared = shared = origin, context, _tls_state(context)
+        _shared = shared = origin, context, _authorities(context)
     return shared[1]
 
 
 def _tls_origin() -> Any:
-    """All that a TLS context depends on, but for a folder of authorities.
-
-    OpenSSL looks there at each handshake; an authority that it keeps shows in the state of the context.
-    """
+    """All that a TLS context depends on, but for a folder of authorities, where OpenSSL looks at each handshake."""
     variables = [os.environ.get(name) for name in ("SSL_CERT_FILE", "SSL_CERT_DIR", "SSLKEYLOGFILE")]
     files = [variables[0] or ssl.get_default_verify_paths().openssl_cafile]
     if certifi := sys.modules.get("certifi"):
@@ -100,20 +90,7 @@ def _tls_origin() -> Any:
     return ssl.SSLContext, ssl.create_default_context, variables, versions
 
 
-def _tls_state(context: Any) -> Any:
-    """What can be seen of a TLS context: another state says that a caller has changed it."""
-    ciphers = [cipher["name"] for cipher in context.get_ciphers()]
-    authorities = None
+def _authorities(context: Any) -> Any:
+    """How many a context has: those that it found in a folder, or that a program added, are not for all clients."""
     with suppress(NotImplementedError):  # By truststore, where they are the system's.
-        authorities = context.cert_store_stats()
-    return ciphers, authorities, [getattr(context, name, None) for name in _TLS_OPTIONS]
-
-
-def _proxy_problem() -> str:
-    """Which variables name the proxies, and what to do; not their values, which may hold a password."""
-    names = [each for name in _PROXIES for each in (name, name.lower()) if os.environ.get(each)]
-    return (
-        f"{' or '.join(names) or 'A proxy of this system'} cannot be used: a socks5 proxy needs a package, pip install socksio; for socks:// write "
-        "socks5://, for any other kind http://; and NO_PROXY takes an IPv6 address without brackets and slash. "
-        "Correct the variable, or unset it."
-    )
+        return context.cert_store_stats()

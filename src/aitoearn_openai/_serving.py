@@ -10,8 +10,8 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Iterator
-from typing import Any, TypeVar, cast
+from collections.abc import Awaitable, Iterator
+from typing import Any, TypeVar
 
 import anyio
 import uvicorn
@@ -50,13 +50,9 @@ _THREADS = "aitoearn-"
 _Result = TypeVar("_Result")
 
 
-def _is_of_others(record: logging.LogRecord) -> bool:
-    return not str(record.threadName).startswith(_THREADS)
-
-
 # They belong to the process, which may have another server.
 for _logger in ("uvicorn.error", "uvicorn.access", "asyncio"):
-    logging.getLogger(_logger).addFilter(_is_of_others)
+    logging.getLogger(_logger).addFilter(lambda record: not str(record.threadName).startswith(_THREADS))
 
 if sys.platform == "win32":  # pragma: no cover - there, no other clock can be asked
     Loop = asyncio.ProactorEventLoop
@@ -82,11 +78,6 @@ class _Connection(HttpToolsProtocol):
     _part: str | None = None
     """What the client has to send: the `head` or the `body` of a request."""
     _deadline: asyncio.TimerHandle | None = None
-
-    def __init__(
-        self, config: uvicorn.Config, server_state: Any, app_state: dict[str, Any], _loop: Any = None
-    ) -> None:
-        super().__init__(config, server_state, {**app_state, _TRUST: self._trust}, _loop)
 
     @property
     def is_busy(self) -> bool:
@@ -118,6 +109,7 @@ class _Connection(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
+        self.scope["state"][_TRUST] = self._trust
         self._wait_for("head")
 
     def on_header(self, name: bytes, value: bytes) -> None:
@@ -172,9 +164,10 @@ def trust(scope: Scope) -> None:
         note()
 
 
-def make_server(app: Any) -> uvicorn.Server:
-    """The server of an application."""
-    return uvicorn.Server(
+@contextlib.contextmanager
+def in_thread(app: Any, listener: socket.socket, name: str) -> Iterator[None]:
+    """Serve an application in a background thread, which logs nothing, for as long as the `with` block lasts."""
+    server = uvicorn.Server(
         uvicorn.Config(
             app,
             http=_Connection,
@@ -189,33 +182,14 @@ def make_server(app: Any) -> uvicorn.Server:
         )
     )
 
+    async def serve() -> None:
+        await server.serve(sockets=[listener])
+        # uvicorn waits for clients that do not read, then leaves their connections open.
+        for connection in list(server.server_state.connections):
+            connection.transport.abort()
 
-def run(
-    server: uvicorn.Server,
-    listener: socket.socket,
-    until: Callable[[], Coroutine[Any, Any, None]] | None = None,
-) -> None:
-    """Serve in a loop of its own until `server.should_exit` is set, or `until` has ended."""
-
-    async def main() -> None:
-        if until:
-            ending = asyncio.ensure_future(until())
-            ending.add_done_callback(lambda _: setattr(server, "should_exit", True))
-        try:
-            await server.serve(sockets=[listener])
-        finally:
-            # uvicorn waits for clients that do not read, then leaves their connections open.
-            for connection in list(server.server_state.connections):
-                connection.transport.abort()
-
-    anyio.run(main, backend_options={"loop_factory": Loop})
-
-
-@contextlib.contextmanager
-def in_thread(app: Any, listener: socket.socket, name: str) -> Iterator[None]:
-    """Serve in a background thread, which logs nothing, for as long as the `with` block lasts."""
-    server = make_server(app)
-    thread = threading.Thread(target=run, args=(server, listener), name=_THREADS + name, daemon=True)
+    loop = {"backend_options": {"loop_factory": Loop}}
+    thread = threading.Thread(target=anyio.run, args=(serve,), kwargs=loop, name=_THREADS + name, daemon=True)
     thread.start()
     try:
         yield
@@ -242,9 +216,6 @@ def is_token(given: str, token: str) -> bool:
 
 async def read_body(request: Request, too_large: Exception) -> bytes:
     """The body of a request; raises what is given where it is larger than `MAX_BODY`."""
-    length = request.headers.get("content-length", "")
-    if length.isdecimal() and int(length) > MAX_BODY:
-        raise too_large
     body = bytearray()
     async for piece in request.stream():
         body += piece
@@ -254,26 +225,17 @@ async def read_body(request: Request, too_large: Exception) -> bytes:
 
 
 async def until_disconnect(receive: Receive, awaitable: Awaitable[_Result]) -> _Result:
-    """The result for a client whose request has been read; given up when the client goes away.
+    """The result for a client whose request has been read; raises `ClientDisconnect` when the client goes away first."""
+    with anyio.CancelScope() as scope:
 
-    Raises:
-        ClientDisconnect: it went away first.
-    """
-    caller, is_gone = cast("asyncio.Task[Any]", asyncio.current_task()), False
+        async def watch() -> None:
+            while (await receive())["type"] != "http.disconnect":
+                pass
+            scope.cancel()
 
-    async def watch() -> None:
-        nonlocal is_gone
-        while (await receive())["type"] != "http.disconnect":
-            pass
-        is_gone = True
-        caller.cancel()
-
-    watcher = asyncio.ensure_future(watch())
-    try:
-        return await awaitable
-    except asyncio.CancelledError:
-        if is_gone:
-            raise ClientDisconnect from None
-        raise
-    finally:
-        watcher.cancel()
+        watcher = asyncio.ensure_future(watch())
+        try:
+            return await awaitable
+        finally:
+            watcher.cancel()
+    raise ClientDisconnect

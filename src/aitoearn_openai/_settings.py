@@ -10,33 +10,17 @@ from functools import partial, wraps
 from stat import S_ISFIFO
 from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import (
-    Field,
-    SecretStr,
-    ValidationError,
-    ValidationInfo,
-    field_validator,
-    model_validator,
-)
+from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic_core import InitErrorDetails, PydanticCustomError
-from pydantic_settings import (
-    BaseSettings,
-    DotEnvSettingsSource,
-    EnvSettingsSource,
-    PydanticBaseSettingsSource,
-    SettingsConfigDict,
-)
+from pydantic_settings import BaseSettings, DotEnvSettingsSource, EnvSettingsSource, SettingsConfigDict
 
-from ._sites import API_PATH, ENV_PREFIX, SANDBOX_KEY, SITES, normalize_base_url, site_base_url
+from ._sites import API_PATH, ENV_PREFIX, SANDBOX_KEY, SITES, normalize_base_url
 
 if TYPE_CHECKING:
     from pydantic import ModelWrapValidatorHandler
     from typing_extensions import Self
 
-KEY = re.compile(r"[!#-&(-~]*")
-BAD_KEY = "a key has no spaces, line ends, quotes or characters beyond ASCII; copy it once more"
-_CLOSE = 0.82
-"""How alike a misspelt variable is to the one that is meant: AITOEARN_URL is, OPENAI_API_KEY is not."""
+_KEY = re.compile(r"[!#-&(-~]*")
 _SCHEME = re.compile(r"^(authorization\s*:\s*)?(bearer(\s+|$))*", re.IGNORECASE)
 
 
@@ -65,7 +49,7 @@ def misspelt_hint() -> str:
         names = {name.upper(): name.upper() for name in env_file_source(Settings, file).env_vars} | names
     hints = []
     for upper in sorted(names.keys() - known):
-        for meant in difflib.get_close_matches(upper, known, n=1, cutoff=_CLOSE):
+        for meant in difflib.get_close_matches(upper, known, n=1, cutoff=0.82):  # Unlike OPENAI_API_KEY.
             if meant not in names:
                 hints.append(f"{names[upper]} is set, but is not a setting: rename it to {meant}. ")
     return "".join(hints)
@@ -119,7 +103,7 @@ class Settings(BaseSettings):
         defer_build=True,
         env_prefix=ENV_PREFIX,
         env_ignore_empty=True,
-        extra="ignore",
+        extra="forbid",
         frozen=True,
         hide_input_in_errors=True,
     )
@@ -165,35 +149,33 @@ class Settings(BaseSettings):
     def _resolve_base_url(cls, value: str, info: ValidationInfo) -> str:
         if value.strip():
             return normalize_base_url(value)
-        return site_base_url(info.data["site"]) if "site" in info.data else value
+        return SITES[info.data["site"]] + API_PATH if "site" in info.data else value
 
     @field_validator("api_key")
     @classmethod
     def _resolve_key(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
-        key = SecretStr(_SCHEME.sub("", value.get_secret_value().strip())) if value else None
-        if key and not KEY.fullmatch(key.get_secret_value()):
-            raise ValueError(BAD_KEY)
-        is_of_sandbox = key is not None and key.get_secret_value().startswith(SANDBOX_KEY)
-        at_home = info.data.get("base_url") == site_base_url("sandbox") and not is_of_sandbox
+        key = _SCHEME.sub("", value.get_secret_value().strip()) if value else ""
+        if not _KEY.fullmatch(key):
+            raise ValueError(
+                "a key has no spaces, line ends, quotes or letters beyond ASCII; copy it once more"
+            )
+        at_home = info.data.get("base_url") == SITES["sandbox"] + API_PATH and not key.startswith(SANDBOX_KEY)
         if at_home or (not key and info.data.get("site") == "sandbox"):
-            return SecretStr(SANDBOX_KEY)
-        return key or None
+            key = SANDBOX_KEY
+        return SecretStr(key) if key else None
 
     @model_validator(mode="wrap")
     @classmethod
     def _without_values(cls, values: Any, make: ModelWrapValidatorHandler[Self]) -> Self:
-        """Raise errors without the values, which may hold a key or a password, and in this package's words."""
+        """Raise errors without the values, which may hold a key or a password."""
         try:
             return make(values)
-        except TypeError as error:
-            unknown = PydanticCustomError("extra_forbidden", str(error))
-            problems = [InitErrorDetails(type=unknown, input=_HIDDEN)]
         except ValidationError as error:
             problems = [
                 InitErrorDetails(
-                    type=PydanticCustomError(each["type"], _problem(each)),
+                    type=PydanticCustomError(each["type"], each["msg"].removeprefix("Value error, ")),
                     loc=each["loc"],
-                    input=_HIDDEN,
+                    input="**********",
                 )
                 for each in error.errors(include_url=False)
             ]
@@ -221,41 +203,28 @@ class Settings(BaseSettings):
         @wraps(BaseSettings.__init__)
         def __init__(self, **values):
             values = _hidden(values)  # Tracebacks show this frame.
-            in_code = {name: value for name, value in values.items() if not name.startswith("_")}
-            fields = type(self).model_fields
-            if unknown := [name for name in in_code if name not in fields]:
-                raise TypeError(f"Settings has no {unknown[0]!r}: it has {', '.join(fields)}")
             found = _read_variables(type(self), values.pop("_env_file", None))
-            if "site" in in_code:  # Its address wins over the variables'.
+            if "site" in values:  # Its address wins over the variables'.
                 found.pop("base_url", None)
-            super().__init__(**{**found, **values})
-            # Beside the fields, so that settings with equal fields stay equal.
-            vars(self)["_in_code"] = in_code
+            # Not that of `BaseSettings`, which lets out errors that hold the content of the file.
+            super(BaseSettings, self).__init__(**{**found, **values})
+            self.model_fields_set.intersection_update(values)
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
         """A copy with other values, which count as given in code; pydantic checks none of them."""
         if update and isinstance(key := update.get("api_key"), str):
             update = {**update, "api_key": SecretStr(key)}
-        copied = super().model_copy(update=update, deep=deep)
-        vars(copied)["_in_code"] = {**vars(self).get("_in_code", {}), **(update or {})}
-        return copied
+        return super().model_copy(update=update, deep=deep)
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle what was given in code; a key takes its address along.
 
         What came from variables or a file does not travel: the other side reads its own.
         """
-        values = dict(vars(self).get("_in_code", {}))
+        values = {name: getattr(self, name) for name in self.model_fields_set}
         if values.get("api_key"):
             values["base_url"] = self.base_url
         return partial(type(self), **values), ()
-
-    @classmethod
-    def settings_customise_sources(
-        cls, settings_cls: type[BaseSettings], init_settings: PydanticBaseSettingsSource, *_: Any, **__: Any
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """The constructor has read the others: pydantic-settings would let out errors that hold the content of the file."""
-        return (init_settings,)
 
 
 def _read_variables(
@@ -264,7 +233,8 @@ def _read_variables(
     """What the variables say and, where they do not, the named `.env` file."""
     file = file or os.environ.get(f"{ENV_PREFIX}ENV_FILE")
     in_file = env_file_source(settings_class, file)() if file else {}
-    return _hidden({**in_file, **EnvSettingsSource(settings_class)()})
+    found = {**in_file, **EnvSettingsSource(settings_class)()}
+    return _hidden({name: found[name] for name in found.keys() & settings_class.model_fields})
 
 
 def _hidden(values: dict[str, Any]) -> dict[str, Any]:
@@ -275,37 +245,15 @@ def _hidden(values: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-_HIDDEN = "**********"
-_EXPECTED: Any = {
-    "site": f"write one of {', '.join(SITES)}",
-    "timeout": "write a finite number of seconds, greater than 0",
-    "max_retries": "write an integer, 0 or more",
-    "http_backend": "write 'httpx' or 'aiohttp'",
-}
-"""What to say of a bad value, where the library's words are for programmers."""
-
-_UNWANTED: Any = {name: field.default for name, field in Settings.model_fields.items()}
-
-
-def _problem(item: Any) -> str:
-    """What is wrong with a value, and what is allowed."""
-    name, value = item["loc"][0] if item["loc"] else "", item["input"]
-    if value == _HIDDEN:  # Settings inside another model, which were made with `Settings()`.
-        return str(item["msg"])
-    return str(_EXPECTED.get(name) or item["msg"].removeprefix("Value error, "))
-
-
 def load(only: Iterable[str] = Settings.model_fields) -> Settings:
-    """Settings from the environment, with each bad value reported under the name of its variable.
-
-    Args:
-        only: The fields that are wanted; what the others are set to does not matter.
+    """Settings from the environment, with each bad value of the wanted fields reported under the name of its variable.
 
     Raises:
-        openai.OpenAIError: names the variables and what is allowed, and holds no value but a short one of the site.
+        openai.OpenAIError: names the variables and what is allowed; no value is in it.
     """
     try:
-        return Settings(**{name: value for name, value in _UNWANTED.items() if name not in only})
+        fields: Any = Settings.model_fields
+        return Settings(**{name: field.default for name, field in fields.items() if name not in only})
     except ValidationError as error:
         message = "; ".join(
             f"{ENV_PREFIX}{str(each['loc'][0]).upper()}: {each['msg']}" for each in error.errors()

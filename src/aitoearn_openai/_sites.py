@@ -25,11 +25,6 @@ _LOCAL_NAMES = {"localhost", "localhost.localdomain", "ip6-localhost", "ip6-loop
 _ENDPOINT = re.compile(r"(/chat/completions|/models/chat|/images/(generations|edits)|/|\s)*$")
 
 
-def site_base_url(site: str) -> str:
-    """The SDK base URL of a site."""
-    return SITES[site] + API_PATH
-
-
 def normalize_base_url(url: str) -> str:
     """The SDK base URL that a pasted address of the service means.
 
@@ -69,31 +64,14 @@ def normalize_base_url(url: str) -> str:
 
 
 @lru_cache(maxsize=64)
-def is_loopback(url: str) -> bool:
-    """Whether an address is one of this machine itself."""
-    try:
-        host = urlsplit(url).hostname or ""
-        return host == "localhost" or ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
-@lru_cache(maxsize=64)
-def needs_no_proxy(url: str) -> bool:
+def is_here(url: str) -> bool:
     """Whether an address leads to this machine, in any spelling that the system takes, such as `127.1` or `0.0.0.0`."""
+    host = ""
     try:
         host = (urlsplit(url).hostname or "").rstrip(".")
-    except ValueError:
-        return False
-    if host in _LOCAL_NAMES or host.endswith(".localhost"):
-        return True
-    try:
-        address = ip_address(host.partition("%")[0])
-    except ValueError:
-        try:
-            address = ip_address(inet_aton(host))
-        except (OSError, UnicodeError):
-            return False
+        address = ip_address(host.partition("%")[0] if ":" in host else inet_aton(host))
+    except (OSError, ValueError):  # A name.
+        return host in _LOCAL_NAMES or host.endswith(".localhost")
     address = getattr(address, "ipv4_mapped", None) or address
     return address.is_loopback or address.is_unspecified
 

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Generator, Iterable
+from collections import Counter
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Coroutine, Generator, Iterable
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -20,13 +21,11 @@ from openai.types.chat import ChatCompletion
 
 from ._errors import ACCOUNT_STATUSES
 from ._limits import ANSWER_TOKENS, CONCURRENCY
-from ._models import BYTES_PER_TOKEN
+from ._models import BYTES_PER_TOKEN, Prices
 from ._wording import Ours, reason
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
-
-    from ._models import ChatModel, Prices
+    from ._models import ChatModel
 
 __all__ = ["ANSWER_TOKENS", "CONCURRENCY", "MaxCreditsReached", "Request", "Result", "run"]
 
@@ -45,11 +44,6 @@ class Request:
 
     Raises:
         ValueError: it could not be sent, or would be refused at once; says why.
-
-    Examples:
-        >>> Request("greeting-1", {"model": "glm-5.2", "messages": []})
-        Traceback (most recent call last):
-        ValueError: body.messages must be a list of at least one message
     """
 
     custom_id: str
@@ -64,7 +58,7 @@ class Request:
         _check(isinstance(self.body, dict), "body must be an object")
         _check(_is_text(self.body.get("model")), "body.model must be a text that is not empty")
         messages = self.body.get("messages")
-        is_list = isinstance(messages, list) and bool(messages)
+        is_list = isinstance(messages, list) and messages
         _check(is_list, "body.messages must be a list of at least one message")
         _check(not self.body.get("stream"), "remove body.stream: results are whole answers")
         named = f"{digest(self.body)} {self.custom_id}".encode(errors="surrogatepass")
@@ -76,12 +70,6 @@ class Request:
 
         Raises:
             ValueError: it is not a request, or is for another endpoint; says why.
-
-        Examples:
-            >>> body = {"model": "glm-5.2", "messages": [{"role": "user", "content": "Hi"}]}
-            >>> line = {"custom_id": "a", "method": "POST", "url": "/v1/chat/completions", "body": body}
-            >>> Request.from_dict(line).custom_id
-            'a'
         """
         _check(isinstance(line, dict), "a request must be an object")
         _check(line.get("method") == "POST", 'method must be "POST"')
@@ -95,23 +83,25 @@ class Request:
             model: The entry of the request's model in the list.
             answer_tokens: How many tokens each answer has, if the request does not limit it to fewer.
         """
-        return estimate(model, *self.tokens(answer_tokens))
+        if model is None:
+            return None
+        tokens_in, tokens_out = self.tokens(answer_tokens)
+        cost = model.credits(prompt_tokens=tokens_in, completion_tokens=tokens_out)
+        tier = model.pricing and model.pricing.tier(tokens_in)
+        if cost and tier:
+            cost += tokens_out * (_dearest(tier.output) - (tier.output.text or 0)) / 1000
+        return cost
 
-    def tokens(self, answer_tokens: int = ANSWER_TOKENS) -> tuple[int, int]:
+    def tokens(self, answer_tokens: int) -> tuple[int, int]:
         """About how many tokens it has, by its texts alone, and how many its answers have."""
-        size = sum(len(text.encode(errors="replace")) for text in map(text_of, self.body["messages"]))
-        limits = [self.body.get(limit) for limit in ("max_completion_tokens", "max_tokens")]
-        each = min([answer_tokens, *(limit for limit in limits if isinstance(limit, int) and limit >= 0)])
-        n = self.body.get("n")
-        return -(-size // BYTES_PER_TOKEN), each * (n if isinstance(n, int) and n > 0 else 1)
+        size = sum(len(text_of(each).encode(errors="replace")) for each in self.body["messages"])
+        limits = [_count(self.body.get(name)) for name in ("max_completion_tokens", "max_tokens")]
+        each = min(answer_tokens, *(limit or answer_tokens for limit in limits))
+        return -(-size // BYTES_PER_TOKEN), each * (_count(self.body.get("n")) or 1)
 
 
 def digest(value: Any) -> str:
-    """Stands for a value that is sent as JSON.
-
-    Raises:
-        ValueError: it cannot be.
-    """
+    """Stands for a value that is sent as JSON; a `ValueError` says why it cannot be."""
     try:
         return blake2b(_canonical(value).encode(), digest_size=16).hexdigest()
     except (TypeError, ValueError, RecursionError) as error:
@@ -125,20 +115,12 @@ def text_of(message: Any) -> str:
     return "".join(text for part in parts if isinstance(text := _mapping(part).get("text"), str))
 
 
-def estimate(model: ChatModel | None, prompt_tokens: int, answer_tokens: int) -> Decimal | None:
-    """About what a call of so many tokens costs in credits; None where there is no price."""
-    if model is None or model.pricing is None:
-        return None
-    cost = model.credits(prompt_tokens=prompt_tokens, completion_tokens=answer_tokens)
-    tier = None if model.pricing.price is not None else model.pricing.tier(prompt_tokens)
-    if not cost or not tier:
-        return cost
-    return cost + answer_tokens * (_dearest(tier.output) - (tier.output.text or 0)) / 1000
-
-
 def _dearest(prices: Prices) -> Decimal:
-    known = [getattr(prices, kind) for kind in type(prices).model_fields]
-    return max((each for each in known if each is not None), default=Decimal(0))
+    return max(getattr(prices, kind) or Decimal(0) for kind in Prices.model_fields)
+
+
+def _count(value: Any) -> int:
+    return value if type(value) is int and value > 0 else 0
 
 
 def _mapping(value: Any) -> dict[str, Any]:
@@ -149,22 +131,14 @@ def _is_text(value: Any) -> bool:
     return isinstance(value, str) and bool(value.strip())
 
 
-def _check(good: bool, message: str) -> None:
+def _check(good: object, message: str) -> None:
     if not good:
         raise ValueError(message)
 
 
 @dataclass(frozen=True)
 class Result:
-    """What became of a request: an answer, or the error that the SDK raised when it gave up.
-
-    Examples:
-        >>> request = Request("a", {"model": "glm-5.2", "messages": [{"role": "user", "content": "Hi"}]})
-        >>> choice = {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": "Hello"}}
-        >>> result = Result(request, body={"choices": [choice]})
-        >>> result.completion.choices[0].message.content, result.to_dict()["response"]["status_code"]
-        ('Hello', 200)
-    """
+    """What became of a request: an answer, or the error that the SDK raised when it gave up."""
 
     request: Request
     body: dict[str, Any] | None = None
@@ -188,28 +162,22 @@ class Result:
 
         An answer, also one that reports a failure, is in `response`, with its status. `error` is for requests without an answer.
         """
-        line: dict[str, Any] = {"id": self.request.id, "custom_id": self.request.custom_id}
-        response = {"status_code": 200, "request_id": self.request_id, "body": self.body}
-        if not self.error:
-            return {**line, "response": response, "error": None}
+        line = {"id": self.request.id, "custom_id": self.request.custom_id, "response": None, "error": None}
+        status, body = 200, self.body
         if isinstance(self.error, openai.APIStatusError):
             said = {name: getattr(self.error, name, None) for name in ("message", "type", "param", "code")}
-            response |= {"status_code": self.error.status_code, "body": {"error": said}}
-            return {**line, "response": response, "error": None}
-        why = f" {reason(self.error)}" if self.error.__cause__ else ""
-        code = _CODES.get(type(self.error), "invalid_response")
-        return {**line, "response": None, "error": {"code": code, "message": f"{self.error}{why}"}}
+            status, body = self.error.status_code, {"error": said}
+        elif self.error:
+            code = _CODES.get(type(self.error), "invalid_response")
+            why = f" {reason(self.error)}" if self.error.__cause__ else ""
+            return {**line, "error": {"code": code, "message": f"{self.error}{why}"}}
+        return {**line, "response": {"status_code": status, "request_id": self.request_id, "body": body}}
 
 
 _CODES: dict[type[openai.APIError], str] = {
     openai.APITimeoutError: "request_timeout",
     openai.APIConnectionError: "connection_error",
 }
-
-
-def _whole(usage: Any, name: str) -> int:
-    count = getattr(usage, name, 0)
-    return count if type(count) is int and count > 0 else 0
 
 
 class MaxCreditsReached(openai.OpenAIError):
@@ -258,18 +226,19 @@ class Budget:
 
     def _used_by(self, result: Result, estimate: Decimal) -> Decimal:
         """The most that it may be where list and `usage` leave the price open; the estimate where nothing was counted."""
-        usage, model = result.usage, self._models[result.request.body["model"]]
-        if usage is None:
+        if result.body is None:
             return Decimal(0) if isinstance(result.error, openai.APIStatusError) else estimate
-        credits = model.credits(usage)
+        model = self._models[result.request.body["model"]]
+        told = _mapping(result.body.get("usage"))
+        usage = Counter({name: _count(value) for name, value in told.items()})
+        credits = model.credits(result.usage)
         # A cost of 0 is one only if the answer was counted.
-        if credits or (credits is not None and _whole(usage, "completion_tokens")):
+        if credits or (credits is not None and usage["completion_tokens"]):
             return credits
-        counts = "prompt_tokens", "cache_read_input_tokens", "cache_creation_input_tokens"
-        asked = sum(_whole(usage, name) for name in counts)
-        beyond = _whole(usage, "total_tokens") - _whole(usage, "prompt_tokens")
-        reasoning = _whole(getattr(usage, "completion_tokens_details", None), "reasoning_tokens")
-        answered = max(beyond, _whole(usage, "completion_tokens") + reasoning)
+        asked = (
+            usage["prompt_tokens"] + usage["cache_read_input_tokens"] + usage["cache_creation_input_tokens"]
+        )
+        answered = max(usage["completion_tokens"], usage["total_tokens"] - usage["prompt_tokens"])
         tier = model.pricing and model.pricing.tier(asked)
         if not tier:
             return estimate
@@ -295,60 +264,41 @@ async def run(
         concurrency: The most requests under way at once; one whose result was not taken yet counts too.
         rpm: The most requests that start in a minute, evenly spread; the client's retries are not counted.
         max_credits: No request starts that would carry the estimate past so many credits, of both balances
-            together. The estimate is by the list's prices: what was used by the answers that are there, and
-            by `Request.estimate` for the requests under way. Takes an `AsyncOpenAI` of this package.
+            together: what the answers used by the list's prices, and `Request.estimate` of those under way.
+            Takes an `AsyncOpenAI` of this package.
 
     Raises:
         MaxCreditsReached: the next request would go past `max_credits`. The results of those under way come first.
         openai.APIStatusError: the key is refused (401, 403) or credits have run out (402). No further request
             starts, the results of those under way come first, and those that were refused give no result.
-        ValueError: `concurrency`, `rpm` or `max_credits` is not above 0; or, with `max_credits`, the list has no
-            price for a request's model. The results of those under way come first then, too.
+        ValueError: a number is not above 0; or, with `max_credits`, the list has no price for a request's model.
         RuntimeError: no event loop of asyncio runs, as under trio.
-
-    Examples:
-        >>> from aitoearn_openai import AsyncOpenAI, sandbox
-        >>> async def main(settings):
-        ...     messages = [{"role": "user", "content": "Hi"}]
-        ...     requests = [Request(f"hi-{n}", {"model": "glm-5.2", "messages": messages}) for n in range(3)]
-        ...     async with AsyncOpenAI.from_settings(settings) as client:
-        ...         return [result.request.custom_id async for result in run(client, requests, concurrency=1)]
-        >>> with sandbox.serve() as site:
-        ...     asyncio.run(main(site.settings))
-        ['hi-0', 'hi-1', 'hi-2']
     """
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        raise RuntimeError(
-            "batch.run works with asyncio only, and not with trio: run it by asyncio.run()"
-        ) from None
     budget = None
     if max_credits is not None:
         listed: Any = await client.models.list()
         budget = Budget(max_credits, {model.id: model for model in listed.data}, ANSWER_TOKENS)
-    groups = Runner(client, requests, concurrency=concurrency, rpm=rpm, budget=budget).groups()
-    async with aclosing(groups):
+    async with aclosing(Runner(client, requests, concurrency, rpm, budget).groups()) as groups:
         async for group in groups:
             for result in group:
                 yield result
 
 
+@dataclass
 class Runner:
     """Starts requests, as many at once and as fast as is wanted, and collects their results."""
 
-    def __init__(
-        self,
-        client: openai.AsyncOpenAI,
-        requests: Iterable[Request] | AsyncIterable[Request],
-        *,
-        concurrency: int,
-        rpm: float | None,
-        budget: Budget | None,
-    ) -> None:
-        _check(concurrency >= 1 and (rpm is None or rpm > 0), "concurrency and rpm must be above 0")
-        self._client, self._requests, self._rpm, self._budget = client, requests, rpm, budget
-        self._slots = asyncio.Semaphore(concurrency)
+    client: openai.AsyncOpenAI
+    requests: Iterable[Request] | AsyncIterable[Request]
+    concurrency: int
+    rpm: float | None
+    budget: Budget | None
+
+    def __post_init__(self) -> None:
+        is_rate = self.rpm is None or self.rpm > 0
+        _check(is_rate and self.concurrency >= 1, "concurrency and rpm must be above 0")
+        self._now = asyncio.get_running_loop().time
+        self._slots = asyncio.Semaphore(self.concurrency)
         self._tasks: set[asyncio.Task[Result | None]] = set()
         self._ended: asyncio.Queue[asyncio.Task[Result | None]] = asyncio.Queue()
         self._failure: BaseException | None = None
@@ -404,39 +354,36 @@ class Runner:
         self.halt()
 
     async def _feed(self) -> None:
-        now = asyncio.get_running_loop().time
-        due = now()
-        async with aclosing(_each(self._requests)) as requests:
+        due = self._now()
+        async with aclosing(_each(self.requests)) as requests:
             async for request in requests:
                 await self._slots.acquire()
-                if self._budget:
-                    await self._budget.reserve(request)
-                if self._rpm:
-                    due = max(due, now())
-                    await asyncio.sleep(due - now())
+                if self.budget:
+                    await self.budget.reserve(request)
+                if self.rpm:
+                    due = max(due, self._now())
+                    await asyncio.sleep(due - self._now())
                     # A timer that is a little late is made up for, a pause is not: that would be a burst.
-                    due = max(due, now() - 6 / self._rpm) + 60 / self._rpm
+                    due = max(due, self._now() - 6 / self.rpm) + 60 / self.rpm
                 self._start(self._ask(request))
 
     async def _ask(self, request: Request) -> Result:
         body = dict(request.body)
-        status = None
         try:
             # By `create`, which tracers wrap; and raw, so that no objects are made of the answer.
-            raw = await self._client.chat.completions.with_raw_response.create(
+            raw = await self.client.chat.completions.with_raw_response.create(
                 model=body.pop("model"), messages=body.pop("messages"), extra_body=body or None
             )
             result = Result(request, raw.parse(to=_Answer).to_dict(), raw.request_id)
         except openai.APIError as error:
-            status = getattr(error, "status_code", None)
-            if status in ACCOUNT_STATUSES:
+            if getattr(error, "status_code", None) in ACCOUNT_STATUSES:
                 raise
             result = Result(request, request_id=getattr(error, "request_id", None), error=error)
-        self._unknown = self._unknown + 1 if status == 404 else 0
+        self._unknown = self._unknown + 1 if isinstance(result.error, openai.NotFoundError) else 0
         if result.error and self._unknown == _MOST_UNKNOWN:
             self._fail(result.error)
-        if self._budget:
-            self._budget.count(result)
+        if self.budget:
+            self.budget.count(result)
         return result
 
 

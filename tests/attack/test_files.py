@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from commands import KEY, run
+from commands import run
 from conftest import Reply, ScriptedServer
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="links and rights of Unix")
@@ -23,12 +23,11 @@ as_root = pytest.mark.skipif(
 
 
 @pytest.fixture
-def target(hostile: ScriptedServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def target(scripted: ScriptedServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The output of a batch, which answers one of two requests and has a failure for the other."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("AITOEARN_BASE_URL", hostile.origin)
-    monkeypatch.setenv("AITOEARN_API_KEY", KEY)
-    hostile.answer(Reply({"choices": [{"message": {"content": "yes"}}]}))
+    scripted.lists({"name": "m"})
+    scripted.answer(Reply({"choices": [{"message": {"content": "yes"}}]}))
     (tmp_path / "in.jsonl").write_text("one\ntwo\n")
     batch()
     target = tmp_path / "out.jsonl"
@@ -37,19 +36,13 @@ def target(hostile: ScriptedServer, tmp_path: Path, monkeypatch: pytest.MonkeyPa
     return target
 
 
-def batch(source: str = "in.jsonl", target: Any = "out.jsonl") -> Any:
-    return run("batch", source, str(target), "-m", "m")
+def batch(source: str = "in.jsonl", target: str = "out.jsonl") -> Any:
+    return run("batch", source, target, "-m", "m")
 
 
-@pytest.mark.parametrize("mode", [0o600, 0o664])
-def test_a_private_output_is_private_all_the_time(
-    target: Path, monkeypatch: pytest.MonkeyPatch, mode: int
-) -> None:
+def test_a_private_output_is_private_all_the_time(target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is kept of it is rewritten into a file that nobody else could ever read, under a name that none can guess."""
-    target.chmod(mode)
-    trap = target.with_name("trap")
-    for name in ("out.jsonl.new", ".out.jsonl.new"):
-        target.with_name(name).symlink_to(trap)
+    target.chmod(0o664)
     modes: list[int] = []
     make, replace = tempfile.mkstemp, os.replace
 
@@ -66,25 +59,8 @@ def test_a_private_output_is_private_all_the_time(
     monkeypatch.setattr(os, "replace", look)
 
     assert batch().returncode == 0
-    assert (*modes, stat.S_IMODE(target.stat().st_mode)) == (0o600, mode, mode)
+    assert [*modes, stat.S_IMODE(target.stat().st_mode)] == [0o600, 0o664, 0o664]
     assert len(target.read_text().splitlines()) == 2
-    assert {each.name for each in target.parent.iterdir()} == {
-        "in.jsonl", "out.jsonl", "out.jsonl.new", ".out.jsonl.new"
-    }  # fmt: skip
-
-
-def test_a_rewrite_that_fails_leaves_nothing_behind(target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The output is as it was."""
-    before = target.read_bytes()
-
-    def refuse(*_: object) -> None:
-        raise PermissionError(13, "Permission denied", "out.jsonl")
-
-    monkeypatch.setattr(os, "replace", refuse)
-    failed = batch()
-
-    assert (failed.returncode, "Permission denied" in failed.stderr) == (2, True)
-    assert target.read_bytes() == before
     assert len(list(target.parent.iterdir())) == 2
 
 
@@ -104,7 +80,7 @@ def test_a_link_of_another_user_is_refused(target: Path, link: str, output: str)
 
     assert (refused.returncode, "is a link of another user" in refused.stderr) == (2, True)
     assert not list(elsewhere.iterdir())
-    if link != "link.jsonl.lock":
+    if link == "folder":
         os.lchown(place, os.geteuid(), os.getegid())
         assert batch(target=output).returncode == 0
 
@@ -138,43 +114,14 @@ def test_a_link_that_comes_in_between_is_not_followed(target: Path, monkeypatch:
 
 
 @pytest.mark.parametrize("special", ["pipe", "/dev/zero"])
-def test_a_batch_takes_no_pipes_and_devices(target: Path, special: str) -> None:
-    """They could wait, or go on, for ever; standard input is `-`."""
-    os.mkfifo(target.with_name("pipe"))
+def test_pipes_and_devices_are_refused(target: Path, special: str) -> None:
+    """They could wait, or go on, for ever; standard input of a batch is `-`, and an image is a file too."""
+    pipe = target.with_name("pipe")
+    os.mkfifo(pipe)
+    pipe.with_name("image.png").symlink_to(special)
+    refused = batch(source=special), batch(target=special)
+    image = run("chat", "Hi", "-m", "m", "--image", "image.png")
 
-    for refused in batch(source=special), batch(target=special):
-        assert (refused.returncode, "is not a file" in refused.stderr) == (2, True)
-
-
-def chat(hostile: ScriptedServer, *images: Path) -> Any:
-    options = [option for image in images for option in ("--image", str(image))]
-    return run("chat", "Hi", "-m", "m", *options, AITOEARN_API_KEY=KEY, AITOEARN_BASE_URL=hostile.origin)
-
-
-@pytest.mark.parametrize("special", ["a pipe", "a link to a device", "a folder"])
-def test_an_image_is_a_regular_file(hostile: ScriptedServer, tmp_path: Path, special: str) -> None:
-    """Nothing is waited for, and no device fills the memory."""
-    image = tmp_path / "image.png"
-    if special == "a pipe":
-        os.mkfifo(image)
-    elif special == "a folder":
-        image.mkdir()
-    else:
-        image.symlink_to("/dev/zero")
-    refused = chat(hostile, image)
-
-    assert (refused.returncode, hostile.requests) == (2, [])
-    assert "is not a regular file" in refused.stderr
-
-
-def test_images_are_no_more_than_the_service_takes(hostile: ScriptedServer, tmp_path: Path) -> None:
-    """50 MB in a request, in which they are a third larger; all of them count."""
-    small, large = tmp_path / "small.png", tmp_path / "large.png"
-    small.write_bytes(b"\x89PNG\r\n\x1a\n" * 100)
-    with large.open("wb") as file:
-        file.write(b"\x89PNG\r\n\x1a\n")
-        file.truncate(50 * 2**20 * 3 // 4)
-    refused = chat(hostile, small, large)
-
-    assert refused.returncode == 2
-    assert "with 'large.png' the request has more than the 50 MB that the service takes" in refused.stderr
+    assert [each.returncode for each in (*refused, image)] == [2, 2, 2]
+    assert all("is not a file" in each.stderr for each in refused)
+    assert "is not a file" in image.stderr

@@ -24,18 +24,12 @@ def escaped(pattern: str) -> str:
     return "".join(pattern.format(code=ord(each)) for each in KEY)
 
 
-def redirects(target: str) -> Callable[[ScriptedServer], None]:
+def redirects(target: str, path: str = "/models/chat") -> Callable[[ScriptedServer], None]:
     def prepare(hostile: ScriptedServer) -> None:
-        answer = Reply(status=307, headers={"Location": target})
         hostile.answer(Reply("<html>", content_type="text/html"))
-        hostile.paths["/models/chat"] = answer
+        hostile.paths[path] = Reply(status=307, headers={"Location": target})
 
     return prepare
-
-
-def redirects_chat(hostile: ScriptedServer) -> None:
-    hostile.answer(Reply("<html>", content_type="text/html"))
-    hostile.paths["/chat/completions"] = Reply(status=307, headers={"Location": f"/{KEY}"})
 
 
 def names_it(hostile: ScriptedServer) -> None:
@@ -60,7 +54,7 @@ WAYS = {
     "a redirect's path": redirects(f"http://127.0.0.1:1/{KEY}"),
     "a redirect's user": redirects(f"http://{KEY}@127.0.0.1:1/"),
     "a redirect's host": redirects(f"http://{KEY}.invalid/"),
-    "a redirect that is followed": redirects_chat,
+    "a redirect that is followed": redirects(f"/{KEY}", "/chat/completions"),
 }  # fmt: skip
 
 
@@ -89,10 +83,7 @@ def test_the_key_is_masked_in_whatever_way_a_server_says_it(
 
 def test_a_redirect_of_the_model_list_is_told_by_its_origin(hostile: ScriptedServer) -> None:
     """It is all that is needed, and all that cannot repeat a key; a path on the same server leads there too."""
-    told = []
-    for target in (f"http://other.invalid:8/{KEY}", f"/{KEY}"):
-        redirects(target)(hostile)
-        told.append(run("models", AITOEARN_BASE_URL=hostile.origin, AITOEARN_API_KEY=KEY).stderr)
-
-    assert "/api/ai/models/chat redirects to http://other.invalid:8. The key is not sent there" in told[0]
-    assert f"/api/ai/models/chat redirects to {hostile.origin}. The key is not sent there" in told[1]
+    for target, origin in (("http://other.invalid:8", "http://other.invalid:8"), ("", hostile.origin)):
+        redirects(f"{target}/{KEY}")(hostile)
+        told = run("models", AITOEARN_BASE_URL=hostile.origin, AITOEARN_API_KEY=KEY).stderr
+        assert f"/api/ai/models/chat redirects to {origin}. The key is not sent there" in told

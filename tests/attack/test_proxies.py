@@ -1,4 +1,4 @@
-"""A proxy sees what is asked through it: what is on this machine is not, and who asks over plain http is told."""
+"""A proxy sees what is asked through it: what is on this machine is not."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ from unittest.mock import Mock
 import pytest
 
 from aitoearn_openai import Settings
-from aitoearn_openai._sites import needs_no_proxy
-from commands import run
+from aitoearn_openai._sites import is_here
 from conftest import Asker, Reply, ScriptedServer, list_models
 
 KEY = "canary-5d0b6f"
@@ -51,46 +50,27 @@ def test_a_gateway_on_this_machine_is_asked_without_a_proxy(
     assert (len(server.requests), proxy.requests) == (1, [])
 
 
-def test_any_other_host_is_asked_through_the_proxy(asker: Asker, proxy: ScriptedServer) -> None:
-    """As with the plain SDK."""
-    asker.run(list_models, base_url="http://other.invalid", api_key=KEY)
-
-    assert proxy.requests[0].path.startswith("http://other.invalid/")
-
-
-@pytest.mark.parametrize(
-    ("address", "is_here"),
-    [
-        *(
-            (f"http://{host}:8080/v1", True)
-            for host in ("LOCALHOST", "localhost.", "x.localhost", "127.9.9.9", "127.1")
-        ),
-        *(
-            (f"http://{host}/v1", True)
-            for host in ("2130706433", "0x7f.1", "0.0.0.0", "[::1]", "[::]", "ip6-localhost")
-        ),
-        ("http://[::ffff:127.0.0.1]", True),
-        *(
-            (f"http://{host}", False)
-            for host in ("localhost.example", "notlocalhost", "128.0.0.1", "[::2]", "[", "", "é")
-        ),
-    ],
-)
-def test_this_machine_is_known_by_each_of_its_names(address: str, is_here: bool) -> None:
-    """As the system understands them; for others, their proxy may be the only way to them."""
-    assert needs_no_proxy(address) is is_here
+HERE = [
+    "LOCALHOST:8080",
+    "localhost.",
+    "x.localhost",
+    "ip6-localhost",
+    "127.9.9.9",
+    "127.1",
+    "2130706433",
+    "0x7f.1",
+]
+HERE += ["0.0.0.0", "[::1]", "[::]", "[::ffff:127.0.0.1]"]
+ELSEWHERE = ["localhost.example", "notlocalhost", "128.0.0.1", "[::2]", "[", "é", ""]
 
 
-@pytest.mark.parametrize(("base_url", "warned"), [("http://other.invalid/v1", True), ("", False)])
-def test_check_warns_of_plain_http_to_another_machine(
-    hostile: ScriptedServer, proxy: ScriptedServer, base_url: str, warned: bool
-) -> None:
-    """Others on the way can read the key; on this machine there are none."""
-    models, no = Reply({"code": 0, "data": [{"name": "m"}]}), Reply({"error": {"message": "no"}}, status=400)
-    proxy.answer(models, models, no)
-    hostile.answer(no)
-    shown = run("check", AITOEARN_API_KEY=KEY, AITOEARN_BASE_URL=base_url or hostile.origin)
+@pytest.mark.parametrize("host", HERE)
+def test_this_machine_is_known_by_each_of_its_names(host: str) -> None:
+    """As the system understands them."""
+    assert is_here(f"http://{host}/v1")
 
-    assert shown.returncode == 0
-    told = "?    TLS     not used: plain http: others on the way can read the key and the prompts; use https"
-    assert (told in shown.stdout) is warned
+
+@pytest.mark.parametrize("host", ELSEWHERE)
+def test_no_other_is_taken_for_this_machine(host: str) -> None:
+    """Their proxy may be the only way to them."""
+    assert not is_here(f"http://{host}/v1")

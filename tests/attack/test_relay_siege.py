@@ -7,11 +7,10 @@ import http.client
 import json
 import os
 import socket
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -19,6 +18,7 @@ import pytest
 
 from aitoearn_openai import _serving, relay, sandbox
 from aitoearn_openai.sandbox import _app
+from relays import serving
 
 CHAT = "/v1/chat/completions"
 MESSAGES: Any = [{"role": "user", "content": "Hi"}]
@@ -26,8 +26,14 @@ TOKEN = "a-token-of-the-test"
 HOST = b"Host: 127.0.0.1\r\n"
 BEARER = f"Authorization: Bearer {TOKEN}\r\n".encode()
 POST = f"POST {CHAT} HTTP/1.1\r\n".encode() + HOST
-BODY = json.dumps({"model": "glm-5.2", "messages": MESSAGES}).encode()
-QUESTION = POST + BEARER + b"Content-Length: %d\r\n\r\n%b" % (len(BODY), BODY)
+
+
+def question(model: str) -> bytes:
+    body = json.dumps({"model": model, "messages": MESSAGES}).encode()
+    return POST + BEARER + b"Content-Length: %d\r\n\r\n%b" % (len(body), body)
+
+
+QUESTION, SLOW = question("glm-5.2"), question("slow-first-byte")
 CHUNKED = b"Transfer-Encoding: chunked\r\n\r\n"
 HALF = {
     "silence": b"",
@@ -80,40 +86,20 @@ def is_closed(connection: socket.socket) -> bool:
     return True
 
 
-@pytest.fixture
-def besieged(site: sandbox.Sandbox) -> Iterator[tuple[int, str]]:
-    """A relay in a process of its own, as `run` starts it: its number and its address."""
-    command = [sys.executable, "-m", "aitoearn_openai", "relay", "--port", "0", "--token-env", "MY_TOKEN"]
-    environment = {"AITOEARN_SITE": "sandbox", "AITOEARN_BASE_URL": site.base_url, "MY_TOKEN": TOKEN}
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, text=True, env={**os.environ, **environment}
-    ) as process:
-        try:
-            assert process.stdout
-            process.stdout.readline()
-            yield process.pid, process.stdout.readline().split()[-1]
-        finally:
-            process.terminate()
-
-
-def most_memory(process: int) -> int:
-    """The most megabytes that a process has taken."""
-    with open(f"/proc/{process}/status") as status:
-        return next(int(line.split()[1]) >> 10 for line in status if line.startswith("VmHWM"))
-
-
 @pytest.mark.slow
 @pytest.mark.skipif(not os.path.exists("/proc/self/status"), reason="needs /proc")
 @pytest.mark.parametrize(
     ("count", "whose", "body"), [(300, b"", b"{" * 500_000), (300, BEARER, b"{"), (4096, b"", b"")]
 )
-def test_a_siege_keeps_out_no_program(
-    besieged: tuple[int, str], count: int, whose: bytes, body: bytes
-) -> None:
+def test_a_siege_keeps_out_no_program(site: sandbox.Sandbox, count: int, whose: bytes, body: bytes) -> None:
     """Half requests and a header without an end, with the token or not, cost little memory, and no program waits."""
-    process, base_url = besieged
     halves = [POST + whose + b"X-Half: ", POST + whose + b"Content-Length: 1000000\r\n\r\n" + body, b""]
-    with contextlib.ExitStack() as stack:
+    settings = {"AITOEARN_SITE": "sandbox", "AITOEARN_BASE_URL": site.base_url, "MY_TOKEN": TOKEN}
+    with (
+        serving("relay", "--token-env", "MY_TOKEN", **settings) as (process, (_, second, _), _),
+        contextlib.ExitStack() as stack,
+    ):
+        base_url = second.split()[-1]
         endless = stack.enter_context(connect(base_url, POST + whose + b"X-Endless: "))
         pushing = threading.Thread(target=push, args=(endless, b"x" * 65536, 1000))
         pushing.start()
@@ -124,7 +110,10 @@ def test_a_siege_keeps_out_no_program(
                 connection.send(halves[number % 3])
         assert answers(base_url)
         pushing.join()
-    assert most_memory(process) < 150
+        files = (Path(f"/proc/{process.pid}/{name}").read_text() for name in ("status", "limits"))
+        memory, limits = (" ".join(text.split()) for text in files)
+        assert int(memory.partition("VmHWM: ")[2].split()[0]) < 150 << 10
+        assert "Max core file size 0 0" in limits  # A core file would hold the key.
 
 
 def push(connection: socket.socket, piece: bytes, times: int) -> int:
@@ -157,10 +146,8 @@ def test_who_waits_is_not_given_up(site: sandbox.Sandbox, monkeypatch: pytest.Mo
     """For an answer, also while half of the next request is there; for the next question; in the middle of a body."""
     monkeypatch.setattr(_serving, "HEAD_SECONDS", 0.3)
     monkeypatch.setattr(_app, "SLOW_SECONDS", 0.6)
-    body = json.dumps({"model": "slow-first-byte", "messages": MESSAGES}).encode()
-    slow = POST + BEARER + b"Content-Length: %d\r\n\r\n%b" % (len(body), body)
     with relay.serve(settings=site.settings, token=TOKEN) as here:
-        assert answers(here, slow + QUESTION[:9])
+        assert answers(here, SLOW + QUESTION[:9])
         with connect(here, QUESTION) as connection:
             assert is_answered(connection, b"")
             time.sleep(0.6)  # Longer than a head may take.
@@ -174,11 +161,10 @@ def test_connections_without_the_token_make_room(here: relay.Relay, monkeypatch:
     """The oldest first; one that has shown the token stays longest, and one that waits for an answer stays."""
     monkeypatch.setattr(_serving, "MAX_IDLE", 10)
     monkeypatch.setattr(_app, "SLOW_SECONDS", 0.6)
-    body = json.dumps({"model": "slow-first-byte", "messages": MESSAGES}).encode()
     with contextlib.ExitStack() as stack:
         known, waiting, oldest = (stack.enter_context(connect(here)) for _ in range(3))
         assert is_answered(known, QUESTION)
-        waiting.sendall(POST + BEARER + b"Content-Length: %d\r\n\r\n%b" % (len(body), body))
+        waiting.sendall(SLOW)
         others = [stack.enter_context(connect(here)) for _ in range(20)]
         assert is_closed(oldest)
         assert is_answered(known, QUESTION)
@@ -201,15 +187,11 @@ def test_a_head_has_a_limit(here: relay.Relay) -> None:
         (POST + b"Authorization: Bearer wrong\r\n" + BEARER + b"\r\n", 401, "not the token"),
         (POST + BEARER.replace(b"ization", b"ization_") + b"\r\n", 401, "no key"),
         (POST + b"aUTHORIZATION:bearer   %b \r\nContent-Length: 2\r\n\r\n{}" % TOKEN.encode(), 400, ""),
-        (POST + BEARER + b"Content-Length: 52428801\r\n\r\n", 413, "50 MB"),
-        (POST + BEARER + b"Content-Length: 99999999999999999999\r\n\r\n", 400, ""),
-        (POST + BEARER + b"Content-Length: -1\r\n\r\n", 400, ""),
         (POST + BEARER + b"Content-Length: 2\r\nContent-Length: 3\r\n\r\n{}", 400, ""),
         (POST + BEARER + b"Content-Encoding: gzip\r\nContent-Length: 2\r\n\r\n{}", 415, "compressed"),
         (POST.replace(b"POST", b"OPTIONS") + b"\r\n", 401, "no key"),
         (POST.replace(b"POST", b"OPTIONS") + BEARER + b"\r\n", 404, "no OPTIONS /chat/completions"),
         (POST + b"X: y\r\n" * 256 + b"\r\n", 400, ""),
-        (b"\x16\x03\x01\x02\x00\x01\r\n\r\n", 400, ""),
     ],
 )
 def test_odd_requests_are_refused(here: relay.Relay, sent: bytes, status: int, told: str) -> None:

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import gzip
-import http.client
 import json
 import time
-from collections.abc import Callable, Iterator
-from importlib.util import find_spec
+from collections.abc import Iterator
 from typing import Any
-from urllib.parse import urlsplit
 
 import pytest
 
-from aitoearn_openai import Settings, _events, relay
+from aitoearn_openai import _events, relay
 from aitoearn_openai.relay import _service
+from conftest import MESSAGES
 from faults.server import Hang, Server, Step, Visit, chunked, head, reply
+from relays import BACKENDS, CHAT, relay_to, send
 
-CHAT, LIST = "/v1/chat/completions", "/v1/models"
+LIST = "/models"
 KEY = "ak_0123456789abcdefghijklmnopqrstuvwxyz"
 ESCAPED = "\\u0061" + KEY[1:]
 """The key as JSON may have it; in text that is not JSON, it is a secret that no mask can know."""
@@ -25,11 +24,6 @@ SSE = "text/event-stream"
 DONE = "data: [DONE]\n\n"
 CHUNK = b'data: {"id":"1","choices":[{"index":0,"delta":{"content":"Hi"}}]}\n\n'
 COMPLETION = {"id": "1", "choices": [{"index": 0, "message": {"role": "assistant", "content": "Hi"}}]}
-MODELS = {"code": 0, "data": [{"name": "m"}]}
-BACKENDS = [
-    "httpx",
-    pytest.param("aiohttp", marks=pytest.mark.skipif(not find_spec("aiohttp"), reason="not installed")),
-]
 
 
 @pytest.fixture(scope="module")
@@ -45,37 +39,31 @@ def visit(server: Server) -> Visit:
 
 @pytest.fixture(scope="module")
 def here(server: Server, visit: Visit) -> Iterator[relay.Relay]:
-    with relay.serve(settings=Settings(base_url=server.origin(), api_key=KEY)) as here:
+    with relay_to(server, api_key=KEY) as here:
         yield here
 
 
-def ask(
-    here: relay.Relay, path: str = CHAT, *, token: bool = True, stream: bool = True
-) -> tuple[int, str, str]:
+def ask(here: relay.Relay, path: str = CHAT, *, stream: bool = True) -> tuple[int, str, str]:
     """The status, the headers and the body that a program gets."""
-    connection = http.client.HTTPConnection(str(urlsplit(here.base_url).netloc), timeout=60)
-    try:
-        body = json.dumps({"model": "m", "messages": [{"role": "user", "content": "Hi"}], "stream": stream})
-        headers = {"Authorization": f"Bearer {here.api_key}"} if token else {}
-        connection.request("POST" if path == CHAT else "GET", path, body if path == CHAT else None, headers)
-        response = connection.getresponse()
-        return (
-            response.status,
-            f"{response.reason} {response.headers}",
-            response.read().decode(errors="replace"),
-        )
-    finally:
-        connection.close()
+    body = {"model": "m", "messages": MESSAGES, "stream": stream}
+    got = send(here, path, body if path == CHAT else None)
+    head = "\n".join([got.reason_phrase, *(f"{name}: {value}" for name, value in got.headers.items())])
+    return got.status_code, head, got.content.decode(errors="replace")
 
 
 def answer(visit: Visit, *steps: Step) -> None:
     visit.answer = lambda request: list(steps)  # type: ignore[method-assign]
 
 
+def answer_endlessly(visit: Visit, *pieces: bytes, content_type: str = SSE) -> None:
+    """Pieces, and then nothing, on a connection that stays open."""
+    begun = head(content_type=content_type, transfer_encoding="chunked")
+    answer(visit, begun, *(chunked(piece, end=False) for piece in pieces), Hang)
+
+
 def events(*texts: str | bytes) -> bytes:
-    return reply(
-        b"".join(each if isinstance(each, bytes) else each.encode() for each in texts), content_type=SSE
-    )
+    encoded = (each if isinstance(each, bytes) else each.encode() for each in texts)
+    return reply(b"".join(encoded), content_type=SSE)
 
 
 # --- the key
@@ -84,7 +72,6 @@ def events(*texts: str | bytes) -> bytes:
 @pytest.mark.parametrize(
     "said",
     [
-        reply(f'{{"error": {{"message": "no", "code": "{ESCAPED}"}}}}', 400),
         reply(f'{{"error": {{"message": "no", "code": ["{ESCAPED}"]}}}}', 400),
         reply(f'{{"code": "{ESCAPED}", "data": {{}}, "message": "no"}}'),
         reply(f'{{"code": 12001, "data": {{}}, "message": "no", "requestId": "{ESCAPED}"}}'),
@@ -97,10 +84,8 @@ def events(*texts: str | bytes) -> bytes:
         events(f'data: {{"error": {{"message": "no", "code": "{ESCAPED}"}}}}\n\n'),
         events(CHUNK, f"{KEY}\n\n"),
         events(CHUNK, f'{{"message": "{ESCAPED}", "code": 12001}}\n\n', ": ping\n\n"),
-        events(CHUNK, f"{KEY}\n\n", CHUNK),
         events(CHUNK, f"odd {KEY}\nid: {KEY}\r: {KEY}\rdata-x: {KEY}\n".encode() + CHUNK),
         events(CHUNK, "data: [DONE]\n\n", f"data: {KEY}\n\n", KEY),
-        events(CHUNK, f"data: [DONE]\n\n{KEY}"),
         events(CHUNK, f"event: error\ndata: {ESCAPED}\n\n"),
         events(f"event: error\ndata: {'x' * 290}{KEY}\n\n"),
         reply(f"{'x' * 290}{KEY} tail", 401, content_type="text/plain"),
@@ -117,13 +102,6 @@ def test_the_key_comes_back_in_nothing_but_an_answer(
     got = " ".join(map(str, ask(here, path, stream=stream)))
 
     assert KEY[:8] not in got  # Also where words are cut.
-
-
-def test_a_header_of_any_length_is_not_passed_on(here: relay.Relay, visit: Visit) -> None:
-    """A request id may have a thousand characters."""
-    for length, passes in ((1000, True), (2000, False)):
-        answer(visit, reply({"code": 12001, "data": {}, "message": "no", "requestId": "x" * length}))
-        assert ("x-request-id" in ask(here)[1]) == passes
 
 
 def test_only_events_go_on_and_a_models_words_stay_as_they_are(here: relay.Relay, visit: Visit) -> None:
@@ -151,10 +129,9 @@ def test_a_frame_that_is_no_answer_goes_on_without_the_key(here: relay.Relay, vi
 
 def test_a_failure_and_the_end_do_not_wait_for_a_server_that_stays(here: relay.Relay, visit: Visit) -> None:
     """It may keep the connection open."""
-    failure = f"data: {json.dumps({'error': {'message': 'quota gone'}})}\n\n".encode()
-    for last, words in ((failure, "quota gone"), (DONE.encode(), "[DONE]")):
-        begun = head(content_type=SSE, transfer_encoding="chunked")
-        answer(visit, begun, chunked(CHUNK, end=False), chunked(last, end=False), Hang)
+    failure = json.dumps({"error": {"message": "quota gone"}})
+    for last, words in ((f"data: {failure}\n\n", "quota gone"), (DONE, "[DONE]")):
+        answer_endlessly(visit, CHUNK, last.encode())
         got = ask(here)[2].rstrip()
         assert words in got
         assert "timed out" not in got
@@ -168,14 +145,10 @@ def test_a_failure_and_the_end_do_not_wait_for_a_server_that_stays(here: relay.R
     "location",
     [
         "http://127.0.0.1:99999/",
-        "http://127.0.0.1:-1/",
         "http://127.0.0.1:x/",
         "http://[::1/",
-        "http://a..b/",
         f"http://{'a' * 70}.invalid/",
-        "ftp://127.0.0.1/",
         "file:///etc/passwd",
-        "javascript:1",
         "/a b\tc",
         f"/{'x' * 70_000}",
         "//",
@@ -186,30 +159,24 @@ def test_a_redirect_to_nowhere_is_an_error_in_openais_form(
 ) -> None:
     """Whatever the HTTP library makes of the address."""
     answer(visit, reply("", 307, location=location))
-    settings = Settings(base_url=server.origin(), api_key=KEY, http_backend=backend)
-    with relay.serve(settings=settings) as here:
+    with relay_to(server, http_backend=backend) as here:
         for path in (CHAT, LIST):
             status, _, body = ask(here, path)
             error = json.loads(body)["error"]
-            assert (status, error["type"]) == (502, "server_error")
-            assert error["message"]
+            assert (status, error["type"], bool(error["message"])) == (502, "server_error", True)
 
 
 # --- how much it sends
 
 
-@pytest.mark.parametrize("encoding", ["gzip", "br", "deflate, gzip", "x-unknown"])
 @pytest.mark.parametrize("path", [CHAT, LIST])
-def test_a_compressed_answer_is_refused_unread(
-    here: relay.Relay, visit: Visit, encoding: str, path: str
-) -> None:
+def test_a_compressed_answer_is_refused_unread(here: relay.Relay, visit: Visit, path: str) -> None:
     """Nobody asked for it, and a few bytes of it may be gigabytes; its status stays."""
     bomb = gzip.compress(b" " * 10_000_000)
-    for status, got in ((200, 502), (429, 429)):
+    for status, encoding, got in ((200, "gzip", 502), (429, "x-unknown", 429)):
         answer(visit, reply(bomb, status, content_encoding=encoding, retry_after="7"))
         told, headers, body = ask(here, path)
-        assert told == got
-        assert "retry-after: 7" in headers
+        assert (told, "retry-after: 7" in headers) == (got, True)
         assert f"with the content encoding '{encoding}'" in json.loads(body)["error"]["message"]
     assert {request.headers["accept-encoding"] for request in visit.requests} == {"identity"}
 
@@ -222,7 +189,7 @@ def test_an_answer_has_a_limit(
     monkeypatch.setattr(_service, "MAX_ANSWER", 1 << 20)
     monkeypatch.setattr(_service, "MAX_EVENT", 1 << 20)
     for piece in (b" " * 65536, b"{" * 65536):
-        answer(visit, head(transfer_encoding="chunked"), *[chunked(piece, end=False)] * 20, Hang)
+        answer_endlessly(visit, *[piece] * 20, content_type="application/json")
         status, _, body = ask(here, stream=stream)
         assert (status, "is larger than 1 MB" in body) == (502, True)
 
@@ -231,51 +198,30 @@ def test_an_event_has_a_limit(here: relay.Relay, visit: Visit, monkeypatch: pyte
     """In bytes, and in lines, of which each costs more. What came before passes."""
     monkeypatch.setattr(_events, "MAX_EVENT", 1 << 20)
     for piece in (b"data: " + b"x" * 65536, b"data: x\n" * 8192, b"x" * 65536):
-        flood = [chunked(piece, end=False)] * 50
-        answer(
-            visit,
-            head(content_type=SSE, transfer_encoding="chunked"),
-            chunked(CHUNK, end=False),
-            *flood,
-            Hang,
-        )
-        _, _, body = ask(here)
+        answer_endlessly(visit, CHUNK, *[piece] * 50)
+        body = ask(here)[2]
         assert body.startswith(CHUNK.decode())
         assert "The stream sent an event of more than 1 MB, or 100000 lines." in body[len(CHUNK) :]
 
 
-def processor_seconds(run: Callable[[], object]) -> float:
-    started = time.process_time()
-    run()
-    return time.process_time() - started
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("start", "piece", "kind"),
-    [
-        (b'data: {"choices":[],"x":"', b"x" * 4096, SSE),
-        (b"", b" " * 4096, SSE),
-        (CHUNK + DONE.encode(), b"x" * 4096, SSE),
-    ],
+    ("start", "piece"),
+    [(b'data: {"choices":[],"x":"', b"x" * 4096), (b"", b" " * 4096), (CHUNK + DONE.encode(), b"x" * 4096)],
 )
 def test_four_times_the_bytes_take_four_times_the_time(
-    here: relay.Relay, visit: Visit, start: bytes, piece: bytes, kind: str
+    here: relay.Relay, visit: Visit, start: bytes, piece: bytes
 ) -> None:
     """In one event, in blanks before the first, and after the end: what has been looked at is not looked at again."""
 
-    def asking(count: int) -> Callable[[], object]:
-        def run() -> object:
-            pieces = [
-                chunked(start + piece, end=False),
-                *[chunked(piece, end=False)] * count,
-                chunked(b'"}\n\n'),
-            ]
-            answer(visit, head(content_type=kind, transfer_encoding="chunked"), *pieces)
-            return ask(here)
+    def processor_seconds(count: int) -> float:
+        pieces = [start + piece, *[piece] * count, b'"}\n\n']
+        begun = head(content_type=SSE, transfer_encoding="chunked")
+        answer(visit, begun, *(chunked(each, end=False) for each in pieces), chunked())
+        started = time.process_time()
+        ask(here)
+        return time.process_time() - started
 
-        return run
-
-    asking(10)()
-    short, long = (min(processor_seconds(asking(count)) for _ in range(2)) for count in (500, 2000))
+    processor_seconds(10)
+    short, long = (min(processor_seconds(count) for _ in range(2)) for count in (500, 2000))
     assert long < 8 * short

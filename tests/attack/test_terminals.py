@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from attack.conftest import EVIL, chunks, is_clean
-from commands import KEY, Terminal, run, run_process
+from commands import KEY, run, run_process
 from conftest import Reply, ScriptedServer
 
 MODEL: dict[str, Any] = {
@@ -32,53 +31,42 @@ def asked(hostile: ScriptedServer, **more: str) -> dict[str, str]:
     return {"AITOEARN_BASE_URL": hostile.origin, "AITOEARN_API_KEY": KEY, "AITOEARN_MAX_RETRIES": "0", **more}
 
 
+@pytest.mark.parametrize("columns", ["40", "200", ""])
 @pytest.mark.parametrize(
-    ("columns", "arguments"),
+    "line",
     [
-        *((columns, ["models", *more]) for columns in ("40", "200", "") for more in ([], ["--images"])),
-        ("80", ["models", EVIL]),
-        ("80", ["models", "--channel", "no-such"]),
-        ("80", ["models", "evil no-such"]),
-        ("80", ["models", "--images", EVIL]),
-        ("80", ["chat", "Hi", "-m", EVIL]),
-        ("80", ["chat", "Hi"]),
-        ("80", ["check"]),
-        ("80", ["check", "--base-url", f"http://127.0.0.1:1/{EVIL}"]),
-        ("80", ["batch", EVIL, "out.jsonl"]),
-        ("80", ["sandbox", "--upstream", EVIL]),
-        ("80", ["relay", "--host", EVIL]),
+        "models", "models --images", "models EVIL", "models --images EVIL", "models --channel no-such",
+        "models evil-no-such", "chat Hi", "chat Hi -m EVIL", "check", "check --base-url http://127.0.0.1:1/EVIL",
+        "batch EVIL out.jsonl", "sandbox --upstream EVIL", "relay --host EVIL",
     ],
-    ids=lambda value: value if isinstance(value, str) else " ".join(value).replace(EVIL, "EVIL"),
-)
+)  # fmt: skip
 def test_every_command_cleans_what_it_prints(
-    hostile: ScriptedServer,
-    arguments: list[str],
-    columns: str,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    hostile: ScriptedServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, line: str, columns: str
 ) -> None:
     """Names, labels, tags, texts, errors, arguments; as a list, a table, and in a pipe."""
     monkeypatch.chdir(tmp_path)
     terminal = {"COLUMNS": columns, "LINES": "25", "TTY_COMPATIBLE": "1", "TERM": "dumb"} if columns else {}
+    arguments = [each.replace("EVIL", EVIL) for each in line.split()]
     shown = run(*arguments, **asked(hostile, AITOEARN_DEBUG="1", **terminal))
 
-    told = shown.stdout if columns else shown.stdout.replace("\t", "")
-    assert told + shown.stderr
-    assert is_clean(told + shown.stderr)
-    assert "\naitoearn-openai: all is well" not in f"\n{shown.stderr}"
-    assert columns or {line.count("\t") for line in shown.stdout.splitlines()} <= {6, 8}
+    is_piped_list = not columns and line in ("models", "models --images")
+    told = (shown.stdout.replace("\t", "") if is_piped_list else shown.stdout) + shown.stderr
+    assert told
+    assert is_clean(told)
+    # A terminal wraps lines, also before words like these.
+    assert columns or "\naitoearn-openai: all is well" not in f"\n{shown.stderr}"
+    assert not is_piped_list or {row.count("\t") for row in shown.stdout.splitlines()} <= {6, 8}
 
 
 def test_an_answer_cannot_steer_the_terminal(hostile: ScriptedServer) -> None:
     """Neither what a model says nor what it thinks; its lines stay lines."""
     environment = asked(hostile)
-    hostile.answer(chunks({"reasoning_content": f"a{EVIL}"}, {"content": f"b{EVIL}"}, {"content": "c\nd\te"}))
+    hostile.answer(chunks({"reasoning_content": f"a{EVIL}"}, {"content": f"b{EVIL}"}, {"content": "c\nd"}))
     shown = run("chat", "Hi", "-m", "m", **environment)
 
-    assert shown.stdout.startswith("bevil]0;owned2J[red]\naitoearn-openai: all is well\nc\nd\te")
-    assert "aevil]0;owned2J[red]" in shown.stderr
-    assert "\x1b" not in shown.stdout + shown.stderr
-    assert "\x9b" not in shown.stdout + shown.stderr
+    assert shown.stdout == "bevil]0;owned2J[red]\naitoearn-openai: all is well\nc\nd\n"
+    assert shown.stderr.startswith("aevil]0;owned2J[red]\naitoearn-openai: all is well\n")
+    assert is_clean(shown.stderr)
 
 
 def test_json_is_the_same_and_cannot_steer_the_terminal(hostile: ScriptedServer) -> None:
@@ -111,35 +99,25 @@ def test_a_batch_cleans_the_names_of_files_and_requests(
 
 
 def test_run_cleans_the_name_of_a_program() -> None:
-    """It would become that program."""
     shown = run_process("run", f"no-such-{EVIL}", AITOEARN_API_KEY=KEY)
 
     assert (shown.returncode, is_clean(shown.stderr), shown.stderr.count("\n")) == (127, True, 1)
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="needs a terminal of Unix")
 def test_a_conversation_cleans_what_it_shows(hostile: ScriptedServer) -> None:
-    """The list to pick from, the first line, /model, an answer and an error."""
-    environment = asked(hostile, PROMPT_TOOLKIT_NO_CPR="1")
+    """The list to pick from, the first line, /model, an error and an answer."""
+    environment = asked(hostile)
     hostile.lists({"name": EVIL}, {"name": f"{EVIL}2", "label": EVIL})
-    with Terminal("chat", **environment) as terminal:
-        terminal.wait_for("Number, name or part of a name")
-        terminal.type("no-such\n")
-        terminal.wait_for("o model is named")
-        terminal.type("1\n")
-        terminal.wait_for("/exit ends it.")
-        for typed, shown in (
-            ("/model", "evil]0;owned"),
-            ("/model evil", "the closest"),
-            ("Hi", "memberships are bought"),
-        ):
-            terminal.type(f"{typed}\r")
-            terminal.wait_for(shown)
-        hostile.answer(chunks({"content": EVIL}))
-        terminal.type("Hi\r")
-        terminal.wait_for("all is well")
-        terminal.type("/exit\r")
-        terminal.end()
+    hostile.answer(REFUSAL, chunks({"content": EVIL}))
+    shown = run("chat", stdin="no-such\n1\n", typed="/model\r/model evil\rHi\rHi\r/exit\r", **environment)
 
-    for order in ("\x1b]0;owned", "\x9b", "\u202e", "\x08\x7f"):
-        assert order not in terminal.shown
+    for words in (
+        "o model is named",
+        "/exit ends it.",
+        "evil]0;owned",
+        "the closest",
+        "memberships are bought",
+    ):
+        assert words in shown.stderr
+    assert "all is well" in shown.stdout
+    assert is_clean(shown.stdout + shown.stderr)

@@ -8,7 +8,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
+from importlib import import_module
 from typing import Any
 
 import pytest
@@ -23,16 +23,6 @@ HANGS = 300
 """Seconds: far more than a busy machine takes."""
 
 
-def freezegun(**options: Any) -> AbstractContextManager[Any]:
-    module: Any = pytest.importorskip("freezegun")
-    return module.freeze_time(DAY, **options)  # type: ignore[no-any-return]
-
-
-def time_machine(**options: Any) -> AbstractContextManager[Any]:
-    module: Any = pytest.importorskip("time_machine")
-    return module.travel(DAY, **options)  # type: ignore[no-any-return]
-
-
 @contextlib.contextmanager
 def stopped() -> Iterator[None]:
     """What all that freeze time have in common: a clock that stands."""
@@ -42,12 +32,12 @@ def stopped() -> Iterator[None]:
         yield
 
 
-FROZEN: dict[str, Callable[[], AbstractContextManager[Any]]] = {
+FROZEN: dict[str, Callable[[], Any]] = {
     "stopped": stopped,
-    "freezegun": freezegun,
-    "freezegun real_asyncio": lambda: freezegun(real_asyncio=True),
-    "time-machine": time_machine,
-    "time-machine tick=False": lambda: time_machine(tick=False),
+    "freezegun": lambda: import_module("freezegun").freeze_time(DAY),
+    "freezegun real_asyncio": lambda: import_module("freezegun").freeze_time(DAY, real_asyncio=True),
+    "time_machine": lambda: import_module("time_machine").travel(DAY),
+    "time_machine tick=False": lambda: import_module("time_machine").travel(DAY, tick=False),
 }
 
 
@@ -64,8 +54,8 @@ def in_time(work: Callable[[], object]) -> None:
 @pytest.mark.parametrize("leaves", ["frozen", "thawed"])
 def test_a_sandbox_and_a_relay_are_left_where_time_is_frozen(freeze: str, leaves: str) -> None:
     """They answer, also a model that takes its time, and their `with` blocks end."""
-    if freeze != "stopped":  # Here, as it cannot be said in a thread.
-        pytest.importorskip(freeze.split()[0].replace("-", "_"))
+    if freeze != "stopped":
+        pytest.importorskip(freeze.split()[0])
 
     def work() -> None:
         with contextlib.ExitStack() as inner, contextlib.ExitStack() as outer:

@@ -5,15 +5,30 @@ from __future__ import annotations
 import argparse
 import logging
 import sys
-import time
+from collections.abc import Callable
+from itertools import product
 
 import openai
 
 from ..tables import write_table
-from .runner import Result, Run, run_all, runs_of
-from .table import ROWS, Row
+from .runner import Result, Run, run_all
+from .server import Server
+from .table import ROWS
 
-UNJUDGED = ("rows", "calls")
+SUMS: dict[str, Callable[[Run, Result], bool]] = {
+    "rows in which a failure was swallowed (a wrong value or an empty stream)": lambda run, result: (
+        result.verdict == "wrong value" or (result.verdict == "value" and run.row.truth == "error")
+    ),
+    "rows in which an exception other than `openai.OpenAIError` came out": lambda _, result: (
+        result.verdict == "foreign"
+    ),
+    "rows in which a call hung": lambda _, result: result.verdict == "hung",
+    "rows in which a right answer was refused": lambda run, result: (
+        run.row.truth == "value" and result.verdict == "error"
+    ),
+    "rows that left a connection behind": lambda _, result: result.left_open > 0,
+    "rows after which the next good request failed": lambda _, result: bool(result.recovered),
+}
 
 
 def main() -> int:
@@ -24,57 +39,31 @@ def main() -> int:
     # A client that is told of a broken answer may log it; the lines below say it already.
     logging.disable(logging.CRITICAL)
     rows = [row for row in ROWS if options.k in row.name]
-    started = time.monotonic()
-    results = run_all(runs_of(rows))
-    for run, result in results.items():
-        who, way = "ours" if run.ours else "plain SDK", "async" if run.is_async else "sync"
-        print(
-            f"{run.row.name} [honest: {run.row.truth}], {run.mode}, {way}, {who}: {result.verdict}, {result.requests} requests, {result.told}"
-        )
-    summary = _summary(rows, results)
-    print(f"\n{'':78}plain SDK  ours")
-    for name, (plain, count) in summary.items():
-        print(f"{name.replace('`', ''):78}{plain:9}{count:6}")
-    print(f"\n{len(results)} calls in {time.monotonic() - started:.0f} s, openai {openai.__version__}.")
-    if options.write:
-        table = [["", "plain SDK", "aitoearn-openai"], ["---", "---:", "---:"]]
-        table += [[name, *map(str, counts)] for name, counts in summary.items()]
-        write_table("errors.md", "faults", table)
-    return 1 if any(count for name, (_, count) in summary.items() if name not in UNJUDGED) else 0
+    results: dict[Run, Result] = {}
+    with Server() as server:
+        for row in rows:
+            asked = product(row.modes, (False, True), (False, True))
+            found = run_all(server, (Run(row, *way) for way in asked))
+            for run, result in found.items():
+                print(f"{run}: {result.verdict}, {result.requests} requests, {result.told}")
+            results |= found
 
-
-def _summary(rows: list[Row], results: dict[Run, Result]) -> dict[str, tuple[int, int]]:
-    """What happened, in rows of the plain SDK and of this package."""
-
-    def count(judge: object) -> tuple[int, int]:
-        return tuple(  # type: ignore[return-value]
-            len({run.row.name for run, result in results.items() if run.ours is ours and judge(run, result)})  # type: ignore[operator]
+    table = [["rows", *[str(len(rows))] * 2], ["calls", *[str(len(results) // 2)] * 2]]
+    faults = 0
+    for name, is_so in SUMS.items():
+        plain, faults_here = (
+            len({run.row.name for run, each in results.items() if run.ours is ours and is_so(run, each)})
             for ours in (False, True)
         )
-
-    def worse(run: Run, result: Result) -> bool:
-        twin = Run(run.row, run.mode, run.is_async, not run.ours)
-        return result.worth(run.row) < results[twin].worth(run.row)
-
-    return {
-        "rows": (len(rows), len(rows)),
-        "calls": (len(results) // 2, len(results) // 2),
-        "rows in which a failure was swallowed (a wrong value or an empty stream)": count(_swallowed),
-        "rows in which an exception other than `openai.OpenAIError` came out": count(
-            lambda run, result: result.verdict == "foreign"
-        ),
-        "rows in which a call hung": count(lambda run, result: result.verdict == "hung"),
-        "rows in which a right answer was refused": count(
-            lambda run, result: run.row.truth == "value" and result.verdict == "error"
-        ),
-        "rows that left a connection behind": count(lambda run, result: result.left_open > 0),
-        "rows after which the next good request failed": count(lambda run, result: bool(result.recovered)),
-        "rows that the other one handled better": count(worse),
-    }
-
-
-def _swallowed(run: Run, result: Result) -> bool:
-    return result.verdict == "wrong value" or (result.verdict == "value" and run.row.truth == "error")
+        table.append([name, str(plain), str(faults_here)])
+        faults += faults_here
+    print(f"\nopenai {openai.__version__}: the plain SDK, and this package")
+    print(*(f"{name:78}{plain:>6}{ours:>6}" for name, plain, ours in table), sep="\n")
+    if options.write:
+        write_table(
+            "errors.md", "faults", [["", "plain SDK", "aitoearn-openai"], ["---", "---:", "---:"], *table]
+        )
+    return 1 if faults else 0
 
 
 if __name__ == "__main__":

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import inspect
 import itertools
 import json
 import ssl
-import threading
 import time
 from collections.abc import AsyncIterator, Coroutine, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import cache, partial
 from typing import Any, Literal
 
 import openai
@@ -33,13 +32,6 @@ GUARD = 10.0
 
 Verdict = Literal["value", "error", "wrong value", "foreign", "hung"]
 
-WORTH: dict[str, dict[Verdict, int]] = {
-    "value": {"value": 4, "error": 3, "foreign": 2, "wrong value": 1, "hung": 0},
-    "error": {"error": 4, "foreign": 2, "wrong value": 1, "value": 1, "hung": 0},
-    "either": {"value": 4, "error": 4, "foreign": 2, "wrong value": 1, "hung": 0},
-}
-"""What an outcome is worth to the caller, by what was honest to say."""
-
 
 @dataclass(frozen=True)
 class Run:
@@ -49,6 +41,10 @@ class Run:
     mode: Mode
     is_async: bool
     ours: bool
+
+    def __str__(self) -> str:
+        who, way = "ours" if self.ours else "plain SDK", "async" if self.is_async else "sync"
+        return f"{self.row.name} [honest: {self.row.truth}], {self.mode}, {way}, {who}"
 
 
 @dataclass
@@ -60,7 +56,10 @@ class Result:
     """What of the answer has reached the caller, before the error if there is one; see `said_in`."""
     value: Any = None
     """The value in plain types, to be compared between the clients."""
-    error: BaseException | None = None
+    message: str = ""
+    status: int | None = None
+    code: Any = None
+    """What the caller reads in the error, and its attributes."""
     requests: int = 0
     seconds: float = 0.0
     left_open: int = 0
@@ -69,83 +68,30 @@ class Result:
     """Why the good request that followed failed; empty if it did not."""
     key_left: bool = False
     """Whether the key was sent to the origin of a redirect."""
-
-    def worth(self, row: Row) -> int:
-        return WORTH[row.truth][self.verdict]
-
-
-def runs_of(rows: Iterable[Row]) -> Iterator[Run]:
-    for row in rows:
-        for mode in row.modes:
-            for is_async in (False, True):
-                for ours in (False, True):
-                    yield Run(row, mode, is_async, ours)
+    key_missed: bool = False
+    """Whether the model list was asked for without the header that it needs."""
 
 
-def run_all(runs: Iterable[Run]) -> dict[Run, Result]:
+@cache
+def tls() -> ssl.SSLContext:
+    """Made once: reading the certificates takes longer than most rows."""
+    return ssl.create_default_context()
+
+
+def run_all(server: Server, runs: Iterable[Run]) -> dict[Run, Result]:
     """All runs, side by side where they do not need the processor for themselves."""
-    results: dict[Run, Result] = {}
+
+    def result_of(run: Run) -> Result:
+        return asyncio.run(_run(server, run)) if run.is_async else driven(_run(server, run))  # type: ignore[no-any-return]
+
     runs = list(runs)
-    light = [run for run in runs if not run.row.heavy]
-    # Made once: reading the certificates takes longer than most rows.
-    context = ssl.create_default_context()
-    with Server() as server:
-        async_thread = threading.Thread(
-            target=lambda: asyncio.run(
-                _all_async(server, context, [run for run in light if run.is_async], results)
-            )
-        )
-        async_thread.start()
-        with ThreadPoolExecutor(16) as pool:
-            todo = [run for run in light if not run.is_async]
-            # One by one from an iterator: `map` keeps no order of ends.
-            for run, result in pool.map(lambda run: (run, driven(_run(server, context, run))), todo):
-                results[run] = result
-        async_thread.join()
-        for run in runs:
-            if run.row.heavy:
-                if run.is_async:
-                    asyncio.run(_all_async(server, context, [run], results))
-                else:
-                    results[run] = driven(_run(server, context, run))
-                gc.collect()
-    return {run: results[run] for run in runs}
-
-
-def _let_go(error: BaseException | None) -> BaseException | None:
-    """The error without its frames, as it is once the caller has dealt with it: they hold the response."""
-    for part in _chain(error):
-        part.__traceback__ = None
-    return error
-
-
-def _chain(error: BaseException | None) -> Iterator[BaseException]:
-    seen: set[int] = set()
-    while error is not None and id(error) not in seen:
-        seen.add(id(error))
-        yield error
-        error = error.__cause__ or error.__context__
+    with ThreadPoolExecutor(1 if any(run.row.heavy for run in runs) else 16) as pool:
+        return dict(zip(runs, pool.map(result_of, runs), strict=True))
 
 
 # Asking.
 
 _numbers = itertools.count(1)
-
-
-def _arguments(server: Server, run: Run, name: str) -> dict[str, Any]:
-    origin = server.origin("refusing" if run.row.refused else "main")
-    base_url = f"{origin}/{name}/api/ai"
-    return {"base_url": base_url, "api_key": KEY, "timeout": run.row.timeout, "max_retries": 1}
-
-
-@contextmanager
-def _visiting(server: Server, run: Run) -> Iterator[tuple[str, Visit]]:
-    name = f"v{next(_numbers)}"
-    origin = server.origin()
-    origins = Origins(origin, server.origin("other"), f"{origin}/{name}")
-    visit = server.visit(name, answer_to(run.row, run.mode, origins))
-    with server.give_up_after(visit, GUARD + 2 * run.row.timeout):
-        yield name, visit
 
 
 def _ask(run: Run, client: Any) -> Any:
@@ -162,13 +108,7 @@ def _ask(run: Run, client: Any) -> Any:
     if run.mode == "unread":
         completions = completions.with_streaming_response
     extra: dict[str, Any] = {"stream": True} if run.mode in ("stream", "closing") else {}
-    return completions.create(model="m", messages=HELLO, **extra, **run.row.asked)
-
-
-def _ask_good(server: Server, run: Run, name: str, client: Any) -> Any:
-    if run.row.refused:
-        client = client.with_options(base_url=f"{server.origin()}/{name}/api/ai")
-    return client.chat.completions.create(model="good", messages=HELLO, timeout=10)
+    return completions.create(model="m", messages=HELLO, **extra)
 
 
 async def wait(value: Any) -> Any:
@@ -207,105 +147,93 @@ def driven(coroutine: Coroutine[Any, Any, Any]) -> Any:
     raise AssertionError("a sync client was waited for")
 
 
-async def _run(server: Server, context: ssl.SSLContext, run: Run) -> Result:
+async def _read(run: Run, client: Any, got: list[Any], held: list[Any]) -> None:
+    """Ask, and add what comes to `got`; `held` is what the caller has in hand."""
+    answer = _ask(run, client)
+    if run.mode == "unread":
+        async with entered(answer) as response:
+            assert not response.http_response.is_stream_consumed, "read too early"
+            got.append(await wait(response.parse()))
+        return
+    answer = await wait(answer)
+    held.append(answer)
+    if run.mode == "stream":
+        async for chunk in each(answer):
+            got.append(chunk)
+    elif run.mode == "closing":
+        for _ in range(3):
+            got.append(await first(answer))
+        await wait(answer.close())
+    else:
+        got.append(answer.parse() if run.mode == "raw" else answer)
+
+
+async def _run(server: Server, run: Run) -> Result:
     """One function asks both kinds of client."""
     modules: Any = aitoearn_openai if run.ours else openai
     make_client, make_pool = modules.OpenAI, openai.DefaultHttpxClient
     settled: Any = server.settled_connections
     if run.is_async:
         make_client, make_pool = modules.AsyncOpenAI, openai.DefaultAsyncHttpxClient
-        settled = server.settled_connections_async
-    result = Result()
-    got: list[Any] = []
+        settled = partial(asyncio.to_thread, settled)
+    name, origin = f"v{next(_numbers)}", server.origin()
+    origins = Origins(origin, server.origin("other"), f"{origin}/{name}")
+    visit = server.visit(name, answer_to(run.row, run.mode, origins))
+    there = f"{server.origin('refusing') if run.row.refused else origin}/{name}/api/ai"
+    given: dict[str, Any] = {"base_url": there, "api_key": KEY, "timeout": run.row.timeout, "max_retries": 1}
+    result, got = Result(), list[Any]()
     held: list[Any] = []  # What the caller still has in hand must not be what frees a connection.
-    with _visiting(server, run) as (name, visit):
-        async with (
-            entered(make_pool(verify=context, trust_env=False)) as pool,
-            entered(make_client(**_arguments(server, run, name), http_client=pool)) as client,
-        ):
+    async with (
+        entered(make_pool(verify=tls(), trust_env=False)) as pool,
+        entered(make_client(**given, http_client=pool)) as client,
+    ):
+        with server.give_up_after(visit, GUARD + 2 * run.row.timeout):
             started = time.monotonic()
             try:
-                answer = _ask(run, client)
-                held.append(answer)
-                if run.mode == "unread":
-                    async with entered(answer) as response:
-                        got.append(await wait(response.parse()))
-                else:
-                    answer = await wait(answer)
-                    held.append(answer)
-                    if run.mode == "stream":
-                        async for chunk in each(answer):
-                            got.append(chunk)
-                    elif run.mode == "closing":
-                        for _ in range(3):
-                            got.append(await first(answer))
-                        await wait(answer.close())
-                    else:
-                        got.append(answer.parse() if run.mode == "raw" else answer)
+                await _read(run, client, got, held)
             except BaseException as error:  # noqa: BLE001 - what comes out is the question
-                result.error = _let_go(error)
+                _note(error, result)
             result.seconds = time.monotonic() - started
             _judge(run, visit, got, result)
+            here = client.with_options(base_url=f"{origin}/{name}/api/ai", timeout=10)
             try:
-                await wait(_ask_good(server, run, name, client))
+                await wait(here.chat.completions.create(model="good", messages=HELLO))
             except BaseException as error:  # noqa: BLE001 - what comes out is the question
-                result.recovered = _worded(error)
-            result.left_open = await wait(settled(visit, 1)) - 1
-        if await wait(settled(visit, 0)):
-            result.left_open = max(result.left_open, visit.open_connections())
-        _count(visit, result)
+                result.recovered = repr(error)
+        result.left_open = await wait(settled(visit, 1)) - 1
+    result.requests = len(visit.requests)
+    elsewhere = [request for request in visit.requests if request.origin == "other"]
+    result.key_left = any(KEY in value for request in elsewhere for value in request.headers.values())
+    lists = [request for request in visit.requests if "/models" in request.target]
+    result.key_missed = any(request.headers.get("x-api-key") != KEY for request in lists)
     return result
-
-
-async def _all_async(
-    server: Server, context: ssl.SSLContext, runs: list[Run], results: dict[Run, Result]
-) -> None:
-    limit = asyncio.Semaphore(16)
-
-    async def one(run: Run) -> None:
-        async with limit:
-            results[run] = await _run(server, context, run)
-
-    await asyncio.gather(*map(one, runs))
 
 
 # Judging.
 
 
-def _count(visit: Visit, result: Result) -> None:
-    """Look at the requests, once the server has had the time to read all of them."""
-    result.requests = len(visit.requests)
-    result.key_left = any(
-        KEY in value
-        for request in visit.requests
-        if request.origin == "other"
-        for value in request.headers.values()
-    )
+def _note(error: BaseException, result: Result) -> None:
+    """What the caller reads in it; the error itself is let go, as its frames hold the response."""
+    result.verdict = "error" if isinstance(error, openai.OpenAIError) else "foreign"
+    result.message = " ".join(str(error).split())
+    result.told = f"{error!r:.2000}"
+    result.status, result.code = getattr(error, "status_code", None), getattr(error, "code", None)
 
 
 def _judge(run: Run, visit: Visit, got: list[Any], result: Result) -> None:
     result.said = said_in(run.mode, got)
-    chunks = f"{len(got)} chunk{'s' * (len(got) != 1)}, then " if run.mode == "stream" and got else ""
     if visit.hung:
-        result.verdict, result.told = "hung", f"{chunks}hung"
-        return
-    if (error := result.error) is not None:
-        result.verdict = "error" if isinstance(error, openai.OpenAIError) else "foreign"
-        result.told = chunks + _worded(error)
-        return
-    # Where nothing but `[DONE]` was sent, an empty stream says what happened.
-    problem = problem_with(run.mode, got, may_be_empty=run.row.truth == "either")
-    if not problem and run.row.truth != "error" and result.said != run.row.due(run.mode):
-        problem = f"{result.said!r:.60}"
-    result.verdict = "wrong value" if problem else "value"
-    if run.mode in ("stream", "closing"):
-        result.told = problem or f"{len(got)} chunks"
-    else:
-        result.told = problem or (f"{len(got[0].data)} models" if run.mode == "list" else "ChatCompletion")
-    if not problem and run.mode not in ("bytes", "object"):
-        result.value = [
-            [model.id for model in value.data] if run.mode == "list" else value.to_dict() for value in got
-        ]
+        result.verdict = "hung"
+    elif not result.told:
+        # Where nothing but `[DONE]` was sent, an empty stream says what happened.
+        problem = problem_with(run.mode, got, may_be_empty=run.row.truth == "either")
+        if not problem and run.row.truth != "error" and result.said != run.row.due(run.mode):
+            problem = f"{result.said!r:.60}"
+        result.verdict, result.told = "wrong value" if problem else "value", problem
+        if not problem and run.mode not in ("bytes", "object"):
+            result.value = [
+                [model.id for model in value.data] if run.mode == "list" else value.to_dict() for value in got
+            ]
 
 
 def said_in(mode: Mode, got: list[Any]) -> str:
@@ -333,44 +261,68 @@ def _said(answer: Any) -> str:
 
 
 def problem_with(mode: Mode, got: list[Any], may_be_empty: bool = False) -> str:
-    """Why that is not what the method promises to return; empty if it is."""
-    if mode in ("stream", "closing"):
-        for chunk in got:
-            if not isinstance(chunk, ChatCompletionChunk):
-                return f"a chunk is {_shown(chunk)}"
-            if not _are_choices(chunk.choices):
-                return f"a chunk has choices={_shown(chunk.choices)}"
-        return "" if got or may_be_empty else "an empty stream"
-    value = got[0]
+    """What came, if it is not what the method promises to return; empty if it is."""
+    kind = ChatCompletionChunk if mode in ("stream", "closing") else ChatCompletion
     if mode in ("bytes", "object"):
-        return ""
-    if mode == "list":
-        if not isinstance(value, (SyncPage, AsyncPage)):
-            return _shown(value)
-        if not isinstance(value.data, list):
-            return f"a page with data={_shown(value.data)}"
-        for model in value.data:
-            if not isinstance(model, Model):
-                return f"a model is {_shown(model)}"
-            if not isinstance(getattr(model, "id", None), str) or not model.id.strip():
-                return f"a model has id={_shown(getattr(model, 'id', None))}"
-        return ""
-    if not isinstance(value, ChatCompletion):
-        return _shown(value)
-    return "" if _are_choices(value.choices) else f"ChatCompletion(choices={_shown(value.choices)})"
+        is_promised = True
+    elif mode == "list":
+        models = got[0].data if isinstance(got[0], (SyncPage, AsyncPage)) else None
+        is_promised = isinstance(models, list) and all(
+            isinstance(model, Model) and isinstance(getattr(model, "id", None), str) and model.id.strip()
+            for model in models
+        )
+    else:
+        is_promised = (may_be_empty or bool(got)) and all(
+            isinstance(answer, kind) and _are_choices(answer.choices) for answer in got
+        )
+    return "" if is_promised else f"{got!r:.200}"
 
 
 def _are_choices(value: Any) -> bool:
     return isinstance(value, list) and all(isinstance(choice, openai.BaseModel) for choice in value)
 
 
-def _shown(value: Any) -> str:
-    return (
-        f"{type(value).__name__} {value!r:.40}" if isinstance(value, (str, int, float)) else f"{value!r:.40}"
-    )
+def most_requests(result: Result) -> int:
+    """The requests that the status allows: what HTTP would have the plain SDK ask for again is asked again."""
+    status = result.status or 0
+    return 2 if status in (408, 409, 429) or status >= 500 else 1
 
 
-def _worded(error: BaseException) -> str:
-    """The type and the first words, without what changes from run to run."""
-    words = " ".join(str(error)[:2000].split()) or "(no message)"
-    return f"{type(error).__name__}: {words}"
+def faults_of(run: Run, result: Result, plain: Result | None) -> Iterator[str]:
+    """What is wrong with one result, beside what the plain SDK did where that is known."""
+    row, is_error = run.row, result.verdict in ("error", "foreign")
+    if result.verdict not in (["value", "error"] if row.truth == "either" else [row.truth]):
+        yield f"{result.verdict} where {row.truth} was expected: {result.told}"
+    due, is_whole = row.due(run.mode), not is_error or row.truth == "error"
+    if result.said != due if is_whole else not due.startswith(result.said):
+        yield f"the caller read {result.said!r:.80}, and not {due!r:.80}"
+    if plain and result.verdict == plain.verdict == "value" and result.value != plain.value:
+        yield f"{result.value!r:.200} is not the plain SDK's {plain.value!r:.200}"
+
+    if is_error and (not result.message or row.words not in result.message):
+        yield f"{row.words!r} is not in the message {result.message!r:.200}"
+    if KEY in f"{result.message} {result.told}":
+        yield "the key is in the message"
+    if result.said and "Check the base URL" in result.message:
+        yield f"a chunk came from that base URL, but: {result.message!r:.200}"
+    if is_error and row.status not in (None, result.status):
+        yield f"status {result.status}, and not {row.status}"
+    if is_error and row.code not in (None, result.code):
+        yield f"code {result.code!r}, and not {row.code!r}"
+
+    most = 2 if plain and plain.verdict == "foreign" else most_requests(result)
+    most = max(most, plain.requests) if plain else most
+    # What comes unread is judged when nobody asks again.
+    exact = 1 if row.requests and run.mode == "unread" else row.requests
+    if result.requests != exact if exact else result.requests > most:
+        yield f"{result.requests} requests, and not {exact or most}"
+    if result.seconds >= GUARD + 2 * row.timeout:
+        yield f"{result.seconds:.1f} seconds"
+    if result.recovered:
+        yield f"the next request failed: {result.recovered}"
+    if result.left_open:
+        yield f"{result.left_open} connections were left open"
+    if result.key_left:
+        yield "another origin was sent the key"
+    if result.key_missed:
+        yield "the model list was asked for without X-Api-Key"

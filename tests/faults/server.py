@@ -133,10 +133,6 @@ class Server:
         """The open connections, once they are few enough or the time is up: closing takes a moment to arrive."""
         return self._call(self._settled(visit, at_most, within))
 
-    async def settled_connections_async(self, visit: Visit, at_most: int) -> int:
-        settled = self._settled(visit, at_most, 2.0)
-        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(settled, self._loop))
-
     async def _settled(self, visit: Visit, at_most: int, within: float) -> int:
         until = self._loop.time() + within
         while (count := visit.open_connections()) > at_most and (left := until - self._loop.time()) > 0:
@@ -203,26 +199,18 @@ class Server:
         if isinstance(step, bytes):
             await _send(step, visit, writer)
         elif isinstance(step, Pause):
-            until = time.monotonic() + step.seconds
-            while (left := until - time.monotonic()) > 0:
-                # A client that has left is seen here, so that its connection is not counted as open.
-                if reader.at_eof():
-                    return False
-                await asyncio.sleep(min(left, 0.02))
+            await asyncio.sleep(step.seconds)
         elif isinstance(step, Repeat):
             until = time.monotonic() + LONGEST_WAIT
             while time.monotonic() < until and not reader.at_eof():
                 await _send(step.piece, visit, writer)
                 await asyncio.sleep(step.pause)
-            return False
         elif step is Hang:
             with contextlib.suppress(asyncio.TimeoutError):
                 await asyncio.wait_for(reader.read(), LONGEST_WAIT)
-            return False
         elif step is Reset:
             reset(writer)
-            return False
-        return step is not Close
+        return isinstance(step, (bytes, Pause))
 
 
 async def _send(piece: bytes, visit: Visit, writer: asyncio.StreamWriter) -> None:
@@ -259,13 +247,10 @@ def reply(
     **headers: str,
 ) -> bytes:
     """A whole HTTP answer; `length` is the one that it claims, by default the true one."""
-    content = body if isinstance(body, bytes) else _encoded(body)
+    text = body if isinstance(body, (str, bytes)) else json.dumps(body, ensure_ascii=False)
+    content = text.encode() if isinstance(text, str) else text
     claimed = len(content) if length is None else length
     return head(status, content_type, **{"content-length": str(claimed), **headers}) + content
-
-
-def _encoded(body: Any) -> bytes:
-    return body.encode() if isinstance(body, str) else json.dumps(body, ensure_ascii=False).encode()
 
 
 def head(status: int | str = 200, content_type: str | None = "application/json", **headers: str) -> bytes:

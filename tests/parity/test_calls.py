@@ -1,29 +1,41 @@
-"""Calls: byte for byte to the server, and an equal object, or the same exception, back."""
+"""Calls, streams and raw responses: byte for byte to the server, and an equal object, or the same exception, back."""
 
 from __future__ import annotations
 
+import contextlib
+import gc
+import inspect
+import re
+import weakref
+from collections.abc import AsyncIterator, Callable, Iterator
+from operator import methodcaller
 from typing import Any
 
 import openai
 import pytest
 from openai.types.chat import ChatCompletion
 
-from conftest import Reply, complete
-from parity.calls import ANSWER, CALLS, COMPLETION, MODELS
-from parity.twins import Twins, entered, listed, request_id, sdks_class, wait
+from conftest import MESSAGES, Reply, complete, raw, stream
+from faults.runner import entered, first, wait
+from parity.calls import ANSWER, CALLS, CHUNKS, COMPLETION, MODELS, Weather, chunk, sse
+from parity.conftest import Each, Twins, close, headers, listed, one_connection, sdks_class, told
 
 
 @pytest.mark.parametrize("strict", [{}, {"_strict_response_validation": True}], ids=["loose", "strict"])
 @pytest.mark.parametrize("name", CALLS)
 def test_a_call_sends_and_returns_the_same(twins: Twins, name: str, strict: dict[str, Any]) -> None:
-    """Byte for byte to the server, and an equal object, or the same exception, back."""
+    """Whatever is asked, and whatever it is answered."""
     ask, reply = CALLS[name]
 
     async def asked(client: Any) -> Any:
         result = await wait(ask(client))
         if isinstance(result, (openai.Stream, openai.AsyncStream)):
             return await listed(result)
-        return result.content if hasattr(result, "http_response") else (result, request_id(result))
+        return (
+            result.content
+            if hasattr(result, "http_response")
+            else (result, getattr(result, "_request_id", ""))
+        )
 
     twins.same(asked, reply, **strict)
 
@@ -58,32 +70,213 @@ def test_the_model_list_differs_by_its_address_and_second_key_alone(twins: Twins
         results = []
         for models in (client.with_raw_response.models, client.models.with_raw_response):
             raw = await wait(models.list(extra_headers={"X-One": "1"}, extra_query={"q": "1"}, timeout=5))
-            results += [
-                sdks_class(raw),
-                raw.status_code,
-                raw.request_id,
-                raw.retries_taken,
-                ids(raw.parse().data),
-            ]
+            results += [sdks_class(raw), raw.status_code, raw.request_id, raw.retries_taken]
+            results.append(ids(raw.parse().data))
         async with entered(client.models.with_streaming_response.list()) as response:
             results += [response.http_response.is_stream_consumed, ids((await wait(response.parse())).data)]
         page = await wait(client.with_options(default_headers={"X-Two": "2"}).models.list())
         results += [page.has_next_page(), page.next_page_info(), page._request_id, ids(await listed(page))]
-        results.append(ids(await listed(client.models.list())))
-        return results
+        return results, ids(await listed(client.models.list()))
 
     def ids(models: list[Any]) -> list[str]:
         return [model.id for model in models]
 
-    outcome = twins.same(ask, Reply(MODELS, headers={"X-Request-Id": "r-1"}))
-
-    assert [request[1] for request in outcome.requests[:3]] == [
-        "/api/ai/models?q=1",
-        "/api/ai/models?q=1",
-        "/api/ai/models",
-    ]
-
-
-def test_retrieving_a_model_without_a_name_is_refused_as_in_the_sdk(twins: Twins) -> None:
-    """A ValueError, before anything is sent."""
+    twins.same(ask, Reply(MODELS, headers={"X-Request-Id": "r-1"}))
     twins.same(lambda client: client.models.retrieve(""), Reply(MODELS))
+
+
+WAYS_OUT = ["close", "break", "error", "to-the-end"]
+
+
+@pytest.mark.parametrize("way", WAYS_OUT)
+def test_after_a_stream_that_is_left_the_connection_can_be_used(twins: Twins, way: str) -> None:
+    """Closed early, left by `break` or by an error, or read to its end, there is one connection."""
+
+    async def ask(client: Any) -> Any:
+        chunks = await wait(stream("m")(client))
+        got = []
+        with contextlib.suppress(KeyError):
+            async with entered(chunks) as same:
+                assert same is chunks
+                got.append(await first(chunks))
+                if way == "close":
+                    await close(chunks)
+                elif way == "error":
+                    raise KeyError
+                elif way == "to-the-end":
+                    got += await listed(chunks)
+        left = (chunks.response.is_closed, chunks.response.is_stream_consumed, type(chunks))
+        try:
+            got += await listed(chunks)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the other has it too
+            got.append(told(error))
+        return got, left, await wait(complete("m")(client)), await listed(await wait(stream("m")(client)))
+
+    outcome = twins.same(ask, CHUNKS, ANSWER, CHUNKS, http_client=Each(lambda: one_connection(twins)))
+
+    assert outcome.result[1][0]
+
+
+HELPERS: dict[str, dict[str, Any]] = {
+    "text": {},
+    "response-format": {"response_format": Weather},
+    "tools": {"tools": [openai.pydantic_function_tool(Weather)]},
+}
+
+
+@pytest.mark.parametrize("name", HELPERS)
+def test_the_stream_helper_gives_the_same_events(twins: Twins, name: str) -> None:
+    """Content, parsed objects and tool calls as they grow, and the final completion; or it is left early."""
+    function = {"name": "Weather", "arguments": ""}
+    call = [{"index": 0, "id": "c", "type": "function", "function": function}]
+    pieces = ['{"city": "北京", ', '"degrees": 7}']
+    tools = sse(
+        chunk(role="assistant", tool_calls=call),
+        *(chunk(tool_calls=[{"index": 0, "function": {"arguments": piece}}]) for piece in pieces),
+        chunk(finish_reason="tool_calls"),
+    )
+
+    async def ask(client: Any) -> Any:
+        helper = client.chat.completions.stream
+        async with entered(helper(model="m", messages=MESSAGES, **HELPERS[name])) as events:
+            seen = [(event.type, event) for event in await listed(events)]
+            final = await wait(events.get_final_completion())
+        async with entered(helper(model="m", messages=MESSAGES, **HELPERS[name])) as events:
+            return seen, final, await first(events), type(events), await wait(events.close())
+
+    outcome = twins.same(ask, tools if name == "tools" else CHUNKS)
+
+    assert len(outcome.result[0]) > 5
+
+
+RAW: dict[str, tuple[Callable[[Any], Any], str]] = {
+    "plain": (complete("m"), "plain"),
+    "images": (lambda client: client.images.generate(model="m", prompt="p"), "images"),
+    "json-of-another-charset": (complete("m"), "json-of-another-charset"),
+    "parsed": (CALLS["parsed"][0], "parsed"),
+}
+
+
+@pytest.mark.parametrize("name", RAW)
+def test_a_raw_response_is_the_same_in_each_part(twins: Twins, name: str) -> None:
+    """Headers, status, request and content, how often it was retried, and the parsed object; and how it is shown."""
+    wanted, answer = RAW[name]
+
+    async def ask(client: Any) -> Any:
+        raw = await wait(wanted(client.with_raw_response))
+        http = raw.http_response
+        parsed = await wait(raw.parse())
+        return [
+            (sdks_class(raw), raw.status_code, raw.method, str(raw.url), raw.http_version, raw.is_closed),
+            (raw.retries_taken, raw.request_id, headers(raw), raw.content, raw.text, type(raw.elapsed)),
+            (type(http), http.reason_phrase, http.is_stream_consumed, http.encoding, http.history),
+            (http.num_bytes_downloaded, http.request.method, raw.http_request.headers.multi_items()),
+            (parsed, parsed is await wait(raw.parse()), parsed._request_id),
+            # For those who look before they call, and in a log.
+            (str(inspect.signature(raw.parse)), [name for name in dir(raw) if not name.startswith("_")]),
+            re.sub(r"[\w.]+\.|0x\w+", "", repr(raw)),
+        ]
+
+    reply = Reply(**{**vars(CALLS[answer][1]), "headers": {"X-Request-Id": "r-1", "Set-Cookie": "a=b"}})
+    outcome = twins.same(ask, Reply(status=503, headers={"Retry-After-Ms": "1"}), reply)
+
+    assert outcome.result[1][:2] == [1, "r-1"]
+
+
+OTHER_TYPES = [str, object, dict, dict[str, Any], int, Weather, ChatCompletion, openai.BaseModel]
+
+
+@pytest.mark.parametrize("to", OTHER_TYPES, ids=str)
+def test_a_raw_response_can_be_parsed_to_another_type(twins: Twins, to: Any) -> None:
+    """Whatever the SDK's `parse(to=...)` takes, text included; unread or not."""
+
+    async def ask(client: Any) -> Any:
+        async with entered(complete("m")(client.with_streaming_response)) as response:
+            return await wait(response.parse(to=to)), re.sub(r"[\w.]+\.|0x\w+", "", repr(response))
+
+    twins.same(ask, ANSWER)
+    twins.same(raw(complete("m"), to=to), ANSWER)
+
+
+def raw_bytes(response: Any) -> Any:
+    http = response.http_response
+    return http.aiter_raw() if isinstance(response, openai.AsyncAPIResponse) else http.iter_raw()
+
+
+READERS: dict[str, Callable[[Any], Any]] = {
+    **{
+        name: methodcaller(name)
+        for name in ("parse", "read", "text", "json", "iter_text", "iter_lines", "close")
+    },
+    "iter_bytes": methodcaller("iter_bytes", chunk_size=7),
+    "http_response": raw_bytes,
+    "nothing": lambda response: None,
+}
+
+
+@pytest.mark.parametrize("reader", READERS)
+@pytest.mark.parametrize("kind", ["completion", "stream"])
+def test_an_unread_response_is_read_the_same_way(twins: Twins, reader: str, kind: str) -> None:
+    """Its body is unread at hand-over, each reader gives the same, and the block closes it, by an exception too."""
+    wanted = complete("m") if kind == "completion" else stream("m")
+
+    async def ask(client: Any) -> Any:
+        with contextlib.suppress(KeyError):
+            async with entered(wanted(client.with_streaming_response)) as response:
+                http = response.http_response
+                before = (http.is_stream_consumed, http.is_closed, sdks_class(response), headers(response))
+                more = (response.status_code, response.request_id, response.retries_taken, response.is_closed)
+                try:
+                    result = await wait(READERS[reader](response))
+                    result = await listed(result) if isinstance(result, (Iterator, AsyncIterator)) else result
+                except ValueError as error:  # A stream is no JSON.
+                    result = told(error)
+                raise KeyError
+        return (
+            before,
+            more,
+            result,
+            http.is_closed,
+            http.is_stream_consumed,
+            await wait(complete("m")(client)),
+        )
+
+    pool = Each(lambda: one_connection(twins))
+    outcome = twins.same(ask, CHUNKS if kind == "stream" else ANSWER, ANSWER, http_client=pool)
+
+    assert outcome.result[0][:2] == [False, False]
+    assert outcome.result[3]
+
+
+def test_a_stream_can_be_read_raw(twins: Twins) -> None:
+    """`with_raw_response` and `stream=True`: the headers first, the chunks from `parse()`."""
+
+    async def ask(client: Any) -> Any:
+        raw = await wait(stream("m")(client.with_raw_response))
+        before = (raw.headers["content-type"], raw.request_id, raw.http_response.is_stream_consumed)
+        return before, type(raw.parse()), await listed(raw.parse())
+
+    assert twins.same(ask, CHUNKS).result[0] == ["text/event-stream", "r-1", False]
+
+
+@pytest.mark.parametrize("kind", ["completion", "raw", "stream"])
+def test_an_answer_is_let_go_with_the_last_reference_to_it(twins: Twins, kind: str) -> None:
+    """Answers can be large: they do not wait for the garbage collector where the SDK's do not."""
+
+    async def ask(client: Any) -> Any:
+        asked = stream("m") if kind == "stream" else complete("m")
+        answer = await wait(asked(client.with_raw_response if kind == "raw" else client))
+        if kind == "raw":
+            answer.parse()
+        elif kind == "stream":
+            answer = (await listed(answer))[-1]
+        held = [weakref.ref(answer), weakref.ref(getattr(answer, "http_response", answer))]
+        gc.disable()
+        try:
+            del answer
+            return [each() is None for each in held]
+        finally:
+            gc.enable()
+
+    # openai 1.x keeps some of the rest.
+    assert twins.same(ask, CHUNKS if kind == "stream" else ANSWER).result[0]

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
-FAILING = ["fail-12001", "fail-401", "fail-once-10003", "fail-stream-error"]
-MODELS = ["glm-5.2", *FAILING]
+SAID = "no model read your message. You said:"
+WORDS = {
+    "glm-5.2": SAID,
+    "fail-12001": "Insufficient credits",
+    "fail-401": "Unauthorized",
+    "fail-once-10003": SAID,
+    "fail-stream-error": "the model stopped answering",
+}
+"""What a user is to see of each model; a rate limit passes when a program asks again."""
+FAILING = list(WORDS)[1:]
 
 
 @dataclass(frozen=True)
@@ -14,21 +21,16 @@ class Program:
     """A program in an environment of its own, whose folder stands for `{home}` in commands and variables."""
 
     name: str
-    packages: list[str]
+    packages: str
     """From PyPI, or from npm if `is_npm`; the first is the program itself."""
-    ask: Callable[[str, bool], list[str]]
-    """The command that asks a model, with or without a stream."""
-    models: list[str] | None = None
+    ask: str
+    """The command that asks `{model}`, with `{how}` for an answer as a whole and for a stream."""
+    how: tuple[str, str] = ("whole", "stream")
+    models: str = ""
     """The command that lists the models, if it has one that asks for them."""
     is_npm: bool = False
     files: dict[str, str] = field(default_factory=dict)
     variables: dict[str, str] = field(default_factory=dict)
-    habits: dict[str, str] = field(default_factory=dict)
-    """Its own way with a failure, whatever the server answers."""
-
-
-def _script(name: str, interpreter: str) -> Callable[[str, bool], list[str]]:
-    return lambda model, streamed: [interpreter, f"{{home}}/{name}", "stream" if streamed else "whole", model]
 
 
 _LANGCHAIN = """
@@ -68,63 +70,51 @@ else for await (const text of streamText(question).textStream) process.stdout.wr
 PROGRAMS = [
     Program(
         "openai 1.x, its command",
-        ["openai<2"],
-        lambda model, streamed: [
-            *["{home}/bin/openai", "api", "chat.completions.create", "-m", model, "-g", "user", "Hi"],
-            *(["--stream"] if streamed else []),
-        ],
-        models=["{home}/bin/openai", "api", "models.list"],
+        "openai<2",
+        "{home}/bin/openai api chat.completions.create -m {model} -g user Hi {how}",
+        how=("", "--stream"),
+        models="{home}/bin/openai api models.list",
     ),
     Program(
         "llm + `extra-openai-models.yaml`",
-        ["llm"],
-        lambda model, streamed: [
-            "{home}/bin/llm",
-            "-m",
-            model,
-            "Hi",
-            *([] if streamed else ["--no-stream"]),
-        ],
+        "llm",
+        "{home}/bin/llm -m {model} Hi {how}",
+        how=("--no-stream", ""),
         # It takes only models that it knows of.
-        files={"extra-openai-models.yaml": "".join(f"- model_id: {m}\n  model_name: {m}\n" for m in MODELS)},
+        files={"extra-openai-models.yaml": "".join(f"- model_id: {m}\n  model_name: {m}\n" for m in WORDS)},
         variables={"LLM_USER_PATH": "{home}"},
     ),
     Program(
         "shell-gpt + `click`",
-        ["shell-gpt", "click"],
-        lambda model, streamed: [
-            *["env", f"DISABLE_STREAMING={'false' if streamed else 'true'}"],
-            *["{home}/bin/sgpt", "--model", model, "--no-cache", "--no-md", "Hi"],
-        ],
+        "shell-gpt click",
+        "env DISABLE_STREAMING={how} {home}/bin/sgpt --model {model} --no-cache --no-md Hi",
+        how=("true", "false"),
     ),
     Program(
         "gptme + `GPTME_OPENAI_RESPONSES_API=false`",
-        ["gptme"],
-        lambda model, streamed: [
-            *["{home}/bin/gptme", "--non-interactive", "-t", "none", "-m", f"openai/{model}"],
-            *([] if streamed else ["--no-stream"]),
-            "Hi",
-        ],
+        "gptme",
+        "{home}/bin/gptme --non-interactive -t none -m openai/{model} {how} Hi",
+        how=("--no-stream", ""),
         variables={"GPTME_OPENAI_RESPONSES_API": "false"},
     ),
     Program(
         "langchain-openai",
-        ["langchain-openai"],
-        _script("program.py", "{home}/bin/python"),
+        "langchain-openai",
+        "{home}/bin/python {home}/program.py {how} {model}",
         files={"program.py": _LANGCHAIN},
     ),
     Program(
         "Node's openai",
-        ["openai"],
-        _script("program.mjs", "node"),
-        models=["node", "{home}/program.mjs", "models"],
+        "openai",
+        "node {home}/program.mjs {how} {model}",
+        models="node {home}/program.mjs models",
         is_npm=True,
         files={"program.mjs": _OPENAI_NODE},
     ),
     Program(
         "Vercel AI SDK + `openai.chat(...)`",
-        ["ai", "@ai-sdk/openai"],
-        _script("program.mjs", "node"),
+        "ai @ai-sdk/openai",
+        "node {home}/program.mjs {how} {model}",
         is_npm=True,
         files={"program.mjs": _VERCEL},
     ),

@@ -16,19 +16,23 @@ import pytest
 from aitoearn_openai import sandbox
 from tables import DOCS, write_table
 
-from .table import FAILING, PROGRAMS, Program
+from .table import FAILING, PROGRAMS, SAID, WORDS, Program
 
 PLACE = os.environ.get("PROGRAMS")
 PAGES = [*DOCS.parent.glob("README*.md"), *DOCS.rglob("programs-you-cannot-change.md")]
 BLOCK = re.compile(r"^```sh\n([^`]*^aitoearn-openai run -- [^`]*)^```$", re.MULTILINE)
 SHOWN = sorted({block for page in PAGES for block in BLOCK.findall(page.read_text("utf-8"))})
 """What the documents show of `run`."""
-WORDS = {
-    "answer": "no model read your message. You said:",
-    "fail-12001": "Insufficient credits",
-    "fail-401": "Unauthorized",
-    "fail-once-10003": "no model read your message. You said:",
-    "fail-stream-error": "the model stopped answering",
+COLUMNS = {
+    "version": "version",
+    "answer": "answer",
+    "streamed": "streamed",
+    "models": "models",
+    "fail-12001": "no credits",
+    "fail-401": "key refused",
+    "fail-once-10003": "rate limit, retried",
+    "fail-stream-error": "failure in a stream",
+    "direct": "reasons with `--direct`",
 }
 
 pytestmark = pytest.mark.skipif(PLACE is None, reason="`nox -s programs` runs these")
@@ -40,17 +44,10 @@ def seen() -> Iterator[Seen]:
     """What was seen of each program; afterwards the table of the page."""
     seen: Seen = {}
     yield seen
-    if all(set(COLUMNS) <= found.keys() for found in seen.values()) and len(seen) == len(PROGRAMS):
+    if len(seen) == len(PROGRAMS):
         head = [["program", *COLUMNS.values()], ["---"] * (len(COLUMNS) + 1)]
         rows = [[name, *(found[column] for column in COLUMNS)] for name, found in seen.items()]
         write_table("programs.md", "programs", head + rows)
-
-
-@pytest.fixture(scope="module", params=PROGRAMS, ids=lambda program: program.name)
-def program(request: pytest.FixtureRequest, seen: Seen) -> Program:
-    program: Program = request.param
-    seen[program.name] = {"version": install(program)}
-    return program
 
 
 def home(program: Program) -> Path:
@@ -60,41 +57,34 @@ def home(program: Program) -> Path:
 def install(program: Program) -> str:
     """Have the newest release of it in a folder of its own; its version."""
     place = home(program)
-    package = re.split("[<>=]", program.packages[0])[0]
+    package = re.split("[<>= ]", program.packages)[0]
     place.mkdir(parents=True, exist_ok=True)
-    if program.is_npm:
-        (place / "package.json").write_text("{}")
-        npm = ["npm", "install", "--silent", "--no-audit", "--no-fund", *program.packages]
-        subprocess.run(npm, cwd=place, check=True)
-        manifest = place / "node_modules" / package / "package.json"
-        version = str(json.loads(manifest.read_text("utf-8"))["version"])
-    else:
-        venv.create(place, with_pip=True)
-        pip = [f"{place}/bin/python", "-m", "pip", "--disable-pip-version-check"]
-        subprocess.run([*pip, "install", "-qq", *program.packages], check=True)
-        ask = f"from importlib.metadata import version; print(version({package!r}))"
-        version = subprocess.run(
-            [f"{place}/bin/python", "-c", ask], capture_output=True, text=True, check=True
-        ).stdout.strip()
     for name, text in program.files.items():
         (place / name).write_text(text, "utf-8")
-    return version
+    if program.is_npm:
+        (place / "package.json").write_text("{}")
+        npm = ["npm", "install", "--silent", "--no-audit", "--no-fund", *program.packages.split()]
+        subprocess.run(npm, cwd=place, check=True)
+        manifest = place / "node_modules" / package / "package.json"
+        return str(json.loads(manifest.read_text("utf-8"))["version"])
+    venv.create(place, with_pip=True)
+    python = f"{place}/bin/python"
+    subprocess.run([python, "-m", "pip", "install", "-qq", *program.packages.split()], check=True)
+    ask = f"from importlib.metadata import version; print(version({package!r}), end='')"
+    return subprocess.check_output([python, "-c", ask], text=True)
 
 
-def run(program: Program, command: list[str], site: sandbox.Sandbox, *options: str) -> tuple[str, int]:
-    """All that its user sees, on lines of any length and without colours, and its exit code."""
+def run(
+    program: Program, site: sandbox.Sandbox, command: str, *options: str, **words: str
+) -> tuple[str, int]:
+    """All that its user sees, in one line and without colours, and its exit code."""
     place = str(home(program))
-    kept = {
-        name: value for name, value in os.environ.items() if not name.startswith(("AITOEARN_", "OPENAI_"))
-    }
     ours = {"AITOEARN_SITE": "sandbox", "AITOEARN_BASE_URL": site.base_url, "HOME": place, "COLUMNS": "1000"}
     theirs = {name: value.format(home=place) for name, value in program.variables.items()}
+    behind = [sys.executable, "-m", "aitoearn_openai", "run", *options, "--"]
     ran = subprocess.run(
-        [
-            *[sys.executable, "-m", "aitoearn_openai", "run", *options, "--"],
-            *(each.format(home=place) for each in command),
-        ],
-        env=kept | ours | theirs,
+        [*behind, *filter(None, (each.format(home=place, **words) for each in command.split()))],
+        env=os.environ | ours | theirs,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -103,52 +93,34 @@ def run(program: Program, command: list[str], site: sandbox.Sandbox, *options: s
         timeout=180,
         check=False,
     )
-    return re.sub(r"\x1b\[[0-9;]*m", "", ran.stdout), ran.returncode
+    return " ".join(re.sub(r"\x1b\[[0-9;]*m", "", ran.stdout).split()), ran.returncode
 
 
-@pytest.mark.parametrize("streamed", [False, True], ids=["whole", "streamed"])
-def test_a_program_answers(program: Program, streamed: bool, site: sandbox.Sandbox, seen: Seen) -> None:
-    """With what the model said."""
-    shown, code = run(program, program.ask("glm-5.2", streamed), site)
-
-    assert WORDS["answer"] in " ".join(shown.split())
-    assert code == 0
-    seen[program.name]["streamed" if streamed else "answer"] = "yes"
-
-
-def test_a_program_lists_the_models(program: Program, site: sandbox.Sandbox, seen: Seen) -> None:
-    """All of them."""
-    seen[program.name]["models"] = "-"
-    if program.models is None:
-        pytest.skip("it has no such command, or knows OpenAI's address alone")
-    shown, code = run(program, program.models, site)
-
-    assert "gemini-3.1-pro-preview" in shown
-    assert "bare-local" in shown
-    assert code == 0
-    seen[program.name]["models"] = "yes"
-
-
-@pytest.mark.parametrize("model", FAILING)
-def test_a_program_shows_why_it_failed(
-    program: Program, model: str, site: sandbox.Sandbox, seen: Seen
+@pytest.mark.parametrize("program", PROGRAMS, ids=lambda program: program.name)
+def test_a_program_answers_and_shows_why_it_failed(
+    program: Program, site: sandbox.Sandbox, seen: Seen
 ) -> None:
-    """In the service's words; a rate limit passes when it is asked again."""
-    for streamed in (True,) if model == "fail-stream-error" else (False, True):
-        shown, code = run(program, program.ask(model, streamed), site)
-        assert WORDS[model] in " ".join(shown.split()), program.habits.get(model)
-        if code == 0 and model != "fail-once-10003":
-            seen[program.name][model] = "yes, exit code 0"
-    seen[program.name].setdefault(model, "yes")
-
-
-def test_a_program_alone_shows_less(program: Program, site: sandbox.Sandbox, seen: Seen) -> None:
-    """Counted for the table: how many of the failures have a reason with `run --direct`."""
+    """With what the model said, and in the service's words; it may list the models. Without the relay, less is shown."""
+    row = {"version": install(program), "models": "-"}
+    for column, how in zip(("answer", "streamed"), program.how, strict=True):
+        shown, code = run(program, site, program.ask, model="glm-5.2", how=how)
+        assert (SAID in shown, code) == (True, 0), shown
+        row[column] = "yes"
+    if program.models:
+        shown, code = run(program, site, program.models)
+        assert ("gemini-3.1-pro-preview" in shown, "bare-local" in shown, code) == (True, True, 0), shown
+        row["models"] = "yes"
     found = 0
     for model in FAILING:
-        shown, _ = run(program, program.ask(model, model == "fail-stream-error"), site, "--direct")
-        found += WORDS[model] in " ".join(shown.split())
-    seen[program.name]["direct"] = f"{found} of {len(FAILING)}"
+        ways = program.how[1:] if model == "fail-stream-error" else program.how
+        for how in ways:
+            shown, code = run(program, site, program.ask, model=model, how=how)
+            assert WORDS[model] in shown
+            is_odd = code == 0 and model != "fail-once-10003"
+            row[model] = "yes, exit code 0" if is_odd else row.get(model, "yes")
+        shown, _ = run(program, site, program.ask, "--direct", model=model, how=ways[0])
+        found += WORDS[model] in shown
+    seen[program.name] = row | {"direct": f"{found} of {len(FAILING)}"}
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="the commands are for bash")
@@ -168,17 +140,4 @@ def test_what_the_pages_show_runs_as_it_stands(commands: str, site: sandbox.Sand
         check=False,
     )
 
-    assert WORDS["answer"] in ran.stdout, ran.stderr
-
-
-COLUMNS = {
-    "version": "version",
-    "answer": "answer",
-    "streamed": "streamed",
-    "models": "models",
-    "fail-12001": "no credits",
-    "fail-401": "key refused",
-    "fail-once-10003": "rate limit, retried",
-    "fail-stream-error": "failure in a stream",
-    "direct": "reasons with `--direct`",
-}
+    assert SAID in ran.stdout, ran.stderr

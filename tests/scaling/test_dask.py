@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import subprocess
 import sys
@@ -11,28 +10,17 @@ from pathlib import Path
 
 import pytest
 
-from aitoearn_openai import sandbox
 from snippets import snippet_of
 
 
 @pytest.mark.skipif(not find_spec("distributed"), reason="Dask is not installed")
-def test_each_prompt_is_answered_by_a_worker_with_the_pickled_client(
-    site: sandbox.Sandbox, tmp_path: Path
-) -> None:
+@pytest.mark.usefixtures("sandboxed")
+def test_each_prompt_is_answered_by_a_worker_with_the_pickled_client(tmp_path: Path) -> None:
     """As it stands on the page."""
-    (tmp_path / "program.py").write_text(snippet_of("scaling.md", "Dask"), "utf-8")
-    settings = {
-        "AITOEARN_SITE": "sandbox",
-        "AITOEARN_BASE_URL": site.base_url,
-    }
-    done = subprocess.run(
-        [sys.executable, tmp_path / "program.py"],
-        env={**os.environ, **settings},
-        capture_output=True,
-        check=False,
-        encoding="utf-8",
-        timeout=600,
-    )
+    program = tmp_path / "program.py"
+    program.write_text(snippet_of("scaling.md", "Dask"), "utf-8")
+    command = [sys.executable, program]
+    done = subprocess.run(command, capture_output=True, check=False, encoding="utf-8", timeout=600)
 
     assert done.returncode == 0, done.stderr
     assert re.fullmatch(

@@ -15,7 +15,8 @@ from typing import Any
 
 import pytest
 
-from test_cli_batch import Log, question, write
+from conftest import Reply, ScriptedServer
+from test_cli_batch import GOOD, UNKNOWN, asked, question, write
 
 pytestmark = pytest.mark.skipif(not find_spec("ray"), reason="Ray is an extra of its own")
 
@@ -26,9 +27,9 @@ HANGS = 600
 """Seconds: far more than a busy machine takes."""
 
 
-def start(source: Path, folder: Path, log: Log) -> subprocess.Popen[str]:
-    settings = {"AITOEARN_BASE_URL": log.origin, "AITOEARN_API_KEY": "k", "RAY_USAGE_STATS_ENABLED": "0"}
-    log.runs.append([])
+def start(source: Path, folder: Path, server: ScriptedServer) -> subprocess.Popen[str]:
+    settings = {"AITOEARN_BASE_URL": server.origin, "AITOEARN_API_KEY": "k", "RAY_USAGE_STATS_ENABLED": "0"}
+    server.requests.clear()
     return subprocess.Popen(
         [sys.executable, EXAMPLE, source, folder],
         env={**os.environ, **settings},
@@ -36,6 +37,11 @@ def start(source: Path, folder: Path, log: Log) -> subprocess.Popen[str]:
         stderr=subprocess.STDOUT,
         encoding="utf-8",
     )
+
+
+def finish(process: subprocess.Popen[str]) -> None:
+    told, _ = process.communicate(timeout=HANGS)
+    assert process.returncode == 0, told
 
 
 def actors_of(process: subprocess.Popen[str]) -> list[int]:
@@ -59,59 +65,46 @@ def results(folder: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for path in folder.glob("*.jsonl") for line in path.read_bytes().splitlines()]
 
 
-def test_every_row_is_there_once_though_a_worker_was_killed(tmp_path: Path) -> None:
-    """What the worker had under way is asked again by another; once more, the command asks only what is left."""
+def test_every_row_is_there_once_though_a_worker_was_killed(
+    server: ScriptedServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the worker had under way is asked again by another; the command asks only what is left, or failed before."""
     source, folder = tmp_path / "in.jsonl", tmp_path / "out"
-    write(source, *(question(f"q-{number}", f"prompt {number}") for number in range(ROWS)))
+    rows = [question(f"q-{number}", f"prompt {number}") for number in range(ROWS)]
+    write(source, *rows)
     folder.mkdir()
     failed = {"id": "batch_req_1", "custom_id": "q-0", "response": None, "error": {"code": "request_timeout"}}
     (folder / "before.jsonl").write_text(json.dumps(failed) + "\n" + '{"id": "batch_re')
-    with Log(seconds=3) as log:
-        with start(source, folder, log) as process:
-            deadline = time.monotonic() + HANGS
-            while len(log.runs[0]) < ROWS / 4 or not actors_of(process):
-                assert process.poll() is None, process.communicate()[0]
-                assert time.monotonic() < deadline
-                time.sleep(0.01)
-            killed = actors_of(process)
-            os.kill(killed[0], signal.SIGKILL)
-            log.seconds = 0.1
-            told, _ = process.communicate(timeout=HANGS)
-        assert process.returncode == 0, told
-        first = results(folder)
-        with source.open("a", encoding="utf-8") as lines:
-            lines.write(json.dumps(question("one more", "one more")) + "\n")
-        with start(source, folder, log) as process:
-            told, _ = process.communicate(timeout=HANGS)
-        assert process.returncode == 0, told
+    seconds = 1.5
+
+    def next_reply() -> Reply:
+        time.sleep(seconds)
+        return GOOD
+
+    monkeypatch.setattr(server, "next_reply", next_reply)
+    with start(source, folder, server) as process:
+        deadline = time.monotonic() + HANGS
+        while len(server.requests) < ROWS / 4 or not actors_of(process):
+            assert process.poll() is None, process.communicate()[0]
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        killed = actors_of(process)
+        os.kill(killed[0], signal.SIGKILL)
+        seconds = 0.05
+        finish(process)
+    first, calls = results(folder), Counter(asked(server))
+    write(source, *rows, question("one more", "one more"))
 
     assert len(killed) == 2
     assert Counter(result["custom_id"] for result in first) == {f"q-{number}": 1 for number in range(ROWS)}
-    for result in first:
-        said = result["response"]["body"]["choices"][0]["message"]["content"]
-        assert said == f"prompt {result['custom_id'].removeprefix('q-')}"
-    calls = Counter(log.runs[0])
+    assert {result["response"]["status_code"] for result in first} == {200}
     assert len(calls) == ROWS
-    assert 0 < sum(calls.values()) - ROWS <= BLOCK
-    assert log.runs[1] == ["one more"]
-    assert len(results(folder)) == ROWS + 1
+    assert 0 < calls.total() - ROWS <= BLOCK
 
-
-def test_a_row_that_fails_carries_its_error_and_the_job_goes_on(tmp_path: Path) -> None:
-    """A run that finds the reason gone asks it again, and its row is there once."""
-    source, folder = tmp_path / "in.jsonl", tmp_path / "out"
-    write(source, *(question(f"q-{number}", f"prompt {number}") for number in range(4)))
-    with Log(refused="prompt 2") as log:
-        with start(source, folder, log) as process:
-            told, _ = process.communicate(timeout=HANGS)
-        assert process.returncode == 0, told
-        first = {result["custom_id"]: result for result in results(folder)}
-        log.refused = None
-        with start(source, folder, log) as process:
-            told, _ = process.communicate(timeout=HANGS)
-        assert process.returncode == 0, told
-
-    assert first["q-2"]["response"]["status_code"] == 404
-    assert [first[f"q-{number}"]["response"]["status_code"] for number in (0, 1, 3)] == [200] * 3
-    assert log.runs[1] == ["prompt 2"]
-    assert sorted(result["custom_id"] for result in results(folder)) == ["q-0", "q-1", "q-2", "q-3"]
+    for reply, status in ((Reply(UNKNOWN), 404), (GOOD, 200)):
+        monkeypatch.setattr(server, "next_reply", lambda reply=reply: reply)
+        with start(source, folder, server) as process:
+            finish(process)
+        statuses = {result["custom_id"]: result["response"]["status_code"] for result in results(folder)}
+        assert asked(server) == ["one more"]
+        assert (len(results(folder)), len(statuses), statuses["one more"]) == (ROWS + 1, ROWS + 1, status)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -15,20 +15,11 @@ from .models import models
 from .run import run
 from .servers import serve_relay, serve_sandbox
 
-
-class _Command(typer.core.TyperCommand):
-    def collect_usage_pieces(self, ctx: Any) -> list[str]:
-        """What is in the line of usage, as other commands write it: `COMMAND`, and `[COMMAND]` where it can be left out."""
-        return [piece.replace("{", "").replace("}", "") for piece in super().collect_usage_pieces(ctx)]
-
-
-_HELP: dict[Any, Any] = {"help_option_names": ["-h", "--help"]}
-
 app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     invoke_without_command=True,
-    context_settings=_HELP,
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
 
 
@@ -47,7 +38,6 @@ def _command(
         typer.echo(context.get_help())
 
 
-# The words of the list do not come from docstrings, which `python -OO` has not.
 for _function, _words, _example in (
     (models, "List the models and their prices.", "models --input image"),
     (chat, "Ask a model, or hold a conversation.", "chat --model glm-5.2 Hello"),
@@ -62,8 +52,7 @@ for _function, _words, _example in (
     # What follows the name of another program is that program's.
     app.command(
         _name,
-        cls=_Command,
         short_help=_words,
         epilog=f"Example: aitoearn-openai {_example}",
-        context_settings={**_HELP, "allow_interspersed_args": _name != "run"},
+        context_settings={"allow_interspersed_args": _name != "run"},
     )(_function)

@@ -31,17 +31,13 @@ def batch(
         int | None, Option(metavar="N", min=1, help="For prompts: the most tokens of an answer.")
     ] = None,
     csv: Annotated[
-        Path | None,
-        Option(
-            metavar="FILE.csv", help="Write a table for Excel too; with --dry-run, of the answers so far."
-        ),
+        Path | None, Option(metavar="FILE.csv", help="Write a table of the answers for Excel too.")
     ] = None,
     dry_run: Annotated[
         bool, Option("--dry-run", help="Send no prompts: count, and estimate credits; needs no key.")
     ] = False,
     answer_tokens: Annotated[
-        int,
-        Option(metavar="N", min=0, help="For estimates: the tokens of an answer, or the request's limit."),
+        int, Option(metavar="N", min=0, help="For estimates: the most tokens of an answer.")
     ] = ANSWER_TOKENS,
     max_credits: Annotated[
         float | None, Option(metavar="N", help="Start nothing that would carry this run's estimate past N.")
@@ -63,32 +59,33 @@ def batch(
         raise typer.BadParameter(
             "name the file for the results; only --dry-run does without", param_hint="OUT.jsonl"
         )
-    if csv and csv.resolve() in [path.resolve() for path in (source, target) if path]:
-        raise typer.BadParameter(
-            "the table must be another file than the input and the output", param_hint="--csv"
-        )
+    paths = [path.resolve() for path in (source, target, csv) if path]
+    if len({*paths}) < len(paths):
+        raise typer.BadParameter("the input, the output and the table must be different files")
     if max_credits is not None and not max_credits > 0:
         raise typer.BadParameter("the number must be above 0", param_hint="--max-credits")
     settings = (options.resolve if dry_run else options.resolve_with_key)(site, base_url)
     # Here, as help and mistakes do without the SDK.
-    from .batch_files import BadFile, Defaults, opened
-    from .batch_job import Job, Plan
+    import asyncio
+
+    from .batch_files import BadFile, opened
+    from .batch_job import Job
     from .batch_table import check_table, write_table
 
     raise_file_limit()
-    plan = Plan(settings, model or settings.model, answer_tokens, max_credits, dry_run)
-    given = {"temperature": temperature, "max_tokens": max_tokens}
-    defaults = Defaults(plan.model, system, {name: each for name, each in given.items() if each is not None})
+    job = Job(settings, model or settings.model, answer_tokens, max_credits, dry_run)
+    said = {"model": job.model, "system": system, "temperature": temperature, "max_tokens": max_tokens}
+    given = {name: value for name, value in said.items() if value is not None}
     code = 0
     try:
         if csv:
             check_table(csv)
-        with opened(source, target, defaults, plan.add, look_only=dry_run) as files:
+        with opened(source, target, given, job.add, dry_run) as files:
             if dry_run:
-                plan.show(files)
+                job.show(files)
             else:
                 with files.writing():
-                    code = Job(files, plan).run(concurrency, rpm)
+                    code = asyncio.run(job.run(files, concurrency, rpm))
             if csv:
                 write_table(files, csv)
                 show(f"{csv.name} has the answers as a table.", markup=False)

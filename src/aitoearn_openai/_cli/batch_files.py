@@ -14,12 +14,12 @@ import sys
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from filelock import FileLock, Timeout
-from rich.progress import wrap_file
+from rich.progress import open as open_with_bar
 
 from .._json import LINE_ENDS
 from ..batch import URL, Request, digest
@@ -30,66 +30,70 @@ STDIN = Path("-")
 _BEGINNING = b'{"id": "batch_req_'
 """How each line that is written here begins, and so one that was cut off."""
 _FEW = 10
-"""The most bad lines that are told one by one."""
+"""The most bad lines that are told."""
 _BLANK = " \t\r\n\ufeff"
 _NOT_TEXT = re.compile(r"[\0\udc80-\udcff]")
 """What is not UTF-8 has these: bytes that Python could not decode, or the zeros of UTF-16."""
-_TABLES = {".csv": "csv", ".tsv": "table", ".xls": "excel", ".xlsx": "excel", ".parquet": "parquet"}
-"""How pandas reads the tables that are known by the end of their name."""
+_TABLES = ".csv", ".tsv", ".xls", ".xlsx", ".parquet"
 
 
 class BadFile(Exception):
     """A file is not what it should be; its arguments are lines that say where, and what to do."""
 
 
-@dataclass(frozen=True)
-class Defaults:
-    """What lines of the input need not say."""
+@contextlib.contextmanager
+def opened(
+    source: Path, target: Path | None, given: dict[str, Any], check: Callable[[Request], None], dry_run: bool
+) -> Iterator[Files]:
+    """Read both files; no other run may use the output meanwhile, unless this is a dry run.
 
-    model: str | None
-    system: str | None
-    """The system message of plain prompts."""
-    options: dict[str, Any]
-    """Fields of the bodies of plain prompts."""
+    Args:
+        given: What lines need not say: `model` and, for prompts alone, `system`, `temperature` and `max_tokens`.
+        check: Called with each request that is not answered yet; its `ValueError` says why it cannot be.
+    """
+    name = "standard input" if source == STDIN else source.name
+    if source.suffix.lower() in _TABLES:
+        raise BadFile(
+            f"{name} is a table, not a file of prompts; copy its column of prompts into a text file, one prompt a line"
+        )
+    if source.exists() and not source.is_file():
+        raise BadFile(f"{source} is not a file")
+    if target == STDIN:
+        raise BadFile("name a file for the results instead of -: it is also the record of what is answered")
+    if target and target.suffix.lower() in _TABLES:
+        raise BadFile(f"the results are JSON, a line each: name OUT.jsonl, and --csv {target} for a table")
+    target = place_to_write(target) if target else Path(os.devnull)
+    lock = contextlib.nullcontext() if dry_run else _locked(target)
+    with lock, contextlib.closing(sqlite3.connect("")) as known:
+        files = Files(name, target, known)
+        try:
+            with _bytes(source) as file, _lines(file) as lines:
+                files.read(lines, given, check)
+            yield files
+        except sqlite3.OperationalError as error:
+            raise BadFile(f"{name}: no temporary file ({error}); set TMPDIR to a folder with room") from None
 
 
 @contextlib.contextmanager
-def opened(
-    source: Path,
-    target: Path | None,
-    defaults: Defaults,
-    check: Callable[[Request], None],
-    *,
-    look_only: bool,
-) -> Iterator[Files]:
-    """Read both files; no other run may use the output meanwhile, unless they are only looked at.
+def _bytes(source: Path) -> Iterator[BinaryIO]:
+    """The input, with a bar on a terminal; what comes through a pipe as a file."""
+    if source == STDIN:
+        with tempfile.TemporaryFile() as file:
+            if sys.stdin:
+                shutil.copyfileobj(sys.stdin.buffer, file)
+            file.seek(0)
+            yield file
+    else:
+        bar: Any = {"console": errors, "disable": not errors.is_terminal, "transient": True}
+        with open_with_bar(source, "rb", description="Reading", **bar) as file:
+            yield file
 
-    `check` is called with each request that is not answered yet; its `ValueError` says why it cannot be.
-    """
-    if target == STDIN:
-        raise BadFile("name a file for the results instead of -: it is also the record of what is answered")
-    if source != STDIN and source.exists() and not source.is_file():
-        raise BadFile(f"{source} is not a file")
-    with contextlib.ExitStack() as stack:
-        if target:
-            if target.suffix.lower() in _TABLES:
-                raise BadFile(
-                    f"the results are JSON, a line each: name OUT.jsonl, and --csv {target} for a table"
-                )
-            target = place_to_write(target)
-            if target.exists() and source != STDIN and source.samefile(target):
-                raise BadFile("the output must be another file than the input")
-            if not look_only:
-                stack.enter_context(_locked(target))
-        known = stack.enter_context(contextlib.closing(sqlite3.connect("")))
-        name = "standard input" if source == STDIN else source.name
-        files = Files(name, target or Path(os.devnull), known)
-        try:
-            with _lines(source, name) as lines:
-                files.read(lines, defaults, check)
-        except sqlite3.OperationalError as error:
-            raise BadFile(f"{name}: no temporary file ({error}); set TMPDIR to a folder with room") from None
-        yield files
+
+def _lines(file: BinaryIO) -> io.TextIOWrapper:
+    is_utf_16 = file.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+    file.seek(0)
+    encoding = ("UTF-16", "strict") if is_utf_16 else ("UTF-8", "surrogateescape")
+    return io.TextIOWrapper(file, *encoding, newline="\n")
 
 
 def place_to_write(path: Path) -> Path:
@@ -128,38 +132,6 @@ def _locked(target: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _lines(source: Path, name: str) -> Iterator[Iterable[str]]:
-    """The lines of the input, with a bar on a terminal; a table is refused, with how to convert it."""
-    if reader := _TABLES.get(source.suffix.lower()):
-        columns = 'rename(columns={"COLUMN": "prompt"})[["prompt"]]'
-        raise BadFile(
-            f"{name} is a table, not a file of prompts. Copy its column of prompts into a text file, one prompt a line, and "
-            f'save that as UTF-8; or convert it with pandas: read_{reader}("{name}").{columns}'
-            f'.to_json("{source.stem}.jsonl", orient="records", lines=True)'
-        )
-    with contextlib.ExitStack() as stack:
-        file: BinaryIO
-        if source == STDIN:
-            file = stack.enter_context(tempfile.TemporaryFile())
-            if sys.stdin:
-                shutil.copyfileobj(sys.stdin.buffer, file)
-        else:
-            file = stack.enter_context(source.open("rb"))
-        size = file.seek(0, os.SEEK_END)
-        file.seek(0)
-        encoding = "UTF-8", "surrogateescape"
-        if file.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
-            encoding = "UTF-16", "strict"
-        file.seek(0)
-        on_terminal: Any = {"console": errors, "disable": not errors.is_terminal, "transient": True}
-        shown = stack.enter_context(wrap_file(file, size, description="Reading", **on_terminal))
-        try:
-            yield io.TextIOWrapper(shown, *encoding, newline="\n")
-        except UnicodeError:
-            raise BadFile(f"{name} begins as UTF-16 does and is not; save it as UTF-8") from None
-
-
-@contextlib.contextmanager
 def replaced(path: Path) -> Iterator[BinaryIO]:
     """What to write in the place of a file, which is replaced as a whole in the end, or stays as it is."""
     # Of a name that nobody can have put a link at, and with no more rights than the file from its first byte.
@@ -194,36 +166,42 @@ class Files:
             "CREATE TABLE result (custom_id TEXT PRIMARY KEY, id TEXT, line BLOB) WITHOUT ROWID"
         )
 
-    def read(self, lines: Iterable[str], defaults: Defaults, check: Callable[[Request], None]) -> None:
+    def read(self, lines: Iterable[str], given: dict[str, Any], check: Callable[[Request], None]) -> None:
         """Find out what is asked and what is answered, and that both files are what they should be."""
         for _, result, is_answer in self._results():
             if is_answer:
                 self._know(result)
         first, bad = "", 0
-        reasons: dict[str, list[int]] = {}
+        reasons: dict[str, list[str]] = {}
         for number, line in enumerate(lines, 1):
             text = line.strip(_BLANK)
+            if not text:
+                continue
             first = first or text  # It decides for all, so that broken JSON is never taken for a prompt.
             try:
-                if text:
-                    request = self._added(number, *_request(text, first[0] not in "{[", defaults))
-                    self.total += 1
-                    if self._is_answered(request):
-                        self.answered += 1
-                    else:
-                        check(request)
+                request = self._added(number, *_request(text, first[0] not in "{[", given))
+                self.total += 1
+                answer = self._one("SELECT id FROM result WHERE custom_id = ?", request.custom_id)
+                if not answer:
+                    check(request)
+                elif answer[0] == request.id:
+                    self.answered += 1
+                else:
+                    raise ValueError(
+                        f"{self.target.name} answers it with another text, model or option; name another file for the results"
+                    )
             except ValueError as error:
+                reasons.setdefault(str(error), []).append(str(number))
                 bad += 1
-                if bad <= _FEW:
-                    reasons.setdefault(str(error), []).append(number)
+                if bad == _FEW:
+                    break
         told = [
-            f"{self.name}, line{'s' if len(numbers) > 1 else ''} {', '.join(map(str, numbers))}: {reason}"
+            f"{self.name}, line{'s' * (len(numbers) > 1)} {', '.join(numbers)}: {reason}"
             for reason, numbers in reasons.items()
         ]
-        if bad > 1:
-            above = f"the first {_FEW} are above; " if bad > _FEW else ""
-            told.append(f"{self.name}: {bad:,} lines cannot be sent; {above}nothing was sent")
-        if bad:
+        if bad == _FEW:
+            told.append(f"{self.name}: reading ended at {_FEW} bad lines; nothing was sent")
+        if told:
             raise BadFile(*told)
         if not self.total:
             raise BadFile(f"{self.name} holds no requests; write one a line")
@@ -231,27 +209,16 @@ class Files:
     def _added(self, number: int, request: Request, has_id: bool) -> Request:
         """Remember a request; what is there again without a `custom_id` gets a number behind its name."""
         name = request.custom_id
-        while True:
-            row = number, request.custom_id, json.dumps(request.body)
-            try:
-                self._known.execute("INSERT INTO request VALUES (?, ?, ?)", row)
-                return request
-            except sqlite3.IntegrityError:
-                if has_id:
-                    (first,) = self._one("SELECT line FROM request WHERE custom_id = ?", name)
-                    raise ValueError(
-                        f"custom_id {name!r} is already used in line {first}; give each its own"
-                    ) from None
+        while not self._known.execute(
+            "INSERT OR IGNORE INTO request VALUES (?, ?, ?)",
+            (number, request.custom_id, json.dumps(request.body)),
+        ).rowcount:
+            if has_id:
+                (line,) = self._one("SELECT line FROM request WHERE custom_id = ?", name)
+                raise ValueError(f"custom_id {name!r} is already used in line {line}; give each its own")
             self._same[name] += 1
             request = replace(request, custom_id=f"{name}-{self._same[name] + 1}")
-
-    def _is_answered(self, request: Request) -> bool:
-        found = self._one("SELECT id FROM result WHERE custom_id = ?", request.custom_id)
-        if found and found[0] != request.id:
-            raise ValueError(
-                f"{self.target.name} answers it with another text, model or option; name another file for the results"
-            )
-        return bool(found)
+        return request
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[None]:
@@ -336,44 +303,40 @@ def _open_no_link(path: str, flags: int) -> int:
     return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0), 0o666)
 
 
-def _request(text: str, is_prompt: bool, defaults: Defaults) -> tuple[Request, bool]:
+def _request(text: str, is_prompt: bool, given: dict[str, Any]) -> tuple[Request, bool]:
     """The request of a line, and whether the line has a `custom_id` for it; a `ValueError` says why it cannot be sent."""
     if _NOT_TEXT.search(text):
         raise ValueError("is not UTF-8 text; save the file as UTF-8")
     try:
         line = {"prompt": text} if is_prompt else json.loads(text)
-    except RecursionError:
-        raise ValueError("is nested too deeply") from None
-    except json.JSONDecodeError as error:
-        raise ValueError(
-            f'is not JSON: {error.msg}, column {error.colno}; if it is a prompt, write it as {{"prompt": "..."}}'
-        ) from None
+    except (ValueError, RecursionError) as error:
+        why = str(error).replace("line 1 ", "")
+        raise ValueError(f'is not JSON: {why}; if it is a prompt, write {{"prompt": "..."}}') from None
     line = line if isinstance(line, dict) else {}
     if len(line.keys() & {"prompt", "messages", "body"}) != 1:
         raise ValueError(f"needs one of prompt, messages or body; found: {', '.join(line) or 'nothing'}")
-    custom_id = line.pop("custom_id", None)
-    endpoint = {"method": line.pop("method", "POST"), "url": line.pop("url", URL)}
-    body = line.get("body", line)
-    name = f"prompt-{digest(body)[:24]}" if custom_id is None else custom_id
-    if "prompt" in line:
-        _add_messages(body, defaults)
-    elif defaults.system is not None or defaults.options:
+    if "prompt" not in line and given.keys() - {"model"}:
         raise ValueError(
             "has no prompt, for which --system, --temperature and --max-tokens are; write what they say into its body"
         )
-    if isinstance(body, dict) and "model" not in body:
-        if not defaults.model:
+    if "max_completion_tokens" in line:  # It takes the place of the option.
+        given = {name: value for name, value in given.items() if name != "max_tokens"}
+    custom_id = line.pop("custom_id", None)
+    request = {"method": line.pop("method", "POST"), "url": line.pop("url", URL), "custom_id": custom_id}
+    body = line.get("body", line)
+    if custom_id is None:
+        request["custom_id"] = f"prompt-{digest(body)[:24]}"
+    if isinstance(body, dict):
+        body = {**given, **body}
+        if "model" not in body:
             raise ValueError("it needs a model; name one with --model or AITOEARN_MODEL")
-        body["model"] = defaults.model
-    return Request.from_dict({**endpoint, "custom_id": name, "body": body}), custom_id is not None
+        if "prompt" in line:
+            body["messages"] = _messages(body.pop("system", None), body.pop("prompt"))
+    return Request.from_dict({**request, "body": body}), custom_id is not None
 
 
-def _add_messages(body: dict[str, Any], defaults: Defaults) -> None:
-    """Make the body of a request of what has a prompt."""
-    said = {"system": body.pop("system", defaults.system), "user": body.pop("prompt")}
-    if not isinstance(said["user"], str) or not said["user"].strip():
+def _messages(system: Any, prompt: Any) -> list[dict[str, Any]]:
+    if not isinstance(prompt, str) or not prompt.strip():
         raise ValueError("prompt must be a text that is not empty")
-    body["messages"] = [{"role": role, "content": text} for role, text in said.items() if text is not None]
-    for option, value in defaults.options.items():
-        if option != "max_tokens" or "max_completion_tokens" not in body:  # One takes the place of the other.
-            body.setdefault(option, value)
+    said = {"system": system, "user": prompt}
+    return [{"role": role, "content": text} for role, text in said.items() if text is not None]

@@ -6,7 +6,6 @@ import codecs
 import csv
 import io
 import re
-import sqlite3
 from pathlib import Path
 from typing import Any
 
@@ -36,14 +35,11 @@ def write_table(files: Files, path: Path) -> None:
             rows = csv.writer(text)
             file.write(_HEAD)
             for number, request, result in files.results():
-                users = [
-                    m for m in request.body["messages"] if isinstance(m, dict) and m.get("role") == "user"
-                ]
-                cells = text_of(users[-1:] and users[-1]), *_answer(result), request.custom_id
+                messages = [each for each in request.body["messages"] if isinstance(each, dict)]
+                said = [text_of(each) for each in messages if each.get("role") == "user"]
+                cells = "".join(said[-1:]), *_answer(result), request.custom_id
                 rows.writerow([number, *map(_as_text, cells)])
             text.detach()
-    except sqlite3.Error as error:
-        raise BadFile(f"{path.name}: no temporary file ({error}); set TMPDIR to a folder with room") from None
     except OSError as error:
         raise BadFile(
             f"{path} cannot be written: {error.strerror}; close it elsewhere, and run the command again"

@@ -21,17 +21,20 @@ class Bill:
 
     def add(self, usage: Any, model: ChatModel | None) -> None:
         """Count an answer."""
-        self.tokens_in += whole(getattr(usage, "prompt_tokens", 0))
-        self.tokens_out += whole(getattr(usage, "completion_tokens", 0))
-        cost = model.credits(usage) if model else None
+        tokens_in, tokens_out = (
+            whole(getattr(usage, f"{kind}_tokens", 0)) for kind in ("prompt", "completion")
+        )
+        self.charge(tokens_in, tokens_out, model, model.credits(usage) if model else None)
+
+    def charge(self, tokens_in: int, tokens_out: int, model: ChatModel | None, cost: Decimal | None) -> None:
+        """Count an answer of so many tokens."""
+        self.tokens_in += tokens_in
+        self.tokens_out += tokens_out
         # A sum of numbers such as 9E+999999 would be an exception, or a million digits to show.
         if model is None or cost is None or cost.adjusted() >= DIGITS:
             self.unpriced += 1
         else:
-            self.charge(model, cost)
-
-    def charge(self, model: ChatModel, cost: Decimal) -> None:
-        self.credits[model.credits_scope] = self.credits.get(model.credits_scope, Decimal(0)) + cost
+            self.credits[model.credits_scope] = self.credits.get(model.credits_scope, Decimal(0)) + cost
 
     def __str__(self) -> str:
         parts = []

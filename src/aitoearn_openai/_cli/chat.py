@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import base64
 import mimetypes
+import os
 import re
 import sys
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -24,8 +24,6 @@ _BEGINNINGS = re.compile(
     rb"(?P<png>\x89PNG\r\n\x1a\n)|(?P<jpeg>\xff\xd8\xff)|(?P<gif>GIF8[79]a)|(?P<webp>RIFF.{4}WEBP)", re.DOTALL
 )
 """What the content of an image begins with."""
-_MOST_BYTES = 50 * 2**20
-"""The largest request that the service takes; an image is a third larger in it than in its file."""
 
 
 def chat(
@@ -49,10 +47,9 @@ def chat(
     The answer goes to stdout; reasoning, tokens, credits and time go to stderr.
     """
     settings = options.resolve_with_key(site, base_url)
-    images = _images(image or ())
-    asked = " ".join(prompt) if prompt else None
-    is_conversation = asked is None and not as_json and _is_terminal(sys.stdin) and _is_terminal(sys.stdout)
-    question = "" if is_conversation else _question(asked)
+    images = [{"type": "image_url", "image_url": {"url": _url(each)}} for each in image or ()]
+    is_conversation = not (prompt or as_json) and _is_terminal(sys.stdin) and _is_terminal(sys.stdout)
+    question = "" if is_conversation else _question(" ".join(prompt or ()))
     if not is_conversation and not question.strip():
         failures.fail("there is no question; give it as an argument or through a pipe", failures.USAGE)
     with openai.OpenAI.from_settings(settings) as client:
@@ -64,9 +61,7 @@ def chat(
                 raise
             offered = []  # A gateway of another kind has none.
         if settings.site == "sandbox" and wanted and wanted.startswith(("fail-", "slow-")):
-            offered.append(
-                openai.ChatModel.model_validate({"name": wanted})
-            )  # It works there, and is not listed.
+            offered.append(openai.ChatModel(id=wanted))  # It works there, and is not listed.
         chosen = _choose(offered, wanted, "image" if images else "text")
         conversation = Conversation(client, chosen, system, images, max_tokens)
         if refusal := conversation.refusal(chosen):
@@ -86,14 +81,12 @@ def _is_terminal(stream: Any) -> bool:
     return stream is not None and stream.isatty()
 
 
-def _question(prompt: str | None) -> str:
-    """The text from a pipe, if there is one, and then the prompt."""
-    if prompt == "-":
-        prompt = None
-    elif prompt and _is_terminal(sys.stdin):
-        return prompt
-    piped = ""
+def _question(prompt: str) -> str:
+    """The text from a pipe, if there is one, and then the prompt, in whose place "-" may stand."""
+    prompt, piped = prompt if prompt != "-" else "", ""
     if _is_terminal(sys.stdin):
+        if prompt:
+            return prompt
         failures.say("Type the question, and end it with Ctrl-D on a line of its own.")
     if sys.stdin is not None:
         # Whatever the locale says: a model would be paid for what it cannot read.
@@ -102,9 +95,7 @@ def _question(prompt: str | None) -> str:
             piped = sys.stdin.read()
         except UnicodeDecodeError:
             failures.fail("standard input is not UTF-8 text; save it with the encoding UTF-8", failures.USAGE)
-    if prompt is None:
-        return piped
-    return f"{piped.rstrip()}\n\n{prompt}" if piped.strip() else prompt
+    return f"{piped.rstrip()}\n\n{prompt}" if prompt and piped.strip() else prompt or piped
 
 
 def _choose(offered: list[openai.ChatModel], wanted: str | None, kind: str) -> openai.ChatModel:
@@ -120,7 +111,7 @@ def _choose(offered: list[openai.ChatModel], wanted: str | None, kind: str) -> o
     if isinstance(found, openai.ChatModel):
         return found
     if wanted:
-        return openai.ChatModel.model_validate({"name": wanted})  # The service itself refuses a wrong name.
+        return openai.ChatModel(id=wanted)  # The service itself refuses a wrong name.
     from .._settings import misspelt_hint
 
     missing = "name a model with --model or AITOEARN_MODEL; `aitoearn-openai models` lists them"
@@ -138,39 +129,16 @@ def _picked(suited: list[openai.ChatModel]) -> openai.ChatModel:
         show(escape(found), errors)
 
 
-def _images(given: Iterable[str]) -> list[dict[str, Any]]:
-    images, left = [], _MOST_BYTES
-    for each in given:
-        url = each
-        if not each.lower().startswith(("https://", "http://", "data:")):  # Which the service fetches itself.
-            url = _data_url(Path(each), left * 3 // 4)
-        left -= len(url)
-        images.append({"type": "image_url", "image_url": {"url": url}})
-    return images
-
-
-def _data_url(path: Path, most: int) -> str:
-    """An image of so many bytes, of the type of its content, or of its name where no content is known for that."""
-    try:
-        if path.exists() and not path.is_file():  # A device may have no end, and a pipe no beginning.
-            raise _bad_image(f"{path.name!r} is not a regular file.")
-        with path.open("rb") as file:
-            content = file.read(most + 1)
-    except OSError as error:
-        raise _bad_image(f"{path.name!r} cannot be read: {error.strerror}.") from None
-    if not content:
-        raise _bad_image(f"{path.name!r} is empty.")
-    if len(content) > most:
-        raise _bad_image(f"with {path.name!r} the request has more than the 50 MB that the service takes.")
-    kind = mimetypes.guess_type(path.name)[0] or ""
-    if by_content := _BEGINNINGS.match(content):
-        kind = f"image/{by_content.lastgroup}"
-    elif not kind.startswith("image/"):
-        raise _bad_image(f"{path.name!r} is not an image.")
-    elif kind.removeprefix("image/") in _BEGINNINGS.groupindex:
-        raise _bad_image(f"the content of {path.name!r} is not {kind}.")
+def _url(given: str) -> str:
+    """An address, which the service fetches itself, or a file as one, of the type of its content or else of its name."""
+    if given.lower().startswith(("https://", "http://", "data:")):
+        return given
+    if not os.path.isfile(given):  # A device may have no end, and a pipe no beginning.
+        raise typer.BadParameter(f"{given!r} is not a file.", param_hint="--image")
+    content = Path(given).read_bytes()
+    kind = mimetypes.guess_type(given)[0] or ""
+    if known := _BEGINNINGS.match(content):
+        kind = f"image/{known.lastgroup}"
+    elif not kind.startswith("image/") or kind.removeprefix("image/") in _BEGINNINGS.groupindex:
+        raise typer.BadParameter(f"{given!r} is not an image.", param_hint="--image")
     return f"data:{kind};base64,{base64.b64encode(content).decode()}"
-
-
-def _bad_image(problem: str) -> typer.BadParameter:
-    return typer.BadParameter(problem, param_hint="--image")

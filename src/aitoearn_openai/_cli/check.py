@@ -11,7 +11,7 @@ from urllib.request import getproxies, proxy_bypass
 
 import aitoearn_openai as openai
 
-from .._sites import API_PATH, ENV_PREFIX, SITES, needs_no_proxy
+from .._sites import API_PATH, ENV_PREFIX, SITES, is_here
 from .._wording import causes
 from . import failures, options
 from .lists import fetch, matching
@@ -35,18 +35,17 @@ def check(site: options.Site = None, base_url: options.BaseUrl = None) -> None:
     from .._settings import missing_key, misspelt_hint
 
     settings = options.resolve(site, base_url)
-    _show_settings(settings, {"site": site, "base_url": base_url})
+    given = dict.fromkeys(["site", "base_url"], "--site") if site else {}
+    _show_settings(settings, {**given, "base_url": "--base-url"} if base_url else given)
     if renames := misspelt_hint():
         _bad("setting", "misspelt", renames.strip(), failures.USAGE)
-    try:
-        make_pool(is_async=True, backend=settings.http_backend, base_url=SITES["sandbox"])
-    except openai.OpenAIError as error:
-        _bad("setting", str(error), f"Or unset {ENV_PREFIX}HTTP_BACKEND.", failures.USAGE)
+    make_pool(is_async=True, backend=settings.http_backend, base_url=SITES["sandbox"])  # It may be missing.
+    settings = settings.model_copy(update={"max_retries": 0, "timeout": settings.timeout or _SECONDS})
     offered = _reach(settings)
     if not settings.api_key:
-        _bad("key", "missing", missing_key(settings).removeprefix(renames), failures.KEY)
+        _bad("key", "missing", missing_key(settings), failures.KEY)
     try:
-        offered = _fetch(settings) or offered  # A server that looks at keys refuses a wrong one here.
+        offered = fetch(settings) or offered  # A server that looks at keys refuses a wrong one here.
         _show("ok", "key", f"accepted by {settings.base_url.removesuffix(API_PATH)}")
     except openai.APIError as error:
         _failed("key", error)
@@ -81,24 +80,19 @@ def _failed(what: str, error: openai.APIError) -> NoReturn:
     _bad(what, text, advice, code)
 
 
-def _show_settings(settings: openai.Settings, given: dict[str, str | None]) -> None:
+def _show_settings(settings: openai.Settings, given: dict[str, str]) -> None:
+    """Each setting and where it is from, of which some are given by options."""
     from .._settings import env_file_source
 
     variables = {name.upper() for name, value in os.environ.items() if value}
-    file = os.environ.get(f"{ENV_PREFIX}ENV_FILE")
-    is_file = file and os.path.isfile(os.path.expanduser(file))  # A pipe can be read only once.
-    in_file = env_file_source(openai.Settings, str(file))() if is_file else {}
+    file = os.environ.get(f"{ENV_PREFIX}ENV_FILE", "")
+    is_file = os.path.isfile(os.path.expanduser(file))  # A pipe can be read only once.
+    in_file = env_file_source(openai.Settings, file)() if is_file else {}
     rows = []
-    for field in openai.Settings.model_fields:
-        value, variable = getattr(settings, field), f"{ENV_PREFIX}{field.upper()}"
-        if given.get(field):
-            source = f"--{field.replace('_', '-')}"
-        elif field == "base_url" and given["site"]:
-            source = "--site"
-        elif variable in variables:
-            source = variable
-        else:
-            source = str(file) if in_file.get(field) else "default"
+    for field, value in settings:
+        variable = f"{ENV_PREFIX}{field.upper()}"
+        source = file if in_file.get(field) else "default"
+        source = given.get(field) or (variable if variable in variables else source)
         if field == "api_key" and value:
             key = value.get_secret_value()
             value = f"********{key[-4:] if len(key) >= _LONG_KEY else ''} ({len(key)} characters)"
@@ -115,15 +109,11 @@ def _reach(settings: openai.Settings) -> list[openai.ChatModel]:
         if tls:
             _show("ok", "TLS", f"{tls.version()}, certificate until {tls.getpeercert()['notAfter']}")
         elif not is_local:
-            _show(
-                "??",
-                "TLS",
-                "not used: plain http: others on the way can read the key and the prompts; use https",
-            )
+            _show("??", "TLS", "not used: others on the way can read the key and the prompts; use https")
         milliseconds = 1000 * (time.monotonic() - started)
         _show("ok", "HTTP", f"{response.http_version}, status {response.status_code}, {milliseconds:.0f} ms")
 
-    address, is_local = urlsplit(settings.base_url), needs_no_proxy(settings.base_url)
+    address, is_local = urlsplit(settings.base_url), is_here(settings.base_url)
     proxy = getproxies().get(address.scheme) or getproxies().get("all")
     if proxy and not is_local and not proxy_bypass(str(address.hostname)):
         name = urlsplit(proxy if "://" in proxy else f"//{proxy}").hostname
@@ -132,24 +122,19 @@ def _reach(settings: openai.Settings) -> list[openai.ChatModel]:
     http_client.event_hooks = {"response": [look]}
     started = time.monotonic()
     try:
-        return _fetch(settings.model_copy(update={"api_key": None}), http_client=http_client)
+        return fetch(settings.model_copy(update={"api_key": None}), http_client=http_client)
     except openai.AuthenticationError:
         return []  # Some servers want a key for the list too; whether they take ours comes next.
     except openai.APIError as error:
         _failed("HTTP", error)
 
 
-def _fetch(settings: openai.Settings, **arguments: Any) -> list[openai.ChatModel]:
-    return fetch(settings, max_retries=0, timeout=settings.timeout or _SECONDS, **arguments)
-
-
 def _find_chat(settings: openai.Settings) -> None:
     """Whether chat completions are there: a body without a model and messages is refused, and costs nothing."""
     from openai.types.chat import ChatCompletion
 
-    limits: Any = {"max_retries": 0, "timeout": settings.timeout or _SECONDS}
     try:
-        with openai.OpenAI.from_settings(settings, **limits) as client:
+        with openai.OpenAI.from_settings(settings) as client:
             client.post("/chat/completions", body={}, cast_to=ChatCompletion)
     except openai.APIError as error:
         # This body is refused as what it is, or for the model that it does not name.

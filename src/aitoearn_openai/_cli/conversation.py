@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import sys
 import time
 from functools import partial
 from typing import Any
@@ -18,10 +17,10 @@ from .screen import count, errors, escape, print_json, show, write
 _HELP = """\
 /model NAME  use another model, named in full or in part; without NAME, list all
 /clear       start again without the questions and answers so far
-/exit        end the conversation, as do exit, quit, bye, q and Ctrl-D
+/exit        end the conversation, as do exit, quit, q and Ctrl-D
 Enter sends. Esc and then Enter, or Alt+Enter, begins a new line. Pasted lines stay one
 message. Ctrl-C stops an answer. What begins with a space is never a command."""
-_COMMAND = re.compile(r"/[a-z]*(?!\S)|(exit|quit|bye|q|help|\?)(\(\))?\s*$", re.IGNORECASE)
+_COMMAND = re.compile(r"/[a-z]*(?!\S)|(exit|quit|q|help)\s*$", re.IGNORECASE)
 
 
 class Conversation:
@@ -55,8 +54,7 @@ class Conversation:
     def print_completion(self, question: str) -> bool:
         """Print the completion as the service gives it; whether it has an answer."""
         started = time.monotonic()
-        self._messages.append(self._message(question))
-        completion = self._create(model=self._model.id, messages=self._messages)
+        completion = self._create(model=self._model.id, messages=[*self._messages, self._message(question)])
         print_json(completion.to_dict(mode="json", warnings=False))
         choice = completion.choices[0]
         has_text = bool(choice.message.content)
@@ -68,16 +66,16 @@ class Conversation:
 
         What was said of it is kept, also when it is stopped or breaks off.
         """
-        self._messages.append(self._message(question))
+        asked = self._message(question)
         text, is_reasoning = "", False
         usage, finish, started = None, None, time.monotonic()
-        try:
-            with self._create(
-                model=self._model.id,
-                messages=self._messages,
-                stream=True,
-                stream_options={"include_usage": True},
-            ) as stream:
+        with self._create(
+            model=self._model.id,
+            messages=[*self._messages, asked],
+            stream=True,
+            stream_options={"include_usage": True},
+        ) as stream:
+            try:
                 for chunk in stream:
                     usage = chunk.usage or usage
                     for choice in chunk.choices:
@@ -90,21 +88,15 @@ class Conversation:
                                 errors.print("\n")
                             text += part
                             write(part, end="")
-        finally:
-            is_stopped = isinstance(sys.exc_info()[1], KeyboardInterrupt)
-            if text or is_reasoning or usage or finish or is_stopped:
+            finally:
                 self._answers += 1
                 self._bill.add(usage, self._model)
-            if text:
-                write("")
-                self._messages.append({"role": "assistant", "content": text})
-                self._images = []
-            else:
-                self._messages.pop()
-            # A program that reads stdout may show the text on the same terminal, later than we write.
-            is_elsewhere = errors.is_terminal and not (sys.stdout and sys.stdout.isatty())
-            if is_elsewhere if text else is_reasoning:
-                errors.print()
+                if text:
+                    write("")
+                    self._messages += [asked, {"role": "assistant", "content": text}]
+                    self._images = []
+                elif is_reasoning:
+                    errors.print()
         self._footer(usage, started, finish, bool(text))
         return bool(text)
 
@@ -131,22 +123,10 @@ class Conversation:
         # Here, as a single answer needs none of it.
         from prompt_toolkit import PromptSession
         from prompt_toolkit.completion import WordCompleter
-        from prompt_toolkit.filters import Condition
         from prompt_toolkit.key_binding import KeyBindings
 
         keys = KeyBindings()
-
-        def is_pasted() -> bool:
-            """Whether more has arrived together with Enter: not every terminal marks a paste as one."""
-            return any(
-                isinstance(each.key, str) and each.data for each in session.app.key_processor.input_queue
-            )
-
-        @keys.add("escape", "enter")
-        @keys.add("enter", filter=Condition(is_pasted), eager=True)
-        def begin_line(event: Any) -> None:
-            event.current_buffer.insert_text("\n")
-
+        keys.add("escape", "enter")(lambda event: event.current_buffer.insert_text("\n"))
         names = (f"/model {model.id}" for model in offered if model.id.isprintable())
         session: PromptSession[str] = PromptSession(
             "> ",
@@ -183,7 +163,7 @@ class Conversation:
         elif command == "/clear":
             self._messages = [*self._system]
             _say("Conversation cleared.")
-        elif command in ("/help", "help", "help()", "?"):
+        elif command in ("/help", "help"):
             errors.print(_HELP, style="dim", markup=False)
         elif command.startswith("/") and command not in ("/exit", "/quit"):
             _say(f"There is no command {command}. /help lists them.")
@@ -197,7 +177,7 @@ class Conversation:
                 _say(f"{'*' if model.id == self._model.id else '-'} {model.id}")
             return
         # A gateway of another kind has no list, and takes names that are not known here.
-        found = matching(offered, wanted) if offered else openai.ChatModel.model_validate({"name": wanted})
+        found = matching(offered, wanted) if offered else openai.ChatModel(id=wanted)
         if isinstance(found, str):
             _say(found)
         elif refusal := self.refusal(found):

@@ -25,49 +25,38 @@ In your program: from aitoearn_openai import OpenAI"""
 
 def demo() -> None:
     """Show what the package does, against a sandbox that it starts: no key, no network."""
+    from openai import DefaultHttpxClient, OpenAI
+
     from .conversation import Conversation
 
     for name in list(os.environ):
         if name.startswith((ENV_PREFIX, "OPENAI_")):
-            del os.environ[name]  # The demo shows its own settings, and needs nobody's key.
-    with openai.sandbox.serve() as site:
-        os.environ[f"{ENV_PREFIX}SITE"] = "sandbox"
-        os.environ[f"{ENV_PREFIX}BASE_URL"] = site.base_url
+            del os.environ[name]  # The demo has settings of its own, and needs nobody's key.
+    with openai.sandbox.serve() as site, openai.OpenAI.from_settings(site.settings) as client:
         console.print("A sandbox runs on this machine. It imitates AiToEarn; no model answers.\n")
-        _show_failures(site)
-        with openai.OpenAI() as client:
-            _heading("2. Retries: the service fails once, and the SDK tries again")
-            answer = client.chat.completions.with_raw_response.create(
-                model="fail-once-502", messages=[{"role": "user", "content": "Hi"}]
-            )
-            show(f"[dim]{answer.retries_taken} retry, then an answer with status {answer.status_code}[/]\n")
-            _heading("3. client.models.list() has the models, with their prices")
-            models = {each.id: each for each in client.models.list()}
-            cost = models["glm-5.2"].credits(prompt_tokens=1000, completion_tokens=500)
-            show(f"[dim]{len(models)} models; 1,000 tokens in and 500 out of glm-5.2 cost {cost} credits[/]")
-            model = client.models.retrieve("DeepSeek V4")
-            _heading(f'\n4. client.models.retrieve("DeepSeek V4"): {model.id} streams its answer')
-            Conversation(client, model, None, [], None).ask("Hello!")
-    _heading("\n5. Next")
+        show("[bold]1. Failures: what the plain SDK returns, and what this package raises[/]")
+        direct = DefaultHttpxClient(trust_env=False)  # No proxy could reach the sandbox.
+        plain = OpenAI(base_url=site.base_url, api_key=site.api_key, max_retries=0, http_client=direct)
+        rows = []
+        with plain:
+            for model, stream in (("fail-12001", False), ("fail-html", True), ("fail-stream-error", True)):
+                outcomes = [_outcome(each, model, stream) for each in (plain, client)]
+                rows.append([f"{model} {'stream=True' if stream else ''}", *outcomes])
+        console.print(table(["model=", "openai.OpenAI", "aitoearn_openai.OpenAI"], rows, lines=True))
+        show("[bold]2. Retries: the service fails once, and the SDK tries again[/]")
+        answer = client.chat.completions.with_raw_response.create(
+            model="fail-once-502", messages=[{"role": "user", "content": "Hi"}]
+        )
+        show(f"[dim]{answer.retries_taken} retry, then an answer with status {answer.status_code}[/]\n")
+        show("[bold]3. client.models.list() has the models, with their prices[/]")
+        models = list(client.models.list())
+        found = client.models.retrieve("DeepSeek V4")
+        cost = found.credits(prompt_tokens=1000, completion_tokens=500)
+        show(f"[dim]{len(models)} models; 1,000 tokens in and 500 out of {found.id} cost {cost} credits[/]")
+        show(f'\n[bold]4. client.models.retrieve("DeepSeek V4"): {found.id} streams its answer[/]')
+        Conversation(client, found, None, [], None).ask("Hello!")
+    show("\n[bold]5. Next[/]")
     console.print(_NEXT)
-
-
-def _heading(text: str) -> None:
-    console.print(text, style="bold", markup=False)
-
-
-def _show_failures(site: openai.sandbox.Sandbox) -> None:
-    from openai import DefaultHttpxClient, OpenAI
-
-    _heading("1. Failures: what the plain SDK returns, and what this package raises")
-    direct = DefaultHttpxClient(trust_env=False)  # No proxy could reach the sandbox.
-    plain = OpenAI(base_url=site.base_url, api_key=site.api_key, max_retries=0, http_client=direct)
-    rows = []
-    with plain, openai.OpenAI(max_retries=0) as ours:
-        for model, stream in (("fail-12001", False), ("fail-html", True), ("fail-stream-error", True)):
-            outcomes = [_outcome(client, model, stream) for client in (plain, ours)]
-            rows.append([f"{model} {'stream=True' if stream else ''}", *outcomes])
-    console.print(table(["model=", "openai.OpenAI", "aitoearn_openai.OpenAI"], rows, lines=True))
 
 
 def _outcome(client: Any, model: str, stream: bool) -> str:

@@ -36,12 +36,6 @@ _NEXT = {
     404: "`aitoearn-openai models` lists the names.",
     429: "Wait a little, then try again.",
 }
-_WRONG = {
-    "int_parsing": "{input!r} is not a whole number",
-    "greater_than_equal": "{input} is below {ge}",
-    "less_than_equal": "{input} is above {le}",
-}
-"""Errors of pydantic that an option can have; any other is said not to be a number."""
 # Typer exports this class only as the parent of `BadParameter`.
 _UsageError: Any = typer.BadParameter.__mro__[1]
 
@@ -52,8 +46,6 @@ _FEW = 3
 
 secrets: set[str] = set()
 """What must not be shown where a server repeats it."""
-
-_OUTPUT_IS_AWAY = errno.EPIPE, errno.ENOSPC, errno.EFBIG
 
 
 @cache
@@ -133,7 +125,7 @@ def sentence(text: str) -> str:
 
 def fail_to_listen(error: OSError, options: str) -> NoReturn:
     """End the command, as a server cannot have its port or its address."""
-    if error.errno in _OUTPUT_IS_AWAY:
+    if error.errno in (errno.EPIPE, errno.ENOSPC, errno.EFBIG):  # The output is away.
         raise error
     fail(f"{error.strerror}; choose another with {options}", USAGE)
 
@@ -147,17 +139,6 @@ def report(error: openai.OpenAIError) -> int:
             write(f"Traceback (most recent call last):\n{frames}", end="", to=sys.stderr)
         say(f"aitoearn-openai: {text} {next_step}".rstrip())
     return code
-
-
-def _without_pydantic(error: Any) -> str:
-    """What is wrong with an argument, in our words: Typer tells it in those of pydantic, where that found it."""
-    from pydantic import ValidationError
-
-    if not isinstance(error.__cause__, ValidationError):
-        return str(error.message)
-    wrong = error.__cause__.errors(include_url=False)[0]
-    words = _WRONG.get(wrong["type"], "{input!r} is not a number")
-    return words.format(input=wrong["input"], **wrong.get("ctx", {}))
 
 
 @contextlib.contextmanager
@@ -176,7 +157,9 @@ def one_line_errors() -> Iterator[None]:
         raise
     except _UsageError as error:
         path = error.ctx.command_path if error.ctx else "aitoearn-openai"
-        message = error.format_message().replace(error.message, _without_pydantic(error))
+        message = error.format_message()
+        if hasattr(error.__cause__, "errors"):  # Typer has pydantic's words, which leave out what was given.
+            message = f"{message}: {error.__cause__.errors(include_url=False)[0]['input']!r}"
         fail(f"{sentence(message)} `{path} --help` shows how to use it.", USAGE)
     except openai.OpenAIError as error:
         raise SystemExit(report(error)) from None
@@ -190,14 +173,10 @@ def one_line_errors() -> Iterator[None]:
     except typer.Abort:
         errors.print()  # A terminal has shown ^C.
         raise SystemExit(INTERRUPTED) from None
-    except (OSError, RuntimeError) as error:
-        if "--install-completion" in sys.argv[:2]:  # Which writes into the home.
-            fail(f"the completion cannot be installed ({error}): set HOME to a folder of yours", USAGE)
-        if not isinstance(error, OSError) or error.errno not in _OUTPUT_IS_AWAY:
-            raise
+    except OSError as error:
         if error.errno == errno.EPIPE:  # Whoever reads has seen enough.
             raise SystemExit(NO_MATCH) from None
-        fail(f"the output cannot be written: {error.strerror}", NO_MATCH)
+        fail(f"cannot read or write: {error}", NO_MATCH)
     finally:
         for stream in streams:
             try:

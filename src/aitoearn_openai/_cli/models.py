@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -92,9 +92,7 @@ def _having(
     having = [model for model in lists["chat"] if wanted.casefold() in map(str.casefold, of(model))]
     if not having:
         known = ", ".join(sorted({value for model in lists["chat"] for value in of(model) if value}))
-        raise typer.BadParameter(
-            f"no model has {wanted!r}; there is: {known or 'nothing'}.", param_hint=option
-        )
+        raise typer.BadParameter(f"no model has {wanted!r}; there is: {known}.", param_hint=option)
     return {"chat": having}
 
 
@@ -115,17 +113,15 @@ def _row(call: str, model: Any) -> dict[str, str]:
 
 def _prices(pricing: Pricing | None) -> tuple[str, str]:
     """The prices of input and output, in credits per 1,000 tokens or for a call."""
-    if pricing is None:
-        return "", ""
-    if pricing.price is not None and not pricing.tiers:
+    tiers = pricing.tiers if pricing else []
+    if pricing and pricing.price is not None and not tiers:
         return f"{number(pricing.price)}/call", ""
-    sides = [tier.input.text for tier in pricing.tiers], [tier.output.text for tier in pricing.tiers]
-    before, after = (_range([price for price in side if price is not None]) for side in sides)
-    return before, after
+    return _range(tier.input.text for tier in tiers), _range(tier.output.text for tier in tiers)
 
 
-def _range(prices: list[Decimal]) -> str:
-    return "-".join(dict.fromkeys(number(price) for price in [*prices[:1], *prices[-1:]]))
+def _range(prices: Iterable[Decimal | None]) -> str:
+    given = [number(price) for price in prices if price is not None]
+    return "-".join(dict.fromkeys([*given[:1], *given[-1:]]))
 
 
 def _show_list(lists: Mapping[str, Sequence[ListedModel]]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from typer import Option
@@ -21,10 +21,9 @@ def model_names(context: typer.Context, incomplete: str) -> list[str]:
     """The names in the model list that begin so and that a shell can be given; none where the list cannot be had at once."""
     from .lists import fetch_lists
 
-    at_once: Any = {"max_retries": 0, "timeout": 2.0}
     try:
         settings = resolve(context.params.get("site"), context.params.get("base_url"))
-        lists = fetch_lists(settings, images=bool(context.params.get("images")), **at_once)
+        lists = fetch_lists(settings, images=bool(context.params.get("images")), max_retries=0, timeout=2.0)
     except openai.OpenAIError:
         return []
     names = dict.fromkeys(model.id for models in lists.values() for model in models)

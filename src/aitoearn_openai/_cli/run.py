@@ -14,6 +14,7 @@ from typer import Argument, Option
 
 import aitoearn_openai as openai
 
+from .._local import SHORT_KEY
 from .._sites import ENV_PREFIX
 from . import failures, options
 
@@ -29,13 +30,9 @@ ADDRESS_VARIABLES = (
 )
 """Where programs look for the address. Left out: OPENAI_API_HOST, which promptfoo takes for a name and not for an address."""
 
-
 _IS_PARENT = sys.platform == "win32" or hasattr(sys, "frozen")
 """Whether programs are run as children, and the relay in this process: on Windows `exec` leaves the shell without its child,
 and in a bundle, such as PyInstaller's, there is no Python that could be started as a relay."""
-
-_SHORTEST_KEY = 8
-"""A key of fewer characters may stand in a variable by chance."""
 
 
 def run(
@@ -105,7 +102,7 @@ def _key(settings: openai.Settings) -> str:
 
 def _without(environment: Mapping[str, str], *keys: str) -> dict[str, str]:
     """The environment without variables of any name that hold a key."""
-    keys = tuple(key for key in keys if len(key) >= _SHORTEST_KEY)
+    keys = tuple(key for key in keys if len(key) >= SHORT_KEY)
     return {name: value for name, value in environment.items() if not any(key in value for key in keys)}
 
 

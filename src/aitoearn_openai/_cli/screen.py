@@ -71,9 +71,9 @@ def table(
     return made
 
 
-def number(value: Decimal, digits: int = DIGITS) -> str:
+def number(value: Decimal) -> str:
     """A decimal without an exponent, and without zeros that say nothing."""
-    return f"{value:.{digits}f}".rstrip("0").rstrip(".")
+    return f"{value:.{DIGITS}f}".rstrip("0").rstrip(".")
 
 
 def count(how_many: int, what: str) -> str:
@@ -86,11 +86,11 @@ def whole(value: Any) -> int:
     return value if isinstance(value, int) and abs(value) < 10**DIGITS else 0
 
 
-def credits_text(credits: dict[str | None, Decimal], digits: int = DIGITS) -> str:
+def credits_text(credits: dict[str | None, Decimal]) -> str:
     """Credits, for each of the account's balances."""
     parts = []
     for scope, amount in (credits or {None: Decimal(0)}).items():
-        words = number(amount, digits), scope, "credit" if amount == 1 else "credits"
+        words = number(amount), scope, "credit" if amount == 1 else "credits"
         parts.append(" ".join(filter(None, words)))
     return " and ".join(parts)
 

@@ -6,7 +6,6 @@ import contextlib
 import logging
 import os
 import threading
-from datetime import datetime
 from typing import Annotated
 from urllib.parse import urlsplit
 
@@ -16,7 +15,7 @@ from typer import Option
 import aitoearn_openai as openai
 
 from .._limits import keep_memory_private, raise_file_limit
-from .._sites import API_PATH, SANDBOX_KEY, SITES, site_base_url
+from .._sites import API_PATH, SANDBOX_KEY, SITES, normalize_base_url
 from . import failures, options
 from .screen import errors, escape, show
 
@@ -33,12 +32,9 @@ def _variable(name: str | None) -> str | None:
 
 def _address(url: str | None) -> str | None:
     try:
-        parts = urlsplit(url or "http://any")
-        is_address = parts.scheme in ("http", "https") and bool(parts.hostname)
-    except ValueError:  # Half an IPv6 address.
-        is_address = False
-    if not is_address:
-        raise typer.BadParameter(f"{url!r} is not an address such as http://localhost:11434/v1.")
+        normalize_base_url(url or SITES["sandbox"])
+    except ValueError as error:
+        raise typer.BadParameter(f"{error}.") from None
     return url
 
 
@@ -50,14 +46,6 @@ def _wait(*lines: str) -> None:
         threading.Event().wait()
     if errors.is_terminal:
         errors.print()  # It has shown ^C.
-
-
-class _Lines(logging.Handler):
-    """Shows what the relay logs on stderr."""
-
-    def emit(self, record: logging.LogRecord) -> None:
-        with contextlib.suppress(OSError):  # Nobody reads it.
-            failures.say(f"{datetime.now():%H:%M:%S} {record.getMessage()}")
 
 
 def serve_relay(
@@ -86,8 +74,9 @@ def serve_relay(
     settings = options.resolve_with_key(site, base_url)
     token, origins = os.environ[token_env] if token_env else None, allow_origin or ()
     raise_file_limit()
-    log = logging.getLogger("aitoearn_openai.relay")
-    log.addHandler(_Lines())
+    log, on_stderr = logging.getLogger("aitoearn_openai.relay"), logging.StreamHandler()
+    on_stderr.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
+    log.addHandler(on_stderr)
     log.setLevel(logging.INFO if verbose else logging.WARNING)
     try:
         with openai.relay.serve(
@@ -130,7 +119,7 @@ def serve_sandbox(
     key = os.environ[upstream_key_env] if upstream_key_env else None
     try:
         with openai.sandbox.serve(port, upstream=upstream, upstream_key=key) as site:
-            home = site.base_url == site_base_url("sandbox")
+            home = site.base_url == SITES["sandbox"] + API_PATH
             address = "" if home else f" AITOEARN_BASE_URL={site.base_url.removesuffix(API_PATH)}"
             token = "" if site.api_key == SANDBOX_KEY else f" AITOEARN_API_KEY={site.api_key}"
             behind = upstream or "no model"

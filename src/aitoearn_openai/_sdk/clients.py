@@ -22,13 +22,13 @@ from .stream import Decoder
 
 class _Hooks:
     _origins: Any
-    """Where the options came from. If the caller gave an `http_client`, its `auth` still applies."""
+    """The constructor's arguments, and where each came from. If the caller gave an `http_client`, its `auth` still applies."""
 
     _known_models: dict[str, Any]
     """What each model list had when it was last asked for, by path."""
 
     def _auth(self, sdk_auth: Any) -> Any:
-        exchange, given = CURRENT.get(), self._origins.http_client
+        exchange, given = CURRENT.get(), self._origins.arguments.get("http_client")
         if exchange is None:
             return sdk_auth
         client_class: Any = openai.DefaultHttpxClient if given is None else type(given)
@@ -46,7 +46,9 @@ class _Hooks:
             return data  # A chunk that the decoder has made.
         if CURRENT.get():
             second_look(self, response, cast_to, data)
-        elif failure := failure_for(cast_to, data):  # In a `Stream` that was made by hand.
+        elif failure := failure_for(
+            cast_to, data
+        ):  # In a stream; of one made by hand, nothing was judged before.
             raise status_error(self, response, failure, data)
         if hasattr(cast_to, "from_answer"):  # A type of this package makes itself.
             return cast_to.from_answer(self, response, data)

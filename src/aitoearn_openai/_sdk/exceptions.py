@@ -11,6 +11,7 @@ import openai
 
 from .._errors import QUOTE, Failure
 from .._hints import origin
+from .._json import NOT_JSON, decode_json
 from .._wording import Message, Ours
 from .private import unsupported
 
@@ -30,15 +31,11 @@ def connection_error(error: Any) -> openai.APIConnectionError:
     return openai.APIConnectionError(request=error.request)
 
 
-def make_decodable(response: Any) -> None:
-    """Correct the encoding with which the SDK would crash, or not read the JSON, before it reports a failure."""
+def drop_byte_order_mark(response: Any) -> None:
+    """Have the SDK decode the JSON of a failure: a byte order mark would keep it from that."""
     if response.content.startswith(codecs.BOM_UTF8):
         with suppress(ValueError):  # A hook of the caller's has read the text already.
             response.encoding = "utf-8-sig"
-    try:
-        _ = response.text
-    except (AssertionError, LookupError, TypeError, ValueError):
-        response.encoding = "utf-8"  # The charset is not one, or not that of the text.
 
 
 def set_status(response: Any, failure: Failure) -> None:
@@ -54,6 +51,13 @@ def status_error(client: Any, response: Any, failure: Failure, body: Any) -> ope
     set_status(response, failure)
     message = Message(Ours(f"Error code: {failure.status} - "), str(failure))
     return client._make_status_error(message, body=body, response=response)  # type: ignore[no-any-return]
+
+
+def refusal(client: Any, response: Any) -> openai.APIStatusError:
+    """The SDK's exception for a refusal on which the SDK itself crashes: its charset or a date in its headers is invalid."""
+    body = decode_json(response.content)
+    body = None if body is NOT_JSON else body
+    return client._make_status_error(f"Error code: {response.status_code}", body=body, response=response)  # type: ignore[no-any-return]
 
 
 def unexpected(response: Any, expected: str, body: object = None, *, advice: bool = True) -> openai.APIError:

@@ -15,7 +15,7 @@ import openai
 from .._errors import Failure
 from .._json import NOT_JSON, decode_json
 from .answer import failure_for, is_sdk_type
-from .exceptions import connection_error, family_of, make_decodable, set_status, unexpected
+from .exceptions import connection_error, drop_byte_order_mark, family_of, refusal, set_status, unexpected
 
 CURRENT: ContextVar[Exchange | None] = ContextVar("exchange", default=None)
 """The exchange that the SDK is busy with, as it gives its hooks nothing that leads there.
@@ -49,6 +49,8 @@ class Exchange:
             if self.response is not None and not isinstance(error, openai.OpenAIError):
                 if isinstance(error, family_of(type(self.response)).RequestError):
                     raise connection_error(error) from error
+                if not self.response.is_success:  # The SDK could not read it, or a date in it.
+                    raise refusal(self.client, self.response) from error
                 self._require_json()  # Raises in place of the SDK's error of decoding.
             raise
         finally:
@@ -57,10 +59,11 @@ class Exchange:
 
     def wants_body(self, response: Any) -> bool:
         """Whether the body is read before the SDK looks at the status."""
+        self.response = response  # By this `_process_response` knows that it was looked at.
         if not response.is_success:
             return True  # The SDK reads it too, but in a stream it does not expect a body that breaks off.
         if self.stream:
-            # A stream with another content type has no length. A failure has one, or is a page, or compressed JSON.
+            # A stream under a wrong content type still has no length. A failure has one, or is HTML, or compressed JSON.
             headers, content_type = response.headers, response.headers.get("Content-Type", "")
             is_compressed = "json" in content_type and "Content-Encoding" in headers
             may_fail = is_compressed or "html" in content_type or "Content-Length" in headers
@@ -71,14 +74,13 @@ class Exchange:
 
     def first_look(self, response: Any) -> tuple[Failure, Any] | None:
         """The failure in a response that was read, and its body; the response gets the status, so that the SDK may ask again."""
-        self.response = response  # By this `_process_response` knows that it was looked at.
         content = response.content if response.is_stream_consumed else b""
         if not response.is_success:
-            make_decodable(response)
+            drop_byte_order_mark(response)
         elif self.stream or len(content) <= _LARGE:
             body = decode_json(content)
             if body is not NOT_JSON and (failure := failure_for(self.cast_to, body)):
-                make_decodable(response)
+                drop_byte_order_mark(response)
                 set_status(response, failure)
                 return failure, body
         return None

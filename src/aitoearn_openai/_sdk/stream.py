@@ -23,6 +23,7 @@ class Decoder:
     def __init__(self, exchange: Exchange) -> None:
         self._client, self._response = exchange.client, exchange.response
         self._is_fast = exchange.chunk_type is ChatCompletionChunk
+        # `is_typed` by the type of the whole answer: that of an event may be a union.
         self._events = Events(is_chat=is_chat(exchange.chunk_type), is_typed=is_sdk_type(exchange.cast_to))
 
     def __getattr__(self, name: str) -> Any:  # An SDK that asks for another method.

@@ -33,13 +33,7 @@ log.addHandler(logging.NullHandler())
 
 @dataclass(frozen=True)
 class Relay:
-    """A running relay: where it is, and what programs give as their key.
-
-    Examples:
-        >>> with serve(settings=Settings(site="sandbox")) as here:
-        ...     here.base_url.startswith("http://127.0.0.1:")
-        True
-    """
+    """A running relay: where it is, and what programs give as their key."""
 
     base_url: str
     """What programs take for OpenAI's address, such as `http://127.0.0.1:8379/v1`."""
@@ -103,6 +97,7 @@ def app(settings: Settings, token: str, *, allow_origins: Collection[str] = ()) 
     Raises:
         ValueError: the token is empty, is the key, or cannot stand in a header; or what should be the address of a page
             is not.
+        openai.OpenAIError: a variable names a proxy that cannot be used, or the package for aiohttp is missing.
 
     Examples:
         >>> import uvicorn
@@ -121,7 +116,7 @@ def app(settings: Settings, token: str, *, allow_origins: Collection[str] = ()) 
     @contextlib.asynccontextmanager
     async def lifespan(_: Any) -> AsyncIterator[None]:
         yield
-        await service.close()
+        await service.pool.aclose()
 
     async def answer(scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request, and log it."""
@@ -143,8 +138,7 @@ def app(settings: Settings, token: str, *, allow_origins: Collection[str] = ()) 
         headers, method = Headers(scope=scope), scope["method"]
         path = re.sub(r"^(/v1)+(?=/|$)|/+$", "", re.sub("/+", "/", scope["path"]))
         page = headers.get("origin", "")
-        is_preflight = bool(page) and method == "OPTIONS" and "access-control-request-method" in headers
-        if page not in origins and (is_preflight or is_page(page)):
+        if page and page not in origins and (method == "OPTIONS" or is_page(page)):
             advice = f"start it with `--allow-origin {page}` if that page may use it with the token"
             raise Failed(403, f"The relay does not answer web pages, such as those of {page}: {advice}.")
         given = bearer(headers)
@@ -165,19 +159,12 @@ def app(settings: Settings, token: str, *, allow_origins: Collection[str] = ()) 
             models = await until_disconnect(receive, service.models(headers))
             await json_response(_listing(path, models))(scope, receive, send)
             return 200
-        if path.startswith("/responses"):
-            message = "AiToEarn has no Responses API: set the program to use chat completions."
-            raise Failed(404, message, "unknown_url")
-        there = f"GET /models and POST {', '.join(ENDPOINTS)}"
-        raise Failed(404, f"AiToEarn has no {method} {path or '/'}; it has {there}.", "unknown_url")
+        there = f"set the program to use POST {', '.join(ENDPOINTS)} or GET /models"
+        raise Failed(404, f"AiToEarn has no {method} {path or '/'}: {there}.", "unknown_url")
 
+    methods, every = ("GET", "HEAD", "POST"), ("*",)
     shared = CORSMiddleware(
-        answer,
-        origins,
-        ("GET", "HEAD", "POST"),
-        allow_headers=["*"],
-        expose_headers=["*"],
-        allow_private_network=True,
+        answer, origins, methods, allow_headers=every, expose_headers=every, allow_private_network=True
     )
 
     async def start(scope: Scope, receive: Receive, send: Send) -> None:
@@ -188,11 +175,7 @@ def app(settings: Settings, token: str, *, allow_origins: Collection[str] = ()) 
 
 
 def _origin(page: str) -> str:
-    """The origin of a page as browsers send it.
-
-    Raises:
-        ValueError: it has none.
-    """
+    """The origin of a page as browsers send it; raises `ValueError` where it has none."""
     if page == "null":
         return page
     family = family_of(openai.DefaultHttpxClient)

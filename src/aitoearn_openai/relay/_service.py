@@ -8,10 +8,9 @@ import json
 import re
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from http.cookiejar import DefaultCookiePolicy
-from typing import Any, AnyStr
+from typing import Any
 from urllib.parse import urlsplit
 
-import openai
 from starlette.datastructures import Headers
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
@@ -20,6 +19,7 @@ from .._errors import QUOTE, Failure, failure_in, has_images, is_completion
 from .._events import MAX_EVENT, Event, Events
 from .._hints import API_KEY_HEADER, origin
 from .._json import LINE_ENDS, decode_json
+from .._local import SHORT_KEY
 from .._models import ChatModel, read
 from .._pools import make_pool
 from .._sdk.exceptions import family_of
@@ -28,19 +28,13 @@ from .._sites import site_hint
 from .._wording import reason
 
 ENDPOINTS = "/chat/completions", "/images/generations", "/images/edits"
-LIST_PATH = "/models/chat"
+_LIST_PATH = "/models/chat"
 MAX_ANSWER = 512 * 1024 * 1024
 """The bytes of an answer that is not a stream: images come as text, several at once."""
 MASK = "**********"
 
 _SENT_ON = {b"accept", b"accept-language", b"content-type", b"user-agent", b"x-request-id"}
 _SENT_BACK = re.compile(r"retry-after(-ms)?|x-request-id|x-should-retry|x-ratelimit-.*")
-_PASSES = {408, 429, 500, 502, 503, 504}
-"""Statuses with which a server has no words because it is busy or away, at whatever address."""
-_MAX_HEADER = 1024
-"""The characters that the value of a header may have to be passed on."""
-_SHORT = 8
-"""A key of fewer characters may be an everyday word: without it, names of fields and sentences would be spoilt."""
 _BLANK = codecs.BOM_UTF8 + b" \t\r\n"
 
 
@@ -68,89 +62,63 @@ def json_response(content: Any, status: int = 200, headers: dict[str, str] | Non
 
 
 class Service:
-    """AiToEarn at the address of the settings, with their key, timeout and backend."""
+    """AiToEarn at the address of the settings, with their key, timeout and backend.
+
+    Raises:
+        openai.OpenAIError: a setting with which there can be no connection.
+    """
 
     def __init__(self, settings: Settings) -> None:
-        self._settings = settings
+        self._base_url = settings.base_url
         self._key = settings.api_key.get_secret_value() if settings.api_key else ""
         self._origin = urlsplit(settings.base_url)._replace(path="").geturl()
-        self._pool: Any = None
-        self._urls: dict[str, Any] = {}
-
-    async def close(self) -> None:
-        """Give back the connections."""
-        if self._pool:
-            await self._pool.aclose()
+        self.pool = make_pool(is_async=True, backend=settings.http_backend, base_url=settings.base_url)
+        self.pool.timeout = settings.timeout or self.pool.timeout
+        # Cookies of one program would go on with the requests of another.
+        self.pool.cookies.jar.set_policy(DefaultCookiePolicy(allowed_domains=[]))
 
     async def models(self, headers: Headers) -> list[ChatModel]:
-        """The chat models.
-
-        Raises:
-            Failed: there is no list.
-        """
-        async with self._ask("GET", LIST_PATH, headers) as answer:
-            content = await _read(self._pieces(answer), MAX_ANSWER)
+        """The chat models; raises `Failed` where there is no list."""
+        async with self._ask(_LIST_PATH, headers) as (answer, pieces):
+            content = await _read(pieces, MAX_ANSWER)
         body = self._checked(answer, content)
         entries = body.get("data") if isinstance(body, dict) else None
         if not isinstance(entries, list):
             raise self._unexpected(answer, content, "a model list")
         return read(ChatModel, entries)
 
-    def _connect(self) -> Any:
-        """The connections, made for the first request."""
-        if self._pool is None:
-            settings = self._settings
-            pool = make_pool(is_async=True, backend=settings.http_backend, base_url=settings.base_url)
-            pool.timeout = settings.timeout or pool.timeout
-            # Those of one program would go on with the requests of another.
-            pool.cookies.jar.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-            make_url = family_of(type(pool)).URL
-            self._urls = {path: make_url(settings.base_url + path) for path in (LIST_PATH, *ENDPOINTS)}
-            self._pool = pool
-        return self._pool
-
     @contextlib.asynccontextmanager
     async def _ask(
-        self, method: str, path: str, headers: Headers, content: bytes | None = None
-    ) -> AsyncIterator[Any]:
-        """The service's answer, its body unread.
-
-        Raises:
-            Failed: there is none, or it is compressed, which nobody asked for.
-        """
+        self, path: str, headers: Headers, content: bytes | None = None
+    ) -> AsyncIterator[tuple[Any, AsyncGenerator[bytes, None]]]:
+        """The service's answer, and its body as it arrives; raises `Failed` where there is none, or it breaks off."""
+        is_list = content is None
         own = [(b"authorization", b"Bearer " + self._key.encode()), (b"accept-encoding", b"identity")]
-        if path == LIST_PATH:
+        if is_list:
             own.append((API_KEY_HEADER.lower().encode(), self._key.encode()))
         with self._reached():
-            pool = self._connect()
             # `build_request` would merge all this with what the pool adds, in three times the time.
-            request = family_of(type(pool)).Request(
-                method,
-                self._urls[path],
+            request = family_of(type(self.pool)).Request(
+                "GET" if is_list else "POST",
+                self._base_url + path,
                 headers=[*(each for each in headers.raw if each[0] in _SENT_ON), *own],
                 content=content,
-                extensions={"timeout": pool.timeout.as_dict()},
+                extensions={"timeout": self.pool.timeout.as_dict()},
             )
             # Redirects of the list are not followed: the second header with the key would go along to any origin.
-            answer = await pool.send(request, stream=True, follow_redirects=method == "POST")
-        try:
+            answer = await self.pool.send(request, stream=True, follow_redirects=not is_list)
+        async with contextlib.aclosing(answer), contextlib.aclosing(self._pieces(answer)) as pieces:
             encoding = answer.headers.get("content-encoding", "").strip()
-            if encoding.lower() not in ("", "identity"):  # A few bytes of it may become gigabytes.
+            # Nobody asked for it, and a few bytes of it may become gigabytes.
+            if encoding.lower() not in ("", "identity"):
                 message = (
                     f"{origin(answer.url)} sent HTTP {answer.status_code} with the content encoding {encoding!r}, though "
                     "none was asked for: set the server not to compress."
                 )
-                raise Failed(_error_status(answer), self.hide_key(message), None, self._sent_back(answer))
-            yield answer
-        finally:
-            await answer.aclose()
+                raise self._failed(Failure(message), _error_status(answer), self._sent_back(answer))
+            yield answer, pieces
 
     async def _pieces(self, answer: Any) -> AsyncGenerator[bytes, None]:
-        """The body of an answer as it arrives.
-
-        Raises:
-            Failed: it breaks off.
-        """
         with self._reached():
             async with contextlib.aclosing(answer.aiter_raw()) as pieces:
                 async for piece in pieces:
@@ -161,27 +129,20 @@ class Service:
         """Turn what the HTTP library raises, of whatever kind, into a failure in OpenAI's form."""
         try:
             yield
-        except openai.OpenAIError as error:  # A setting with which there can be no connection.
-            raise Failed(500, str(error)) from None
         except Exception as error:  # noqa: BLE001 - some of a bad address are of no library
             status = 504 if "Timeout" in type(error).__name__ else 502
             message = f"The connection to {self._origin} failed: {reason(error)}."
-            raise Failed(status, self.hide_key(message)) from None
+            raise self._failed(Failure(message), status) from None
 
     async def forward(
         self, path: str, headers: Headers, body: bytes, scope: Scope, receive: Receive, send: Send
     ) -> int:
-        """Ask the service, and send its answer to the program; its status.
-
-        Raises:
-            Failed: there is no answer, or a stream ended in a failure.
-        """
+        """Send the service's answer to the program; its status. Raises `Failed` where there is none, or its stream failed."""
         is_chat = path == "/chat/completions"
         asked = decode_json(body) if b'"stream"' in body else None
         wants_stream = isinstance(asked, dict) and asked.get("stream") is True
         is_json = body.lstrip(_BLANK).startswith(b"{")
-        asking = self._ask("POST", path, headers, body)
-        async with asking as answer, contextlib.aclosing(self._pieces(answer)) as pieces:
+        async with self._ask(path, headers, body) as (answer, pieces):
             start = await _read(pieces, MAX_EVENT, whole=False)
             # Whatever it was announced as.
             if answer.is_success and start.strip(_BLANK)[:1] not in (b"", b"{", b"[", b"<"):
@@ -189,11 +150,10 @@ class Service:
                 if wants_stream or (announced and not is_json):
                     return await self._send_stream(send, answer, start, pieces, is_chat)
             content = await _read(pieces, MAX_ANSWER, start=start)
-        made = self._checked(answer, content)
-        if wants_stream:
-            raise self._unexpected(answer, content, "an event stream")
-        if not isinstance(made, dict) or not (is_completion if is_chat else has_images)(made):
-            raise self._unexpected(answer, content, f"JSON with {'choices' if is_chat else 'data'!r}")
+        made, is_due = self._checked(answer, content), is_completion if is_chat else has_images
+        if wants_stream or not (isinstance(made, dict) and is_due(made)):
+            due = "an event stream" if wants_stream else f"JSON with {'choices' if is_chat else 'data'!r}"
+            raise self._unexpected(answer, content, due)
         response = Response(content, answer.status_code, self._sent_back(answer), "application/json")
         await response(scope, receive, send)
         return response.status_code
@@ -228,24 +188,20 @@ class Service:
         return int(answer.status_code)
 
     def _checked(self, answer: Any, content: bytes) -> Any:
-        """The decoded body of an answer that reports no failure.
-
-        Raises:
-            Failed: it reports one, with its status or with HTTP 200.
-        """
+        """The decoded body of an answer; raises `Failed` where it reports a failure, with its status or with HTTP 200."""
         body = decode_json(content)
         if answer.is_success and not failure_in(body):
             return body
-        status, headers, content = _error_status(answer), self._sent_back(answer), self.hide_key(content)
-        failure = failure_in(decode_json(content))
-        if failure:
+        status, headers = _error_status(answer), self._sent_back(answer)
+        text = self._text(content)
+        if failure := failure_in(decode_json(text)):
             status = failure.status or 502 if answer.is_success else status
             if failure.retry_after is not None:
                 headers.setdefault("retry-after", str(failure.retry_after))
             if failure.request_id and self._can_pass(failure.request_id):
                 headers.setdefault("x-request-id", failure.request_id)
-        elif message := _quote(content):
-            failure = Failure(message)
+        elif quote := _quote(text):
+            failure = Failure(quote)
         else:
             raise self._unexpected(answer, content, "JSON", status)
         raise self._failed(failure, status, headers)
@@ -260,44 +216,40 @@ class Service:
 
     def _unexpected(self, answer: Any, content: bytes, due: str, status: int = 502) -> Failed:
         """The error for something that AiToEarn does not answer."""
-        what, quote = repr(answer.headers.get("content-type", "")), _quote(self.hide_key(content))
-        if answer.has_redirect_location:
-            # Its path may hold the key in a form that is not known here.
-            to = answer.next_request
-            what = f"a redirect to {origin(to.url)}" if to else "a bad redirect"
+        what, quote = repr(answer.headers.get("content-type", "")), _quote(self._text(content))
+        if answer.next_request:  # Its path may hold the key in a form that is not known here.
+            what = f"a redirect to {origin(answer.next_request.url)}"
         message = (
             f"{origin(answer.url)}{answer.url.path} answered HTTP {answer.status_code} with {what} where {due} was expected"
             f"{f': {quote}' if quote else ''}."
         )
-        if answer.status_code not in _PASSES:
+        if answer.status_code < 500 and answer.status_code != 429:  # Otherwise the server is there, and busy.
             message += " Check the base URL: AiToEarn's ends in /api/ai."
         return self._failed(Failure(message), status, self._sent_back(answer))
 
-    def hide_key(self, words: AnyStr) -> AnyStr:
+    def hide_key(self, words: str) -> str:
         """What a server says, without the key, before it is cut."""
-        if len(self._key) < _SHORT:
-            return words
-        if isinstance(words, str):
-            return words.replace(self._key, MASK)
-        return words.replace(self._key.encode(), MASK.encode())
+        return words if len(self._key) < SHORT_KEY else words.replace(self._key, MASK)
+
+    def _text(self, content: bytes) -> str:
+        return self.hide_key(content.decode("utf-8-sig", errors="replace"))
 
     def _sent_back(self, answer: Any) -> dict[str, str]:
         """The headers of an answer that programs look at."""
-        return {
-            name: value
-            for name, value in answer.headers.items()
-            if _SENT_BACK.fullmatch(name) and self._can_pass(value)
-        }
+        sent = answer.headers.items()
+        return {name: value for name, value in sent if _SENT_BACK.fullmatch(name) and self._can_pass(value)}
 
     def _can_pass(self, value: str) -> bool:
-        """Whether a header of an answer can have this value."""
-        is_plain = value.isascii() and value.isprintable() and len(value) <= _MAX_HEADER
+        """Whether a header of an answer can have this value; a request id may be of any length."""
+        is_plain = value.isascii() and value.isprintable() and len(value) <= 1024
         return is_plain and self.hide_key(value) == value
 
 
 def _encoded(event: Event) -> bytes:
-    name = f"event: {event.event}\n" if event.event else ""
-    return "".join([name, *(f"data: {line}\n" for line in event.data.split("\n")), "\n"]).encode()
+    name, data = f"event: {event.event}\n" if event.event else "", event.data
+    if isinstance(event.decoded, dict) and event.decoded.get("error", ...) is None:
+        data = json.dumps(event.decoded)  # The SDK of a program takes any `error` for one.
+    return "".join([name, *(f"data: {line}\n" for line in data.split("\n")), "\n"]).encode()
 
 
 def _error_status(answer: Any) -> int:
@@ -317,7 +269,7 @@ async def _read(pieces: AsyncIterator[bytes], most: int, *, start: bytes = b"", 
     return bytes(content)
 
 
-def _quote(content: bytes) -> str:
+def _quote(text: str) -> str:
     """The first words of a server; nothing of a page."""
-    text = " ".join(content[:QUOTE].decode("utf-8-sig", errors="replace").split())
-    return "" if text.startswith("<") else text
+    words = " ".join(text[:QUOTE].split())
+    return "" if words.startswith("<") else words

@@ -9,20 +9,20 @@ import secrets
 import time
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
+from typing import Any
 from uuid import uuid4
 
 from pydantic import SecretStr
 from starlette.applications import Starlette
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from .._local import HOST, listen
-from .._models import ChatModel
 from .._serving import bearer, in_thread, is_page, is_token, read_body, trust, until_disconnect
 from .._settings import Settings
-from .._sites import API_PATH, SANDBOX_KEY, is_loopback
+from .._sites import API_PATH, SANDBOX_KEY
 from . import _replies, _request
 from ._catalogue import EDIT_ENTRIES, ENTRIES, GENERATION_ENTRIES, MODELS
 from ._failures import (
@@ -37,23 +37,17 @@ from ._failures import (
 )
 from ._upstream import Engine
 
-_GENERATION, _EDIT = "/models/image/generation", "/models/image/edit"
-_LISTS = {"/models/chat": ENTRIES, _GENERATION: GENERATION_ENTRIES, _EDIT: EDIT_ENTRIES}
-_DRAWN_BY = {"/images/generations": _GENERATION, "/images/edits": _EDIT}
+_CHAT, _GENERATION, _EDIT = "/models/chat", "/models/image/generation", "/models/image/edit"
+_LISTS = {_CHAT: ENTRIES, _GENERATION: GENERATION_ENTRIES, _EDIT: EDIT_ENTRIES}
+_LIST_FOR = {"/chat/completions": _CHAT, "/images/generations": _GENERATION, "/images/edits": _EDIT}
+"""The endpoints that answer by a model, with the list that has its name."""
 _NAMES = {path: {entry["name"] for entry in entries} for path, entries in _LISTS.items()}
-_ENCODED = {path: _replies.dumps(entries) for path, entries in _LISTS.items()}
-_OWN_NAME = re.compile(r"(\[[0-9a-f:]+\]|[\w.-]+)(:\d{1,5})?", re.IGNORECASE)
+_OWN_NAME = re.compile(r"(localhost|127(\.\d{1,3}){3}|\[::1\])(:\d{1,5})?", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
 class Sandbox:
-    """A running sandbox: where it is and the key that it takes.
-
-    Examples:
-        >>> with serve() as site:
-        ...     site.api_key
-        'sandbox'
-    """
+    """A running sandbox: where it is and the key that it takes."""
 
     base_url: str
     """The SDK base URL, such as `http://127.0.0.1:8378/api/ai`."""
@@ -62,13 +56,7 @@ class Sandbox:
 
     @property
     def settings(self) -> Settings:
-        """Settings of a client of this sandbox.
-
-        Examples:
-            >>> with serve() as site:
-            ...     site.settings.site
-            'sandbox'
-        """
+        """Settings of a client of this sandbox."""
         return Settings(site="sandbox", base_url=self.base_url, api_key=SecretStr(self.api_key))
 
 
@@ -85,12 +73,6 @@ def serve(
 
     Raises:
         OSError: if the port cannot be had; the message names it.
-
-    Examples:
-        >>> from aitoearn_openai import OpenAI
-        >>> with serve() as site, OpenAI.from_settings(site.settings) as client:
-        ...     client.models.retrieve("GLM 5.2").id
-        'glm-5.2'
     """
     with listen(HOST, port) as listener:
         token = f"{SANDBOX_KEY}-{secrets.token_hex(24)}" if upstream_key else SANDBOX_KEY
@@ -116,10 +98,6 @@ def app(
 
     Raises:
         ValueError: there is a key of the engine, and no token; or the token does not begin with `sandbox`.
-
-    Examples:
-        >>> import uvicorn
-        >>> uvicorn.run(app())  # doctest: +SKIP
     """
     if upstream_key and not token:
         raise ValueError("a sandbox that spends from an engine's key needs a token")
@@ -136,13 +114,12 @@ def app(
         if engine:
             await engine.close()
 
-    failures = (404, 405, Refused, NotTheService, RecursionError, ClientDisconnect)
+    failures = (404, 405, Refused, NotTheService, ClientDisconnect)
     application = Starlette(
         lifespan=lifespan,
         routes=[
             *(Route(f"{API_PATH}{path}", service.models) for path in _LISTS),
-            Route(f"{API_PATH}/chat/completions", service.chat, methods=["POST"]),
-            *(Route(f"{API_PATH}{path}", service.images, methods=["POST"]) for path in _DRAWN_BY),
+            *(Route(f"{API_PATH}{path}", service.answer, methods=["POST"]) for path in _LIST_FOR),
         ],
         exception_handlers=dict.fromkeys(failures, _on_failure),
     )
@@ -150,76 +127,69 @@ def app(
     return application
 
 
+@dataclass
 class _Service:
     """What answers: the sandbox itself, or the engine behind it."""
 
-    def __init__(self, engine: Engine | None, token: str, *, is_local: bool) -> None:
-        self.engine, self.token, self.is_local = engine, token, is_local
-        self.failed: set[int] = set()
-        """The requests that have failed once and were not asked again yet."""
+    engine: Engine | None
+    token: str
+    is_local: bool
+    failed: set[int] = field(default_factory=set)
+    """The requests that have failed once and were not asked again yet."""
 
     async def models(self, request: Request) -> Response:
         self.check(request, b"")
-        entries = _ENCODED[_path(request)]
+        entries = _LISTS[_path(request)]
         if self.engine:
-            entries = _replies.dumps(await until_disconnect(request.receive, self.engine.models()))
-        success = f'"code":0,"message":"请求成功","requestId":{_replies.dumps(_request_id(request)).decode()}'
-        return _reply(request, b'{"data":%b,%b}' % (entries, success.encode()))
+            entries = await until_disconnect(request.receive, self.engine.models())
+        listed = {"data": entries, "code": 0, "message": "请求成功", "requestId": _request_id(request)}
+        return _reply(request, _replies.dumps(listed))
 
-    async def chat(self, request: Request) -> Response | _Stream:
-        raw = await self.body(request)
-        body = _request.parse(raw)
-        name = _request.model_name(body)
-        model = await self.model(name, request, raw)
-        question = _request.question(body, raw)
-        if model is None:
-            return await self.answer_of_engine(request, raw)
-        if not question.stream:
-            return _reply(request, _replies.completion(question, model, name))
-        events = _replies.events(question, model, name)
+    async def answer(self, request: Request) -> Response:
+        raw = await read_body(request, Refused(500, "request entity too large"))
+        self.check(request, raw)
+        path, kind = _path(request), request.headers.get("content-type", "application/json")
+        is_form = kind.lower().startswith("multipart/")
+        body = _request.parse_form(raw, kind) if is_form else _request.parse(raw)
+        name = _request.required_text(body, "model")
+        is_engines = await self.is_engines(name, request, raw)
+        is_chat = path == "/chat/completions"
+        wanted: Any = _request.question(body, raw) if is_chat else _request.picture_count(body)
+        if self.engine and is_engines:
+            ending = _event(_envelope(request, 12301, "AI model call failed: the engine broke off"))
+            answer = self.engine.answer(path, raw, kind, _request_id(request), ending)
+            return await until_disconnect(request.receive, answer)
+        if not is_chat:
+            return _reply(request, _replies.pictures(wanted))
+        model = MODELS.get(name, MODELS["glm-5.2"])
+        if not wanted.stream:
+            return _reply(request, _replies.completion(wanted, model, name))
+        events = _replies.events(wanted, model, name)
         if name in STREAM_FAILURES:
             events = events[: len(events) // 2]
         if name == "fail-stream-error":
             events.append(b"event: error\ndata: the model stopped answering\n\n")
         elif name == "fail-stream-envelope":
             events.append(_event(_envelope(request, 12301, "AI model call failed")))
-        return _Stream(_request_id(request), events, finished=name != "fail-stream-cut")
-
-    async def images(self, request: Request) -> Response:
-        raw = await self.body(request)
-        kind = request.headers.get("content-type", "")
-        is_form = kind.lower().startswith("multipart/")
-        body = _request.parse_form(raw, kind) if is_form else _request.parse(raw)
-        if await self.model(_request.model_name(body), request, raw) is None:
-            return await self.answer_of_engine(request, raw)
-        return _reply(request, _replies.pictures(_request.picture_count(body)))
-
-    async def body(self, request: Request) -> bytes:
-        raw = await read_body(request, Refused(500, "request entity too large"))
-        self.check(request, raw)
-        return raw
+        return _Stream(_request_id(request), events, is_finished=name != "fail-stream-cut")
 
     def check(self, request: Request, raw: bytes) -> None:
         """Refuse web pages, and a wrong key: chat and images go by the bearer, a list by `X-Api-Key` if there is one."""
-        headers = request.headers
+        headers, is_list = request.headers, request.method != "POST"
         if self.is_local:
             host, page = " ".join(headers.getlist("host")), headers.get("origin", "")
-            if not (_OWN_NAME.fullmatch(host) and is_loopback(f"http://{host}")):
+            if not _OWN_NAME.fullmatch(host):
                 raise Refused(403, "The sandbox answers only at the address that it shows.")
             if is_page(page):
                 raise Refused(403, f"The sandbox does not answer web pages, such as those of {page}.")
-        key = bearer(headers)
-        key_of_list = headers.get("x-api-key", SANDBOX_KEY if self.token == SANDBOX_KEY else key)
-        is_good = {each: self.is_good(each, request, raw) for each in {key, key_of_list}}
-        if not is_good[key if request.method == "POST" else key_of_list]:
+        key = (is_list and headers.get("x-api-key")) or bearer(headers)
+        has_failed = self.fail(key, request, raw)
+        is_public = self.token == SANDBOX_KEY and is_list and "x-api-key" not in headers
+        if not (is_token(key, self.token) or is_public or (has_failed and self.token == SANDBOX_KEY)):
             raise Refused(401, "Unauthorized")
         trust(request.scope)
 
-    def is_good(self, key: str, request: Request, raw: bytes) -> bool:
-        """Whether it is the token, or a name that has failed as it does and would not fail again."""
-        return is_token(key, self.token) or (self.act(key, request, raw) and self.token == SANDBOX_KEY)
-
-    def act(self, name: str, request: Request, raw: bytes) -> bool:
+    def fail(self, name: str, request: Request, raw: bytes) -> bool:
         """Fail if the model or key of that name does; return whether it is one that fails once and did."""
         failure, is_once = failure_named(name)
         if failure and not (is_once and self.is_retry(request, raw)):
@@ -234,47 +204,36 @@ class _Service:
         (self.failed.discard if is_retry else self.failed.add)(asked)
         return is_retry
 
-    async def model(self, name: str, request: Request, raw: bytes) -> ChatModel | None:
-        """The model that answers; None where it is the engine's."""
-        acted = self.act(name, request, raw)
+    async def is_engines(self, name: str, request: Request, raw: bytes) -> bool:
+        """Whether the engine answers for the model of that name; raises where nobody does."""
+        has_failed = self.fail(name, request, raw)
         if name == SLOW:
             await asyncio.sleep(SLOW_SECONDS)
-        if acted or name in FAILURES:
-            return MODELS["glm-5.2"]
+        if has_failed or name in FAILURES:
+            return False
         if self.engine:
             is_known = await until_disconnect(request.receive, self.engine.has(name))
         else:
-            is_known = name in _NAMES[_DRAWN_BY.get(_path(request), "/models/chat")]
+            is_known = name in _NAMES[_LIST_FOR[_path(request)]]
         if not is_known:
             raise Refused(12300, f"Model not found: {name}")
-        return None if self.engine else MODELS.get(name, MODELS["glm-5.2"])
-
-    async def answer_of_engine(self, request: Request, raw: bytes) -> Response:
-        assert self.engine
-        broken = _envelope(request, 12301, "AI model call failed: the engine broke off")
-        kind = request.headers.get("content-type", "application/json")
-        answer = self.engine.answer(_path(request), raw, kind, _request_id(request), _event(broken))
-        return await until_disconnect(request.receive, answer)
+        return self.engine is not None
 
 
-class _Stream:
+class _Stream(StreamingResponse):
     """Encoded events, each sent at once; an unfinished stream ends with the connection."""
 
-    def __init__(self, request_id: str, events: list[bytes], *, finished: bool) -> None:
-        self.headers = [
-            (b"content-type", b"text/event-stream; charset=utf-8"),
-            (b"cache-control", b"no-cache"),
-            (b"x-request-id", request_id.encode("latin-1")),
-        ]
-        self.events = events
-        self.finished = finished
+    def __init__(self, request_id: str, events: list[bytes], *, is_finished: bool) -> None:
+        headers = {"Cache-Control": "no-cache", "X-Request-Id": request_id}
+        super().__init__((), headers=headers, media_type="text/event-stream")
+        self.events, self.is_finished = events, is_finished
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await send({"type": "http.response.start", "status": 200, "headers": self.headers})
+        await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
         for event in self.events:
             await send({"type": "http.response.body", "body": event, "more_body": True})
             await asyncio.sleep(0)  # lets the server notice that the client has gone
-        if self.finished:
+        if self.is_finished:
             await send({"type": "http.response.body"})
 
 
@@ -308,8 +267,6 @@ async def _on_failure(request: Request, error: Exception) -> Response:
         return Response()  # nobody reads it
     if isinstance(error, NotTheService):
         return _reply(request, PAGE, "text/html")
-    if isinstance(error, Refused):
-        return _reply(request, _envelope(request, error.code, error.message))
-    if isinstance(error, RecursionError):
-        return _reply(request, _envelope(request, 400, "the body is nested too deeply"))
-    return _reply(request, _envelope(request, 404, f"Cannot {request.method} {request.url.path}"))
+    if not isinstance(error, Refused):
+        error = Refused(404, f"Cannot {request.method} {request.url.path}")
+    return _reply(request, _envelope(request, error.code, error.message))

@@ -50,26 +50,14 @@ _DISCOUNT = {
     "originPricing": {"tiers": [_tier("1.6", text="0.2", cacheRead="0.02")]},
 }
 _BY_RESOLUTION = [{"resolution": "1K", "price": 4}, {"resolution": "4K", "price": 7.5}]
+_DRAWS = {"outputModalities": ["text", "image"], "fixedImagePricing": _BY_RESOLUTION}
+_FOR_PLUGINS = {"scenes": ["web", "comment", "plugin"], "fixedImagePricing": []}
 
 ENTRIES = [
     _entry("gemini", "Gemini 3.1 Pro Preview", "text image audio video", {"tiers": _ALL_KINDS}),
-    _entry(
-        "gemini",
-        "Gemini 3 Pro Image",
-        "text image",
-        {"tiers": [_PAINTER]},
-        outputModalities=["text", "image"],
-        fixedImagePricing=_BY_RESOLUTION,
-    ),
+    _entry("gemini", "Gemini 3 Pro Image", "text image", {"tiers": [_PAINTER]}, **_DRAWS),
     # A channel that is in no list, and an empty fixedImagePricing.
-    _entry(
-        "zhipu",
-        "GLM 5.2",
-        "text",
-        {"tiers": [_tier("0.45", text="0.075")]},
-        scenes=["web", "comment", "plugin"],
-        fixedImagePricing=[],
-    ),
+    _entry("zhipu", "GLM 5.2", "text", {"tiers": [_tier("0.45", text="0.075")]}, **_FOR_PLUGINS),
     # A discount by token, then by call; then a flat price without one.
     _entry("openai", "GPT-5.2", "text image", _DISCOUNT, tags=["Sale"]),
     _entry("openai", "GPT-5.2 Mini", "text image", {"price": "0.5", "originPrice": "0.8"}),
@@ -96,15 +84,14 @@ ENTRIES = [
 MODELS = {entry["name"]: ChatModel.model_validate(entry) for entry in ENTRIES}
 """The same as the package reads it, by name."""
 
-_SIZES = {
-    1: "1024x1024 1024x1536 1536x1024 1024x768 768x1024 1152x864 864x1152 1280x720 720x1280",
-    2: "1536x1536 1920x1080 1080x1920 2048x1152 1152x2048 1600x1200 1200x1600 1792x1024 1024x1792",
-    4: "2048x2048 2560x1440 1440x2560 3072x1728 1728x3072 2304x1728 1728x2304 3840x2160 2160x3840",
-}
-_BEFORE = {1: 21.1, 2: 39.3, 4: 71.2}
+_SIZES = [
+    (1, 21.1, "1024x1024 1024x1536 1536x1024 1024x768 768x1024 1152x864 864x1152 1280x720 720x1280"),
+    (2, 39.3, "1536x1536 1920x1080 1080x1920 2048x1152 1152x2048 1600x1200 1200x1600 1792x1024 1024x1792"),
+    (4, 71.2, "2048x2048 2560x1440 1440x2560 3072x1728 1728x3072 2304x1728 1728x2304 3840x2160 2160x3840"),
+]
 _PRICES = [
-    {"size": size, "price": price, "originPrice": _BEFORE[price]}
-    for price, sizes in _SIZES.items()
+    {"size": size, "price": price, "originPrice": before}
+    for price, before, sizes in _SIZES
     for size in sizes.split()
 ]
 _GPT_IMAGE: Json = {

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from .._models import BYTES_PER_TOKEN, ChatModel
 from ._failures import Refused
 from ._request import Question, tokens
-from ._schema import NoInstance, minimal
 
 CREATED = 1767225600  # always 2026-01-01, as the same request gets the same answer
 DONE = b"data: [DONE]\n\n"
@@ -23,14 +21,11 @@ _PIECE = re.compile(r"\s*\S{1,8}|\s+")
 _PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAAC0lEQVR42mNgAAIAAAUAAen63NgAAAAASUVORK5CYII="
 
 
-@dataclass(frozen=True)
-class _Answer:
+class _Answer(NamedTuple):
     reasoning: str
-    text: str
-    """The content, or else the arguments of the function called."""
+    text: str  # the content, or else the arguments of the function called
     finish_reason: str
-    bill: dict[str, Any]
-    """The fields `usage` and, of most models, `cost`."""
+    bill: dict[str, Any]  # `usage` and, of most models, `cost`
 
 
 def dumps(value: object) -> bytes:
@@ -91,30 +86,26 @@ def _answer(question: Question, model: ChatModel) -> _Answer:
     reasoning = _within(question.limit, _REASONING if model.owned_by == _DEEPSEEK else "")
     said = _within(question.limit - tokens(reasoning), text)
     done = "tool_calls" if question.function else "stop"
-    prompt_tokens = question.prompt_tokens
-    completion_tokens = question.n * (tokens(reasoning) + tokens(said))
-    usage: dict[str, Any] = {
-        "prompt_tokens": prompt_tokens,
-        "completion_tokens": completion_tokens,
-        "total_tokens": prompt_tokens + completion_tokens,
-        "prompt_tokens_details": None,
-    }
+    asked, answered = question.prompt_tokens, question.n * (tokens(reasoning) + tokens(said))
+    usage: dict[str, Any] = {"prompt_tokens": asked, "completion_tokens": answered}
+    usage |= {"total_tokens": asked + answered, "prompt_tokens_details": None}
     if model.owned_by == _DEEPSEEK:
-        usage |= {"prompt_cache_hit_tokens": 0, "prompt_cache_miss_tokens": prompt_tokens}
+        usage |= {"prompt_cache_hit_tokens": 0, "prompt_cache_miss_tokens": asked}
     # The one cost that the service was seen to send is 0, for a call that has a price; some models send none.
     bill = {"usage": usage} if model.owned_by in _WITHOUT_COST else {"usage": usage, "cost": "0"}
     return _Answer(reasoning, said, done if said == text else "length", bill)
 
 
 def _instance(question: Question) -> str:
+    from ._schema import NoInstance, minimal
+
     try:
         return minimal(json.dumps(question.schema))
     except NoInstance as error:
         where = f"the parameters of {question.function}" if question.function else "response_format"
+        advice = "A valid one among the `examples` of that part of the schema is its answer."
         raise Refused(
-            400,
-            f"{where}: the sandbox finds no value for this schema: {error}. A valid one among the `examples` of that part "
-            "of the schema is its answer.",
+            400, f"{where}: the sandbox finds no value for this schema: {error}. {advice}"
         ) from None
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import sys
+from contextlib import suppress
 from dataclasses import dataclass
 from email import message_from_bytes
 from hashlib import blake2b
@@ -46,21 +47,15 @@ def dig(value: Any, *path: str) -> Any:
 
 
 def tokens(text: str) -> int:
-    """How many tokens the text counts as: the sandbox's rule is the package's estimate, and only messages are input.
-
-    Examples:
-        >>> tokens("Hello")
-        2
-    """
+    """How many tokens the text counts as: the sandbox's rule is the package's estimate, and only messages are input."""
     return -(-len(text.encode("utf-8", "replace")) // BYTES_PER_TOKEN)
 
 
 def parse(raw: bytes) -> dict[str, Any]:
     """The JSON object in a body."""
-    try:
+    body = None
+    with suppress(ValueError, RecursionError):
         body = json.loads(raw)
-    except ValueError:
-        body = None
     if not isinstance(body, dict):
         raise Refused(400, "the body must be a JSON object")
     return body
@@ -79,14 +74,9 @@ def parse_form(raw: bytes, content_type: str) -> dict[str, Any]:
     return fields
 
 
-def model_name(body: dict[str, Any]) -> str:
-    """The model that a request asks for."""
-    return _text(body, "model")
-
-
 def picture_count(body: dict[str, Any]) -> int:
     """How many pictures a request asks for."""
-    _text(body, "prompt")
+    required_text(body, "prompt")
     return _count(body, "n", 1, most=10)
 
 
@@ -103,21 +93,20 @@ def question(body: dict[str, Any], raw: bytes) -> Question:
             raise Refused(400, f"messages.{place}.content must be a string or a list of parts")
         texts = [text for text in (dig(part, "text") for part in parts) if isinstance(text, str)]
         prompt_tokens += sum(map(tokens, texts)) + PART_TOKENS * (len(parts) - len(texts))
-        if _text(message, "role", f"messages.{place}.role") == "user":
+        if required_text(message, "role", f"messages.{place}.role") == "user":
             said = " ".join(texts)
     stream = body.get("stream")
     if stream not in (None, False, True):
         raise Refused(400, "stream must be true or false")
     stop = body.get("stop")
+    stop = stop if isinstance(stop, list) else [stop]
     function, schema = _forced_function(body)
     return Question(
         digest=blake2b(raw, digest_size=12).hexdigest(),
         said=said.encode("utf-8", "replace").decode(),
         prompt_tokens=prompt_tokens,
         n=_count(body, "n", 1, most=128),
-        stop=[
-            text for text in (stop if isinstance(stop, list) else [stop]) if text and isinstance(text, str)
-        ],
+        stop=[text for text in stop if text and isinstance(text, str)],
         limit=min(_count(body, name, sys.maxsize) for name in ("max_tokens", "max_completion_tokens")),
         stream=bool(stream),
         include_usage=dig(body, "stream_options", "include_usage") is True,
@@ -146,7 +135,8 @@ def _answer_schema(body: dict[str, Any]) -> Any:
     return {} if wanted == "json_object" else None
 
 
-def _text(value: Any, name: str, shown: str = "") -> str:
+def required_text(value: Any, name: str, shown: str = "") -> str:
+    """The text in a field that has to have one."""
     text = dig(value, name)
     if not text or not isinstance(text, str):
         raise Refused(400, f"{shown or name} must be a string that is not empty")

@@ -95,13 +95,10 @@ def _entry(engines: dict[str, Any]) -> dict[str, Any]:
     return {
         "name": str(engines["id"]),
         "label": str(engines.get("name") or engines["id"]),
-        "tags": [],
         "channel": str(engines.get("owned_by") or ""),
-        "scenes": ["web"],
         "inputModalities": dig(engines, "architecture", "input_modalities") or ["text"],
         "outputModalities": dig(engines, "architecture", "output_modalities") or ["text"],
         "pricing": {"price": "0"},
-        "description": "A model of the engine behind the sandbox",
     }
 
 
