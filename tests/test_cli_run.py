@@ -323,6 +323,7 @@ main()
         ("echo Traceback >&2; echo 'ImportError: no relay' >&2; exit 1", 100, "ImportError: no relay"),
         ("exit 0", 100, "it ended without a word"),
         ("exit 0", 60, "Invalid argument"),
+        ("exec sleep 2", 100, "it has not begun after 0.5 seconds"),
     ],
 )
 def test_a_relay_that_cannot_start_is_told_before_the_program_starts(
@@ -333,7 +334,8 @@ def test_a_relay_that_cannot_start_is_told_before_the_program_starts(
     script.write_text(f"#!/bin/sh\n{python}\n")
     script.chmod(0o755)
     change = f"import resource; resource.setrlimit(resource.RLIMIT_NOFILE, ({files}, {files}))\n"
-    change += f"sys.executable = {str(script)!r}"
+    change += f"sys.executable = {str(script)!r}\nfrom aitoearn_openai import _detached\n"
+    change += f"_detached._START_SECONDS = {0.5 if 'sleep' in python else 60}"
     code = ELSEWHERE.format(change=change)
     ran = run_process("echo", "started", command=[sys.executable, "-c", code], AITOEARN_API_KEY=KEY)
 

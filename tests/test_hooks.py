@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import builtins
 import json
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
@@ -194,3 +196,21 @@ def test_an_http_client_of_another_library_is_refused() -> None:
     """As of an SDK that has moved to another one."""
     with pytest.raises(openai.OpenAIError, match="httpx is gone or no longer used"):
         family_of(type("Client", (), {}))
+
+
+@pytest.mark.slow
+def test_an_sdk_whose_methods_a_tracer_has_wrapped_is_the_same_sdk() -> None:
+    """Also where that was before the import, which is a process of its own."""
+    code = """
+import functools, openai
+for client in openai.OpenAI, openai.AsyncOpenAI:
+    for kind in client.__mro__:
+        if "request" in vars(kind):
+            request = kind.request
+            kind.request = functools.wraps(request)(lambda *args, _request=request, **kwargs: _request(*args, **kwargs))
+import aitoearn_openai
+aitoearn_openai.OpenAI
+"""
+    ran = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True)
+
+    assert (ran.returncode, ran.stderr) == (0, "")

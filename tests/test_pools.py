@@ -81,11 +81,18 @@ def context_of_a_new_client() -> Any:
     return pool_of(OpenAI(api_key="k"))._transport._pool._ssl_context
 
 
-def test_a_context_with_another_authority_is_not_shared_any_more() -> None:
+@pytest.mark.parametrize("what", ["an authority", "no host name", "another version"])
+def test_a_context_that_was_changed_is_not_shared_any_more(what: str) -> None:
     """Whom one client trusts, no other client trusts for that."""
     context = context_of_a_new_client()
     assert context_of_a_new_client() is context
-    context.load_verify_locations(cadata=new_authority().cert_pem.bytes().decode())
+    if what == "an authority":
+        context.load_verify_locations(cadata=new_authority().cert_pem.bytes().decode())
+    elif what == "no host name":
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    else:
+        context.minimum_version = ssl.TLSVersion.TLSv1_3
 
     assert context_of_a_new_client() is not context
     assert context_of_a_new_client() is context_of_a_new_client()

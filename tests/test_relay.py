@@ -173,6 +173,7 @@ def test_the_model_list_fails_in_the_same_form(server: ScriptedServer, before: r
         (Reply({"choices": [None]}), 502, "where JSON with 'choices' was expected"),
         (Reply(b"".join(CHUNKS), content_type=SSE), 502, "where JSON with 'choices' was expected: data: {"),
         (Reply({"success": False, "message": f"not with {KEY}"}), 502, "not with **********"),
+        (Reply(json.dumps({"code": 12001, "message": f"not {KEY}"}).encode("utf-16")), 402, "not **********"),
         (Reply({"code": 12001, "message": "积分\u2028\x85\ud800"}), 402, "积分\u2028\x85\ud800 ("),
     ],
 )

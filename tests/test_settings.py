@@ -227,6 +227,9 @@ def test_a_bad_value_names_its_variable_and_what_to_write(
     monkeypatch.setenv(f"AITOEARN_{name}", value)
     with pytest.raises(openai.OpenAIError) as caught:
         AsyncOpenAI()
+    with pytest.raises(openai.OpenAIError) as of_sync:
+        OpenAI()
+    assert (f"AITOEARN_{name}" in str(of_sync.value)) == (name != "HTTP_BACKEND")  # It has no other.
 
     for words in ("AITOEARN_MAX_RETRIES: ", f"AITOEARN_{name}: ", allowed):
         assert words in str(caught.value)

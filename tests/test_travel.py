@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 import os
 import pickle
 import subprocess
@@ -58,6 +59,9 @@ def test_a_client_arrives_with_the_same_options(asker: Asker) -> None:
     assert arrived.default_headers["X-Mine"] == "1"
     assert arrived._strict_response_validation
     assert there_and_back(client.copy(timeout=None)).timeout is None
+    if "data_residency" in inspect.signature(openai.OpenAI.__init__).parameters:
+        european = asker.client(api_key="k", data_residency="eu")
+        assert there_and_back(european).base_url == european.base_url
 
 
 THERE = {"api_key": "of-there", "base_url": "http://there.example", "timeout": "22"}

@@ -102,7 +102,8 @@ def _construct(client: Any, construct: Callable[..., None], arguments: dict[str,
         )
     wanted = {field for field, names in _SETTLED_BY.items() if not given & names}
     if wanted and not settings:  # A copy of a client gives every argument.
-        settings = load(only=wanted | ({"site"} if wanted & {"api_key", "base_url"} else set()))
+        only = wanted | ({"site"} if wanted & {"api_key", "base_url"} else set())
+        settings = load(only if isinstance(client, AsyncClient) else only - {"http_backend"})
     if "api_key" in wanted:
         if not settings.api_key and needs_key:
             # What the SDK has to say of the other arguments comes first, such as of a misspelt one.
@@ -219,7 +220,7 @@ class _ClientMixin:
         sent = [*(options.get("default_headers") or ()), *(options.get("default_query") or ())]
         names = origins.given & options.keys()
         if names & _CREDENTIALS or any(map(_SECRET_NAME.search, sent)):
-            names.add("base_url")
+            names = names - {"data_residency"} | {"base_url"}
         return partial(self.__class__, **{name: options[name] for name in names}), ()
 
     def __copy__(self: Any) -> Any:

@@ -30,7 +30,8 @@ sys.path[:] = sys.argv[6:]
 from aitoearn_openai._detached import main
 main(*map(int, sys.argv[1:6]))
 """
-_BEGUN = "begun"
+_BEGUN = b"begun"
+_START_SECONDS = 60.0
 _LOOK_SECONDS = 0.2
 _FIRST_DESCRIPTOR = 64
 """Shell scripts use lower numbers for files of their own."""
@@ -75,10 +76,15 @@ class Detached:
         given["api_key"] = settings.api_key.get_secret_value() if settings.api_key else ""
         with suppress(BrokenPipeError), open(self._to_write, "w") as pipe:
             json.dump({"settings": given, "token": token}, pipe)
-        with open(self._told, errors="replace") as pipe:
-            told = pipe.read().strip() or "it ended without a word"
-        if not told.endswith(_BEGUN):
-            raise ChildProcessError(errno.ECHILD, told.splitlines()[-1])
+        end, told, otherwise = time.monotonic() + _START_SECONDS, b"", "it ended without a word"
+        while not told.endswith(_BEGUN):
+            if not select.select([self._told], [], [], max(0, end - time.monotonic()))[0]:
+                otherwise = f"it has not begun after {_START_SECONDS:g} seconds"
+            elif part := os.read(self._told, 4096):
+                told += part
+                continue
+            lines = told.decode(errors="replace").split("\n")
+            raise ChildProcessError(errno.ECHILD, next(filter(None, reversed(lines)), otherwise).strip())
         return token
 
 
@@ -92,7 +98,7 @@ def main(listener: int, to_read: int, alive: int, errors: int, program: int) -> 
     has_ended = _watch(program)
     from . import _serving  # A broken installation shows here, before the program begins.
 
-    os.write(2, _BEGUN.encode())
+    os.write(2, _BEGUN)
     os.dup2(errors, 2)
     os.close(errors)
     try:
@@ -100,7 +106,10 @@ def main(listener: int, to_read: int, alive: int, errors: int, program: int) -> 
         from .relay._app import app
 
         with open(to_read) as pipe:
-            given = json.load(pipe)
+            text = pipe.read()
+        if not text:  # Whoever started this has ended.
+            return
+        given = json.loads(text)
         served = app(Settings(**given["settings"]), given["token"])
     except Exception as error:  # noqa: BLE001 - of any kind; the program would wait for ever
         reason = " ".join(str(error).split())

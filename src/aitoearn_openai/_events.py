@@ -30,6 +30,7 @@ from ._json import NOT_JSON, decode_json
 from ._wording import Message, Ours
 
 _CHUNK_FIELDS = (ChatCompletionChunk.model_fields.keys() | {"cost"}) - {"choices"}
+_KEEP_ALIVES = {"ping", "heartbeat", "keepalive"}
 _BLANK = " \t\r\n\xa0\0\u200b\ufeff"
 _FIELD = re.compile(r":|(data|event|id|retry)$|(?!error\b)[a-z][\w-]*\s*:", re.IGNORECASE)
 """A comment, or a field. Not `error: ...`: a server that sends it, as llama.cpp does, reports a failure."""
@@ -179,8 +180,8 @@ class Events:
         elif self._is_ending and text.startswith("{"):
             self._stray = text
             return False  # Half an event.
-        elif self._is_chat and (body is None or name):
-            return False  # A keep-alive, or an event of the server's own.
+        elif self._is_chat and (body is None or name.replace("-", "").replace("_", "") in _KEEP_ALIVES):
+            return False
         elif body is NOT_JSON:
             self._fail(Failure(text[:QUOTE]), text)
         elif self._is_chat:
@@ -222,7 +223,7 @@ class Events:
         """Events of the SDK's other types have a `type`, or are an `object`; those of the caller's own are theirs."""
         if failure := envelope_failure(body, strict=True):
             self._fail(failure, body)
-        elif self._is_typed and "type" not in body and "object" not in body:
+        elif (self._is_typed or name == "error") and "type" not in body and "object" not in body:
             message = error_message(body.get("error")) or error_message(body) or text[:QUOTE]
             self._fail(Failure(message), body)
         self._count += 1

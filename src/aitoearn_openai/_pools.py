@@ -91,6 +91,8 @@ def _tls_origin() -> Any:
 
 
 def _authorities(context: Any) -> Any:
-    """How many a context has: those that it found in a folder, or that a program added, are not for all clients."""
+    """How many a context has, and what it checks: what a program added or changed is not for all clients."""
+    stats = None
     with suppress(NotImplementedError):  # By truststore, where they are the system's.
-        return context.cert_store_stats()
+        stats = context.cert_store_stats()
+    return stats, context.verify_mode, context.check_hostname, context.minimum_version

@@ -334,6 +334,7 @@ def redirects() -> Iterable[Row]:
               modes=LIST, status=307, requests=1, words="redirects to http://127.0.0.1")
     yield Row("307 to itself, again and again", leading("?again"))
     yield Row("307 to an address that is not one", leading("http://[::bad/"))
+    yield Row("307 to a port that cannot be", leading("http://127.0.0.1:99999/"))
     yield Row("307 without an address", always(reply(status=307, content_type=None)))
 
 
@@ -454,6 +455,7 @@ FRAMES: dict[str, tuple[Any, str]] = {
 """Frames that are no part of the text, and what the caller reads of each."""
 FAILED_EVENTS = {
     "an error event of text": (b"event: error\ndata: upstream broke", "upstream broke"),
+    "an event of text by the default name": (b"event: message\ndata: upstream broke", "upstream broke"),
     "an error event in Chinese": ("event: error\ndata: 没有".encode(), "没有"),
     "an error event of a list": (b"event: error\ndata: [1]", "[1]"),
     "an error event of text over several lines": (b"event: error\ndata: upstream\ndata: broke", "upstream broke"),

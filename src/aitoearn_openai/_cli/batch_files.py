@@ -70,6 +70,8 @@ def opened(
             with _bytes(source) as file, _lines(file) as lines:
                 files.read(lines, given, check)
             yield files
+        except UnicodeError:
+            raise BadFile(f"{name} begins as UTF-16 does and is not; save it as UTF-8") from None
         except sqlite3.OperationalError as error:
             raise BadFile(f"{name}: no temporary file ({error}); set TMPDIR to a folder with room") from None
 

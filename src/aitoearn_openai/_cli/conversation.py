@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 import time
 from functools import partial
 from typing import Any
@@ -19,7 +20,8 @@ _HELP = """\
 /clear       start again without the questions and answers so far
 /exit        end the conversation, as do exit, quit, q and Ctrl-D
 Enter sends. Esc and then Enter, or Alt+Enter, begins a new line. Pasted lines stay one
-message. Ctrl-C stops an answer. What begins with a space is never a command."""
+message, if the terminal marks a paste as such. Ctrl-C stops an answer. What begins with
+a space is never a command."""
 _COMMAND = re.compile(r"/[a-z]*(?!\S)|(exit|quit|q|help)\s*$", re.IGNORECASE)
 
 
@@ -95,7 +97,9 @@ class Conversation:
                     write("")
                     self._messages += [asked, {"role": "assistant", "content": text}]
                     self._images = []
-                elif is_reasoning:
+                # A program that reads stdout may show the text on the same terminal, later than we write.
+                is_elsewhere = errors.is_terminal and not (sys.stdout and sys.stdout.isatty())
+                if is_elsewhere if text else is_reasoning:
                     errors.print()
         self._footer(usage, started, finish, bool(text))
         return bool(text)

@@ -32,7 +32,7 @@ class _Auth:
 
     def _begin(self, request: Any) -> Any:
         """The `Auth` for this try."""
-        self._exchange.response = None
+        self._exchange.request, self._exchange.response = request, None
         if hasattr(self._exchange.cast_to, "model_class") and API_KEY_HEADER not in request.headers:
             # The service's lists take the key in a header of their own too.
             scheme, _, key = request.headers.get("Authorization", "").partition(" ")

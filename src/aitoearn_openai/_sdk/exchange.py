@@ -32,6 +32,8 @@ _KEY = "aitoearn_openai"
 class Exchange:
     """One call, from the SDK's `request()` to the object; each time that a raw response is parsed, a copy."""
 
+    request: Any
+    """What was sent last."""
     response: Any = None
     """What was answered, once it was looked at, and while the SDK is busy with it."""
 
@@ -46,6 +48,10 @@ class Exchange:
         try:
             yield self
         except Exception as error:
+            causes = getattr(error, "exceptions", ())
+            if causes and all(isinstance(each, OverflowError) for each in causes):
+                # A redirect to an impossible port: anyio lets out a group, which the SDK does not expect.
+                raise openai.APIConnectionError(request=self.request) from error
             if self.response is not None and not isinstance(error, openai.OpenAIError):
                 if isinstance(error, family_of(type(self.response)).RequestError):
                     raise connection_error(error) from error

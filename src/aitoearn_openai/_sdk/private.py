@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
-from inspect import signature
+from inspect import signature, unwrap
 from typing import TYPE_CHECKING, Any
 
 import openai
@@ -62,7 +62,8 @@ def _check_hooks() -> None:
                 if argument not in signature(getattr(client, name)).parameters:
                     raise ImportError(unsupported(f"the argument {argument} of {client.__name__}.{name}"))
         kinds = *client.__mro__, openai.Stream, openai.AsyncStream
-        methods = [method for kind in kinds for method in vars(kind).values()]
+        # What traces the SDK may have wrapped a method.
+        methods = [unwrap(method) for kind in kinds for method in vars(kind).values()]
         used = {name for each in methods if hasattr(each, "__code__") for name in each.__code__.co_names}
         for name in {*_HOOKS, "_custom_headers"} - {"request"}:
             if name not in used and f"_{name}" not in used:  # `_custom_auth` in newer ones.

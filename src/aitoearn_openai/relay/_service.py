@@ -223,7 +223,10 @@ class Service:
             f"{origin(answer.url)}{answer.url.path} answered HTTP {answer.status_code} with {what} where {due} was expected"
             f"{f': {quote}' if quote else ''}."
         )
-        if answer.status_code < 500 and answer.status_code != 429:  # Otherwise the server is there, and busy.
+        if answer.status_code < 500 and answer.status_code not in (
+            408,
+            429,
+        ):  # Otherwise the server is there, and busy.
             message += " Check the base URL: AiToEarn's ends in /api/ai."
         return self._failed(Failure(message), status, self._sent_back(answer))
 
@@ -232,7 +235,7 @@ class Service:
         return words if len(self._key) < SHORT_KEY else words.replace(self._key, MASK)
 
     def _text(self, content: bytes) -> str:
-        return self.hide_key(content.decode("utf-8-sig", errors="replace"))
+        return self.hide_key(content.decode(json.detect_encoding(content), errors="replace"))
 
     def _sent_back(self, answer: Any) -> dict[str, str]:
         """The headers of an answer that programs look at."""
