@@ -187,7 +187,7 @@ OUT = "in", "out", "-m", "m"
         (["[" * 100_000], FILES, "in, line 1: is not JSON: maximum recursion depth exceeded.*"),
         (["\udcc4\udce3"], FILES, f"in, line 1: {NOT_UTF_8}"),
         (["H\0i\0"], ["-", "out"], f"standard input, line 1: {NOT_UTF_8}"),
-        (["\udcff\udcfe"], FILES, "an argument, a variable or the input is not valid text: write it in UTF-8, .*"),
+        (["\udcff\udcfe"], FILES, "in begins as UTF-16 does and is not; save it as UTF-8"),
         (["Hello"], FILES, "in, line 1: it needs a model; name one with --model or AITOEARN_MODEL"),
         ([question("a"), question("b"), question("a")], FILES, "in, line 3: custom_id 'a' is already used in line 1; .*"),
         ([{"prompt": " ", "model": "m"}], FILES, "in, line 1: prompt must be a text that is not empty"),

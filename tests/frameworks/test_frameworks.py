@@ -108,8 +108,10 @@ def _run_llm(*arguments: str) -> Any:
     return import_module("click.testing").CliRunner().invoke(import_module("llm.cli").cli, arguments)
 
 
-def _city_of_instructor(snippet: Any, ask: str = "create") -> Any:
-    return getattr(snippet.client, ask)(model="glm-5.2", messages=MESSAGES, response_model=City)
+def _city_of_instructor(snippet: Any, ask: str = "create") -> City:
+    """The last that comes; its class is one that Instructor has made of `City`."""
+    answer = getattr(snippet.client, ask)(model="glm-5.2", messages=MESSAGES, response_model=City)
+    return City.model_validate((answer if ask == "create" else list(answer)[-1]).model_dump())
 
 
 FRAMEWORKS = {
@@ -144,9 +146,7 @@ FRAMEWORKS = {
         "instructor",
         answers={
             "sync": _city_of_instructor,
-            "streamed": lambda snippet: City.model_validate(
-                list(_city_of_instructor(snippet, "create_partial"))[-1].model_dump()
-            ),
+            "streamed": lambda snippet: _city_of_instructor(snippet, "create_partial"),
         },
         answer=City(name="sandbox", people=0),
         error=lambda: import_module("instructor.core").InstructorRetryException,
