@@ -171,7 +171,7 @@ class Events:
         return None
 
     def _judge(self, name: str, text: str, body: Any) -> bool:
-        """Note the failure that this reports. True: the SDK gets it, even if a failure follows."""
+        """Note the failure that this reports. True: the SDK gets it, even beside a failure: there is output."""
         if isinstance(body, dict):
             return (self._judge_chunk if self._is_chat else self._judge_other)(name, text, body)
         if name == "error":
@@ -230,7 +230,7 @@ class Events:
         return not self.failure
 
     def _check_end(self, *, is_done: bool = False) -> None:
-        """Note that the answer is not whole; `is_done` is the end with `[DONE]`."""
+        """Fail, unless the answer is whole; `is_done`: it ends with `[DONE]`, else the server just stopped."""
         body = decode_json(self._stray)
         if self._count or not self._is_chat:
             if self._is_complete:

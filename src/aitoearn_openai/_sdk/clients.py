@@ -48,7 +48,7 @@ class _Hooks:
             second_look(self, response, cast_to, data)
         elif failure := failure_for(
             cast_to, data
-        ):  # In a stream; of one made by hand, nothing was judged before.
+        ):  # No call: a stream. Of one made by hand, nothing was judged before.
             raise status_error(self, response, failure, data)
         if hasattr(cast_to, "from_answer"):  # A type of this package makes itself.
             return cast_to.from_answer(self, response, data)

@@ -103,11 +103,13 @@ class Exchange:
         return parsed
 
     def _require_json(self) -> None:
+        """Raise if a body that was read is not JSON, and JSON was expected."""
         is_read = is_sdk_type(self.cast_to) and self.response.is_stream_consumed
         if is_read and decode_json(self.response.content) is NOT_JSON:
             raise unexpected(self.response, "JSON") from None
 
     def _require_stream(self) -> None:
+        """Raise if a page or JSON came in the place of a stream."""
         response, content_type = self.response, self.response.headers.get("Content-Type", "")
         may_be_json = "json" in content_type and response.is_stream_consumed
         if "html" in content_type or (may_be_json and decode_json(response.content) is not NOT_JSON):
