@@ -27,7 +27,7 @@ def is_chat(cast_to: Any) -> bool:
 
 
 def failure_for(cast_to: Any, body: Any) -> Failure | None:
-    """The failure in a body that was to become that type."""
+    """The failure in a body that was to become that type; none where the caller wants the content as it is."""
     if not isinstance(body, dict):
         return None
     if not is_sdk_type(cast_to):
