@@ -146,7 +146,7 @@ def engine(session: nox.Session) -> None:
 def fuzz(session: nox.Session) -> None:
     """Fuzz at length, and kill a batch fifty times."""
     session.install(*PINNED)
-    session.run("pytest", "tests/test_fuzz.py", *session.posargs, env={"FUZZ_PROFILE": "nightly"})
+    session.run("pytest", "-n", "4", "tests/test_fuzz.py", *session.posargs, env={"FUZZ_PROFILE": "nightly"})
     kills = ("tests/test_cli_batch.py", "-k", "killed")
     session.run("pytest", *kills, *session.posargs, env={"BATCH_KILLS": "50"})
 
