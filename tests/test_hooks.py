@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import builtins
 import json
+import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
@@ -107,6 +108,17 @@ def test_an_answer_that_breaks_off_there_is_a_connection_error(is_async: bool, i
     assert failed.type is due
 
 
+def failed_with(modules: Any, transport: Any) -> type:
+    """What a call raises, sync or async, by a transport of the caller's own."""
+    is_async = isinstance(transport, LIBRARY.AsyncBaseTransport)
+    pool = (openai.DefaultAsyncHttpxClient if is_async else openai.DefaultHttpxClient)(transport=transport)
+    with pytest.raises(Exception) as failed:  # noqa: PT011 - openai 1.x wraps whatever a transport raises
+        Asker(is_async, modules).run(
+            complete("m"), base_url="http://h/v1", api_key="k", max_retries=1, http_client=pool
+        )
+    return failed.type
+
+
 def test_an_error_of_the_callers_own_transport_after_a_refusal_is_theirs() -> None:
     """The refusal was of the try before."""
 
@@ -119,16 +131,30 @@ def test_an_error_of_the_callers_own_transport_after_a_refusal_is_theirs() -> No
                 raise KeyError("mine")
             return LIBRARY.Response(503, headers={"Retry-After-Ms": "1"}, content=b"no")
 
-    outcomes = []
-    for modules in (openai, aitoearn_openai):
-        pool = openai.DefaultHttpxClient(transport=Mine())
-        with pytest.raises(Exception) as failed:  # noqa: PT011 - openai 1.x wraps whatever a transport raises
-            Asker(False, modules).run(
-                complete("m"), base_url="http://h/v1", api_key="k", max_retries=1, http_client=pool
-            )
-        outcomes.append(failed.type)
+    assert failed_with(aitoearn_openai, Mine()) is failed_with(openai, Mine())
 
-    assert outcomes[0] is outcomes[1]
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="this system has no timers that send signals")
+def test_a_signal_that_ends_the_wait_before_a_retry_is_the_callers() -> None:
+    """As the time limits of task queues do it."""
+
+    class Mine(LIBRARY.BaseTransport):  # type: ignore[misc, name-defined]
+        def handle_request(self, request: Any) -> Any:
+            signal.setitimer(signal.ITIMER_REAL, 0.05)
+            return LIBRARY.Response(503, headers={"Retry-After": "30"}, content=b"no")
+
+    class TimeIsUp(Exception):
+        pass
+
+    def end(*_: Any) -> None:
+        raise TimeIsUp
+
+    before = signal.signal(signal.SIGALRM, end)
+    try:
+        assert failed_with(aitoearn_openai, Mine()) is TimeIsUp
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
 
 
 def test_between_calls_a_client_has_the_sdks_own_authentication() -> None:
@@ -163,16 +189,8 @@ def test_a_group_of_exceptions_of_the_callers_own_transport_is_theirs() -> None:
     if group_type is None:
         pytest.skip("Python 3.10 has no groups of exceptions")
     group = group_type("mine", [KeyError("mine")])
-    outcomes = []
-    for modules in (openai, aitoearn_openai):
-        pool = openai.DefaultAsyncHttpxClient(transport=Mine())
-        with pytest.raises(Exception) as failed:  # noqa: PT011 - openai 1.x wraps whatever a transport raises
-            Asker(True, modules).run(
-                complete("m"), base_url="http://h/v1", api_key="k", max_retries=0, http_client=pool
-            )
-        outcomes.append(failed.type)
 
-    assert outcomes[0] is outcomes[1]
+    assert failed_with(aitoearn_openai, Mine()) is failed_with(openai, Mine())
 
 
 @pytest.mark.parametrize("mark", ["raw", "true"])

@@ -163,7 +163,13 @@ DRAFT_7 = {"$schema": "http://json-schema.org/draft-07/schema#", "type": "array"
         ({"type": "string", "minLength": 2.0, "maxLength": 3.0}, "san"),
         ({"exclusiveMaximum": -3}, -4),
         ({"type": "object", "minProperties": 1, "additionalProperties": {"type": "integer"}}, {"sandbox": 0}),
+        (
+            {"minProperties": 1, "properties": {"a": {"type": "integer"}}, "additionalProperties": False},
+            {"a": 0},
+        ),
         ({"type": "array", "contains": {"type": "integer"}}, [0]),
+        ({"type": "array", "contains": {"const": 7}, "items": {"type": "integer"}, "minItems": 2}, [7, 0]),
+        ({"type": "array", "contains": {"type": "integer"}, "minContains": 2}, [0, 0]),
         ({"not": {"type": "null"}}, False),
         ({"type": "string", "format": "email", "pattern": ZOD_EMAIL}, "sandbox@example.com"),
         ({"type": "string", "format": "time", "pattern": ZOD_TIME}, "00:00:00"),
@@ -198,7 +204,7 @@ LONG: Any = {"type": "array", "minItems": 1000, "items": {"type": "null"}}
                 {"type": "string", "format": "date", "pattern": "^1999"},
                 {"type": "string", "minLength": 10**9},
                 {"type": "array", "minItems": 2, "uniqueItems": True},
-                {"type": "object", "minProperties": 2},
+                {"type": "object", "minProperties": 2},  # Of names that the schema does not have.
                 {"oneOf": [{"type": "number"}, {"type": "integer"}]},
                 {"anyOf": [{"type": "boolean"}], "not": {"type": "boolean"}},
                 {"type": "integer", "minimum": 5, "maximum": 4},

@@ -25,6 +25,8 @@ None when a stream is read, as its call is over; for a `Stream` made by hand; an
 
 _LARGE = 16_384
 """The bytes of an answer beyond which there is only the second look: the service's failures are small."""
+_UNREADABLE = AssertionError, LookupError, OverflowError, TypeError, ValueError
+"""What the SDK lets out where it cannot read a refusal. Others come from a signal that ends the wait before a retry."""
 _KEY = "aitoearn_openai"
 """Where a raw response has its exchange, in its `extensions`."""
 
@@ -32,7 +34,7 @@ _KEY = "aitoearn_openai"
 class Exchange:
     """One call, from the SDK's `request()` to the object; each time that a raw response is parsed, a copy."""
 
-    request: Any
+    request: Any = None
     """What was sent last."""
     response: Any = None
     """What was answered, once it was looked at, and while the SDK is busy with it."""
@@ -55,9 +57,10 @@ class Exchange:
             if self.response is not None and not isinstance(error, openai.OpenAIError):
                 if isinstance(error, family_of(type(self.response)).RequestError):
                     raise connection_error(error) from error
-                if not self.response.is_success:  # The SDK could not read it, or a date in it.
+                if self.response.is_success:
+                    self._require_json()  # Raises in place of the SDK's error of decoding.
+                elif isinstance(error, _UNREADABLE):
                     raise refusal(self.client, self.response) from error
-                self._require_json()  # Raises in place of the SDK's error of decoding.
             raise
         finally:
             CURRENT.reset(token)

@@ -167,17 +167,20 @@ class _Search:
     def _objects(self, schema: dict[str, Any], refs: frozenset[str]) -> Iterator[Any]:
         properties, others = schema.get("properties", {}), schema.get("additionalProperties", True)
         names = dict.fromkeys(schema.get("required", ()))
-        if len(names) < schema.get("minProperties", 0):
-            names["sandbox"] = None
+        for name in (*properties, "sandbox"):
+            if len(names) < schema.get("minProperties", 0):
+                names[name] = None
         for row in self._rows((properties.get(name, others) for name in names), refs):
             yield dict(zip(names, row, strict=True))
 
     def _arrays(self, schema: dict[str, Any], refs: frozenset[str]) -> Iterator[Any]:
-        items, prefix = schema.get("items", schema.get("contains", True)), schema.get("prefixItems", [])
+        items, prefix = schema.get("items", True), schema.get("prefixItems", [])
         if isinstance(items, list):  # As drafts before 2020-12 write `prefixItems`.
             items, prefix = schema.get("additionalItems", True), items
-        others = repeat(items, int(schema.get("minItems", "contains" in schema)) - len(prefix))
-        yield from self._rows(chain(prefix, others), refs)
+        least = int(schema.get("minContains", "contains" in schema))
+        contained = repeat({"allOf": [schema.get("contains", True), items]}, least)
+        others = repeat(items, int(schema.get("minItems", 0)) - len(prefix) - least)
+        yield from self._rows(chain(prefix, contained, others), refs)
 
     def _rows(self, schemas: Iterable[Any], refs: frozenset[str]) -> Iterator[list[Any]]:
         """The first value of each, if there are any."""
