@@ -29,7 +29,7 @@ SAID = "This is the AiToEarn sandbox; no model read your message. You said: "
 """What every answer of the sandbox begins with."""
 
 
-class _Terminal(io.TextIOWrapper):
+class Terminal(io.TextIOWrapper):
     """What the command takes for a terminal."""
 
     def isatty(self) -> bool:
@@ -52,7 +52,7 @@ def run(
     for name in [name for name in sys.modules if f"{name}.".startswith("aitoearn_openai._cli.")]:
         del sys.modules[name]
     given = stdin.encode("utf-8", "surrogateescape") if isinstance(stdin, str) else stdin
-    kind = io.TextIOWrapper if typed is None else _Terminal
+    kind = io.TextIOWrapper if typed is None else Terminal
     ours = {
         name: kind(io.BytesIO(given if name == "stdin" else b""), encoding, newline="") for name in STREAMS
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 import time
@@ -10,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from commands import SAID, TerminalProcess, run
+from commands import SAID, Terminal, TerminalProcess, run
 from conftest import Reply, ScriptedServer
 
 READY = "\x1b[?2004h"
@@ -340,3 +341,14 @@ def test_who_is_to_type_a_question_is_told_how_to_end_it() -> None:
 
     assert "Ctrl-D on a line of its own." in answered.stderr
     assert f"{SAID}你好" in answered.stdout
+
+
+@pytest.mark.usefixtures("sandboxed")
+def test_the_sum_begins_a_line_of_its_own_where_a_program_reads_the_answer() -> None:
+    """That may show the answer on the same terminal, later and without a line end."""
+    terminal = Terminal(io.BytesIO(), "utf-8", newline="")
+    answered = run("chat", "Hi", "-m", "glm-5.2", streams={"stderr": terminal}, TTY_COMPATIBLE="1")
+    terminal.flush()
+
+    assert answered.stdout == f"{SAID}Hi\n"
+    assert terminal.buffer.getvalue().startswith(b"\n")
