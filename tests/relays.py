@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
+from urllib.parse import urlsplit
 
 import openai
 
@@ -28,15 +30,15 @@ def relay_to(server: Any, **settings: Any) -> AbstractContextManager[relay.Relay
     return relay.serve(settings=Settings(base_url=origin, **{"api_key": KEY, **settings}))
 
 
-def ask(here: relay.Relay, question: Callable[[Any], Any]) -> Any:
+def ask(here: relay.Relay, question: Callable[[Any], Any], **more: Any) -> Any:
     """What the plain SDK gets; a stream is read to its end."""
-    with openai.OpenAI(base_url=here.base_url, api_key=here.api_key, max_retries=0) as client:
+    with openai.OpenAI(base_url=here.base_url, api_key=here.api_key, max_retries=0, **more) as client:
         got = question(client)
         return list(got) if isinstance(got, openai.Stream) else got
 
 
 def send(
-    url: relay.Relay | str,
+    url: Any,
     path: str,
     body: Any = None,
     *,
@@ -44,17 +46,25 @@ def send(
     token: str | None = None,
     **headers: str,
 ) -> Any:
-    """The response to bare HTTP, by default with the token; an object as the body goes out as JSON."""
+    """The response to bare HTTP, of a relay or a sandbox by default with its token; an object goes out as JSON."""
     if not isinstance(url, str):
         url, token = url.base_url, url.api_key if token is None else token
-    sent = {name.replace("_", "-"): value for name, value in headers.items()}
-    sent |= {"Authorization": f"Bearer {token}"} if token else {}
+    sent = {"Authorization": f"Bearer {token}"} if token else {}
     sent |= {} if body is None else {"Content-Type": "application/json"}
+    sent |= {name.replace("_", "-"): value for name, value in headers.items()}
     content = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
     with openai.DefaultHttpxClient(timeout=60) as client:
         return client.request(
             method or ("GET" if body is None else "POST"), url + path, headers=sent, content=content
         )
+
+
+def connect(server: Any, sent: bytes = b"") -> socket.socket:
+    """A connection to a server, or to the one at an address, on which this has been sent."""
+    address = urlsplit(server if isinstance(server, str) else server.base_url)
+    connection = socket.create_connection((str(address.hostname), address.port or 0), timeout=60)
+    connection.sendall(sent)
+    return connection
 
 
 def error_of(response: Any) -> tuple[int, dict[str, Any]]:

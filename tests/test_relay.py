@@ -18,13 +18,11 @@ from aitoearn_openai._sdk.exceptions import family_of
 from aitoearn_openai._sites import SITES
 from conftest import Reply, ScriptedServer, complete, draw, list_models, stream
 from faults.runner import KEY
-from faults.server import Hang, Repeat, Server, Step, head
-from faults.table import CHUNKS, DONE, SSE, chunk
+from faults.server import Hang, Repeat, Server, chunked, head
+from faults.table import CHUNKS, COMPLETION, DONE, SSE, chunk
 from relays import BACKENDS, BODY, CHAT, ask, error_of, relay_to, send
 
-COMPLETION = Reply(
-    {"id": "c-1", "choices": [{"index": 0, "message": {"role": "assistant", "content": "Hi"}}]}
-)
+ANSWER = Reply(COMPLETION)
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +55,7 @@ def test_the_models_have_the_form_of_openai(here: relay.Relay) -> None:
     with pytest.raises(openai.NotFoundError, match=r"no model 'glm-5'\. The closest .* glm-5\.2") as failed:
         retrieve("glm-5")
     assert failed.value.code == "model_not_found"
-    with pytest.raises(openai.NotFoundError, match=r"no model 'some/body'\."):
+    with pytest.raises(openai.NotFoundError, match="no model 'some/body'"):
         retrieve("some/body")
 
 
@@ -146,33 +144,22 @@ def test_a_key_of_the_other_site_is_what_to_look_at_first(
         ask(before, complete("m"))
 
 
-def test_the_model_list_fails_in_the_same_form(server: ScriptedServer, before: relay.Relay) -> None:
-    """An envelope, a page, and things that are not a list; one of its redirects is not followed."""
-    for answer, error, told in (
-        (Reply({"code": 19000, "message": "invalid API key"}), openai.APIStatusError, "invalid API key"),
-        (Reply("<html>", content_type="text/html"), openai.InternalServerError, "Check the base URL"),
-        (Reply({"code": 0, "data": {}}), openai.InternalServerError, "where a model list was expected"),
-        (Reply("[1]"), openai.InternalServerError, "where a model list was expected"),
-        (Reply("", status=302, headers={"Location": "/"}), openai.InternalServerError, "HTTP 302"),
-    ):
-        server.answer(answer)
-        for listing in (list_models, lambda client: client.models.retrieve("m")):
-            with pytest.raises(error, match=told):
-                ask(before, listing)
+def test_what_is_not_a_model_list_is_called_so(server: ScriptedServer, before: relay.Relay) -> None:
+    """Also where one model is asked for."""
+    for content, path in (({"code": 0, "data": {}}, "/models"), ("[1]", "/models/m")):
+        server.answer(Reply(content))
+        status, error = error_of(send(before, path))
+        assert (status, "where a model list was expected" in error["message"]) == (502, True)
 
 
 @pytest.mark.parametrize(
     ("answer", "status", "told"),
     [
-        (Reply({"error": {"message": "too long", "code": "c"}}, 400), 400, "too long"),
-        (Reply({"code": 12001, "message": "no credits"}, 400), 400, "no credits (AiToEarn code 12001)"),
         (Reply("out of\norder", 503, content_type="text/plain"), 503, "out of order"),
         (Reply("<html>", 502, content_type="text/html"), 502, "with 'text/html' where JSON was expected."),
         (Reply("", 999), 502, "HTTP 999"),
         (Reply("[]"), 502, "where JSON with 'choices' was expected: []. Check the base URL"),
-        (Reply({"choices": [None]}), 502, "where JSON with 'choices' was expected"),
         (Reply(b"".join(CHUNKS), content_type=SSE), 502, "where JSON with 'choices' was expected: data: {"),
-        (Reply({"success": False, "message": f"not with {KEY}"}), 502, "not with **********"),
         (Reply(json.dumps({"code": 12001, "message": f"not {KEY}"}).encode("utf-16")), 402, "not **********"),
         (Reply({"code": 12001, "message": "积分\u2028\x85\ud800"}), 402, "积分\u2028\x85\ud800 ("),
     ],
@@ -184,10 +171,10 @@ def test_other_failures_keep_their_status_and_words(
     server.answer(answer)
     response = send(before, CHAT, BODY)
     got, error = error_of(response)
+    kind = "server_error" if status >= 500 else "invalid_request_error"
 
-    assert got == status
+    assert (got, error["type"]) == (status, kind)
     assert told in error["message"]
-    assert error["type"] == ("server_error" if status >= 500 else "invalid_request_error")
     assert len(response.content.decode().splitlines()) == 1
     assert told[:2].encode() in response.content
 
@@ -250,23 +237,15 @@ def test_a_service_that_cannot_be_reached_is_told() -> None:
 # --- streams
 
 
-def test_a_stream_may_begin_with_blanks_and_be_announced_as_anything(
+def test_a_stream_may_begin_with_blanks_and_be_announced_as_json(
     server: ScriptedServer, before: relay.Relay
 ) -> None:
-    """A byte order mark too; an answer may have any type as well, but not stand in the place of a stream."""
-    text = b"".join([*CHUNKS, DONE])
-    for start in (b"\n\n", b"\xef\xbb\xbf"):
-        parts = b"".join(b"%x\r\n%b\r\n" % (len(part), part) for part in (start, text))
-        headers = {"Transfer-Encoding": "chunked"}
-        server.answer(Reply(parts + b"0\r\n\r\n", headers=headers, content_type=SSE))
-        assert ask(before, stream("m"))[0].choices[0].delta.content == "你好"
-    for kind in ("text/plain", "application/json", None):
-        server.answer(Reply(text, content_type=kind))
-        assert len(ask(before, stream("m"))) == 3
-        server.answer(Reply(COMPLETION.body, content_type=kind))
-        assert ask(before, complete("m")).choices[0].message.content == "Hi"
-        with pytest.raises(openai.InternalServerError, match="where an event stream was expected"):
-            ask(before, stream("m"))
+    """JSON does not stand in the place of a stream."""
+    headers = {"Transfer-Encoding": "chunked"}
+    server.answer(Reply(chunked(b"\n\n", *CHUNKS, DONE), headers=headers), ANSWER)
+    assert len(ask(before, stream("m"))) == 3
+    with pytest.raises(openai.InternalServerError, match="where an event stream was expected"):
+        ask(before, stream("m"))
 
 
 # --- who may ask, and what goes on
@@ -274,7 +253,7 @@ def test_a_stream_may_begin_with_blanks_and_be_announced_as_anything(
 
 def test_only_the_token_opens_the_relay(server: ScriptedServer, before: relay.Relay) -> None:
     """The model list too, and nothing of a refused request reaches the service."""
-    server.answer(COMPLETION)
+    server.answer(ANSWER)
     for token in ("", "wrong", before.api_key[:-1], f"{before.api_key}x", KEY, "\xe9"):
         told = "sends a key that is not the token of this relay" if token else "sends no key"
         for path, body in ((CHAT, BODY), ("/models", None)):
@@ -288,18 +267,11 @@ def test_only_the_token_opens_the_relay(server: ScriptedServer, before: relay.Re
 
 
 def test_a_relay_that_cannot_be_is_refused() -> None:
-    """It needs a token that is not blank; with the key as the token, programs would hold it. The port is given apart."""
+    """It needs a token that is not blank; with the key as the token, programs would hold it."""
     settings = Settings(base_url="http://127.0.0.1:1", api_key=KEY)
-    for token, told in (
-        (" \r\n", "printable ASCII"),
-        ("tök", "printable ASCII"),
-        (KEY, "must not be the key"),
-    ):
+    refused = {" \r\n": "printable ASCII", "tök": "printable ASCII", KEY: "must not be the key"}
+    for token, told in refused.items():
         with pytest.raises(ValueError, match=told), relay.serve(settings=settings, token=token):
-            pass
-    for host in ("127.0.0.1:80", ""):
-        told = f"cannot listen on port 0 of {host}: Name or service not known"
-        with pytest.raises(OSError, match=told), relay.serve(settings=settings, host=host):
             pass
 
 
@@ -321,7 +293,7 @@ def test_only_known_headers_go_on_and_with_the_real_key(server: ScriptedServer, 
     dropped = {"Cookie": "a=b", "OpenAI-Organization": "org", "X-Api-Key": "x", "X-Other": "1"}
     body = b'{"model": "m", "x": "%b"}'
     body %= b"x" * ((50 << 20) - len(body) + 2)
-    server.answer(COMPLETION)
+    server.answer(ANSWER)
     assert send(before, CHAT, body, **kept, **dropped).status_code == 200
     server.answer(Reply({"code": 0, "data": []}))
     send(before, "/models", **kept, **dropped)
@@ -358,9 +330,8 @@ def test_a_key_that_is_an_everyday_word_hides_no_failure(server: ScriptedServer,
     """Servers of one's own have such keys."""
     server.answer(Reply({"data": {}, "code": 12001, "message": "Insufficient credits", "requestId": "r-1"}))
     with relay_to(server, api_key=key) as here:
-        status, error = error_of(send(here, CHAT, BODY))
-
-    assert (status, error["code"]) == (402, "12001")
+        error = error_of(send(here, CHAT, BODY))[1]
+    assert error["code"] == "12001"
     assert error["message"] == "Insufficient credits (AiToEarn code 12001, request id r-1)"
 
 
@@ -389,7 +360,7 @@ def test_the_settings_of_the_environment_are_the_default(
     monkeypatch.setenv("AITOEARN_BASE_URL", "http://service.invalid")
     monkeypatch.setenv("HTTP_PROXY", server.origin)
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    server.answer(COMPLETION)
+    server.answer(ANSWER)
     with relay.serve() as here:
         assert ask(here, complete("m")).choices
         assert here.api_key not in repr(here)
@@ -403,14 +374,11 @@ def test_the_relay_runs_in_a_server_of_ones_own(site: sandbox.Sandbox) -> None:
     """As an application, under any name."""
     family = family_of(openai.DefaultAsyncHttpxClient)
     app: Any = relay.app(site.settings, "t")
-    arguments: Any = {"base_url": "http://relay.local", "api_key": "t"}
+    pool = family.AsyncClient(transport=family.ASGITransport(app=app))
+    client = openai.AsyncOpenAI(base_url="http://relay.local", api_key="t", http_client=pool)
 
     async def chat() -> Any:
-        http_client = family.AsyncClient(transport=family.ASGITransport(app=app))
-        async with (
-            app.lifespan_context(app),
-            openai.AsyncOpenAI(**arguments, http_client=http_client) as client,
-        ):
+        async with app.lifespan_context(app), client:
             return await complete("glm-5.2")(client)
 
     assert asyncio.run(chat()).choices
@@ -423,11 +391,7 @@ def test_the_relay_runs_in_a_server_of_ones_own(site: sandbox.Sandbox) -> None:
 def test_who_goes_away_ends_the_call_to_the_service(backend: str) -> None:
     """Before the first byte and in a stream, whose events come at once, while the service is silent after them."""
     begun = head(content_type=SSE, connection="close")
-    answers: list[list[Step]] = [
-        [Hang],
-        [begun, CHUNKS[0], Hang],
-        [begun, Repeat(chunk("x"), 0.01)],
-    ]
+    answers: Any = [Hang], [begun, CHUNKS[0], Hang], [begun, Repeat(chunk("x"), 0.01)]
     with Server() as faulty, relay_to(faulty, http_backend=backend) as here:
         visit = faulty.visit("api", lambda request: answers[len(visit.requests) - 1])
         arguments = {"base_url": here.base_url, "api_key": here.api_key, "timeout": 3, "max_retries": 0}

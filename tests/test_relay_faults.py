@@ -4,25 +4,27 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import openai
 import pytest
 
-from aitoearn_openai import Settings, relay
 from aitoearn_openai._sdk.exceptions import family_of
+from conftest import complete, list_models, stream
 from faults.runner import KEY, problem_with, said_in
-from faults.server import Server, Visit
+from faults.server import Server
 from faults.table import ROWS, Mode, Origins, Row, answer_to
+from relays import ask, relay_to
 
-MODES: tuple[Mode, ...] = ("completion", "stream", "list")
+QUESTIONS: dict[Mode, Any] = {"completion": complete("m"), "stream": stream("m"), "list": list_models}
 LEFT_OUT = {
     # Refused, as nobody asked for it: see attack/test_relay_upstream.py.
-    *((name, mode) for name in ("gzip", "a failure in gzip") for mode in MODES),
+    *((name, mode) for name in ("gzip", "a failure in gzip") for mode in QUESTIONS),
     ("307 to another origin, which answers", "list"),  # The list is asked for at the origin of the key alone.
 }
-WAYS = [[mode for mode in MODES if mode in row.modes and (row.name, mode) not in LEFT_OUT] for row in ROWS]
+WAYS = [
+    [mode for mode in QUESTIONS if mode in row.modes and (row.name, mode) not in LEFT_OUT] for row in ROWS
+]
 WORDS = {
     "redirects to http://127.0.0.1": "a redirect to http://127.0.0.1:",
     "Connection error.": "The connection to http://127.0.0.1:",
@@ -36,45 +38,28 @@ RUNS = [
 """Every other row, in its ways in turn: what an answer means is decided by what the whole matrix has tried."""
 
 
-@dataclass
-class Place:
-    """A relay, and the server that misbehaves behind it."""
-
-    visit: Visit
-    origins: Origins
-    here: relay.Relay
-
-
 @pytest.fixture(scope="module")
-def place() -> Iterator[Place]:
-    with Server() as server:
-        origin = server.origin()
-        visit = server.visit("api", lambda request: [])
-        with relay.serve(settings=Settings(base_url=origin, api_key=KEY)) as here:
-            yield Place(visit, Origins(origin, server.origin("other"), f"{origin}/api"), here)
+def ask_for() -> Iterator[Any]:
+    """What the plain SDK makes of a row behind a relay: the values, or what it raised."""
+    with Server() as server, relay_to(server) as here:
+        visit, main = server.visit("api", lambda request: []), server.origin()
+        origins = Origins(main, server.origin("other"), f"{main}/api")
 
+        def ask_for(row: Row, mode: Mode) -> Any:
+            visit.answer = answer_to(row, mode, origins)  # type: ignore[method-assign]
+            try:
+                answer = ask(here, QUESTIONS[mode], timeout=30 if row.truth == "value" else row.timeout)
+            except BaseException as error:  # noqa: BLE001 - what comes out is the question
+                return error
+            return answer if mode == "stream" else [answer]
 
-def outcome_of(row: Row, mode: Mode, place: Place) -> Any:
-    """What the plain SDK makes of it: the values, or what it raised."""
-    place.visit.answer = answer_to(row, mode, place.origins)
-    timeout = 30 if row.truth == "value" else row.timeout
-    arguments: Any = {"base_url": place.here.base_url, "api_key": place.here.api_key, "max_retries": 0}
-    with openai.OpenAI(**arguments, timeout=timeout) as client:
-        try:
-            if mode == "list":
-                return [client.models.list()]
-            completions: Any = client.chat.completions
-            messages = [{"role": "user", "content": "hello"}]
-            answer = completions.create(model="m", messages=messages, stream=mode == "stream")
-            return list(answer) if mode == "stream" else [answer]
-        except BaseException as error:  # noqa: BLE001 - what comes out is the question
-            return error
+        yield ask_for
 
 
 @pytest.mark.parametrize(("row", "mode"), RUNS, ids=[f"{row.name}-{mode}" for row, mode in RUNS])
-def test_no_failure_is_swallowed(row: Row, mode: Mode, place: Place) -> None:
+def test_no_failure_is_swallowed(row: Row, mode: Mode, ask_for: Any) -> None:
     """It is one of the SDK's own errors, with the status and the words of the service; nothing right is refused."""
-    outcome = outcome_of(row, mode, place)
+    outcome = ask_for(row, mode)
 
     if isinstance(outcome, openai.OpenAIError):
         assert row.truth != "value", f"refused: {outcome}"

@@ -3,26 +3,28 @@
 from __future__ import annotations
 
 import contextlib
-import http.client
 import json
 import logging
 import socket
 import time
 from collections.abc import Iterator
 from typing import Any
-from urllib.parse import urlsplit
 
 import openai
 import pytest
+from pydantic import SecretStr
 
 from aitoearn_openai import ChatModel, sandbox
 from aitoearn_openai._errors import CODES, failure_in
 from aitoearn_openai.sandbox import FAILURES, Sandbox
+from commands import SAID
+from conftest import MESSAGES
+from relays import connect, send
 
 CHAT, LIST, DRAW, EDIT = "/chat/completions", "/models/chat", "/images/generations", "/images/edits"
-HELLO: list[Any] = [{"role": "user", "content": "Hello there"}]
-REQUEST: dict[str, Any] = {"model": "glm-5.2", "messages": HELLO}
-TOLD = "This is the AiToEarn sandbox; no model read your message. You said: "
+REQUEST: dict[str, Any] = {"model": "glm-5.2", "messages": MESSAGES}
+HEAD = b"POST /api/ai/chat/completions HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
+HEAD += b"Authorization: Bearer sandbox\r\nContent-Length: %d\r\n\r\n"
 WEATHER = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
 TOOLS: list[Any] = [
     {"type": "function", "function": {"name": "now"}},
@@ -36,40 +38,17 @@ def client(site: Sandbox) -> Iterator[openai.OpenAI]:
         yield plain
 
 
-def connect(site: Sandbox) -> socket.socket:
-    address = urlsplit(site.base_url)
-    return socket.create_connection((str(address.hostname), address.port or 0))
-
-
-def send(
-    site: Sandbox,
-    path: str,
-    body: Any = None,
-    *,
-    method: str | None = None,
-    key: str | None = "sandbox",
-    **headers: str,
-) -> tuple[http.client.HTTPMessage, bytes]:
-    """Headers and body of the answer, whose status is 200 in all that the service says; an object goes out as JSON."""
-    address = urlsplit(site.base_url)
-    connection = http.client.HTTPConnection(address.netloc, timeout=30)
-    sent = {name.replace("_", "-"): value for name, value in headers.items()}
-    if key is not None:
-        sent["Authorization"] = f"Bearer {key}"
-    content = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
-    with contextlib.closing(connection):
-        connection.request(method or ("GET" if body is None else "POST"), address.path + path, content, sent)
-        response = connection.getresponse()
-        assert response.status == 200
-        try:
-            return response.headers, response.read()
-        except http.client.IncompleteRead as cut:
-            return response.headers, cut.partial + b"<cut>"
-
-
 def ask(site: Sandbox, path: str = CHAT, body: Any = REQUEST, **more: Any) -> Any:
-    """The JSON that answers; `more` are headers, or a `key` of another kind."""
-    return json.loads(send(site, path, body, **more)[1])
+    """The JSON that answers, with the status 200 of all that the service says."""
+    response = send(site, path, body, **more)
+    assert response.status_code == 200
+    return response.json()
+
+
+def begin(site: Sandbox, model: str, **fields: Any) -> socket.socket:
+    """A connection on which a completion is asked for."""
+    body = json.dumps({**REQUEST, "model": model, **fields}).encode()
+    return connect(site, HEAD % len(body) + body)
 
 
 def complete(site: Sandbox, model: Any = "glm-5.2", **fields: Any) -> Any:
@@ -90,23 +69,19 @@ def test_whoever_starts_it_gets_an_address_a_key_and_settings(
     """The settings lead to this sandbox with its own key, whatever key the environment holds."""
     monkeypatch.setenv("AITOEARN_API_KEY", "a-real-key")
     assert site.base_url.startswith("http://127.0.0.1:")
-    assert site.settings.base_url == site.base_url
-    assert site.settings.api_key
-    assert site.settings.api_key.get_secret_value() == site.api_key == "sandbox"
+    assert site.api_key == "sandbox"
+    assert (site.settings.base_url, site.settings.api_key) == (site.base_url, SecretStr("sandbox"))
 
 
 def test_several_can_run_at_once_until_their_with_block_ends(caplog: pytest.LogCaptureFixture) -> None:
-    """Each has its own port, and a taken one is named; the log of another server of the process is left alone."""
+    """Each has its own port; the log of another server of the process is left alone."""
     with contextlib.suppress(KeyError), sandbox.serve() as one, sandbox.serve() as other:
         assert one != other
         assert complete(one) == complete(other)
-        port = urlsplit(one.base_url).port or 0
-        with pytest.raises(OSError, match=f"port {port} "), sandbox.serve(port):
-            pass
         logging.getLogger("uvicorn.error").error("from another server")
         raise KeyError
     with pytest.raises(ConnectionRefusedError):
-        complete(one)
+        connect(one)
     assert "from another server" in caplog.text
 
 
@@ -116,12 +91,9 @@ def test_a_client_that_goes_away_leaves_no_trace(
     """Neither a request cut short nor a stream cut short is logged, even at the level of DEBUG."""
     caplog.set_level(logging.DEBUG)
     with sandbox.serve() as site:
-        with connect(site) as leaving:
-            leaving.sendall(
-                b"POST /api/ai/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n{"
-            )
-        complete_stream = {**REQUEST, "model": "fail-stream-cut", "stream": True}
-        assert send(site, CHAT, complete_stream)[1].endswith(b"<cut>")
+        connect(site, HEAD % 9 + b"{").close()
+        with begin(site, "fail-stream-cut", stream=True) as connection:
+            assert connection.makefile("rb").read()
     assert [record for record in caplog.records if record.name.startswith(("uvicorn", "asyncio"))] == []
     assert capfd.readouterr() == ("", "")
 
@@ -130,11 +102,9 @@ def test_who_waits_for_an_answer_makes_no_room_for_others(monkeypatch: pytest.Mo
     """However many connections there are, the sandbox answers who has its key, in its time."""
     monkeypatch.setattr("aitoearn_openai._serving.MAX_IDLE", 5)
     monkeypatch.setattr("aitoearn_openai.sandbox._app.SLOW_SECONDS", 0.3)
-    body = json.dumps({**REQUEST, "model": "slow-first-byte"})
     with sandbox.serve() as site, contextlib.ExitStack() as stack:
-        waiting, started = stack.enter_context(connect(site)), time.monotonic()
-        head = "POST /api/ai/chat/completions HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer sandbox\r\n"
-        waiting.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n{body}".encode())
+        started = time.monotonic()
+        waiting = stack.enter_context(begin(site, "slow-first-byte"))
         ask(site, LIST, None)  # Then the sandbox has read what came before.
         for _ in range(20):
             stack.enter_context(connect(site))
@@ -147,10 +117,10 @@ def test_who_waits_for_an_answer_makes_no_room_for_others(monkeypatch: pytest.Mo
 
 def test_the_model_list_has_every_shape_that_the_package_knows(site: Sandbox) -> None:
     """In the envelope of the service, also without a key; a wrong one in `X-Api-Key` is refused."""
-    headers, content = send(site, LIST, key=None)
-    body = json.loads(content)
-    assert (body["code"], body["message"], body["requestId"]) == (0, "请求成功", headers["X-Request-Id"])
-    assert [ask(site, LIST, None, key=None, X_Api_Key=key)["code"] for key in ("sandbox", "no")] == [0, 401]
+    answer = send(site, LIST, token="")
+    body, request_id = answer.json(), answer.headers["X-Request-Id"]
+    assert (body["code"], body["message"], body["requestId"]) == (0, "请求成功", request_id)
+    assert [ask(site, LIST, None, token="", X_Api_Key=key)["code"] for key in ("sandbox", "no")] == [0, 401]
     models = [ChatModel.model_validate(entry) for entry in body["data"]]
     pricings = [model.pricing for model in models if model.pricing]
     assert len({model.id for model in models}) == len(models) >= 11
@@ -178,26 +148,19 @@ def test_an_answer_says_that_no_model_read_the_message(site: Sandbox) -> None:
     assert chat["usage"] == {**tokens, "prompt_tokens_details": None}
     assert chat["cost"] == "0"
     assert chat["choices"][0]["finish_reason"] == "stop"
-    message = {"role": "assistant", "content": f"{TOLD}Look:", "name": None, "tool_calls": []}
+    message = {"role": "assistant", "content": f"{SAID}Look:", "name": None, "tool_calls": []}
     assert chat["choices"][0]["message"] == message
-    assert "cost" not in complete(site, "gpt-5.2")
-
-
-def test_the_same_request_gets_the_same_answer(site: Sandbox) -> None:
-    """Id and time included; another request has another id."""
-    assert complete(site) == complete(site)
-    assert complete(site)["id"] != complete(site, n=2)["id"]
+    other = complete(site, "gpt-5.2")
+    assert "cost" not in other
+    assert other["id"] != chat["id"]
 
 
 def test_a_reasoning_model_shows_its_reasoning(site: Sandbox, client: openai.OpenAI) -> None:
     """In a stream it comes before the content; the limit of tokens counts it. Two chunks at the end have no choice."""
     chat = complete(site, "deepseek-v4")
     usage = chat["usage"]
-    assert (usage["prompt_cache_hit_tokens"], usage["prompt_cache_miss_tokens"]) == (
-        0,
-        usage["prompt_tokens"],
-    )
-    chunks = list(client.chat.completions.create(model="deepseek-v4", messages=HELLO, stream=True))
+    assert usage["prompt_cache_hit_tokens"] == 0 < usage["prompt_cache_miss_tokens"] == usage["prompt_tokens"]
+    chunks = list(client.chat.completions.create(model="deepseek-v4", messages=MESSAGES, stream=True))
     deltas = [choice.delta for chunk in chunks for choice in chunk.choices]
     pieces = [getattr(delta, "reasoning_content", None) for delta in deltas]
     assert "".join(filter(None, pieces)) == chat["choices"][0]["message"]["reasoning_content"] != ""
@@ -213,15 +176,11 @@ def test_a_reasoning_model_shows_its_reasoning(site: Sandbox, client: openai.Ope
 
 def test_a_stream_says_the_same_as_a_whole_answer(site: Sandbox, client: openai.OpenAI) -> None:
     """Each choice comes in several chunks; the last chunk has the usage if it was asked for, else none has the field."""
-    question: dict[str, Any] = {
-        "model": "glm-5.2",
-        "messages": [{"role": "user", "content": "你好，  世界 and\n\neverybody\n"}],
-        "n": 2,
-    }
+    said = {"role": "user", "content": "你好，  世界 and\n\neverybody\n"}
+    question: dict[str, Any] = {"model": "glm-5.2", "messages": [said], "n": 2}
+    streamed: dict[str, Any] = {**question, "stream": True}
     whole = client.chat.completions.create(**question)
-    chunks = list(
-        client.chat.completions.create(**question, stream=True, stream_options={"include_usage": True})
-    )
+    chunks = list(client.chat.completions.create(**streamed, stream_options={"include_usage": True}))
     for choice in whole.choices:
         mine = [c.choices[0] for c in chunks if c.choices and c.choices[0].index == choice.index]
         assert len(mine) > 5
@@ -232,7 +191,7 @@ def test_a_stream_says_the_same_as_a_whole_answer(site: Sandbox, client: openai.
     assert getattr(chunks[-1], "cost", None) == getattr(whole, "cost", None)
     assert {chunk.usage for chunk in chunks[:-1]} == {None}
     assert {chunk.object for chunk in chunks} == {"chat.completion.chunk"}
-    content = send(site, CHAT, {**question, "stream": True})[1]
+    content = send(site, CHAT, streamed).content
     assert b"usage" not in content
     assert content.endswith(b"data: [DONE]\n\n")
 
@@ -275,9 +234,8 @@ def test_a_forced_tool_is_called(
     assert first.function
     assert (bool(first.id), first.function.name) == (True, name)
     assert not any(piece.id for piece in rest)
-    assert (
-        json.loads("".join(piece.function.arguments or "" for piece in rest if piece.function)) == arguments
-    )
+    pieces = [piece.function.arguments or "" for piece in rest if piece.function]
+    assert json.loads("".join(pieces)) == arguments
 
 
 def test_a_tool_that_is_not_forced_is_not_called(site: Sandbox) -> None:
@@ -293,7 +251,7 @@ def test_a_tool_that_is_not_forced_is_not_called(site: Sandbox) -> None:
 def test_whoever_wants_text_or_a_json_object_gets_it(site: Sandbox) -> None:
     """The object holds the usual text."""
     text, made = (said(complete(site, response_format={"type": kind})) for kind in ("text", "json_object"))
-    assert (text, json.loads(made)) == (f"{TOLD}Hello there", {"answer": f"{TOLD}Hello there"})
+    assert (text, json.loads(made)) == (f"{SAID}你好", {"answer": f"{SAID}你好"})
 
 
 def test_images_take_the_names_of_their_list(site: Sandbox) -> None:
@@ -330,7 +288,7 @@ def test_pictures_come_as_valid_png(client: openai.OpenAI) -> None:
 )
 def test_a_wrong_key_is_refused_as_the_service_does(site: Sandbox, path: str, authorization: str) -> None:
     """HTTP 200 and the envelope with the code 401; only a bearer counts."""
-    body = ask(site, path, key=None, Authorization=authorization, X_Request_Id="mine")
+    body = ask(site, path, token="", Authorization=authorization, X_Request_Id="mine")
     assert isinstance(body.pop("timestamp"), int)
     assert body == {"data": {}, "code": 401, "message": "Unauthorized", "requestId": "mine"}
 
@@ -351,12 +309,12 @@ def test_a_path_that_the_service_lacks_is_refused(site: Sandbox, method: str, pa
         (b"\xff", "body"),
         (b"[]", "body"),
         (b"[" * 100000, "body"),
-        ({"messages": HELLO}, "model"),
+        ({"messages": MESSAGES}, "model"),
         ({**REQUEST, "model": ["glm-5.2"]}, "model"),
         ({**REQUEST, "messages": []}, "messages"),
         ({**REQUEST, "messages": "Hi"}, "messages"),
         ({**REQUEST, "messages": [None]}, "messages.0.role"),
-        ({**REQUEST, "messages": [*HELLO, {"content": "Hi"}]}, "messages.1.role"),
+        ({**REQUEST, "messages": [*MESSAGES, {"content": "Hi"}]}, "messages.1.role"),
         ({**REQUEST, "messages": [{"role": "user", "content": 7}]}, "messages.0.content"),
         ({**REQUEST, "stream": "yes"}, "stream"),
         ({**REQUEST, "n": 0}, "n"),
@@ -376,7 +334,7 @@ def test_whoever_sends_a_bad_request_is_told_which_field(site: Sandbox, body: An
 def test_no_value_of_an_odd_type_breaks_it(site: Sandbox, field: str) -> None:
     """It answers or refuses, with HTTP 200."""
     for odd in (None, 7, 1e999, "\ud800", [], {}, [None], {"function": 7}, True):
-        send(site, CHAT, {**REQUEST, field: odd})
+        assert send(site, CHAT, {**REQUEST, field: odd}).status_code == 200
 
 
 def test_whoever_sends_a_bad_form_is_told(site: Sandbox) -> None:
@@ -409,43 +367,44 @@ def test_a_model_that_fails_answers_its_code(site: Sandbox, code: Any) -> None:
 @pytest.mark.parametrize("name", ["fail-401", "fail-12001", "fail-html", "fail-once-10003"])
 def test_a_key_that_fails_is_refused_everywhere(site: Sandbox, name: str) -> None:
     """The model list included, in whichever header the key comes; a page is HTML, as from a captive portal."""
-    for headers, content in (
-        send(site, LIST, key=name),
-        send(site, LIST, key=None, X_Api_Key=name),
-        send(site, CHAT, {**REQUEST, "stream": True}, key=name),
-        send(site, EDIT, {"model": "glm-5.2", "prompt": "a cat"}, key=name),
+    for answer in (
+        send(site, LIST, token=name),
+        send(site, LIST, token="", X_Api_Key=name),
+        send(site, CHAT, {**REQUEST, "stream": True}, token=name),
+        send(site, EDIT, {"model": "glm-5.2", "prompt": "a cat"}, token=name),
         send(site, CHAT, {**REQUEST, "model": name, "n": 2}),
     ):
+        assert answer.status_code == 200
         if name == "fail-html":
-            assert headers["Content-Type"].startswith("text/html")
-            assert b"<html>" in content
+            assert answer.headers["Content-Type"].startswith("text/html")
+            assert "<html>" in answer.text
         else:
-            assert json.loads(content)["code"] == int(name.rpartition("-")[2])
+            assert answer.json()["code"] == int(name.rpartition("-")[2])
 
 
 def test_a_failure_that_happens_once_is_over_at_the_retry(site: Sandbox) -> None:
     """The SDK counts its tries; of a program that says nothing, or the same each time, they are counted here."""
     for number, counts in enumerate((["0", "1", "0"], [None, None, None], ["0", "0", "0"])):
-        body = {"model": "fail-once-502", "messages": HELLO, "user": f"somebody {number}"}
+        body = {"model": "fail-once-502", "messages": MESSAGES, "user": f"somebody {number}"}
         told = [{"X_Stainless_Retry_Count": count} if count else {} for count in counts]
         assert [ask(site, body=body, **each).get("code") for each in told] == [502, None, 502]
     key = {"X_Api_Key": "fail-once-429", "X_Stainless_Retry_Count": "1"}
-    assert ask(site, LIST, None, key=None, **key)["code"] == 0
+    assert ask(site, LIST, None, token="", **key)["code"] == 0
 
 
 @pytest.mark.parametrize(
     ("name", "end"),
     [
-        ("fail-stream-cut", b"<cut>"),
-        ("fail-stream-error", b"event: error\ndata: the model stopped answering\n\n"),
-        ("fail-stream-envelope", b"}\n\n"),
+        ("fail-stream-cut", b"}]}\n\n\r\n"),
+        ("fail-stream-error", b"event: error\ndata: the model stopped answering\n\n\r\n0\r\n\r\n"),
+        ("fail-stream-envelope", b"}\n\n\r\n0\r\n\r\n"),
     ],
 )
 def test_a_stream_that_fails_has_begun_well(site: Sandbox, name: str, end: bytes) -> None:
     """Some chunks come first, `[DONE]` never; without `stream` the same model answers."""
-    headers, content = send(site, CHAT, {**REQUEST, "model": name, "stream": True}, X_Request_Id="mine")
-    assert headers["X-Request-Id"] == "mine"
-    assert content.startswith(b'data: {"id":"chatcmpl-')
+    with begin(site, name, stream=True) as connection:
+        content = connection.makefile("rb").read()
+    assert content.count(b'data: {"id":"chatcmpl-') > 3
     assert content.endswith(end)
     assert b"[DONE]" not in content
     assert (b'"code":12301' in content) == (name == "fail-stream-envelope")

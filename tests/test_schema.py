@@ -5,10 +5,10 @@ from __future__ import annotations
 import datetime
 import decimal
 import enum
-import ipaddress
 import json
 import uuid
 from collections.abc import Iterator
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6Interface, IPv6Network
 from typing import Annotated, Any, Literal
 
 import openai
@@ -18,8 +18,7 @@ from pydantic import Field
 
 from aitoearn_openai import OpenAI
 from aitoearn_openai.sandbox import Sandbox
-
-HELLO: list[Any] = [{"role": "user", "content": "Hello there"}]
+from conftest import MESSAGES, complete
 
 
 @pytest.fixture(scope="module")
@@ -28,9 +27,10 @@ def client(site: Sandbox) -> Iterator[openai.OpenAI]:
         yield client
 
 
-class Colour(enum.Enum):
-    red = "r"
-    blue = "b"
+def ask_for(client: Any, schema: Any) -> Any:
+    """A structured answer by this schema."""
+    wanted = {"type": "json_schema", "json_schema": {"name": "s", "schema": schema}}
+    return complete("glm-5.2", response_format=wanted)(client)
 
 
 class Cat(pydantic.BaseModel):
@@ -43,11 +43,6 @@ class Dog(pydantic.BaseModel):
     name: str
 
 
-class Node(pydantic.BaseModel):
-    value: int
-    next: Node | None
-
-
 class Formula(pydantic.BaseModel):
     term: Sum | int
 
@@ -57,22 +52,18 @@ class Sum(pydantic.BaseModel):
     right: Formula
 
 
+Colour = enum.Enum("Colour", {"red": "r", "blue": "b"})
+UUIDS = [getattr(pydantic, f"UUID{n}") for n in "13456788" if hasattr(pydantic, f"UUID{n}")]
 KINDS: dict[str, list[Any]] = {
-    "strings": [
-        str,
-        Annotated[str, Field(min_length=20)],
-        Annotated[str, Field(max_length=3)],
+    "strings": [str, Annotated[str, Field(min_length=20)], Annotated[str, Field(max_length=3)]],
+    "patterns": [
         Annotated[str, Field(pattern=r"^[A-Z]{2}\d+$")],
         Annotated[str, Field(pattern=r"^\S+@\S+$", min_length=12, max_length=14)],
         Annotated[str, Field(pattern=r"^[^<>]+$")],
-        pydantic.Base64Bytes,
-        pydantic.EmailStr,
-        pydantic.NameEmail,
-        uuid.UUID,
-        *(getattr(pydantic, f"UUID{n}") for n in "13456788" if hasattr(pydantic, f"UUID{n}")),
-        pydantic.DirectoryPath,
-        pydantic.Json[list[int]],
     ],
+    "formats": [pydantic.Base64Bytes, pydantic.EmailStr, pydantic.NameEmail, pydantic.DirectoryPath],
+    "texts of JSON": [pydantic.Json[list[int]]],
+    "UUIDs": [uuid.UUID, *UUIDS],
     "numbers": [
         int,
         Annotated[decimal.Decimal, Field(max_digits=5, decimal_places=2, gt=3)],
@@ -81,26 +72,13 @@ KINDS: dict[str, list[Any]] = {
         Annotated[float, Field(gt=1e-9, lt=2e-9)],
     ],
     "dates": [datetime.date, datetime.datetime, datetime.time, datetime.timedelta],
-    "the network": [
-        pydantic.HttpUrl,
-        pydantic.PostgresDsn,
-        ipaddress.IPv4Address,
-        ipaddress.IPv6Address,
-        ipaddress.IPv4Interface,
-        ipaddress.IPv6Interface,
-        ipaddress.IPv4Network,
-        ipaddress.IPv6Network,
-    ],
-    "choices": [
-        bool,
-        None,
-        int | None,
-        Annotated[Cat | Dog, Field(discriminator="kind")],
-        Literal["a", 1],
-        Colour,
-    ],
+    "URLs": [pydantic.HttpUrl, pydantic.PostgresDsn],
+    "IP 4": [IPv4Address, IPv4Interface, IPv4Network],
+    "IP 6": [IPv6Address, IPv6Interface, IPv6Network],
+    "choices": [bool, None, int | None, Literal["a", 1], Colour],
+    "models": [Formula, Annotated[Cat | Dog, Field(discriminator="kind")]],
     "containers": [tuple[int, str, tuple[bool, None]], frozenset[Colour], dict[str, int]],
-    "what leads back to itself": [Node, Formula, Annotated[list[Cat], Field(min_length=2)]],
+    "lists": [Annotated[list[Cat], Field(min_length=2)]],
     "what only its author knows": [
         Annotated[pydantic.FutureDate, Field(examples=["3000-01-01"])],
         Annotated[pydantic.ImportString[Any], Field(examples=["os.path"])],
@@ -113,12 +91,10 @@ def test_a_pydantic_type_is_answered_with_a_value_of_it(client: openai.OpenAI, k
     """As a structured answer, and as the argument of a tool that is forced."""
     for kind in kinds:
         model = pydantic.create_model("Event", value=(kind, ...))
-        answer = client.chat.completions.parse(model="glm-5.2", messages=HELLO, response_format=model)
+        answer = client.chat.completions.parse(model="glm-5.2", messages=MESSAGES, response_format=model)
         assert isinstance(answer.choices[0].message.parsed, model)
-    tool = openai.pydantic_function_tool(model)
-    answer = client.chat.completions.parse(
-        model="glm-5.2", messages=HELLO, tools=[tool], tool_choice="required"
-    )
+    tools: Any = {"tools": [openai.pydantic_function_tool(model)], "tool_choice": "required"}
+    answer = client.chat.completions.parse(model="glm-5.2", messages=MESSAGES, **tools)
     called: Any = answer.choices[0].message.tool_calls
     assert isinstance(called[0].function.parsed_arguments, model)
 
@@ -130,7 +106,8 @@ ZOD_EMAIL = (
 ZOD_TIME = r"^(?:[01]\d|2[0-3]):[0-5]\d(?::[0-5]\d(?:\.\d+)?)?$"
 A = {"type": "object", "properties": {"a": {"type": "string"}}, "required": ["a"]}
 B = {"properties": {"b": {"const": 5}}, "required": ["b"]}
-DRAFT_7 = {"$schema": "http://json-schema.org/draft-07/schema#", "type": "array"}
+DRAFT_7 = {"$schema": "http://json-schema.org/draft-07/schema#", "type": "array", "minItems": 2}
+INTEGER = {"type": "integer"}
 
 
 @pytest.mark.parametrize(
@@ -138,38 +115,29 @@ DRAFT_7 = {"$schema": "http://json-schema.org/draft-07/schema#", "type": "array"
     [
         (True, None),
         ({"properties": {"a": {"type": "boolean"}, "b": {}}, "required": ["a"]}, {"a": False}),
-        ({"required": ["a"], "additionalProperties": {"type": "integer"}}, {"a": 0}),
+        ({"required": ["a"], "additionalProperties": INTEGER}, {"a": 0}),
         ({"type": "string", "enum": [1, "red", "blue"]}, "red"),
         ({"type": "string", "default": "x", "minLength": 7}, "sandbox"),
         ({"type": "string", "default": "x", "examples": ["y"]}, "y"),
-        ({"anyOf": [{"type": "integer"}, {"type": "null"}]}, None),
-        ({"anyOf": [{"type": "integer"}, {"type": "string"}], "minLength": 8}, 0),
+        ({"anyOf": [INTEGER, {"type": "null"}]}, None),
+        ({"anyOf": [INTEGER, {"type": "string"}], "minLength": 8}, 0),
         ({"anyOf": [{"minimum": 2}, {"type": "string"}], "type": "number"}, 2),
         ({"allOf": [A, B]}, {"a": "sandbox", "b": 5}),
         ({"allOf": [{"$ref": "#/$defs/x"}], "maxLength": 2, "$defs": {"x": {"type": "string"}}}, "sa"),
-        ({"$ref": "#/$defs/a~1b%25", "$defs": {"a/b%": {"type": "integer"}}}, 0),
+        ({"$ref": "#/$defs/a~1b%25", "$defs": {"a/b%": INTEGER}}, 0),
         ({"$ref": "#here", "$defs": {"x": {"$anchor": "here", "type": "integer"}}}, 0),
-        (
-            {"anyOf": [ITSELF | {"properties": {"next": {"$ref": "#"}}}, {"type": "string"}]},
-            {"next": "sandbox"},
-        ),
-        (
-            DRAFT_7 | {"items": [{"type": "string"}], "minItems": 2, "additionalItems": {"type": "integer"}},
-            ["sandbox", 0],
-        ),
+        ({"anyOf": [ITSELF, {"type": "string"}]}, {"next": "sandbox"}),
+        (DRAFT_7 | {"items": [{"type": "string"}], "additionalItems": INTEGER}, ["sandbox", 0]),
         ({"type": "integer", "minimum": 1.5}, 2),
         ({"type": "integer", "minimum": 2**70, "multipleOf": 3}, 2**70 + 2),
-        ({"type": "array", "items": {"type": "integer"}, "minItems": 2.0}, [0, 0]),
+        ({"type": "array", "items": INTEGER, "minItems": 2.0}, [0, 0]),
         ({"type": "string", "minLength": 2.0, "maxLength": 3.0}, "san"),
         ({"exclusiveMaximum": -3}, -4),
-        ({"type": "object", "minProperties": 1, "additionalProperties": {"type": "integer"}}, {"sandbox": 0}),
-        (
-            {"minProperties": 1, "properties": {"a": {"type": "integer"}}, "additionalProperties": False},
-            {"a": 0},
-        ),
-        ({"type": "array", "contains": {"type": "integer"}}, [0]),
-        ({"type": "array", "contains": {"const": 7}, "items": {"type": "integer"}, "minItems": 2}, [7, 0]),
-        ({"type": "array", "contains": {"type": "integer"}, "minContains": 2}, [0, 0]),
+        ({"type": "object", "minProperties": 1, "additionalProperties": INTEGER}, {"sandbox": 0}),
+        ({"minProperties": 1, "properties": {"a": INTEGER}, "additionalProperties": False}, {"a": 0}),
+        ({"type": "array", "contains": INTEGER}, [0]),
+        ({"type": "array", "contains": {"const": 7}, "items": INTEGER, "minItems": 2}, [7, 0]),
+        ({"type": "array", "contains": INTEGER, "minContains": 2}, [0, 0]),
         ({"not": {"type": "null"}}, False),
         ({"type": "string", "format": "email", "pattern": ZOD_EMAIL}, "sandbox@example.com"),
         ({"type": "string", "format": "time", "pattern": ZOD_TIME}, "00:00:00"),
@@ -181,9 +149,7 @@ def test_whoever_wants_a_schema_gets_the_least_that_fits(
     client: openai.OpenAI, schema: Any, value: Any
 ) -> None:
     """Of what pydantic, zod and people write."""
-    wanted: Any = {"type": "json_schema", "json_schema": {"name": "s", "schema": schema}}
-    answer = client.chat.completions.create(model="glm-5.2", messages=HELLO, response_format=wanted)
-    got = json.loads(answer.choices[0].message.content or "")
+    got = json.loads(ask_for(client, schema).choices[0].message.content or "")
     assert got == value
     assert type(got) is type(value)
 
@@ -205,7 +171,7 @@ LONG: Any = {"type": "array", "minItems": 1000, "items": {"type": "null"}}
                 {"type": "string", "minLength": 10**9},
                 {"type": "array", "minItems": 2, "uniqueItems": True},
                 {"type": "object", "minProperties": 2},  # Of names that the schema does not have.
-                {"oneOf": [{"type": "number"}, {"type": "integer"}]},
+                {"oneOf": [{"type": "number"}, INTEGER]},
                 {"anyOf": [{"type": "boolean"}], "not": {"type": "boolean"}},
                 {"type": "integer", "minimum": 5, "maximum": 4},
             )
@@ -222,7 +188,6 @@ LONG: Any = {"type": "array", "minItems": 1000, "items": {"type": "null"}}
 )
 def test_a_schema_that_is_not_imitated_is_refused(client: openai.OpenAI, schema: Any, why: str) -> None:
     """With the keyword, and what to do; never a value that the schema does not allow."""
-    wanted: Any = {"type": "json_schema", "json_schema": {"name": "s", "schema": schema}}
     with pytest.raises(openai.BadRequestError) as refused:
-        client.chat.completions.create(model="glm-5.2", messages=HELLO, response_format=wanted)
+        ask_for(client, schema)
     assert why in str(refused.value)

@@ -12,18 +12,15 @@ import pytest
 
 from aitoearn_openai import _events, relay
 from aitoearn_openai.relay import _service
-from conftest import MESSAGES
 from faults.server import Hang, Server, Step, Visit, chunked, head, reply
-from relays import BACKENDS, CHAT, relay_to, send
+from faults.table import COMPLETION, DONE, SSE, chunk
+from relays import BACKENDS, BODY, CHAT, relay_to, send
 
 LIST = "/models"
 KEY = "ak_0123456789abcdefghijklmnopqrstuvwxyz"
 ESCAPED = "\\u0061" + KEY[1:]
 """The key as JSON may have it; in text that is not JSON, it is a secret that no mask can know."""
-SSE = "text/event-stream"
-DONE = "data: [DONE]\n\n"
-CHUNK = b'data: {"id":"1","choices":[{"index":0,"delta":{"content":"Hi"}}]}\n\n'
-COMPLETION = {"id": "1", "choices": [{"index": 0, "message": {"role": "assistant", "content": "Hi"}}]}
+CHUNK = chunk("Hi")
 
 
 @pytest.fixture(scope="module")
@@ -45,14 +42,13 @@ def here(server: Server, visit: Visit) -> Iterator[relay.Relay]:
 
 def ask(here: relay.Relay, path: str = CHAT, *, stream: bool = True) -> tuple[int, str, str]:
     """The status, the headers and the body that a program gets."""
-    body = {"model": "m", "messages": MESSAGES, "stream": stream}
-    got = send(here, path, body if path == CHAT else None)
+    got = send(here, path, {**BODY, "stream": stream} if path == CHAT else None)
     head = "\n".join([got.reason_phrase, *(f"{name}: {value}" for name, value in got.headers.items())])
     return got.status_code, head, got.content.decode(errors="replace")
 
 
 def answer(visit: Visit, *steps: Step) -> None:
-    visit.answer = lambda request: list(steps)  # type: ignore[method-assign]
+    visit.answer = lambda request: list(steps)
 
 
 def answer_endlessly(visit: Visit, *pieces: bytes, content_type: str = SSE) -> None:
@@ -85,15 +81,14 @@ def events(*texts: str | bytes) -> bytes:
         events(CHUNK, f"{KEY}\n\n"),
         events(CHUNK, f'{{"message": "{ESCAPED}", "code": 12001}}\n\n', ": ping\n\n"),
         events(CHUNK, f"odd {KEY}\nid: {KEY}\r: {KEY}\rdata-x: {KEY}\n".encode() + CHUNK),
-        events(CHUNK, "data: [DONE]\n\n", f"data: {KEY}\n\n", KEY),
+        events(CHUNK, DONE, f"data: {KEY}\n\n", KEY),
         events(CHUNK, f"event: error\ndata: {ESCAPED}\n\n"),
         events(f"event: error\ndata: {'x' * 290}{KEY}\n\n"),
         reply(f"{'x' * 290}{KEY} tail", 401, content_type="text/plain"),
         reply({"error": {"reason": f"{'x' * 270}{KEY}"}}),
     ],
 )
-@pytest.mark.parametrize("path", [CHAT, LIST])
-@pytest.mark.parametrize("stream", [True, False])
+@pytest.mark.parametrize(("path", "stream"), [(CHAT, True), (CHAT, False), (LIST, False)])
 def test_the_key_comes_back_in_nothing_but_an_answer(
     here: relay.Relay, visit: Visit, said: bytes, path: str, stream: bool
 ) -> None:
@@ -110,7 +105,7 @@ def test_only_events_go_on_and_a_models_words_stay_as_they_are(here: relay.Relay
     answer(visit, events(f"id: {KEY}\nevent: {KEY}\n", event, "odd\n\n", event, DONE, "odd\n\n", CHUNK))
     told = ask(here)[2].replace(":\n\n", "")
 
-    assert told == f"event: **********\n{event.decode()}{event.decode()}{DONE}"
+    assert told == f"event: **********\n{event.decode()}{event.decode()}{DONE.decode()}"
 
 
 def test_a_frame_that_is_no_answer_goes_on_without_the_key(here: relay.Relay, visit: Visit) -> None:
@@ -130,8 +125,8 @@ def test_a_frame_that_is_no_answer_goes_on_without_the_key(here: relay.Relay, vi
 def test_a_failure_and_the_end_do_not_wait_for_a_server_that_stays(here: relay.Relay, visit: Visit) -> None:
     """It may keep the connection open."""
     failure = json.dumps({"error": {"message": "quota gone"}})
-    for last, words in ((f"data: {failure}\n\n", "quota gone"), (DONE, "[DONE]")):
-        answer_endlessly(visit, CHUNK, last.encode())
+    for last, words in ((f"data: {failure}\n\n".encode(), "quota gone"), (DONE, "[DONE]")):
+        answer_endlessly(visit, CHUNK, last)
         got = ask(here)[2].rstrip()
         assert words in got
         assert "timed out" not in got
@@ -207,7 +202,7 @@ def test_an_event_has_a_limit(here: relay.Relay, visit: Visit, monkeypatch: pyte
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("start", "piece"),
-    [(b'data: {"choices":[],"x":"', b"x" * 4096), (b"", b" " * 4096), (CHUNK + DONE.encode(), b"x" * 4096)],
+    [(b'data: {"choices":[],"x":"', b"x" * 4096), (b"", b" " * 4096), (CHUNK + DONE, b"x" * 4096)],
 )
 def test_four_times_the_bytes_take_four_times_the_time(
     here: relay.Relay, visit: Visit, start: bytes, piece: bytes
