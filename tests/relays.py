@@ -38,13 +38,7 @@ def ask(here: relay.Relay, question: Callable[[Any], Any], **more: Any) -> Any:
 
 
 def send(
-    url: Any,
-    path: str,
-    body: Any = None,
-    *,
-    method: str | None = None,
-    token: str | None = None,
-    **headers: str,
+    url: Any, path: str, body: Any = None, *, method: Any = None, token: Any = None, **headers: str
 ) -> Any:
     """The response to bare HTTP, of a relay or a sandbox by default with its token; an object goes out as JSON."""
     if not isinstance(url, str):
@@ -74,9 +68,7 @@ def error_of(response: Any) -> tuple[int, dict[str, Any]]:
 
 
 @contextmanager
-def serving(
-    command: str, *arguments: str, **environment: str
-) -> Iterator[tuple[subprocess.Popen[str], list[str], list[str]]]:
+def serving(command: str, *arguments: str, **environment: str) -> Iterator[Any]:
     """The process of `relay` or `sandbox`, its first lines, and what it has said once Ctrl-C has ended it."""
     said: list[str] = []
     command_line = [sys.executable, "-m", "aitoearn_openai", command, "--port", "0", *arguments]
@@ -86,7 +78,6 @@ def serving(
         subprocess.Popen(command_line, stderr=errors, **streams) as process,
     ):
         try:
-            assert process.stdout
             yield process, [process.stdout.readline() for _ in range(3)], said
         finally:
             process.send_signal(signal.SIGINT)

@@ -78,13 +78,11 @@ async def soak(arguments: dict[str, Any], streams: int, make: Any = AsyncOpenAI)
     return Counter(outcomes)
 
 
-@pytest.mark.parametrize("is_behind_a_relay", [False, True])
-def test_every_one_of_many_streams_is_accounted_for(
-    far_site: dict[str, Any], is_behind_a_relay: bool
-) -> None:
+@pytest.mark.parametrize("is_relayed", [False, True])
+def test_every_one_of_many_streams_is_accounted_for(far_site: dict[str, Any], is_relayed: bool) -> None:
     """Each is whole, failed, closed or cancelled, as it was asked, for the plain SDK through the relay too; nothing is left."""
     before = descriptors()
-    if is_behind_a_relay:
+    if is_relayed:
         with relay.serve(settings=Settings(site="sandbox", base_url=far_site["base_url"])) as here:
             arguments = far_site | {"base_url": here.base_url, "api_key": here.api_key}
             outcomes = asyncio.run(soak(arguments, STREAMS, openai.AsyncOpenAI))

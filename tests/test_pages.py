@@ -12,7 +12,9 @@ from typing import Any
 
 import pytest
 
-from aitoearn_openai import relay, sandbox
+from aitoearn_openai import relay
+from aitoearn_openai.relay import Relay
+from aitoearn_openai.sandbox import Sandbox
 from conftest import MESSAGES, Reply, Request, ScriptedServer
 from relays import CHAT, send
 
@@ -45,7 +47,7 @@ await fetch("/told", {method: "POST", body: JSON.stringify(told.map((each) => ea
 @pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
 @pytest.mark.parametrize("is_allowed", [True, False])
 def test_a_page_streams_a_chat_only_where_it_is_allowed(
-    site: sandbox.Sandbox, server: ScriptedServer, tmp_path: Path, is_allowed: bool
+    site: Sandbox, server: ScriptedServer, tmp_path: Path, is_allowed: bool
 ) -> None:
     """In a browser: it reads the chunks, the request id, and why a request failed; otherwise nothing."""
     origins = [f"{server.origin}/app"] if is_allowed else []
@@ -73,7 +75,7 @@ def test_a_page_streams_a_chat_only_where_it_is_allowed(
 
 
 @pytest.fixture(scope="module")
-def here(site: sandbox.Sandbox) -> Iterator[relay.Relay]:
+def here(site: Sandbox) -> Iterator[Relay]:
     """A relay that one page may use."""
     with relay.serve(settings=site.settings, token=TOKEN, allow_origins=[f"{PAGE}/", "null"]) as here:
         yield here
@@ -93,9 +95,7 @@ def here(site: sandbox.Sandbox) -> Iterator[relay.Relay]:
         ({"Origin": "null"}, 200),
     ],
 )
-def test_pages_elsewhere_are_refused_and_desktop_applications_are_not(
-    here: relay.Relay, headers: dict[str, str], status: int
-) -> None:
+def test_pages_elsewhere_are_refused_and_applications_are_not(here: Relay, headers: Any, status: int) -> None:
     """Though they have the token; only an answer to a page that is allowed invites a browser to show it."""
     answer, origin = send(here, CHAT, BODY, **headers), headers.get("Origin")
     cors = [answer.headers.get(f"Access-Control-{name}") for name in ("Allow-Origin", "Expose-Headers")]
@@ -106,7 +106,7 @@ def test_pages_elsewhere_are_refused_and_desktop_applications_are_not(
     assert [*cors, answer.headers.get("Vary")] == shown
 
 
-def test_only_a_page_that_is_allowed_may_ask_whether_it_may(here: relay.Relay) -> None:
+def test_only_a_page_that_is_allowed_may_ask_whether_it_may(here: Relay) -> None:
     """With the headers that it wants to send, also from the network into this machine; it can read why it fails."""
     answer = send(here, CHAT, method="OPTIONS", token="", Origin=PAGE, **WANTED)
     allowed = answer.headers
@@ -132,14 +132,14 @@ GIVEN = {
 }
 
 
-def test_a_page_may_be_given_by_its_address(site: sandbox.Sandbox) -> None:
+def test_a_page_may_be_given_by_its_address(site: Sandbox) -> None:
     """As it stands in the browser; browsers send its origin in one form."""
     with relay.serve(settings=site.settings, token=TOKEN, allow_origins=GIVEN) as here:
         for origin in GIVEN.values():
             assert send(here, "/models", Origin=origin).headers["Access-Control-Allow-Origin"] == origin
 
 
-def test_what_is_not_the_address_of_a_page_is_called_so(site: sandbox.Sandbox) -> None:
+def test_what_is_not_the_address_of_a_page_is_called_so(site: Sandbox) -> None:
     """All pages together cannot be allowed."""
     for given in ("*", "", "localhost:3000", "http://", "http://*.example", "http://a:b", "http://[x"):
         with pytest.raises(ValueError, match="is not the address of a page, such as http://localhost:3000"):

@@ -7,10 +7,8 @@ import json
 import logging
 import socket
 import time
-from collections.abc import Iterator
 from typing import Any
 
-import openai
 import pytest
 from pydantic import SecretStr
 
@@ -18,8 +16,8 @@ from aitoearn_openai import ChatModel, sandbox
 from aitoearn_openai._errors import CODES, failure_in
 from aitoearn_openai.sandbox import FAILURES, Sandbox
 from commands import SAID
-from conftest import MESSAGES
-from relays import connect, send
+from conftest import MESSAGES, stream
+from relays import ask, connect, send
 
 CHAT, LIST, DRAW, EDIT = "/chat/completions", "/models/chat", "/images/generations", "/images/edits"
 REQUEST: dict[str, Any] = {"model": "glm-5.2", "messages": MESSAGES}
@@ -32,13 +30,7 @@ TOOLS: list[Any] = [
 ]
 
 
-@pytest.fixture(scope="module")
-def client(site: Sandbox) -> Iterator[openai.OpenAI]:
-    with openai.OpenAI(base_url=site.base_url, api_key=site.api_key, max_retries=0) as plain:
-        yield plain
-
-
-def ask(site: Sandbox, path: str = CHAT, body: Any = REQUEST, **more: Any) -> Any:
+def json_of(site: Sandbox, path: str = CHAT, body: Any = REQUEST, **more: Any) -> Any:
     """The JSON that answers, with the status 200 of all that the service says."""
     response = send(site, path, body, **more)
     assert response.status_code == 200
@@ -53,23 +45,16 @@ def begin(site: Sandbox, model: str, **fields: Any) -> socket.socket:
 
 def complete(site: Sandbox, model: Any = "glm-5.2", **fields: Any) -> Any:
     """The JSON that answers a request for a chat completion with these fields."""
-    return ask(site, body={**REQUEST, "model": model, **fields})
+    return json_of(site, body={**REQUEST, "model": model, **fields})
 
 
 def said(completion: Any) -> Any:
     return completion["choices"][0]["message"]["content"]
 
 
-# --- running it
-
-
-def test_whoever_starts_it_gets_an_address_a_key_and_settings(
-    site: Sandbox, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The settings lead to this sandbox with its own key, whatever key the environment holds."""
+def test_the_settings_lead_to_the_sandbox(site: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With its own key, whatever key the environment holds."""
     monkeypatch.setenv("AITOEARN_API_KEY", "a-real-key")
-    assert site.base_url.startswith("http://127.0.0.1:")
-    assert site.api_key == "sandbox"
     assert (site.settings.base_url, site.settings.api_key) == (site.base_url, SecretStr("sandbox"))
 
 
@@ -85,9 +70,7 @@ def test_several_can_run_at_once_until_their_with_block_ends(caplog: pytest.LogC
     assert "from another server" in caplog.text
 
 
-def test_a_client_that_goes_away_leaves_no_trace(
-    capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_client_that_goes_away_leaves_no_trace(capfd: Any, caplog: pytest.LogCaptureFixture) -> None:
     """Neither a request cut short nor a stream cut short is logged, even at the level of DEBUG."""
     caplog.set_level(logging.DEBUG)
     with sandbox.serve() as site:
@@ -105,7 +88,7 @@ def test_who_waits_for_an_answer_makes_no_room_for_others(monkeypatch: pytest.Mo
     with sandbox.serve() as site, contextlib.ExitStack() as stack:
         started = time.monotonic()
         waiting = stack.enter_context(begin(site, "slow-first-byte"))
-        ask(site, LIST, None)  # Then the sandbox has read what came before.
+        json_of(site, LIST, None)  # Then the sandbox has read what came before.
         for _ in range(20):
             stack.enter_context(connect(site))
         assert waiting.recv(15) == b"HTTP/1.1 200 OK"
@@ -120,7 +103,10 @@ def test_the_model_list_has_every_shape_that_the_package_knows(site: Sandbox) ->
     answer = send(site, LIST, token="")
     body, request_id = answer.json(), answer.headers["X-Request-Id"]
     assert (body["code"], body["message"], body["requestId"]) == (0, "请求成功", request_id)
-    assert [ask(site, LIST, None, token="", X_Api_Key=key)["code"] for key in ("sandbox", "no")] == [0, 401]
+    assert [json_of(site, LIST, None, token="", X_Api_Key=key)["code"] for key in ("sandbox", "no")] == [
+        0,
+        401,
+    ]
     models = [ChatModel.model_validate(entry) for entry in body["data"]]
     pricings = [model.pricing for model in models if model.pricing]
     assert len({model.id for model in models}) == len(models) >= 11
@@ -136,14 +122,12 @@ def test_the_model_list_has_every_shape_that_the_package_knows(site: Sandbox) ->
 def test_an_answer_says_that_no_model_read_the_message(site: Sandbox) -> None:
     """It echoes the last message of the user, and has the fields that the service adds to OpenAI's."""
     image = {"type": "image_url", "image_url": {}}
-    chat = complete(
-        site,
-        messages=[
-            {"role": "system", "content": "Be brief."},
-            {"role": "user", "content": [{"type": "text", "text": "Look:"}, image]},
-            {"role": "assistant", "content": None, "tool_calls": []},
-        ],
-    )
+    asked = [
+        {"role": "system", "content": "Be brief."},
+        {"role": "user", "content": [{"type": "text", "text": "Look:"}, image]},
+        {"role": "assistant", "content": None, "tool_calls": []},
+    ]
+    chat = complete(site, messages=asked)
     tokens = {"prompt_tokens": 3 + 2 + 85, "completion_tokens": 19, "total_tokens": 109}
     assert chat["usage"] == {**tokens, "prompt_tokens_details": None}
     assert chat["cost"] == "0"
@@ -155,12 +139,12 @@ def test_an_answer_says_that_no_model_read_the_message(site: Sandbox) -> None:
     assert other["id"] != chat["id"]
 
 
-def test_a_reasoning_model_shows_its_reasoning(site: Sandbox, client: openai.OpenAI) -> None:
+def test_a_reasoning_model_shows_its_reasoning(site: Sandbox) -> None:
     """In a stream it comes before the content; the limit of tokens counts it. Two chunks at the end have no choice."""
     chat = complete(site, "deepseek-v4")
     usage = chat["usage"]
     assert usage["prompt_cache_hit_tokens"] == 0 < usage["prompt_cache_miss_tokens"] == usage["prompt_tokens"]
-    chunks = list(client.chat.completions.create(model="deepseek-v4", messages=MESSAGES, stream=True))
+    chunks = ask(site, stream("deepseek-v4"))
     deltas = [choice.delta for chunk in chunks for choice in chunk.choices]
     pieces = [getattr(delta, "reasoning_content", None) for delta in deltas]
     assert "".join(filter(None, pieces)) == chat["choices"][0]["message"]["reasoning_content"] != ""
@@ -174,13 +158,14 @@ def test_a_reasoning_model_shows_its_reasoning(site: Sandbox, client: openai.Ope
     assert short["usage"]["completion_tokens"] == 3
 
 
-def test_a_stream_says_the_same_as_a_whole_answer(site: Sandbox, client: openai.OpenAI) -> None:
+def test_a_stream_says_the_same_as_a_whole_answer(site: Sandbox) -> None:
     """Each choice comes in several chunks; the last chunk has the usage if it was asked for, else none has the field."""
-    said = {"role": "user", "content": "你好，  世界 and\n\neverybody\n"}
-    question: dict[str, Any] = {"model": "glm-5.2", "messages": [said], "n": 2}
+    message = {"role": "user", "content": "你好，  世界 and\n\neverybody\n"}
+    question: dict[str, Any] = {"model": "glm-5.2", "messages": [message], "n": 2}
     streamed: dict[str, Any] = {**question, "stream": True}
-    whole = client.chat.completions.create(**question)
-    chunks = list(client.chat.completions.create(**streamed, stream_options={"include_usage": True}))
+    streamed_with_usage = {**streamed, "stream_options": {"include_usage": True}}
+    whole = ask(site, lambda client: client.chat.completions.create(**question))
+    chunks = ask(site, lambda client: client.chat.completions.create(**streamed_with_usage))
     for choice in whole.choices:
         mine = [c.choices[0] for c in chunks if c.choices and c.choices[0].index == choice.index]
         assert len(mine) > 5
@@ -221,17 +206,14 @@ def test_an_answer_stops_at_its_limit(site: Sandbox, limits: dict[str, Any], con
         ("required", "now", {}),
     ],
 )
-def test_a_forced_tool_is_called(
-    site: Sandbox, client: openai.OpenAI, choice: Any, name: str, arguments: Any
-) -> None:
+def test_a_forced_tool_is_called(site: Sandbox, choice: Any, name: str, arguments: Any) -> None:
     """The arguments fit its schema, and a stream brings them in pieces after id and name."""
     chat = complete(site, tools=TOOLS, tool_choice=choice)["choices"][0]
     assert (chat["message"]["content"], chat["finish_reason"]) == (None, "tool_calls")
     [call] = chat["message"]["tool_calls"]
     assert (call["function"]["name"], json.loads(call["function"]["arguments"])) == (name, arguments)
-    stream = client.chat.completions.create(**REQUEST, tools=TOOLS, tool_choice=choice, stream=True)
-    first, *rest = [tool for c in stream for tool in c.choices[0].delta.tool_calls or []]
-    assert first.function
+    chunks = ask(site, stream("glm-5.2", tools=TOOLS, tool_choice=choice))
+    first, *rest = [tool for c in chunks for tool in c.choices[0].delta.tool_calls or []]
     assert (bool(first.id), first.function.name) == (True, name)
     assert not any(piece.id for piece in rest)
     pieces = [piece.function.arguments or "" for piece in rest if piece.function]
@@ -249,7 +231,6 @@ def test_a_tool_that_is_not_forced_is_not_called(site: Sandbox) -> None:
 
 
 def test_whoever_wants_text_or_a_json_object_gets_it(site: Sandbox) -> None:
-    """The object holds the usual text."""
     text, made = (said(complete(site, response_format={"type": kind})) for kind in ("text", "json_object"))
     assert (text, json.loads(made)) == (f"{SAID}你好", {"answer": f"{SAID}你好"})
 
@@ -257,20 +238,9 @@ def test_whoever_wants_text_or_a_json_object_gets_it(site: Sandbox) -> None:
 def test_images_take_the_names_of_their_list(site: Sandbox) -> None:
     """And no others, not even those of the chat list."""
     for path, endpoint in (("generation", DRAW), ("edit", EDIT)):
-        names = [entry["name"] for entry in ask(site, f"/models/image/{path}", None)["data"]]
+        names = [entry["name"] for entry in json_of(site, f"/models/image/{path}", None)["data"]]
         for name, code in [*((name, None) for name in names), ("glm-5.2", 12300)]:
-            assert ask(site, endpoint, {"model": name, "prompt": "a cat"}).get("code") == code
-
-
-def test_pictures_come_as_valid_png(client: openai.OpenAI) -> None:
-    """As many as were asked for, from a form too."""
-    wanted: dict[str, Any] = {"model": "gpt-image-2", "prompt": "a cat", "n": 2}
-    for answer in (
-        client.images.generate(**wanted),
-        client.images.edit(**wanted, image=("a.png", b"\x89PNG", "image/png")),
-    ):
-        assert answer.data
-        assert [(each.b64_json or "")[:11] for each in answer.data] == ["iVBORw0KGgo"] * 2
+            assert json_of(site, endpoint, {"model": name, "prompt": "a cat"}).get("code") == code
 
 
 # --- refusals
@@ -288,18 +258,15 @@ def test_pictures_come_as_valid_png(client: openai.OpenAI) -> None:
 )
 def test_a_wrong_key_is_refused_as_the_service_does(site: Sandbox, path: str, authorization: str) -> None:
     """HTTP 200 and the envelope with the code 401; only a bearer counts."""
-    body = ask(site, path, token="", Authorization=authorization, X_Request_Id="mine")
+    body = json_of(site, path, token="", Authorization=authorization, X_Request_Id="mine")
     assert isinstance(body.pop("timestamp"), int)
     assert body == {"data": {}, "code": 401, "message": "Unauthorized", "requestId": "mine"}
 
 
-@pytest.mark.parametrize(
-    ("method", "path"), [("POST", "/responses"), ("POST", f"{CHAT}/"), ("GET", "/models"), ("GET", CHAT)]
-)
-def test_a_path_that_the_service_lacks_is_refused(site: Sandbox, method: str, path: str) -> None:
-    """The message names method and path."""
-    refusal = ask(site, path, None, method=method)
-    assert (refusal["code"], refusal["message"]) == (404, f"Cannot {method} /api/ai{path}")
+def test_a_path_that_the_service_lacks_is_refused(site: Sandbox) -> None:
+    for method, path in (("POST", "/responses"), ("POST", f"{CHAT}/"), ("GET", "/models"), ("GET", CHAT)):
+        refusal = json_of(site, path, None, method=method)
+        assert (refusal["code"], refusal["message"]) == (404, f"Cannot {method} /api/ai{path}")
 
 
 @pytest.mark.parametrize(
@@ -322,8 +289,7 @@ def test_a_path_that_the_service_lacks_is_refused(site: Sandbox, method: str, pa
     ],
 )
 def test_whoever_sends_a_bad_request_is_told_which_field(site: Sandbox, body: Any, field: str) -> None:
-    """The code is 400 and the message begins with the field."""
-    refusal = ask(site, body=body)
+    refusal = json_of(site, body=body)
     assert (refusal["code"], refusal["message"].removeprefix("the ").split()[0]) == (400, field)
 
 
@@ -346,7 +312,7 @@ def test_whoever_sends_a_bad_form_is_told(site: Sandbox) -> None:
         ("multipart/form-data; boundary=x", named, 12300),
         ("application/json", b'{"model": "gpt-image-2"}', 400),
     ):
-        assert ask(site, EDIT, body, Content_Type=kind)["code"] == code
+        assert json_of(site, EDIT, body, Content_Type=kind)["code"] == code
 
 
 # --- failing on purpose
@@ -356,10 +322,9 @@ def test_whoever_sends_a_bad_form_is_told(site: Sandbox) -> None:
 def test_a_model_that_fails_answers_its_code(site: Sandbox, code: Any) -> None:
     """The envelope comes whether a stream was asked for or not, and for pictures too."""
     assert (f"fail-{code}" in FAILURES) == (code != 424242)
-    for path, stream in ((CHAT, True), (CHAT, False), (DRAW, False)):
-        body = {**REQUEST, "model": f"fail-{code}", "prompt": "a cat", "stream": stream}
-        failure = failure_in(ask(site, path, body))
-        assert failure
+    for path, is_streamed in ((CHAT, True), (CHAT, False), (DRAW, False)):
+        body = {**REQUEST, "model": f"fail-{code}", "prompt": "a cat", "stream": is_streamed}
+        failure = failure_in(json_of(site, path, body))
         assert failure.code == int(str(code).removesuffix("-zh"))
         assert failure.retry_after == (1 if failure.code == 10003 else None)
 
@@ -387,9 +352,9 @@ def test_a_failure_that_happens_once_is_over_at_the_retry(site: Sandbox) -> None
     for number, counts in enumerate((["0", "1", "0"], [None, None, None], ["0", "0", "0"])):
         body = {"model": "fail-once-502", "messages": MESSAGES, "user": f"somebody {number}"}
         told = [{"X_Stainless_Retry_Count": count} if count else {} for count in counts]
-        assert [ask(site, body=body, **each).get("code") for each in told] == [502, None, 502]
+        assert [json_of(site, body=body, **each).get("code") for each in told] == [502, None, 502]
     key = {"X_Api_Key": "fail-once-429", "X_Stainless_Retry_Count": "1"}
-    assert ask(site, LIST, None, token="", **key)["code"] == 0
+    assert json_of(site, LIST, None, token="", **key)["code"] == 0
 
 
 @pytest.mark.parametrize(

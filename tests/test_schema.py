@@ -73,8 +73,7 @@ KINDS: dict[str, list[Any]] = {
     ],
     "dates": [datetime.date, datetime.datetime, datetime.time, datetime.timedelta],
     "URLs": [pydantic.HttpUrl, pydantic.PostgresDsn],
-    "IP 4": [IPv4Address, IPv4Interface, IPv4Network],
-    "IP 6": [IPv6Address, IPv6Interface, IPv6Network],
+    "IP": [IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6Interface, IPv6Network],
     "choices": [bool, None, int | None, Literal["a", 1], Colour],
     "models": [Formula, Annotated[Cat | Dog, Field(discriminator="kind")]],
     "containers": [tuple[int, str, tuple[bool, None]], frozenset[Colour], dict[str, int]],
@@ -145,9 +144,7 @@ INTEGER = {"type": "integer"}
         ({"type": "string", "contentMediaType": "application/json", "contentSchema": {"const": [1]}}, "[1]"),
     ],
 )
-def test_whoever_wants_a_schema_gets_the_least_that_fits(
-    client: openai.OpenAI, schema: Any, value: Any
-) -> None:
+def test_whoever_wants_a_schema_gets_the_least_that_fits(client: Any, schema: Any, value: Any) -> None:
     """Of what pydantic, zod and people write."""
     got = json.loads(ask_for(client, schema).choices[0].message.content or "")
     assert got == value

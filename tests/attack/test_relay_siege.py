@@ -14,8 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from aitoearn_openai import _serving, relay, sandbox
-from aitoearn_openai.sandbox import _app
+from aitoearn_openai import _serving, relay
+from aitoearn_openai.relay import Relay
+from aitoearn_openai.sandbox import Sandbox, _app
 from conftest import MESSAGES
 from relays import connect, serving
 
@@ -44,7 +45,7 @@ HALF = {
 
 
 @pytest.fixture(scope="module")
-def here(site: sandbox.Sandbox) -> Iterator[relay.Relay]:
+def here(site: Sandbox) -> Iterator[Relay]:
     with relay.serve(settings=site.settings, token=TOKEN) as here:
         yield here
 
@@ -62,7 +63,7 @@ def is_answered(connection: socket.socket, sent: bytes) -> bool:
     return status == 200 and "You said: " in told
 
 
-def answers(here: relay.Relay | str, question: bytes = b"") -> bool:
+def answers(here: Relay | str, question: bytes = b"") -> bool:
     """Whether a program that comes now is answered."""
     with connect(here) as connection:
         return is_answered(connection, question or QUESTION)
@@ -81,7 +82,7 @@ def is_closed(connection: socket.socket) -> bool:
 @pytest.mark.parametrize(
     ("count", "whose", "body"), [(300, b"", b"{" * 500_000), (300, BEARER, b"{"), (4096, b"", b"")]
 )
-def test_a_siege_keeps_out_no_program(site: sandbox.Sandbox, count: int, whose: bytes, body: bytes) -> None:
+def test_a_siege_keeps_out_no_program(site: Sandbox, count: int, whose: bytes, body: bytes) -> None:
     """Half requests and a header without an end, with the token or not, cost little memory, and no program waits."""
     halves = [POST + whose + b"X-Half: ", POST + whose + b"Content-Length: 1000000\r\n\r\n" + body, b""]
     settings = {"AITOEARN_SITE": "sandbox", "AITOEARN_BASE_URL": site.base_url, "MY_TOKEN": TOKEN}
@@ -116,9 +117,7 @@ def push(connection: socket.socket, piece: bytes = b"x" * 65536, times: int = 10
 
 
 @pytest.mark.parametrize("sent", HALF.values(), ids=HALF)
-def test_a_request_that_is_never_whole_is_given_up(
-    here: relay.Relay, monkeypatch: pytest.MonkeyPatch, sent: bytes
-) -> None:
+def test_half_a_request_is_given_up(here: Relay, monkeypatch: pytest.MonkeyPatch, sent: bytes) -> None:
     """Also one that goes on byte by byte."""
     monkeypatch.setattr(_serving, "HEAD_SECONDS", 0.2)
     monkeypatch.setattr(_serving, "BODY_SECONDS", 0.2)
@@ -132,7 +131,7 @@ def test_a_request_that_is_never_whole_is_given_up(
 
 
 @pytest.mark.slow
-def test_who_waits_is_not_given_up(site: sandbox.Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_who_waits_is_not_given_up(site: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
     """For an answer, also while half of the next request is there; for the next question; in the middle of a body."""
     monkeypatch.setattr(_serving, "HEAD_SECONDS", 0.3)
     monkeypatch.setattr(_app, "SLOW_SECONDS", 0.6)
@@ -147,7 +146,7 @@ def test_who_waits_is_not_given_up(site: sandbox.Sandbox, monkeypatch: pytest.Mo
 
 
 @pytest.mark.slow
-def test_connections_without_the_token_make_room(here: relay.Relay, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_connections_without_the_token_make_room(here: Relay, monkeypatch: pytest.MonkeyPatch) -> None:
     """The oldest first; one that has shown the token stays longest, and one that waits for an answer stays."""
     monkeypatch.setattr(_serving, "MAX_IDLE", 10)
     monkeypatch.setattr(_app, "SLOW_SECONDS", 0.6)
@@ -162,7 +161,7 @@ def test_connections_without_the_token_make_room(here: relay.Relay, monkeypatch:
         assert is_answered(waiting, b"")
 
 
-def test_a_head_has_a_limit(here: relay.Relay) -> None:
+def test_a_head_has_a_limit(here: Relay) -> None:
     """One of 60 kB passes; of one without an end, or of trailers without an end, little is taken."""
     assert answers(here, QUESTION.replace(b"\r\n", b"\r\nX-Long: %b\r\n" % (b"x" * 60_000), 1))
     for start in (POST + b"X-Endless: ", b"GET /", POST + CHUNKED + b"0\r\nX-Endless: "):
@@ -184,7 +183,7 @@ def test_a_head_has_a_limit(here: relay.Relay) -> None:
         (POST + b"X: y\r\n" * 256 + b"\r\n", 400, ""),
     ],
 )
-def test_odd_requests_are_refused(here: relay.Relay, sent: bytes, status: int, told: str) -> None:
+def test_odd_requests_are_refused(here: Relay, sent: bytes, status: int, told: str) -> None:
     """Trailers are no headers, the last of two keys does not count, and no length is believed."""
     with connect(here, sent) as connection:
         got, answer = answer_on(connection)
@@ -193,7 +192,7 @@ def test_odd_requests_are_refused(here: relay.Relay, sent: bytes, status: int, t
     assert told in answer
 
 
-def test_chunks_without_an_end_are_refused(here: relay.Relay, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_chunks_without_an_end_are_refused(here: Relay, monkeypatch: pytest.MonkeyPatch) -> None:
     """When they are more than a body may have."""
     monkeypatch.setattr(_serving, "MAX_BODY", 1 << 20)
     with connect(here, POST + BEARER + CHUNKED) as connection:
@@ -201,7 +200,7 @@ def test_chunks_without_an_end_are_refused(here: relay.Relay, monkeypatch: pytes
         assert answer_on(connection)[0] == 413
 
 
-def test_a_pipeline_is_answered_in_turn(here: relay.Relay) -> None:
+def test_a_pipeline_is_answered_in_turn(here: Relay) -> None:
     """One of more requests than a program would send is closed."""
     text = b""
     with connect(here, QUESTION * 10) as connection, connect(here, QUESTION * 1000) as flood:
@@ -212,7 +211,7 @@ def test_a_pipeline_is_answered_in_turn(here: relay.Relay) -> None:
         assert is_closed(flood)
 
 
-def test_a_program_that_does_not_read_stops_only_itself(here: relay.Relay) -> None:
+def test_a_program_that_does_not_read_stops_only_itself(here: Relay) -> None:
     """Its answers are not kept for it."""
     with connect(here) as deaf:
         deaf.setblocking(False)

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from aitoearn_openai import _events, relay
-from aitoearn_openai.relay import _service
+from aitoearn_openai import _events
+from aitoearn_openai.relay import Relay, _service
 from faults.server import Hang, Server, Step, Visit, chunked, head, reply
 from faults.table import COMPLETION, DONE, SSE, chunk
 from relays import BACKENDS, BODY, CHAT, relay_to, send
@@ -35,12 +35,12 @@ def visit(server: Server) -> Visit:
 
 
 @pytest.fixture(scope="module")
-def here(server: Server, visit: Visit) -> Iterator[relay.Relay]:
+def here(server: Server, visit: Visit) -> Iterator[Relay]:
     with relay_to(server, api_key=KEY) as here:
         yield here
 
 
-def ask(here: relay.Relay, path: str = CHAT, *, stream: bool = True) -> tuple[int, str, str]:
+def ask(here: Relay, path: str = CHAT, *, stream: bool = True) -> tuple[int, str, str]:
     """The status, the headers and the body that a program gets."""
     got = send(here, path, {**BODY, "stream": stream} if path == CHAT else None)
     head = "\n".join([got.reason_phrase, *(f"{name}: {value}" for name, value in got.headers.items())])
@@ -60,9 +60,6 @@ def answer_endlessly(visit: Visit, *pieces: bytes, content_type: str = SSE) -> N
 def events(*texts: str | bytes) -> bytes:
     encoded = (each if isinstance(each, bytes) else each.encode() for each in texts)
     return reply(b"".join(encoded), content_type=SSE)
-
-
-# --- the key
 
 
 @pytest.mark.parametrize(
@@ -90,7 +87,7 @@ def events(*texts: str | bytes) -> bytes:
 )
 @pytest.mark.parametrize(("path", "stream"), [(CHAT, True), (CHAT, False), (LIST, False)])
 def test_the_key_comes_back_in_nothing_but_an_answer(
-    here: relay.Relay, visit: Visit, said: bytes, path: str, stream: bool
+    here: Relay, visit: Visit, said: bytes, path: str, stream: bool
 ) -> None:
     """However the server has it in its words, codes, headers, and in what stands between events."""
     answer(visit, said)
@@ -99,7 +96,7 @@ def test_the_key_comes_back_in_nothing_but_an_answer(
     assert KEY[:8] not in got  # Also where words are cut.
 
 
-def test_only_events_go_on_and_a_models_words_stay_as_they_are(here: relay.Relay, visit: Visit) -> None:
+def test_only_events_go_on_and_a_models_words_stay_as_they_are(here: Relay, visit: Visit) -> None:
     """What stands between events, or follows the end, does not; a comment in its place keeps the connection alive."""
     event = CHUNK.replace(b"Hi", KEY.encode())
     answer(visit, events(f"id: {KEY}\nevent: {KEY}\n", event, "odd\n\n", event, DONE, "odd\n\n", CHUNK))
@@ -108,7 +105,7 @@ def test_only_events_go_on_and_a_models_words_stay_as_they_are(here: relay.Relay
     assert told == f"event: **********\n{event.decode()}{event.decode()}{DONE.decode()}"
 
 
-def test_a_frame_that_is_no_answer_goes_on_without_the_key(here: relay.Relay, visit: Visit) -> None:
+def test_a_frame_that_is_no_answer_goes_on_without_the_key(here: Relay, visit: Visit) -> None:
     """Also one that is a part of a failure; a last chunk that no blank line ends comes before it."""
     frame = {"id": "1", "choices": [{"delta": {"content": "Hi"}}], "error": {"message": f"bad key {KEY}"}}
     for data in ({"id": "1", "message": f"bad key {KEY}"}, frame):
@@ -122,7 +119,7 @@ def test_a_frame_that_is_no_answer_goes_on_without_the_key(here: relay.Relay, vi
     assert "chunks so far: 2" in got
 
 
-def test_a_failure_and_the_end_do_not_wait_for_a_server_that_stays(here: relay.Relay, visit: Visit) -> None:
+def test_a_failure_and_the_end_do_not_wait_for_a_server_that_stays(here: Relay, visit: Visit) -> None:
     """It may keep the connection open."""
     failure = json.dumps({"error": {"message": "quota gone"}})
     for last, words in ((f"data: {failure}\n\n".encode(), "quota gone"), (DONE, "[DONE]")):
@@ -132,27 +129,14 @@ def test_a_failure_and_the_end_do_not_wait_for_a_server_that_stays(here: relay.R
         assert "timed out" not in got
 
 
-# --- where it leads
+NOWHERE = ["http://127.0.0.1:99999/", "http://127.0.0.1:x/", "http://[::1/", "file:///etc/passwd"]
+NOWHERE += ["/a b\tc", "//", f"http://{'a' * 70}.invalid/", f"/{'x' * 70_000}"]
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-@pytest.mark.parametrize(
-    "location",
-    [
-        "http://127.0.0.1:99999/",
-        "http://127.0.0.1:x/",
-        "http://[::1/",
-        f"http://{'a' * 70}.invalid/",
-        "file:///etc/passwd",
-        "/a b\tc",
-        f"/{'x' * 70_000}",
-        "//",
-    ],
-)
-def test_a_redirect_to_nowhere_is_an_error_in_openais_form(
-    server: Server, visit: Visit, backend: Any, location: str
-) -> None:
-    """Whatever the HTTP library makes of the address."""
+@pytest.mark.parametrize("location", NOWHERE)
+def test_a_redirect_to_nowhere_is_an_error(server: Server, visit: Visit, backend: Any, location: str) -> None:
+    """In OpenAI's form, whatever the HTTP library makes of the address."""
     answer(visit, reply("", 307, location=location))
     with relay_to(server, http_backend=backend) as here:
         for path in (CHAT, LIST):
@@ -161,11 +145,8 @@ def test_a_redirect_to_nowhere_is_an_error_in_openais_form(
             assert (status, error["type"], bool(error["message"])) == (502, "server_error", True)
 
 
-# --- how much it sends
-
-
 @pytest.mark.parametrize("path", [CHAT, LIST])
-def test_a_compressed_answer_is_refused_unread(here: relay.Relay, visit: Visit, path: str) -> None:
+def test_a_compressed_answer_is_refused_unread(here: Relay, visit: Visit, path: str) -> None:
     """Nobody asked for it, and a few bytes of it may be gigabytes; its status stays."""
     bomb = gzip.compress(b" " * 10_000_000)
     for status, encoding, got in ((200, "gzip", 502), (429, "x-unknown", 429)):
@@ -178,7 +159,7 @@ def test_a_compressed_answer_is_refused_unread(here: relay.Relay, visit: Visit, 
 
 @pytest.mark.parametrize("stream", [True, False])
 def test_an_answer_has_a_limit(
-    here: relay.Relay, visit: Visit, monkeypatch: pytest.MonkeyPatch, stream: bool
+    here: Relay, visit: Visit, monkeypatch: pytest.MonkeyPatch, stream: bool
 ) -> None:
     """Also one of blanks, which servers send while a model thinks."""
     monkeypatch.setattr(_service, "MAX_ANSWER", 1 << 20)
@@ -189,7 +170,7 @@ def test_an_answer_has_a_limit(
         assert (status, "is larger than 1 MB" in body) == (502, True)
 
 
-def test_an_event_has_a_limit(here: relay.Relay, visit: Visit, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_event_has_a_limit(here: Relay, visit: Visit, monkeypatch: pytest.MonkeyPatch) -> None:
     """In bytes, and in lines, of which each costs more. What came before passes."""
     monkeypatch.setattr(_events, "MAX_EVENT", 1 << 20)
     for piece in (b"data: " + b"x" * 65536, b"data: x\n" * 8192, b"x" * 65536):
@@ -204,9 +185,7 @@ def test_an_event_has_a_limit(here: relay.Relay, visit: Visit, monkeypatch: pyte
     ("start", "piece"),
     [(b'data: {"choices":[],"x":"', b"x" * 4096), (b"", b" " * 4096), (CHUNK + DONE, b"x" * 4096)],
 )
-def test_four_times_the_bytes_take_four_times_the_time(
-    here: relay.Relay, visit: Visit, start: bytes, piece: bytes
-) -> None:
+def test_the_time_grows_as_the_bytes_do(here: Relay, visit: Visit, start: bytes, piece: bytes) -> None:
     """In one event, in blanks before the first, and after the end: what has been looked at is not looked at again."""
 
     def processor_seconds(count: int) -> float:
