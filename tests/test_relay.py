@@ -41,9 +41,6 @@ def before(server: ScriptedServer) -> Iterator[Relay]:
         yield here
 
 
-# --- what it answers
-
-
 def test_the_models_have_the_form_of_openai(here: Relay) -> None:
     """Their names and vendors; one is found by its name or its label."""
 
@@ -104,9 +101,6 @@ def test_what_the_service_lacks_is_a_404_that_says_so(here: Relay) -> None:
         assert (status, error["code"], error["type"]) == (404, "unknown_url", "invalid_request_error")
         told = f"AiToEarn has no {method} {path}: set the program to use POST /chat/completions, /images"
         assert error["message"].startswith(told)
-
-
-# --- failures
 
 
 @pytest.mark.parametrize(
@@ -238,9 +232,6 @@ def test_a_stream_may_begin_blank_and_be_called_json(server: ScriptedServer, bef
     assert len(ask(before, stream("m"))) == 3
     with pytest.raises(openai.InternalServerError, match="where an event stream was expected"):
         ask(before, stream("m"))
-
-
-# --- who may ask, and what goes on
 
 
 def test_only_the_token_opens_the_relay(server: ScriptedServer, before: Relay) -> None:

@@ -95,9 +95,6 @@ def test_who_waits_for_an_answer_makes_no_room_for_others(monkeypatch: pytest.Mo
         assert time.monotonic() - started >= 0.3
 
 
-# --- answers
-
-
 def test_the_model_list_has_every_shape_that_the_package_knows(site: Sandbox) -> None:
     """In the envelope of the service, also without a key; a wrong one in `X-Api-Key` is refused."""
     answer = send(site, LIST, token="")
@@ -243,9 +240,6 @@ def test_images_take_the_names_of_their_list(site: Sandbox) -> None:
             assert json_of(site, endpoint, {"model": name, "prompt": "a cat"}).get("code") == code
 
 
-# --- refusals
-
-
 @pytest.mark.parametrize(
     ("path", "authorization"),
     [
@@ -313,9 +307,6 @@ def test_whoever_sends_a_bad_form_is_told(site: Sandbox) -> None:
         ("application/json", b'{"model": "gpt-image-2"}', 400),
     ):
         assert json_of(site, EDIT, body, Content_Type=kind)["code"] == code
-
-
-# --- failing on purpose
 
 
 @pytest.mark.parametrize("code", [*CODES, "10003-zh", 424242])
