@@ -224,6 +224,7 @@ def test_an_engine_does_not_go_on_for_a_client_that_has_gone(path: str, ask: Cal
             assert engine.settled_connections(visit, 0, within=25) == 0
 
 
+@pytest.mark.slow
 def test_the_command_starts_a_sandbox_in_front_of_an_engine(site: Sandbox) -> None:
     """It says who answers, and shows its token; the engine's key comes from a variable, so that no process list has it."""
     options = ["--upstream", site.base_url, "--upstream-key-env", "ENGINE_KEY"]

@@ -20,6 +20,7 @@ from aitoearn_openai.sandbox import Sandbox, _app
 from conftest import MESSAGES
 from relays import connect, serving
 
+SAID = "You said: 你好"
 TOKEN = "a-token-of-the-test"
 HOST = b"Host: 127.0.0.1\r\n"
 BEARER = f"Authorization: Bearer {TOKEN}\r\n".encode()
@@ -60,7 +61,7 @@ def answer_on(connection: socket.socket) -> tuple[int, str]:
 def is_answered(connection: socket.socket, sent: bytes) -> bool:
     connection.sendall(sent)
     status, told = answer_on(connection)
-    return status == 200 and "You said: " in told
+    return status == 200 and SAID in told
 
 
 def answers(here: Relay | str, question: bytes = b"") -> bool:
@@ -204,7 +205,7 @@ def test_a_pipeline_is_answered_in_turn(here: Relay) -> None:
     """One of more requests than a program would send is closed."""
     text = b""
     with connect(here, QUESTION * 10) as connection, connect(here, QUESTION * 1000) as flood:
-        while text.count(b"You said: ") < 10:
+        while text.count(SAID.encode()) < 10:
             piece = connection.recv(65536)
             assert piece
             text += piece
