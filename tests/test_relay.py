@@ -226,9 +226,10 @@ def test_a_service_that_cannot_be_reached_is_told() -> None:
 
 
 def test_a_stream_may_begin_blank_and_be_called_json(server: ScriptedServer, before: Relay) -> None:
-    """JSON does not stand in the place of a stream."""
+    """JSON does not stand in the place of a stream, behind a byte order mark either."""
     headers = {"Transfer-Encoding": "chunked"}
-    server.answer(Reply(chunked(b"\n\n", *CHUNKS, DONE), headers=headers), ANSWER)
+    marked = Reply(b"\xef\xbb\xbf" + ANSWER.encoded())
+    server.answer(Reply(chunked(b"\n\n", *CHUNKS, DONE), headers=headers), marked)
     assert len(ask(before, stream("m"))) == 3
     with pytest.raises(openai.InternalServerError, match="where an event stream was expected"):
         ask(before, stream("m"))
