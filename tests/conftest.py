@@ -25,6 +25,7 @@ import trustme
 
 import aitoearn_openai
 from aitoearn_openai import sandbox
+from aitoearn_openai._sdk.exceptions import family_of
 from faults.runner import driven, wait
 
 # A shell starts its background jobs deaf to Ctrl-C, and so would be the programs that tests start from there.
@@ -73,6 +74,8 @@ def starts_a_process(test: Any) -> bool:
 
 
 KEY = "sk-0123456789-abcdefghij"
+LIBRARY: Any = family_of(openai.DefaultHttpxClient)
+"""The httpx that the installed SDK uses."""
 MESSAGES: Any = [{"role": "user", "content": "你好"}]
 
 
@@ -129,6 +132,11 @@ class Asker:
         async with self.client(**arguments) as client:
             result = await ask(client)
             return [chunk async for chunk in result] if isinstance(result, openai.AsyncStream) else result
+
+    def ask(self, server: ScriptedServer, wanted: Callable[[Any], Any], *replies: Reply) -> Any:
+        """What a client without retries makes of these replies."""
+        server.answer(*replies)
+        return self.run(wanted, base_url=server.base_url, api_key="k", max_retries=0)
 
 
 AIOHTTP = find_spec("aiohttp") is not None
@@ -238,13 +246,13 @@ class ScriptedServer:
 
 @pytest.fixture
 def server() -> Iterator[ScriptedServer]:
-    with Scripted() as scripted:
+    with scripted_server() as scripted:
         yield scripted
 
 
 @pytest.fixture
 def other_server() -> Iterator[ScriptedServer]:
-    with Scripted() as scripted:
+    with scripted_server() as scripted:
         yield scripted
 
 
@@ -263,68 +271,60 @@ def scripted(server: ScriptedServer, no_waiting: None, monkeypatch: pytest.Monke
     return server
 
 
-class Scripted:
-    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
-        self.tls = tls
+@contextlib.contextmanager
+def scripted_server(tls: ssl.SSLContext | None = None) -> Iterator[ScriptedServer]:
+    scripted = ScriptedServer()
 
-    def __enter__(self) -> ScriptedServer:
-        scripted = ScriptedServer()
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+        # Head and body in one piece: in two, the second waits 40 ms for TCP's word on the first.
+        wbufsize = -1
 
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-            # Head and body in one piece: in two, the second waits 40 ms for TCP's word on the first.
-            wbufsize = -1
+        def log_message(self, *_: Any) -> None:
+            pass
 
-            def log_message(self, *_: Any) -> None:
-                pass
+        def handle(self) -> None:
+            with contextlib.suppress(OSError):  # The client is done with the connection.
+                super().handle()
 
-            def handle(self) -> None:
-                with contextlib.suppress(OSError):  # The client is done with the connection.
-                    super().handle()
+        def do_GET(self) -> None:
+            headers = {name.lower(): value for name, value in self.headers.items()}
+            scripted.requests.append(Request(self.command, self.path, headers, self.read_body()))
+            reply = scripted.reply_to(self.path)
+            content = reply.encoded()
+            self.send_response(reply.status, reply.reason)
+            sent = {"Content-Type": reply.content_type} if reply.content_type else {}
+            if "Transfer-Encoding" not in reply.headers:
+                sent["Content-Length"] = str(len(content))
+            for name, value in {**sent, **reply.headers}.items():
+                self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(content)
 
-            def do_GET(self) -> None:
-                body = self.read_body()
-                headers = {name.lower(): value for name, value in self.headers.items()}
-                scripted.requests.append(Request(self.command, self.path, headers, body))
-                reply = scripted.reply_to(self.path)
-                content = reply.encoded()
-                self.send_response(reply.status, reply.reason)
-                if reply.content_type:
-                    self.send_header("Content-Type", reply.content_type)
-                for name, value in reply.headers.items():
-                    self.send_header(name, value)
-                if "Transfer-Encoding" not in reply.headers:
-                    self.send_header("Content-Length", str(len(content)))
-                self.end_headers()
-                self.wfile.write(content)
+        do_POST = do_GET
 
-            do_POST = do_GET
-
-            def read_body(self) -> bytes:
-                if self.headers.get("Transfer-Encoding") != "chunked":
-                    return self.rfile.read(int(self.headers.get("Content-Length", 0)))
-                chunks = []
-                while size := int(self.rfile.readline(), 16):
-                    chunks.append(self.rfile.read(size))
-                    self.rfile.readline()
+        def read_body(self) -> bytes:
+            if self.headers.get("Transfer-Encoding") != "chunked":
+                return self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            chunks = []
+            while size := int(self.rfile.readline(), 16):
+                chunks.append(self.rfile.read(size))
                 self.rfile.readline()
-                return b"".join(chunks)
+            self.rfile.readline()
+            return b"".join(chunks)
 
-        class Server(ThreadingHTTPServer):
-            request_queue_size = 128  # With the 5 of the library, some of many connections at once are reset.
+    class Server(ThreadingHTTPServer):
+        request_queue_size = 128  # With the 5 of the library, some of many connections at once are reset.
 
-        self.httpd = Server(("127.0.0.1", 0), Handler)
-        self.httpd.daemon_threads = True
-        if self.tls:
-            self.httpd.socket = self.tls.wrap_socket(
-                self.httpd.socket, server_side=True, do_handshake_on_connect=False
-            )
-        self.thread = Thread(target=self.httpd.serve_forever, kwargs={"poll_interval": 0.01})
-        self.thread.start()
-        scripted.origin = f"{'https' if self.tls else 'http'}://127.0.0.1:{self.httpd.server_port}"
-        return scripted
-
-    def __exit__(self, *_: object) -> None:
-        self.httpd.shutdown()
-        self.thread.join()
-        self.httpd.server_close()
+    with Server(("127.0.0.1", 0), Handler) as httpd:
+        if tls:
+            wrapped = tls.wrap_socket(httpd.socket, server_side=True, do_handshake_on_connect=False)
+            httpd.socket = wrapped
+        thread = Thread(target=httpd.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        scripted.origin = f"{'https' if tls else 'http'}://127.0.0.1:{httpd.server_port}"
+        try:
+            yield scripted
+        finally:
+            httpd.shutdown()
+            thread.join()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable
+from functools import partial
 from itertools import product
 from typing import Any
 
@@ -16,23 +17,30 @@ import openai
 import pytest
 from openai.types.chat import ChatCompletion
 
-from aitoearn_openai import OpenAI
-from aitoearn_openai._sdk.exceptions import family_of
 from aitoearn_openai.sandbox import Sandbox
-from conftest import MESSAGES, Asker, Reply, ScriptedServer, complete, draw, in_turns, list_models, raw
+from conftest import (
+    LIBRARY,
+    MESSAGES,
+    Asker,
+    Reply,
+    ScriptedServer,
+    complete,
+    draw,
+    in_turns,
+    list_models,
+    raw,
+)
 from faults.runner import each, entered, wait
 
 CHOICE: Any = {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": "hi"}}
 ANSWER = {"id": "c", "object": "chat.completion", "created": 1, "model": "m", "choices": [CHOICE]}
 AS_DICT: Any = dict[str, object] if sys.version_info >= (3, 11) else object
 """On Python 3.10 the SDK itself cannot parse into the first."""
-LIBRARY: Any = family_of(openai.DefaultHttpxClient)
 SYNC = Asker(is_async=False)
 
 
 def ask(asker: Asker, server: ScriptedServer, wanted: Any, reply: Any) -> Any:
-    server.answer(reply if isinstance(reply, Reply) else Reply(json.dumps(reply)))
-    return asker.run(wanted, base_url=server.base_url, api_key="k", max_retries=0)
+    return asker.ask(server, wanted, reply if isinstance(reply, Reply) else Reply(json.dumps(reply)))
 
 
 def caught(server: ScriptedServer, wanted: Any, reply: Any) -> Any:
@@ -177,22 +185,20 @@ def test_a_failure_says_how_it_came(server: ScriptedServer) -> None:
     assert ".." not in str(caught(server, complete("m"), Reply({"error": {"message": "No such key."}}, 401)))
 
 
-@pytest.mark.parametrize(
-    ("message", "seconds"),
-    [
-        ("Too many requests, please try again after 7 seconds", "7"),
-        ("Please try again after 1 second", "1"),
-        ("请求过于频繁，请在12秒后重试", "12"),
-        ("Too many requests", None),
-    ],
-)
-def test_a_stated_waiting_time_reaches_the_sdk(
-    server: ScriptedServer, message: str, seconds: str | None
-) -> None:
+WAITS = {
+    "Too many requests, please try again after 7 seconds": "7",
+    "Please try again after 1 second": "1",
+    "请求过于频繁，请在12秒后重试": "12",
+    "Too many requests": None,
+}
+
+
+@pytest.mark.parametrize("message", WAITS)
+def test_a_stated_waiting_time_reaches_the_sdk(server: ScriptedServer, message: str) -> None:
     """As the header that the SDK obeys."""
     error = caught(server, complete("m"), envelope(10003, message))
 
-    assert error.response.headers.get("Retry-After") == seconds
+    assert error.response.headers.get("Retry-After") == WAITS[message]
 
 
 @pytest.mark.parametrize("code", [401, 12000, 19000])
@@ -218,35 +224,24 @@ def test_a_list_that_is_not_there_is_a_wrong_address(server: ScriptedServer) -> 
     assert "its base URL ends in /api/ai." in str(error)
 
 
-@pytest.mark.parametrize(("status", "is_read"), [(402, False), (200, False), (200, True)])
-def test_a_byte_order_mark_hides_no_failure(server: ScriptedServer, status: int, is_read: bool) -> None:
+def test_a_byte_order_mark_hides_no_failure(server: ScriptedServer) -> None:
     """Neither with a status of its own, nor where a hook of the caller's has read the text already."""
-    server.answer(Reply("\ufeff" + json.dumps(envelope(12001, "no credits")), status=status))
+    marked = "\ufeff" + json.dumps(envelope(12001, "no credits"))
+    assert "402 - no credits (AiToEarn code 12001)" in str(caught(server, list_models, Reply(marked, 402)))
 
-    def read(response: Any) -> None:
-        response.read()
-        _ = response.text
-
-    given = {"response": [read]} if is_read else {}
-    with (
-        openai.DefaultHttpxClient(event_hooks=given) as pool,
-        OpenAI(base_url=server.base_url, api_key="k", http_client=pool) as client,
-        pytest.raises(openai.APIStatusError) as raised,
-    ):
-        client.models.list()
+    server.answer(Reply(marked))
+    read = [lambda response: response.read(), lambda response: response.text]
+    pool = openai.DefaultHttpxClient(event_hooks={"response": read})
+    with pytest.raises(openai.APIStatusError) as raised:
+        SYNC.run(list_models, base_url=server.base_url, api_key="k", http_client=pool)
     assert raised.value.status_code == 402
-    assert is_read or "402 - no credits (AiToEarn code 12001)" in str(raised.value)
 
 
 def test_a_refusal_that_cannot_be_decoded_is_one_all_the_same(server: ScriptedServer) -> None:
     """Where the SDK would crash."""
-    server.answer(Reply("no", status=400, content_type="text/plain; charset=zlib"))
-    with (
-        OpenAI(base_url=server.base_url, api_key="k") as client,
-        pytest.raises(openai.BadRequestError, match=r"^Error code: 400$") as raised,
-    ):
-        client.models.list()
-    assert raised.value.body is None
+    error = caught(server, list_models, Reply("no", 400, content_type="text/plain; charset=zlib"))
+
+    assert (type(error), str(error), error.body) == (openai.BadRequestError, "Error code: 400", None)
 
 
 AWAY = "model is away"
@@ -262,37 +257,23 @@ def test_a_failure_of_another_shape_has_the_whole_body(server: ScriptedServer, b
     assert caught(server, complete("m"), body).body in (body, body.get("error"))
 
 
-def test_an_error_of_the_callers_own_parsing_passes_through(asker: Asker, server: ScriptedServer) -> None:
-    """Only a broken body is the service's fault; bad arguments of a tool fail as in the SDK."""
-
-    def parse(_: Any) -> Any:
-        raise ValueError("no good")
-
-    options: Any = {"path": "/x", "cast_to": ChatCompletion, "options": {"post_parser": parse}}
-    with pytest.raises(ValueError, match="no good"):
-        ask(asker, server, lambda client: client.post(**options), ANSWER)
-
-
-@pytest.mark.parametrize("more", [{}, {"stream": True}], ids=["whole", "stream"])
-def test_a_failure_in_an_unread_response_is_raised_when_it_is_parsed(
-    asker: Asker, site: Sandbox, more: dict[str, Any]
-) -> None:
+def test_a_failure_in_an_unread_stream_is_raised_when_it_is_read(asker: Asker, site: Sandbox) -> None:
     """`with_streaming_response` hands over the response unread, good or bad."""
 
     async def unread(client: Any, model: str) -> Any:
         create = client.chat.completions.with_streaming_response.create
-        async with entered(create(model=model, messages=MESSAGES, **more)) as response:
+        async with entered(create(model=model, messages=MESSAGES, stream=True)) as response:
             assert not response.http_response.is_stream_consumed
-            result = await wait(response.parse())
-            return [chunk async for chunk in each(result)] if more else result
+            return [chunk async for chunk in each(await wait(response.parse()))]
 
     where = {"base_url": site.base_url, "api_key": site.api_key, "max_retries": 0}
-    assert asker.run(lambda client: unread(client, "glm-5.2"), **where)
-    with pytest.raises(openai.APIStatusError, match="AiToEarn code 12001") as raised:
-        asker.run(lambda client: unread(client, "fail-12001"), **where)
-    assert (raised.value.status_code, raised.value.code) == (402, "12001")
-    with pytest.raises(openai.APIError, match="Check the base URL"):
-        asker.run(lambda client: unread(client, "fail-html"), **where)
+    assert asker.run(partial(unread, model="glm-5.2"), **where)
+    for model, words in {
+        "fail-12001": "402 - .*AiToEarn code 12001",
+        "fail-html": "Check the base URL",
+    }.items():
+        with pytest.raises(openai.APIError, match=words):
+            asker.run(partial(unread, model=model), **where)
 
 
 @pytest.mark.parametrize("cast_to", [object, AS_DICT, ChatCompletion])

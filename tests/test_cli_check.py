@@ -11,7 +11,7 @@ import pytest
 import trustme
 
 from commands import KEY, run
-from conftest import Reply, Scripted, ScriptedServer
+from conftest import Reply, ScriptedServer, scripted_server
 
 LIST = Reply({"data": [{"name": "glm-5.2"}], "code": 0})
 INVALID = Reply({"data": {}, "code": 400, "message": "Bad request"})
@@ -177,7 +177,7 @@ def test_a_certificate_is_told_with_its_end(tmp_path: Path) -> None:
     authority, context = trustme.CA(), ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("127.0.0.1").configure_cert(context)
     authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
-    with Scripted(context) as server:
+    with scripted_server(context) as server:
         server.answer(LIST, LIST, INVALID)
         asked = {"AITOEARN_BASE_URL": server.origin, "AITOEARN_API_KEY": KEY}
         trusted = run("check", SSL_CERT_FILE=str(tmp_path / "ca.pem"), **asked)

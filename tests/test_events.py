@@ -50,14 +50,6 @@ def test_a_failure_is_found_however_the_stream_is_cut(name: str, end: bytes, end
         assert whole == passed(Events(is_chat=True), CHUNKS[0])
 
 
-def test_the_services_failure_ends_a_stream_of_any_endpoint() -> None:
-    """One of the caller's own, too."""
-    events = Events(is_chat=False, is_typed=False)
-
-    assert not passed(events, b'data: {"code": 12001, "message": "no credits", "data": {}}\n\n')
-    assert str(events.failure) == "no credits (AiToEarn code 12001)"
-
-
 @given(st.lists(st.binary(max_size=20)))
 @settings(max_examples=200)
 def test_no_bytes_make_the_reading_fail(pieces: list[bytes]) -> None:

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
+from unittest import mock
 
 import openai
 import pytest
@@ -17,12 +18,10 @@ from openai.types.chat import ChatCompletionChunk
 import aitoearn_openai
 from aitoearn_openai import OpenAI
 from aitoearn_openai._sdk.exceptions import family_of
-from conftest import MESSAGES, Asker, Reply, ScriptedServer, complete, list_models, raw, stream
-from faults.table import CHUNKS, COMPLETION, CONTENT, DONE, EVENTS, chunk, frame
+from conftest import LIBRARY, Asker, Reply, ScriptedServer, complete, list_models, raw, stream
+from faults.table import CHUNKS, COMPLETION, CONTENT, DONE, EVENTS, chunk, frame, type_of
 
 ENVELOPE = {"data": {}, "code": 12001, "message": "no credits"}
-LIBRARY = family_of(openai.DefaultHttpxClient)
-
 
 ASKS: dict[str, tuple[Any, Any, Any]] = {
     "completion": (complete("m"), COMPLETION, lambda answer: answer.choices[0].message.content == CONTENT),
@@ -38,30 +37,30 @@ ASKS: dict[str, tuple[Any, Any, Any]] = {
 """What is asked, the right answer to it, and whether it came."""
 
 
-def answered(asker: Asker, body: Any, *, is_class: bool, kind: str) -> Any:
+def answered(asker: Asker, body: Any, *, is_class: bool = True, kind: str = "completion") -> Any:
     """What becomes of a body that a `send` of the caller's own gives."""
+    content = json.dumps(body).encode() if isinstance(body, dict) else body
+    headers = {"Content-Type": "application/json"}
+    if isinstance(content, bytes):
+        headers = {"Content-Type": type_of("stream" if content == EVENTS else "completion")}
+        headers["Content-Length"], content = str(len(content)), LIBRARY.ByteStream(content)
 
     def send(self: Any, request: Any, **_: Any) -> Any:
-        content = json.dumps(body).encode() if isinstance(body, dict) else body
-        is_stream = isinstance(content, bytes) and content.startswith(b"data:")
-        headers = {"Content-Type": "text/event-stream" if is_stream else "application/json"}
-        if isinstance(content, bytes):
-            headers["Content-Length"], content = str(len(content)), LIBRARY.ByteStream(content)
         # Unread, as from a server.
         return LIBRARY.Response(200, stream=content, headers=headers, request=request)
 
     async def send_async(self: Any, request: Any, **_: Any) -> Any:
         return send(self, request)
 
-    client_class, default = LIBRARY.Client, openai.DefaultHttpxClient
+    client_class, default, replaced = LIBRARY.Client, openai.DefaultHttpxClient, send
     if asker.is_async:
-        client_class, default = LIBRARY.AsyncClient, openai.DefaultAsyncHttpxClient
-    replaced = {"send": send_async if asker.is_async else send}
+        client_class, default, replaced = LIBRARY.AsyncClient, openai.DefaultAsyncHttpxClient, send_async
     where: Any = {"base_url": "http://h/v1", "api_key": "k", "max_retries": 0}
     if not is_class:
-        return asker.run(ASKS[kind][0], http_client=type("Mine", (default,), replaced)(), **where)
+        where["http_client"] = type("Mine", (default,), {"send": replaced})()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(client_class, "send", replaced["send"])
+        if is_class:
+            patch.setattr(client_class, "send", replaced)
         return asker.run(ASKS[kind][0], **where)
 
 
@@ -80,78 +79,81 @@ def test_who_sends_in_the_place_of_the_http_client_gets_answers_and_failures(
     assert failed.value.status_code == 402
 
 
-@pytest.mark.parametrize("is_async", [True, False])
-def test_a_page_from_who_sends_in_the_place_of_the_http_client_is_an_error(is_async: bool) -> None:
-    """As from any server."""
-    with pytest.raises(openai.APIResponseValidationError, match="was expected"):
-        answered(Asker(is_async), b"<p>hello", is_class=True, kind="completion")
+class Broken(LIBRARY.AsyncByteStream, LIBRARY.SyncByteStream):  # type: ignore[misc]
+    """A body that breaks off."""
+
+    def __init__(self, error: str) -> None:
+        self.error = error
+
+    def __iter__(self) -> Iterator[bytes]:
+        yield b"{"
+        raise getattr(LIBRARY, self.error)("broke")
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        for piece in self:
+            yield piece
 
 
 @pytest.mark.parametrize("is_async", [True, False])
-@pytest.mark.parametrize("is_timeout", [True, False])
-def test_an_answer_that_breaks_off_there_is_a_connection_error(is_async: bool, is_timeout: bool) -> None:
-    """The SDK's own, as of any server."""
-    error = LIBRARY.ReadTimeout if is_timeout else LIBRARY.ReadError
-
-    class Broken(LIBRARY.AsyncByteStream, LIBRARY.SyncByteStream):  # type: ignore[misc, name-defined]
-        def __iter__(self) -> Iterator[bytes]:
-            yield b"{"
-            raise error("broke")
-
-        async def __aiter__(self) -> AsyncIterator[bytes]:
-            yield b"{"
-            raise error("broke")
-
-    due = openai.APITimeoutError if is_timeout else openai.APIConnectionError
-    with pytest.raises(openai.APIConnectionError) as failed:
-        answered(Asker(is_async), Broken(), is_class=True, kind="completion")
-    assert failed.type is due
+@pytest.mark.parametrize(
+    ("body", "error"),
+    [
+        (b"<p>hello", openai.APIResponseValidationError),
+        (Broken("ReadError"), openai.APIConnectionError),
+        (Broken("ReadTimeout"), openai.APITimeoutError),
+    ],
+)
+def test_what_is_no_answer_is_the_sdks_own_error_there_too(is_async: bool, body: Any, error: Any) -> None:
+    """A page, and what breaks off: as from any server."""
+    with pytest.raises(openai.APIError) as failed:
+        answered(Asker(is_async), body)
+    assert failed.type is error
 
 
-def failed_with(modules: Any, transport: Any) -> type:
-    """What a call raises, sync or async, by a transport of the caller's own."""
-    is_async = isinstance(transport, LIBRARY.AsyncBaseTransport)
-    pool = (openai.DefaultAsyncHttpxClient if is_async else openai.DefaultHttpxClient)(transport=transport)
+def failed_with(modules: Any, respond: Any, *, is_async: bool = False) -> type:
+    """What a call raises by a transport of the caller's own."""
+    pool = openai.DefaultAsyncHttpxClient if is_async else openai.DefaultHttpxClient
+    given = {"http_client": pool(transport=LIBRARY.MockTransport(respond)), "max_retries": 1}
     with pytest.raises(Exception) as failed:  # noqa: PT011 - openai 1.x wraps whatever a transport raises
-        Asker(is_async, modules).run(
-            complete("m"), base_url="http://h/v1", api_key="k", max_retries=1, http_client=pool
-        )
+        Asker(is_async, modules).run(complete("m"), base_url="http://h/v1", api_key="k", **given)
     return failed.type
+
+
+def refused(after: str) -> Any:
+    return LIBRARY.Response(503, headers={"Retry-After-Ms": after}, content=b"no")
 
 
 def test_an_error_of_the_callers_own_transport_after_a_refusal_is_theirs() -> None:
     """The refusal was of the try before."""
+    ours, theirs = (
+        failed_with(modules, mock.Mock(side_effect=[refused("1"), KeyError("mine")]))
+        for modules in (aitoearn_openai, openai)
+    )
+    assert ours is theirs
 
-    class Mine(LIBRARY.BaseTransport):  # type: ignore[misc, name-defined]
-        answers = 0
 
-        def handle_request(self, request: Any) -> Any:
-            self.answers += 1
-            if self.answers == 2:
-                raise KeyError("mine")
-            return LIBRARY.Response(503, headers={"Retry-After-Ms": "1"}, content=b"no")
-
-    assert failed_with(aitoearn_openai, Mine()) is failed_with(openai, Mine())
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="Python 3.10 has no groups of exceptions")
+def test_a_group_of_exceptions_of_the_callers_own_transport_is_theirs() -> None:
+    """It says nothing of the connection."""
+    mine = mock.Mock(side_effect=builtins.ExceptionGroup("mine", [KeyError("mine")]))  # type: ignore[attr-defined, unused-ignore]
+    ours, theirs = (failed_with(modules, mine, is_async=True) for modules in (aitoearn_openai, openai))
+    assert ours is theirs
 
 
 @pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="this system has no timers that send signals")
 def test_a_signal_that_ends_the_wait_before_a_retry_is_the_callers() -> None:
     """As the time limits of task queues do it."""
 
-    class Mine(LIBRARY.BaseTransport):  # type: ignore[misc, name-defined]
-        def handle_request(self, request: Any) -> Any:
-            signal.setitimer(signal.ITIMER_REAL, 0.05)
-            return LIBRARY.Response(503, headers={"Retry-After": "30"}, content=b"no")
-
     class TimeIsUp(Exception):
         pass
 
-    def end(*_: Any) -> None:
-        raise TimeIsUp
+    def respond(_: Any) -> Any:
+        signal.setitimer(signal.ITIMER_REAL, 0.05)
+        return refused("30000")
 
-    before = signal.signal(signal.SIGALRM, end)
+    before = signal.signal(signal.SIGALRM, mock.Mock(side_effect=TimeIsUp))
     try:
-        assert failed_with(aitoearn_openai, Mine()) is TimeIsUp
+        assert failed_with(aitoearn_openai, respond) is TimeIsUp
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
@@ -165,32 +167,18 @@ def test_between_calls_a_client_has_the_sdks_own_authentication() -> None:
 
 def test_a_stream_made_by_hand_gives_its_chunks_and_raises_a_failure() -> None:
     """As the SDK's own tests make it, with a response that nobody sent."""
+    request = LIBRARY.Request("POST", "http://h/v1/chat/completions")
     with OpenAI(api_key="k", base_url="http://h/v1") as client:
-        for end, due in ((CHUNKS[2] + DONE, [CONTENT, None]), (frame(ENVELOPE), "no credits")):
-            request = LIBRARY.Request("POST", "http://h/v1/chat/completions")
+
+        def made(end: bytes) -> openai.Stream[ChatCompletionChunk]:
             response = LIBRARY.Response(200, content=chunk(CONTENT) + end, request=request)
-            chunks = openai.Stream(cast_to=ChatCompletionChunk, client=client, response=response)
-            if due == "no credits":
-                assert next(chunks).choices[0].delta.content == CONTENT
-                with pytest.raises(openai.APIStatusError, match=due):
-                    list(chunks)
-            else:
-                assert [chunk.choices[0].delta.content for chunk in chunks] == due
+            return openai.Stream(cast_to=ChatCompletionChunk, client=client, response=response)
 
-
-def test_a_group_of_exceptions_of_the_callers_own_transport_is_theirs() -> None:
-    """It says nothing of the connection."""
-
-    class Mine(LIBRARY.AsyncBaseTransport):  # type: ignore[misc, name-defined]
-        async def handle_async_request(self, request: Any) -> Any:
-            raise group
-
-    group_type = getattr(builtins, "ExceptionGroup", None)
-    if group_type is None:
-        pytest.skip("Python 3.10 has no groups of exceptions")
-    group = group_type("mine", [KeyError("mine")])
-
-    assert failed_with(aitoearn_openai, Mine()) is failed_with(openai, Mine())
+        assert [each.choices[0].delta.content for each in made(CHUNKS[2] + DONE)] == [CONTENT, None]
+        failing = made(frame(ENVELOPE))
+        assert next(failing).choices[0].delta.content == CONTENT
+        with pytest.raises(openai.APIStatusError, match="no credits"):
+            next(failing)
 
 
 @pytest.mark.parametrize("mark", ["raw", "true"])
@@ -199,15 +187,12 @@ def test_a_response_that_the_caller_asks_for_by_its_class_or_header_may_be_read(
 ) -> None:
     """It is not one that comes unread."""
     kind: Any = openai.AsyncAPIResponse[Any] if asker.is_async else openai.APIResponse[Any]
-    server.answer(Reply({"id": "c", "object": "chat.completion", "choices": []}))
+    reply = Reply({"id": "c", "object": "chat.completion", "choices": []})
     by_class = lambda client: client.post("/x", body={}, cast_to=kind)
-    by_header = lambda client: client.chat.completions.create(
-        model="m", messages=MESSAGES, extra_headers={"X-Stainless-Raw-Response": mark}
-    )
+    by_header = complete("m", extra_headers={"X-Stainless-Raw-Response": mark})
 
-    for ask in (by_class, by_header):
-        response = asker.run(ask, base_url=server.base_url, api_key="k", max_retries=0)
-        assert response.http_response.is_stream_consumed
+    for wanted in (by_class, by_header):
+        assert asker.ask(server, wanted, reply).http_response.is_stream_consumed
 
 
 def test_an_http_client_of_another_library_is_refused() -> None:

@@ -19,7 +19,7 @@ import trustme
 
 from aitoearn_openai import AsyncOpenAI, OpenAI, Settings
 from aitoearn_openai.sandbox import Sandbox
-from conftest import AIOHTTP, Asker, Reply, Scripted, ScriptedServer, complete, list_models
+from conftest import AIOHTTP, Asker, Reply, ScriptedServer, complete, list_models, scripted_server
 
 
 def pool_of(client: Any) -> Any:
@@ -39,7 +39,7 @@ def new_authority() -> trustme.CA:
 def serve_securely(authority: trustme.CA) -> Iterator[ScriptedServer]:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("127.0.0.1").configure_cert(context)
-    with Scripted(context) as server:
+    with scripted_server(context) as server:
         server.answer(LIST)
         yield server
 

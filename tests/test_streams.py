@@ -1,4 +1,4 @@
-"""Streams: chunks as they came, in time. What is in the fault matrix is not here."""
+"""Streams: the words of a failure and its body, and streams of other endpoints. What is in the fault matrix is not here."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ import pytest
 from conftest import Asker, Reply, ScriptedServer, in_turns, stream
 
 CHUNK = 'data: {"id":"1","choices":[{"index":0,"delta":{"content":"hi","reasoning_content":"r"}}],"cost":"0.1"}\n\n'
-END = 'data: {"id":"1","choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}\n\n'
+END = 'data: {"id":"1","choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}'
 DONE = "data: [DONE]\n\n"
 BROKE = "upstream died"
+CHAT = stream("m")
 
 
-def read(asker: Asker, server: ScriptedServer, body: str, wanted: Any = None) -> list[Any]:
-    server.answer(Reply(body, content_type="text/event-stream"))
-    return asker.run(wanted or stream("m"), base_url=server.base_url, api_key="k", max_retries=0)  # type: ignore[no-any-return]
+def read(asker: Asker, server: ScriptedServer, body: str, wanted: Any = CHAT) -> list[Any]:
+    return asker.ask(server, wanted, Reply(body, content_type="text/event-stream"))  # type: ignore[no-any-return]
 
 
 def event(data: Any) -> str:
@@ -27,27 +27,31 @@ def event(data: Any) -> str:
 
 def test_a_last_chunk_that_no_blank_line_ends_is_not_lost(asker: Asker, server: ScriptedServer) -> None:
     """The plain SDK passes over it in silence."""
-    assert len(read(asker, server, CHUNK + END.rstrip())) == 2
+    assert len(read(asker, server, CHUNK + END)) == 2
 
 
 ERROR = {"message": "busy", "code": "slow", "param": "model"}
 
 
+MANY = "no " * 5000
+
+
 @in_turns(
-    "frame,body",
+    "frame,words,body",
     [
-        ("data: busy", "busy"),
-        ('event: error\ndata: {"message": "busy"}', {"message": "busy"}),
-        (event({"error": ERROR}), ERROR),
+        ("data: busy", "busy", "busy"),
+        (f"data: {MANY}", MANY[:300], MANY),
+        ('event: error\ndata: {"message": "busy"}', "busy", {"message": "busy"}),
+        (event({"error": ERROR}), "busy", ERROR),
     ],
 )
 def test_the_words_of_a_failure_are_the_message_and_what_came_is_the_body(
-    asker: Asker, server: ScriptedServer, frame: str, body: Any
+    asker: Asker, server: ScriptedServer, frame: str, words: str, body: Any
 ) -> None:
-    """Nothing stands before or after the words; of an error in OpenAI's format, it is all as in the plain SDK."""
+    """Nothing stands before or after the first words; of an error in OpenAI's format, it is all as in the plain SDK."""
     with pytest.raises(openai.APIError) as failed:
         read(asker, server, f"{CHUNK}{frame}\n\n")
-    assert (str(failed.value), failed.value.body) == ("busy", body)
+    assert (str(failed.value), failed.value.body) == (words, body)
 
     if body is ERROR:
         with pytest.raises(openai.APIError) as theirs:
@@ -56,65 +60,54 @@ def test_the_words_of_a_failure_are_the_message_and_what_came_is_the_body(
             assert getattr(failed.value, name) == getattr(theirs.value, name)
 
 
-STREAMED_IMAGES = lambda client: client.images.generate(model="m", prompt="cat", stream=True)
+def images(client: Any) -> Any:
+    return client.images.generate(model="m", prompt="cat", stream=True)
+
+
+def own(client: Any) -> Any:
+    """A stream of the caller's own."""
+    kind: Any = openai.AsyncStream if isinstance(client, openai.AsyncOpenAI) else openai.Stream
+    return client.post("/x", body={}, cast_to=object, stream=True, stream_cls=kind[object])
+
+
+IMAGE = event({"type": "image.done", "error": None})
+CREDITS = event({"code": 12001, "message": "no credits", "data": {}})
 
 
 @in_turns(
-    "frame",
-    [{"detail": BROKE}, {"error": BROKE}, {"error": {"message": BROKE}}, {"success": False, "msg": BROKE}],
+    "wanted,body,words",
+    [
+        # All events of the SDK's endpoints have a type.
+        (images, event({"detail": BROKE}), f"^{BROKE}$"),
+        (images, event({"error": BROKE}), f"^{BROKE}$"),
+        (images, event({"error": {"message": BROKE}}), f"^{BROKE}$"),
+        (images, event({"success": False, "msg": BROKE}), f"^{BROKE}$"),
+        # Half an event, after a whole one.
+        (images, IMAGE + IMAGE[:-9], "before the answer was complete"),
+        (images, CREDITS, r"402 - no credits \(AiToEarn code 12001\)"),
+        (own, CREDITS, r"402 - no credits \(AiToEarn code 12001\)"),
+    ],
 )
 def test_a_stream_of_another_endpoint_breaks_with_words_too(
-    asker: Asker, server: ScriptedServer, frame: Any
+    asker: Asker, server: ScriptedServer, wanted: Any, body: str, words: str
 ) -> None:
-    """Where the event has no type, which all events of these endpoints have."""
-    with pytest.raises(openai.APIError, match=rf"^{BROKE}$"):
-        read(asker, server, event(frame), STREAMED_IMAGES)
+    """The service's failure with its status, of the caller's own stream too."""
+    with pytest.raises(openai.APIError, match=words):
+        read(asker, server, body, wanted)
 
 
 @pytest.mark.parametrize(
-    ("body", "is_typed"),
+    ("wanted", "body"),
     [
-        (event({"message": "hello"}), False),
-        ("event: thread.run.step.failed\n" + event({"id": "1", "error": {"message": "no"}}), False),
-        ("data: 5\n\n", False),
-        (DONE, False),
-        (event({"type": "image.done", "error": None}), True),
+        (own, event({"message": "hello"})),
+        (own, "event: thread.run.step.failed\n" + event({"id": "1", "error": {"message": "no"}})),
+        (own, "data: 5\n\n"),
+        (own, DONE),
+        (images, IMAGE),
     ],
 )
 def test_events_of_other_endpoints_stay_the_sdks(
-    asker: Asker, server: ScriptedServer, body: str, is_typed: bool
+    asker: Asker, server: ScriptedServer, wanted: Any, body: str
 ) -> None:
     """Of the caller's own, which need not be objects, or of OpenAI's assistants, whose events carry what failed."""
-    stream_class: Any = openai.AsyncStream[object] if asker.is_async else openai.Stream[object]
-    post = lambda client: client.post("/x", body={}, cast_to=object, stream=True, stream_cls=stream_class)
-
-    assert len(read(asker, server, body, STREAMED_IMAGES if is_typed else post)) == (body != DONE)
-
-
-def test_half_an_event_of_another_endpoint_is_a_failure(asker: Asker, server: ScriptedServer) -> None:
-    """As half a chunk is; what is whole came before it."""
-    whole = event({"type": "image.done", "error": None})
-    with pytest.raises(openai.APIError, match="before the answer was complete"):
-        read(asker, server, whole + whole[:-9], STREAMED_IMAGES)
-
-
-def test_of_many_words_in_place_of_a_chunk_the_first_are_the_message(
-    asker: Asker, server: ScriptedServer
-) -> None:
-    """The body has all of them."""
-    with pytest.raises(openai.APIError) as failed:
-        read(asker, server, f"{CHUNK}data: {'no ' * 5000}\n\n")
-    assert len(failed.value.message) <= 300
-    assert len(str(failed.value.body)) >= 14_999
-
-
-@in_turns("wanted", [STREAMED_IMAGES, None])
-def test_the_services_failure_in_a_stream_of_another_endpoint_is_its_status(
-    asker: Asker, server: ScriptedServer, wanted: Any
-) -> None:
-    """Of the caller's own, too."""
-    stream_class: Any = openai.AsyncStream[object] if asker.is_async else openai.Stream[object]
-    post = lambda client: client.post("/x", body={}, cast_to=object, stream=True, stream_cls=stream_class)
-    envelope = {"code": 12001, "message": "no credits", "data": {}}
-    with pytest.raises(openai.APIStatusError, match=r"402 - no credits \(AiToEarn code 12001\)"):
-        read(asker, server, event(envelope), wanted or post)
+    assert len(read(asker, server, body, wanted)) == (body != DONE)
