@@ -48,7 +48,7 @@ def complaints_of(runs: list[Run], server: Server) -> list[str]:
     twins = {
         run: replace(run, is_async=False, ours=False)
         for run, result in results.items()
-        if result.verdict == "value" or result.requests > most_requests(result)
+        if result.verdict == "value" or len(result.requests) > most_requests(result)
     }
     plain = run_all(server, twins.values())
     return [

@@ -45,7 +45,7 @@ def main() -> int:
             asked = product(row.modes, (False, True), (False, True))
             found = run_all(server, (Run(row, *way) for way in asked))
             for run, result in found.items():
-                print(f"{run}: {result.verdict}, {result.requests} requests, {result.told}")
+                print(f"{run}: {result.verdict}, {len(result.requests)} requests, {result.told}")
             results |= found
 
     table = [["rows", *[str(len(rows))] * 2], ["calls", *[str(len(results) // 2)] * 2]]

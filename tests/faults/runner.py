@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-import itertools
 import json
-import ssl
 import time
 from collections.abc import AsyncIterator, Coroutine, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from functools import cache, partial
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Literal
+from uuid import uuid4
 
 import openai
 from openai.pagination import AsyncPage, SyncPage
@@ -22,7 +21,7 @@ from openai.types.chat import ChatCompletion, ChatCompletionChunk
 
 import aitoearn_openai
 
-from .server import Server, Visit
+from .server import Request, Server
 from .table import Mode, Origins, Row, answer_to
 
 KEY = "sk-faults-0123456789abcdef"
@@ -60,22 +59,12 @@ class Result:
     status: int | None = None
     code: Any = None
     """What the caller reads in the error, and its attributes."""
-    requests: int = 0
+    requests: list[Request] = field(default_factory=list)
     seconds: float = 0.0
     left_open: int = 0
     """Connections beyond the one of a pool at rest, once a good request has followed."""
     recovered: str = ""
     """Why the good request that followed failed; empty if it did not."""
-    key_left: bool = False
-    """Whether the key was sent to the origin of a redirect."""
-    key_missed: bool = False
-    """Whether the model list was asked for without the header that it needs."""
-
-
-@cache
-def tls() -> ssl.SSLContext:
-    """Made once: reading the certificates takes longer than most rows."""
-    return ssl.create_default_context()
 
 
 def run_all(server: Server, runs: Iterable[Run]) -> dict[Run, Result]:
@@ -89,11 +78,6 @@ def run_all(server: Server, runs: Iterable[Run]) -> dict[Run, Result]:
         return dict(zip(runs, pool.map(result_of, runs), strict=True))
 
 
-# Asking.
-
-_numbers = itertools.count(1)
-
-
 def _ask(run: Run, client: Any) -> Any:
     """The call itself; what it returns is awaited by the async twin."""
     if run.mode == "list":
@@ -102,13 +86,11 @@ def _ask(run: Run, client: Any) -> Any:
         return client.files.content("f")
     if run.mode == "object":
         return client.get("/x", cast_to=object)
+    wrapper = {"raw": "with_raw_response", "unread": "with_streaming_response"}.get(run.mode)
     completions = client.chat.completions
-    if run.mode == "raw":
-        completions = completions.with_raw_response
-    if run.mode == "unread":
-        completions = completions.with_streaming_response
+    create = (getattr(completions, wrapper) if wrapper else completions).create
     extra: dict[str, Any] = {"stream": True} if run.mode in ("stream", "closing") else {}
-    return completions.create(model="m", messages=HELLO, **extra)
+    return create(model="m", messages=HELLO, **extra)
 
 
 async def wait(value: Any) -> Any:
@@ -176,7 +158,7 @@ async def _run(server: Server, run: Run) -> Result:
     if run.is_async:
         make_client, make_pool = modules.AsyncOpenAI, openai.DefaultAsyncHttpxClient
         settled = partial(asyncio.to_thread, settled)
-    name, origin = f"v{next(_numbers)}", server.origin()
+    name, origin = uuid4().hex, server.origin()
     origins = Origins(origin, server.origin("other"), f"{origin}/{name}")
     visit = server.visit(name, answer_to(run.row, run.mode, origins))
     there = f"{server.origin('refusing') if run.row.refused else origin}/{name}/api/ai"
@@ -184,7 +166,8 @@ async def _run(server: Server, run: Run) -> Result:
     result, got = Result(), list[Any]()
     held: list[Any] = []  # What the caller still has in hand must not be what frees a connection.
     async with (
-        entered(make_pool(verify=tls(), trust_env=False)) as pool,
+        # To read certificates, which nothing here needs, takes longer than most rows.
+        entered(make_pool(verify=False, trust_env=False)) as pool,
         entered(make_client(**given, http_client=pool)) as client,
     ):
         with server.give_up_after(visit, GUARD + 2 * run.row.timeout):
@@ -194,22 +177,19 @@ async def _run(server: Server, run: Run) -> Result:
             except BaseException as error:  # noqa: BLE001 - what comes out is the question
                 _note(error, result)
             result.seconds = time.monotonic() - started
-            _judge(run, visit, got, result)
+            result.said = said_in(run.mode, got)
+            if not result.told:
+                _judge(run, got, result)
+            if visit.hung:
+                result.verdict = "hung"
             here = client.with_options(base_url=f"{origin}/{name}/api/ai", timeout=10)
             try:
                 await wait(here.chat.completions.create(model="good", messages=HELLO))
             except BaseException as error:  # noqa: BLE001 - what comes out is the question
                 result.recovered = repr(error)
         result.left_open = await wait(settled(visit, 1)) - 1
-    result.requests = len(visit.requests)
-    elsewhere = [request for request in visit.requests if request.origin == "other"]
-    result.key_left = any(KEY in value for request in elsewhere for value in request.headers.values())
-    lists = [request for request in visit.requests if "/models" in request.target]
-    result.key_missed = any(request.headers.get("x-api-key") != KEY for request in lists)
+    result.requests = visit.requests
     return result
-
-
-# Judging.
 
 
 def _note(error: BaseException, result: Result) -> None:
@@ -220,20 +200,17 @@ def _note(error: BaseException, result: Result) -> None:
     result.status, result.code = getattr(error, "status_code", None), getattr(error, "code", None)
 
 
-def _judge(run: Run, visit: Visit, got: list[Any], result: Result) -> None:
-    result.said = said_in(run.mode, got)
-    if visit.hung:
-        result.verdict = "hung"
-    elif not result.told:
-        # Where nothing but `[DONE]` was sent, an empty stream says what happened.
-        problem = problem_with(run.mode, got, may_be_empty=run.row.truth == "either")
-        if not problem and run.row.truth != "error" and result.said != run.row.due(run.mode):
-            problem = f"{result.said!r:.60}"
-        result.verdict, result.told = "wrong value" if problem else "value", problem
-        if not problem and run.mode not in ("bytes", "object"):
-            result.value = [
-                [model.id for model in value.data] if run.mode == "list" else value.to_dict() for value in got
-            ]
+def _judge(run: Run, got: list[Any], result: Result) -> None:
+    """What a call that raised nothing gave."""
+    # Where nothing but `[DONE]` was sent, an empty stream says what happened.
+    problem = problem_with(run.mode, got, may_be_empty=run.row.truth == "either")
+    if not problem and run.row.truth != "error" and result.said != run.row.due(run.mode):
+        problem = f"{result.said!r:.60}"
+    result.verdict, result.told = "wrong value" if problem else "value", problem
+    if not problem and run.mode not in ("bytes", "object"):
+        result.value = [
+            [model.id for model in value.data] if run.mode == "list" else value.to_dict() for value in got
+        ]
 
 
 def said_in(mode: Mode, got: list[Any]) -> str:
@@ -311,18 +288,19 @@ def faults_of(run: Run, result: Result, plain: Result | None) -> Iterator[str]:
         yield f"code {result.code!r}, and not {row.code!r}"
 
     most = 2 if plain and plain.verdict == "foreign" else most_requests(result)
-    most = max(most, plain.requests) if plain else most
+    most = max(most, len(plain.requests)) if plain else most
     # What comes unread is judged when nobody asks again.
     exact = 1 if row.requests and run.mode == "unread" else row.requests
-    if result.requests != exact if exact else result.requests > most:
-        yield f"{result.requests} requests, and not {exact or most}"
+    if len(result.requests) != exact if exact else len(result.requests) > most:
+        yield f"{len(result.requests)} requests, and not {exact or most}"
     if result.seconds >= GUARD + 2 * row.timeout:
         yield f"{result.seconds:.1f} seconds"
     if result.recovered:
         yield f"the next request failed: {result.recovered}"
     if result.left_open:
         yield f"{result.left_open} connections were left open"
-    if result.key_left:
-        yield "another origin was sent the key"
-    if result.key_missed:
-        yield "the model list was asked for without X-Api-Key"
+    for request in result.requests:
+        if request.origin == "other" and KEY in str(request.headers):
+            yield "another origin was sent the key"
+        if "/models" in request.target and request.headers.get("x-api-key") != KEY:
+            yield "the model list was asked for without X-Api-Key"

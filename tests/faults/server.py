@@ -88,7 +88,6 @@ class Server:
         self._thread = threading.Thread(target=self._loop.run_forever, name="faulty-server")
         self._refusing = socket.socket()
         self._servers: list[asyncio.Server] = []
-        self._tasks: set[asyncio.Task[Any]] = set()
 
     def __enter__(self) -> Server:  # noqa: PYI034 - nobody derives from it
         self._thread.start()
@@ -146,19 +145,18 @@ class Server:
 
     async def _listen(self, origin: str) -> None:
         async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            task = asyncio.current_task()
-            assert task
-            self._tasks.add(task)
-            visits: dict[str, Visit] = {}
+            visits: list[Visit] = []
             with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
-                await self._serve(origin, reader, writer, visits)
-            for visit in visits.values():
+                while request := await _read_request(origin, reader):
+                    visits.append(self.visits[request.target.split("/")[1]])
+                    if not await _serve(request, visits[-1], reader, writer):
+                        break
+            for visit in visits:
                 visit.connections.pop(writer, None)
                 visit.dropped.set()
             writer.close()
             with contextlib.suppress(ConnectionError, asyncio.CancelledError):
                 await writer.wait_closed()
-            self._tasks.discard(task)
 
         server = await asyncio.start_server(serve, "127.0.0.1", 0)
         self._servers.append(server)
@@ -167,53 +165,40 @@ class Server:
     async def _stop(self) -> None:
         for server in self._servers:
             server.close()
-        tasks = list(self._tasks)
+        tasks = asyncio.all_tasks() - {asyncio.current_task()}
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _serve(
-        self,
-        origin: str,
-        reader: asyncio.StreamReader,
-        writer: asyncio.StreamWriter,
-        visits: dict[str, Visit],
-    ) -> None:
-        while request := await _read_request(origin, reader):
-            name = request.target.split("/")[1]
-            visit = visits[name] = self.visits[name]
-            visit.connections[writer] = origin
-            if not request.is_good:
-                visit.requests.append(request)
-            if visit.hung:
-                return reset(writer)
-            for step in visit.answer(request):
-                if not await self._take(step, visit, reader, writer):
-                    return None
-        return None
 
-    async def _take(
-        self, step: Step, visit: Visit, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
-    ) -> bool:
-        """Do one step; say whether the connection goes on."""
+async def _serve(
+    request: Request, visit: Visit, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+) -> bool:
+    """Answer a request; say whether the connection goes on."""
+    visit.connections[writer] = request.origin
+    if not request.is_good:
+        visit.requests.append(request)
+    for step in [Reset] if visit.hung else visit.answer(request):
         if isinstance(step, bytes):
-            await _send(step, visit, writer)
+            await _send(step, writer)
         elif isinstance(step, Pause):
             await asyncio.sleep(step.seconds)
         elif isinstance(step, Repeat):
             until = time.monotonic() + LONGEST_WAIT
             while time.monotonic() < until and not reader.at_eof():
-                await _send(step.piece, visit, writer)
+                await _send(step.piece, writer)
                 await asyncio.sleep(step.pause)
         elif step is Hang:
             with contextlib.suppress(asyncio.TimeoutError):
                 await asyncio.wait_for(reader.read(), LONGEST_WAIT)
         elif step is Reset:
             reset(writer)
-        return isinstance(step, (bytes, Pause))
+        if not isinstance(step, (bytes, Pause)):
+            return False
+    return True
 
 
-async def _send(piece: bytes, visit: Visit, writer: asyncio.StreamWriter) -> None:
+async def _send(piece: bytes, writer: asyncio.StreamWriter) -> None:
     if writer.transport.is_closing():
         raise ConnectionError
     writer.write(piece)
@@ -249,17 +234,15 @@ def reply(
     """A whole HTTP answer; `length` is the one that it claims, by default the true one."""
     text = body if isinstance(body, (str, bytes)) else json.dumps(body, ensure_ascii=False)
     content = text.encode() if isinstance(text, str) else text
-    claimed = len(content) if length is None else length
-    return head(status, content_type, **{"content-length": str(claimed), **headers}) + content
+    claimed = str(len(content) if length is None else length)
+    return head(status, content_type, **{"content-length": claimed, **headers}) + content
 
 
 def head(status: int | str = 200, content_type: str | None = "application/json", **headers: str) -> bytes:
     """The head of an answer. Underscores in the names of headers stand for dashes."""
-    lines = [f"HTTP/1.1 {status} Whatever"]
-    if content_type is not None:
-        lines.append(f"content-type: {content_type}")
-    lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
-    return ("\r\n".join(lines) + "\r\n\r\n").encode("utf-8")
+    typed = {} if content_type is None else {"content-type": content_type}
+    lines = [f"{name.replace('_', '-')}: {value}\r\n" for name, value in {**typed, **headers}.items()]
+    return f"HTTP/1.1 {status} Whatever\r\n{''.join(lines)}\r\n".encode()
 
 
 def chunked(*pieces: bytes, end: bool = True) -> bytes:
