@@ -181,29 +181,18 @@ def events(*pieces: Step, end: bool = True, content_type: str | None = SSE) -> A
 def transport() -> Iterable[Row]:
     silent = right(lambda content, kind: [reply(content_type=kind, length=500), Hang])
     reset = right(lambda content, kind: [reply(content_type=kind, length=500), Pause(0.1), Reset])
-    slow = right(lambda content, kind: [
-        head(content_type=kind, content_length=str(len(content))),
-        *(step for at in range(0, len(content), 40) for step in (content[at:at + 40], Pause(0.12)))])
-    hints = b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\n\r\n"
     yield Row("the connection is refused", always(), refused=True, words="Connection error.")
     yield Row("a reset before the headers", always(Reset), requests=2, words="Connection error.")
-    yield Row("an orderly close before the headers", always(Close), requests=2, words="Connection error.")
     yield Row("a reset after the headers", reset)
     yield Row("no answer at all", always(Hang), timeout=0.5, requests=2, words="Request timed out.")
     yield Row("headers, then silence", silent, timeout=0.5, words="Request timed out.")
-    yield Row("a body in pieces, in all slower than the timeout", slow, truth="value", timeout=0.5)
     yield Row("bytes that are not HTTP", always(b"\x00\x01\x02 SSH-2.0-OpenSSH_9.9\r\n\r\n", Close))
-    yield Row("100 Continue and 103 Early Hints before the answer",
-              right(lambda content, kind: [hints, reply(content, content_type=kind)]), truth="value")
 
 
 def cuts() -> Iterable[Row]:
-    some, torn = CHUNKS[0] + CHUNKS[1], CHUNKS[0] + CHUNKS[1][: CHUNKS[1].index("ö".encode()) + 1]
+    some = CHUNKS[0] + CHUNKS[1]
     short = right(lambda content, kind: [reply(content[:40], content_type=kind, length=len(content)), Close])
-    unended = right(lambda content, kind: [
-        head(content_type=kind, transfer_encoding="chunked"), chunked(content[:40], end=False), Close])
     yield Row("a body shorter than its content length", short, modes=EVERY, words="Connection error.")
-    yield Row("a chunked body cut short", unended, modes=EVERY)
     yield Row("JSON that breaks off", right(lambda content, _: [reply(content[:40])]), modes=WHOLE)
     for name, answer, said, more in [
         ("cut between events", events(some, Close, end=False), CONTENT, {}),
@@ -212,7 +201,6 @@ def cuts() -> Iterable[Row]:
         ("cut after its last chunk, before [DONE]", events(*CHUNKS, Close, end=False), CONTENT, {}),
         ("that ends in order between events, half said", events(some), CONTENT, {"words": f"{UNDONE} 2)"}),
         ("that ends in order inside an event", events(some[:-20]), "你好", {"words": f"{UNDONE} 1)"}),
-        ("that ends in order inside a UTF-8 character", events(torn), "你好", {}),
     ]:
         yield Row(f"a stream {name}", answer, modes=STREAM, said=said, **more)
     # The SDK 1.x reads on to the end of the stream, so as to use its connection again.
@@ -242,10 +230,7 @@ def bodies() -> Iterable[Row]:
         "an empty body": b"",
         "null": b"null",
         "a number of 5,000 digits": b"7" * 5000,
-        "a string": b'"hello"',
-        "a list": b"[]",
         "an empty object": b"{}",
-        "two objects": b'{"a": 1}{"b": 2}',
         "NUL bytes": b"\x00" * 64,
         "a completion in the service's envelope": json.dumps({"code": 0, "message": "ok", "data": COMPLETION}).encode(),
     }.items():
@@ -259,12 +244,8 @@ def bodies() -> Iterable[Row]:
     yield Row(f"{levels} inside a completion", inside, modes=CHAT, heavy=True)
     yield Row(f"{levels} in an event", events(b"data: " + deep + b"\n\n"), modes=STREAM, heavy=True)
     yield Row("1 MB of JSON", large, modes=ONE, truth="value")
-    for name, choices in {
-        "null": None,
-        "a string": "none",
-        "an object": {"message": {"content": "x"}},
-        "a list of null": [None],
-    }.items():
+    shapes = {"null": None, "a string": "none", "an object": {"message": {"content": "x"}}, "a list of null": [None]}
+    for name, choices in shapes.items():
         odd = {**COMPLETION, "choices": choices}
         # In a stream, a frame of null choices is passed over.
         yield Row(f"choices that are {name}", as_asked(odd, frame(odd), DONE),
@@ -296,19 +277,14 @@ def headers() -> Iterable[Row]:
     packed = json.dumps(envelope).encode()
     page = "<!DOCTYPE html><html><title>Log in</title>"
     torn = changed(lambda content: gzip.compress(content)[:-20], content_encoding="gzip")
-    spoilt = changed(lambda content: gzip.compress(content)[:-8] + b"x" * 8, content_encoding="gzip")
     in_pieces = always(head(content_type="text/html", transfer_encoding="chunked"), chunked(page.encode()))
     for name, answer, more in [
-        ("a body in utf-16", changed(lambda content: content.decode().encode("utf-16")), {"truth": "either"}),
         ("a byte order mark", changed(b"\xef\xbb\xbf".__add__), {"truth": "value"}),
         ("a failure with a byte order mark", body(b"\xef\xbb\xbf" + packed), {"status": 402}),
         ("gzip", changed(gzip.compress, content_encoding="gzip"), {"truth": "value"}),
         ("a failure in gzip", body(gzip.compress(packed), content_encoding="gzip"), {"status": 402}),
         ("gzip that is not gzip", changed(content_encoding="gzip"), {}),
         ("gzip cut short", torn, {"modes": WHOLE}),
-        ("gzip cut short, its length told as if it were whole", torn, {"modes": STREAM, "truth": "either"}),
-        ("gzip with a bad end", spoilt, {}),
-        ("an unknown content encoding", changed(content_encoding="x-none"), {"truth": "either"}),
         ("an HTML page", body(page, "text/html"), {"words": "Check the base URL"}),
         ("an HTML page in pieces", in_pieces, {"words": "Check the base URL"}),
         ("an HTML page announced as what was asked for", body(page), {}),
@@ -347,12 +323,8 @@ def statuses() -> Iterable[Row]:
     for wait in ("1", "31536000", "nan", "9" * 1000, "Wed, 21 Oct 99999 07:28:00 GMT", "Wed, 21 Foo 2015 07:28:00 GMT"):
         answer = always(openai_error(429, retry_after=wait))
         yield Row(f"429 with Retry-After: {wait:.40}", answer, status=429, modes=CHAT)
-    for name, sent in {
-        "500 with no body": reply(status=500, retry_after_ms="10"),
-        "502 with an HTML page": reply("<html>bad gateway", 502, "text/html", retry_after_ms="10"),
-        "400 with bytes that are not text": reply(b"\xff\xfe\x00\xd8", 400, "text/plain"),
-    }.items():
-        yield Row(name, always(sent), status=int(name[:3]))
+    garbage = reply(b"\xff\xfe\x00\xd8", 400, "text/plain")
+    yield Row("400 with bytes that are not text", always(garbage), status=400)
     for name, content in {
         "an error that is a string": {"error": "model is away"},
         "an error and a code that are strings": {"code": "invalid-argument", "error": "model is away"},

@@ -61,6 +61,7 @@ CALL = {"id": "c", "type": "function", "function": {"name": "Weather", "argument
 # fmt: on
 CALLING = {"role": "assistant", "content": None, "tool_calls": [CALL]}
 CALLED = {**COMPLETION, "choices": [{"index": 0, "finish_reason": "tool_calls", "message": CALLING}]}
+ODD = {**COMPLETION, "choices": [{"index": "x", "message": {}}]}
 FILES: Any = [b"one", ("图.png", b"\x00\xff", "image/png"), ("3.png", b"3", "image/png", {"X-Part": "1"})]
 
 
@@ -110,6 +111,7 @@ JSON_API = "application/vnd.api+json; charset=utf-8"
 
 CALLS: dict[str, tuple[Callable[[Any], Any], Reply]] = {
     "plain": (complete("m"), ANSWER),
+    "an-answer-that-breaks-the-schema": (complete("m"), Reply(ODD)),
     "every-kind-of-argument": (complete("m", **ALL), Reply(CALLED)),
     "arguments-left-open": (complete("m", **LEFT_OPEN), ANSWER),
     "extra-key-header": (complete("m", extra_headers={"X-Api-Key": ""}), ANSWER),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import openai
@@ -51,8 +52,7 @@ def test_a_failure_with_a_status_of_its_own_is_the_sdks_exception(twins: Twins, 
             failures.append((kind, text, cause, shown, answered))
         return failures
 
-    told_with = {**vars(ERRORS[body]), "headers": {"X-Request-Id": "r-9"}}
-    replies = [Reply(**{**told_with, "status": status}) for status in STATUSES]
+    replies = [replace(ERRORS[body], status=status, headers={"X-Request-Id": "r-9"}) for status in STATUSES]
     outcome = twins.same(ask, *replies, max_retries=0)
 
     assert all(failure[3]["request_id"] == "r-9" for failure in outcome.result)
@@ -90,9 +90,6 @@ def test_a_failure_of_any_call_is_the_sdks_exception(twins: Twins, kind: str, st
 RETRIED: dict[str, tuple[list[Reply], int]] = {
     "500": ([soon(500), soon(503), ANSWER], 3),
     "429-after-seconds": ([soon(429, **{"Retry-After": "0.01"}), ANSWER], 2),
-    "429-after-milliseconds": ([soon(429, **{"Retry-After-Ms": "5"}), ANSWER], 2),
-    "429-after-a-date": ([soon(429, **{"Retry-After": "Wed, 21 Oct 2015 07:28:00 GMT"}), ANSWER], 2),
-    "429-after-nonsense": ([soon(429, **{"Retry-After": "soon"}), ANSWER], 2),
     "500-page-for-ever": ([Reply("<p>", status=500, content_type="text/html")], 3),
     "400": ([soon(400), ANSWER], 1),
     "400-to-retry": ([soon(400, **{"X-Should-Retry": "true"}), ANSWER], 2),
