@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import inspect
 import json
@@ -19,6 +18,7 @@ from threading import Lock, Thread
 from types import FunctionType
 from typing import Any
 
+import anyio
 import openai
 import pytest
 import trustme
@@ -115,6 +115,7 @@ class Asker:
 
     is_async: bool
     modules: Any = aitoearn_openai
+    backend: str = "asyncio"
 
     def client(self, **arguments: Any) -> Any:
         return (self.modules.AsyncOpenAI if self.is_async else self.modules.OpenAI)(**arguments)
@@ -122,7 +123,7 @@ class Asker:
     def run(self, ask: Callable[[Any], Any], **arguments: Any) -> Any:
         """The result of `ask(client)`, awaited and drained as its kind needs; one coroutine function asks both."""
         if self.is_async:
-            return asyncio.run(self._run_async(ask, arguments))
+            return anyio.run(self._run_async, ask, arguments, backend=self.backend)
         with self.client(**arguments) as client:
             result = ask(client)
             result = driven(result) if inspect.iscoroutine(result) else result

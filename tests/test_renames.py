@@ -46,16 +46,12 @@ def outcome(sdk: dict[Path, str], name: str, change: Callable[[str], str], file:
     environment = {**os.environ, "PYTHONPATH": str(folder), "PYTHONIOENCODING": "utf-8"}
     environment.pop("COVERAGE_PROCESS_CONFIG", None)  # It would take as long again.
     times = {path: path.stat().st_mtime_ns for path in texts}
+    command = [sys.executable, "-B", PROMISES]
     try:
         for path, text in texts.items():
             path.write_text(change(text), "utf-8")
         done = subprocess.run(
-            [sys.executable, "-B", PROMISES],
-            env=environment,
-            capture_output=True,
-            encoding="utf-8",
-            check=False,
-            timeout=600,
+            command, env=environment, capture_output=True, encoding="utf-8", check=False, timeout=600
         )
     finally:
         for path, text in texts.items():
@@ -73,30 +69,43 @@ def silent(shown: list[str]) -> list[str]:
 
 
 def renamed(name: str, text: str) -> str:
+    """Renamed wherever it stands, the SDK works on."""
     return re.sub(rf"\b{name}\b", f"{name}_renamed", text)
+
+
+def abandoned(name: str, text: str) -> str:
+    """Renamed, with the old name beside it: an attribute, a field, a constant, a class or a method that nobody uses."""
+    new, text = f"{name}_renamed", renamed(name, text)
+    text = re.sub(rf"self\.{new} = ", rf"self.{new} = self.{name} = ", text)
+    text = re.sub(rf"^(    {new}): (.*[^,\n])$", rf"\g<0>\n    {name}: \2", text, flags=re.MULTILINE)
+    text = re.sub(rf"^{new}( = .*)$", rf"\g<0>\n{name} = 'X-Gone'", text, flags=re.MULTILINE)
+    for node in ast.parse(text).body:
+        if not isinstance(node, ast.ClassDef):
+            continue
+        if node.name == new:
+            text += f"\n{name} = {new}\n"
+        if any(getattr(each, "name", "") == new for each in node.body):
+            text += f"\nsetattr({node.name}, {name!r}, vars({node.name})[{new!r}])\n"
+    return text
+
+
+@pytest.mark.parametrize("change", [renamed, abandoned])
+@pytest.mark.parametrize("name", NAMES)
+def test_a_name_that_is_gone_or_no_longer_used_is_loud_or_breaks_no_promise(
+    sdk: dict[Path, str], name: str, change: Callable[[str, str], str]
+) -> None:
+    """The error of one that is gone names it."""
+    shown = outcome(sdk, name, partial(change, name))
+
+    assert not silent(shown), "\n".join(shown)
+    named = [name.strip("_") in line for line in shown if line.startswith("loud")]
+    assert change is abandoned or all(named), "\n".join(shown)
 
 
 def test_the_promises_hold_on_the_sdk_as_it_is(sdk: dict[Path, str]) -> None:
     """Or the tests below prove nothing; and each name is one that the SDK has."""
     assert outcome(sdk, "", str, "openai/__init__.py") == []
     assert len(NAMES) > 5
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_a_name_that_is_gone_is_an_import_error_or_breaks_no_promise(sdk: dict[Path, str], name: str) -> None:
-    """Renamed wherever it stands, the SDK works on; the error names what is gone."""
-    shown = outcome(sdk, name, partial(renamed, name))
-
-    assert not silent(shown), "\n".join(shown)
-    assert all(name.strip("_") in line for line in shown if line.startswith("loud")), "\n".join(shown)
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_a_name_that_is_no_longer_used_is_loud_or_breaks_no_promise(sdk: dict[Path, str], name: str) -> None:
-    """It is still there, but the SDK uses another."""
-    shown = outcome(sdk, name, partial(abandon, name))
-
-    assert not silent(shown), "\n".join(shown)
 
 
 @pytest.mark.parametrize(
@@ -117,20 +126,3 @@ def test_an_argument_or_a_method_that_is_gone_is_named(
 
     assert shown
     assert all(re.match(rf"loud.*cannot work with openai .*\b{gone}\b.* is gone", line) for line in shown)
-
-
-def abandon(name: str, text: str) -> str:
-    """Rename it, and then define the old name as well: an attribute, a field, a constant, a class or a method."""
-    new = f"{name}_renamed"
-    text = re.sub(rf"\b{name}\b", new, text)
-    text = re.sub(rf"self\.{new} = ", rf"self.{new} = self.{name} = ", text)
-    text = re.sub(rf"^(    {new}): (.*[^,\n])$", rf"\g<0>\n    {name}: \2", text, flags=re.MULTILINE)
-    text = re.sub(rf"^{new}( = .*)$", rf"\g<0>\n{name} = 'X-Gone'", text, flags=re.MULTILINE)
-    for node in ast.parse(text).body:
-        if not isinstance(node, ast.ClassDef):
-            continue
-        if node.name == new:
-            text += f"\n{name} = {new}\n"
-        if any(getattr(each, "name", "") == new for each in node.body):
-            text += f"\nsetattr({node.name}, {name!r}, vars({node.name})[{new!r}])\n"
-    return text

@@ -90,6 +90,13 @@ def post_stream(client: Any) -> Any:
     )
 
 
+ERROR = {"message": "no", "code": "bad_thing", "type": "t", "param": "p", "more": 1}
+
+
+def soon(status: int, **headers: str) -> Reply:
+    return Reply({"error": ERROR}, status=status, headers={"X-Request-Id": "r", **headers})
+
+
 # fmt: off
 ODD_LINES = (
     ': hello\r\nid: 7\nretry: 5\nevent: e\ndata: {"choices": [],\ndata: "odd": 1}\n\n'
@@ -161,12 +168,9 @@ CALLS: dict[str, tuple[Callable[[Any], Any], Reply]] = {
     "parsed-nonsense": (parse(response_format=Weather), changed(content="no json")),
     "parsed-too-short": (
         parse(response_format=Weather), Reply({**COMPLETION, "choices": [{**CHOICE, "finish_reason": "length"}]})),
+    "parsed-refused": (parse(response_format=Weather), soon(400)),
+    "edit-refused": (draw_on(b"a"), soon(400)),
+    "stream-refused": (stream("m"), soon(500)),
+    "raw-refused": (lambda client: complete("m")(client.with_raw_response), soon(500)),
 }
 # fmt: on
-
-
-ERROR = {"message": "no", "code": "bad_thing", "type": "t", "param": "p", "more": 1}
-
-
-def soon(status: int, **headers: str) -> Reply:
-    return Reply({"error": ERROR}, status=status, headers={"X-Request-Id": "r", **headers})

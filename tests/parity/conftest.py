@@ -12,8 +12,7 @@ import openai
 import pytest
 
 import aitoearn_openai
-from aitoearn_openai._sdk.exceptions import family_of
-from conftest import Asker, Reply, ScriptedServer
+from conftest import LIBRARY, Asker, Reply, ScriptedServer
 from faults.runner import each, wait
 
 
@@ -38,6 +37,7 @@ class Twins:
 
     is_async: bool
     server: ScriptedServer
+    backend: str = "asyncio"
 
     def same(self, ask: Callable[[Any], Any], *replies: Reply, **arguments: Any) -> Outcome:
         """The outcome of `ask(client)`, which has to be the same for both."""
@@ -55,7 +55,7 @@ class Twins:
         given = {name: value.make() if isinstance(value, Each) else value for name, value in given.items()}
         given = {name: value for name, value in given.items() if value is not ...}
         try:
-            result = Asker(self.is_async, modules).run(ask, **given)
+            result = Asker(self.is_async, modules, self.backend).run(ask, **given)
         except Exception as error:  # noqa: BLE001 - whatever it is, the other has it too
             result = error
         return Outcome(told(result), [seen(request) for request in self.server.requests])
@@ -136,9 +136,8 @@ def sdks_class(response: Any) -> type:
 
 def one_connection(twins: Twins) -> Any:
     """A pool of a single connection: where one is not given back, the next call cannot have it."""
-    library = family_of(openai.DefaultHttpxClient)
-    limits = library.Limits(max_connections=1, max_keepalive_connections=1)
-    return twins.pool(limits=limits, timeout=library.Timeout(10, pool=5))
+    limits = LIBRARY.Limits(max_connections=1, max_keepalive_connections=1)
+    return twins.pool(limits=limits, timeout=LIBRARY.Timeout(10, pool=5))
 
 
 def hooks(twins: Twins, responses: list[Callable[[Any], Any]], requests: list[Callable[[Any], Any]]) -> Any:

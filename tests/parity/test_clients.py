@@ -156,23 +156,6 @@ def test_each_argument_of_a_copy_makes_the_same_client(twins: Twins, names: tupl
     assert unchanged
 
 
-def test_a_copy_shares_the_connections_and_another_client_does_not(twins: Twins) -> None:
-    """And closing any of those that share closes the pool of all."""
-
-    async def ask(client: Any) -> Any:
-        other = type(client)(api_key="k", base_url=twins.server.base_url)
-        copied = client.copy(api_key="x").with_options(timeout=1)
-        await close(copied)
-        closed = [each.is_closed() for each in (client, copied, other)]
-        await close(other)
-        try:
-            await wait(complete("m")(client))
-        except Exception as error:  # noqa: BLE001 - whatever it is, the other has it too
-            return closed, told(error)
-
-    assert twins.same(ask, ANSWER).result[0] == [True, True, False]
-
-
 def test_attributes_assigned_later_are_sent(twins: Twins) -> None:
     """Programs set them on a running client, and the next call has them."""
 

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import openai
 import pytest
 
-from conftest import Reply, complete, stream
-from faults.runner import entered, wait
-from parity.calls import ANSWER, CALLS, ERROR, draw_on, soon
+from conftest import Reply, complete
+from faults.runner import wait
+from parity.calls import ANSWER, ERROR, soon
 from parity.conftest import Twins, told
 
 ERRORS: dict[str, Reply] = {
@@ -56,35 +55,6 @@ def test_a_failure_with_a_status_of_its_own_is_the_sdks_exception(twins: Twins, 
     outcome = twins.same(ask, *replies, max_retries=0)
 
     assert all(failure[3]["request_id"] == "r-9" for failure in outcome.result)
-
-
-async def unread(client: Any) -> Any:
-    async with entered(complete("m")(client.with_streaming_response)) as response:
-        return await wait(response.read())
-
-
-async def list_models(client: Any) -> Any:
-    """All but the path, which differs."""
-    with pytest.raises(openai.APIStatusError) as raised:
-        await wait(client.models.list())
-    return told(raised.value)[:4]
-
-
-ASKS: dict[str, Callable[[Any], Any]] = {
-    "stream": stream("m"),
-    "unread": unread,
-    "raw": lambda client: complete("m")(client.with_raw_response),
-    "upload": draw_on(b"a"),
-    "list": list_models,
-    "parsed": CALLS["parsed"][0],
-}
-
-
-@pytest.mark.parametrize("kind", ASKS)
-@pytest.mark.parametrize("status", [400, 500])
-def test_a_failure_of_any_call_is_the_sdks_exception(twins: Twins, kind: str, status: int) -> None:
-    """Also where the answer would have been a stream, raw or unread."""
-    twins.same(ASKS[kind], Reply({"error": ERROR}, status=status), max_retries=0)
 
 
 RETRIED: dict[str, tuple[list[Reply], int]] = {
