@@ -23,18 +23,13 @@ def faulty() -> Iterator[Server]:
 
 @pytest.mark.usefixtures("no_waiting")
 @pytest.mark.parametrize(
-    ("number", "row"),
-    [
-        pytest.param(number, row, id=row.name, marks=[pytest.mark.slow] * row.is_slow)
-        for number, row in enumerate(ROWS)
-    ],
+    "row", [pytest.param(row, id=row.name, marks=[pytest.mark.slow] * row.is_slow) for row in ROWS]
 )
-def test_a_fault_ends_in_the_right_value_or_in_the_sdks_own_error(
-    number: int, row: Row, faulty: Server
-) -> None:
+def test_a_fault_ends_in_the_right_value_or_in_the_sdks_own_error(row: Row, faulty: Server) -> None:
     """In time, with the contents and the words that came, without the key; the next request is answered."""
     # Sync and async in turns; `make faults` asks in both ways.
-    runs = [Run(row, mode, bool((number + nth) % 2), ours=True) for nth, mode in enumerate(row.modes)]
+    turns = enumerate(row.modes, ROWS.index(row))
+    runs = [Run(row, mode, is_async=turn % 2 == 1, ours=True) for turn, mode in turns]
     # On a busy machine a row can miss its times, so it is asked once more. A defect is there again.
     found = complaints_of(runs, faulty) and complaints_of(runs, faulty)
 

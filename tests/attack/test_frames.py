@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import logging
 import traceback
@@ -14,8 +13,6 @@ import openai
 import pytest
 from pydantic import BaseModel, ValidationError
 from pydantic_settings import BaseSettings
-from rich.console import Console
-from rich.traceback import Traceback
 
 from aitoearn_openai import AsyncOpenAI, OpenAI, Settings
 
@@ -36,10 +33,7 @@ def around(error: BaseException | None) -> str:
     """All that the frames of an exception, and of those that led to it, have in their variables."""
     told = []
     while error:
-        shown = io.StringIO()
-        trace = Traceback.from_exception(type(error), error, error.__traceback__, show_locals=True)
-        Console(file=shown, width=500).print(trace)
-        told += [shown.getvalue(), *traceback.format_exception(error), str(error), repr(error)]
+        told += [*traceback.format_exception(error), str(error), repr(error)]
         if isinstance(error, ValidationError):
             told += [repr(error.errors()), error.json()]
         for frame, _ in traceback.walk_tb(error.__traceback__):

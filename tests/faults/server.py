@@ -55,13 +55,6 @@ class Visit:
     requests: list[Request] = field(default_factory=list)
     hung: bool = False
     connections: dict[asyncio.StreamWriter, str] = field(default_factory=dict)
-    dropped: asyncio.Event = field(default_factory=asyncio.Event)
-    """Set when a connection has ended."""
-
-    def open_connections(self) -> int:
-        """The connections at the origin that has most of them: one is a pool at rest."""
-        open_at = list(self.connections.values())
-        return max((open_at.count(origin) for origin in open_at), default=0)
 
 
 @dataclass(frozen=True)
@@ -129,16 +122,17 @@ class Server:
             guard.cancel()
 
     def settled_connections(self, visit: Visit, at_most: int, within: float = 2.0) -> int:
-        """The open connections, once they are few enough or the time is up: closing takes a moment to arrive."""
-        return self._call(self._settled(visit, at_most, within))
+        """The open connections at the origin that has most of them: one is a pool at rest.
 
-    async def _settled(self, visit: Visit, at_most: int, within: float) -> int:
-        until = self._loop.time() + within
-        while (count := visit.open_connections()) > at_most and (left := until - self._loop.time()) > 0:
-            visit.dropped.clear()
-            with contextlib.suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(visit.dropped.wait(), left)
-        return count
+        Asked until they are few enough or the time is up, as closing takes a moment to arrive.
+        """
+        until = time.monotonic() + within
+        while True:
+            open_at = list(visit.connections.values())
+            most = max(map(open_at.count, open_at), default=0)
+            if most <= at_most or time.monotonic() > until:
+                return most
+            time.sleep(0.002)
 
     def _call(self, coroutine: Any) -> Any:
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(30)
@@ -153,7 +147,6 @@ class Server:
                         break
             for visit in visits:
                 visit.connections.pop(writer, None)
-                visit.dropped.set()
             writer.close()
             with contextlib.suppress(ConnectionError, asyncio.CancelledError):
                 await writer.wait_closed()

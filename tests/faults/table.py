@@ -600,18 +600,11 @@ def refusals() -> Iterable[Row]:
 
 
 def lists() -> Iterable[Row]:
+    """Whose entries are odd, see `test_models.py`."""
     m = {"id": "m", "name": "m"}
-    nameless = [{"label": "x"}, {"name": ""}, {"name": None}, {"name": 5}, {"name": "  "}, {"id": "", "name": ""}]
-    openais = {"object": "list", "data": [{"id": "m", "object": "model", "created": 1, "owned_by": "o"}]}
-    for name, (content, said) in {
-        "an empty list": ({"code": 0, "message": "ok", "data": []}, ""),
-        "a list with duplicates": ({"code": 0, "data": [m] * 3}, "m m m"),
-        "a list with nameless models": ({"code": 0, "data": [m, *nameless]}, "m"),
-        "a list with things that are not models": ({"code": 0, "data": [m, None, 1, "x", [], True]}, "m"),
-        "a list of OpenAI's": (openais, "m"),
-    }.items():
-        yield Row(name, body(content, "application/json"), modes=LIST, truth="value", said=said)
-    yield Row("a list under another name", body({"code": 0, "models": [m]}, "application/json"), modes=LIST)
+    for name, content, said in ("an empty list", [], ""), ("a list with duplicates", [m] * 3, "m m m"):
+        answer = body({"code": 0, "message": "ok", "data": content}, "application/json")
+        yield Row(name, answer, modes=LIST, truth="value", said=said)
     yield Row("a bare list of models", body([m], "application/json"), modes=LIST)
 
 

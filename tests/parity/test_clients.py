@@ -8,6 +8,7 @@ import re
 import typing
 from itertools import pairwise
 from typing import Any
+from unittest import mock
 
 import openai
 import pytest
@@ -171,56 +172,32 @@ def test_attributes_assigned_later_are_sent(twins: Twins) -> None:
     assert [request[1] for request in outcome.requests[1:]] == ["/v2/chat/completions"] * 2
 
 
+def key(twins: Twins, **outcome: Any) -> Each:
+    """A callable key."""
+    kind = mock.AsyncMock if twins.is_async else mock.Mock
+    return Each(lambda: kind(return_value=None, **outcome))
+
+
 def test_a_callable_key_is_asked_for_each_try(twins: Twins) -> None:
-    """A fresh key for every request, retries and the model list included; an empty one is not sent."""
-
-    def key() -> Any:
-        keys = iter("abcd")
-
-        async def next_key() -> str:
-            return next(keys, "")
-
-        return next_key if twins.is_async else lambda: next(keys, "")
+    """A fresh key for every request, retries and the model list included."""
 
     async def ask(client: Any) -> Any:
-        answers = [await wait(complete("m")(each)) for each in (client, client.copy(), client)]
-        return answers, client.api_key, client.models and len((await wait(client.models.list())).data)
+        answers = [await wait(complete("m")(each)) for each in (client, client.copy())]
+        return answers, len((await wait(client.models.list())).data), client.api_key
 
     both = Reply({**COMPLETION, **MODELS})
-    outcome = twins.same(ask, soon(500), both, api_key=Each(key))
+    outcome = twins.same(ask, soon(500), both, api_key=key(twins, side_effect="abcd"))
     sent = [dict(request[2]).get("authorization") for request in outcome.requests]
 
-    assert sent[:4] == [f"Bearer {name}" for name in "abcd"]
+    assert sent == [f"Bearer {name}" for name in "abcd"]
 
 
-@pytest.mark.parametrize("wrong", [RuntimeError("no vault"), openai.OpenAIError("no key"), None], ids=repr)
+@pytest.mark.parametrize(
+    "wrong", [RuntimeError("no vault"), openai.OpenAIError("no key"), [""], None], ids=repr
+)
 def test_a_callable_key_that_fails_is_told_as_the_sdk_tells_it(twins: Twins, wrong: Any) -> None:
-    """Its exception reaches the caller; nothing is sent."""
-
-    def fail() -> Any:
-        if wrong is None:
-            return None
-        raise wrong
-
-    async def fail_async() -> Any:
-        return fail()
-
-    twins.same(complete("m"), ANSWER, api_key=fail_async if twins.is_async else fail)
-
-
-def subclass_of(client_class: Any, given: list[set[str]]) -> Any:
-    """How people extend a client; `given` gets the names of the arguments of each that is made."""
-
-    class Mine(client_class):  # type: ignore[misc]
-        def __init__(self, **arguments: Any) -> None:
-            given.append(arguments.keys() - {"http_client"})
-            super().__init__(**arguments)
-
-        @property
-        def default_headers(self) -> Any:
-            return {**super().default_headers, "X-Subclass": "1"}
-
-    return Mine
+    """Its exception reaches the caller; nothing is sent, as where it gives none."""
+    twins.same(complete("m"), ANSWER, api_key=key(twins, side_effect=wrong))
 
 
 def test_a_subclass_is_built_copied_and_sent_as_one_of_the_sdks(twins: Twins) -> None:
@@ -228,7 +205,17 @@ def test_a_subclass_is_built_copied_and_sent_as_one_of_the_sdks(twins: Twins) ->
 
     async def ask(client: Any) -> Any:
         given: list[set[str]] = []
-        mine = subclass_of(type(client), given)(api_key="k", base_url=str(client.base_url))
+
+        class Mine(type(client)):  # type: ignore[misc]
+            def __init__(self, **arguments: Any) -> None:
+                given.append(arguments.keys() - {"http_client"})
+                super().__init__(**arguments)
+
+            @property
+            def default_headers(self) -> Any:
+                return {**super().default_headers, "X-Subclass": "1"}
+
+        mine = Mine(api_key="k", base_url=str(client.base_url))
         copied = mine.copy(timeout=1).with_options(max_retries=0)
         async with entered(mine):
             return given, await wait(complete("m")(copied)), type(copied).__name__
