@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings, strategies as st
 
 from aitoearn_openai._events import Events
 from faults.table import CHUNKS, FAILED_EVENTS, LINE_ENDS
@@ -48,18 +47,6 @@ def test_a_failure_is_found_however_the_stream_is_cut(name: str, end: bytes, end
         assert events.failure
         assert " ".join(str(events.failure).split()) in words or words in str(events.failure)
         assert whole == passed(Events(is_chat=True), CHUNKS[0])
-
-
-@given(st.lists(st.binary(max_size=20)))
-@settings(max_examples=200)
-def test_no_bytes_make_the_reading_fail(pieces: list[bytes]) -> None:
-    """They are a failure: there is no answer in them."""
-    events = Events(is_chat=True)
-    passed(events, *pieces)
-    if not events.failure:
-        list(events.end())
-
-    assert events.failure
 
 
 @pytest.mark.parametrize("size", [1, 1000])
