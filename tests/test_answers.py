@@ -73,7 +73,8 @@ FAILURES: list[tuple[Any, Any, type[Exception], str]] = [
     ),
     *((wanted, {"code": 404, **DIED}, openai.NotFoundError, f"{BROKE} (AiToEarn code 404)") for wanted in OTHERS),
     # An upload is not in memory.
-    (lambda client: client.images.edit(model="m", prompt="a cat", image=b"png"), envelope(12001, BROKE), openai.APIStatusError, f"402 - {BROKE} (AiToEarn code 12001)"),
+    (lambda client: client.images.edit(model="m", prompt="a cat", image=b"png"),
+     envelope(12001, BROKE), openai.APIStatusError, f"402 - {BROKE} (AiToEarn code 12001)"),
     (
         complete("m"),
         {"choices": [{"finish_reason": "error", "native_finish_reason": "MALFORMED_FUNCTION_CALL"}]},

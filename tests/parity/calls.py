@@ -107,6 +107,7 @@ CALLS: dict[str, tuple[Callable[[Any], Any], Reply]] = {
     "extra-key-header": (complete("m", extra_headers={"X-Api-Key": ""}), ANSWER),
     "no-key": (complete("m", extra_headers={"Authorization": openai.Omit()}), ANSWER),
     "stream": (stream("m", stream_options={"include_usage": True}), CHUNKS),
+    "stream-failed": (stream("m"), sse(chunk(content="hi"), {"error": {"message": "busy", "code": "slow", "param": "p"}})),
     "stream-without-done": (stream("m"), sse(chunk(content="hi"), chunk(finish_reason="stop"), done=False)),
     "images": (lambda client: client.images.generate(model="m", prompt="猫", n=2, size="1024x1024"), PICTURES),
     "edit": (draw_on(FILES), PICTURES),

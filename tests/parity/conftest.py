@@ -13,7 +13,7 @@ import pytest
 
 import aitoearn_openai
 from conftest import LIBRARY, Asker, Reply, ScriptedServer
-from faults.runner import each, wait
+from faults.runner import each
 
 
 @dataclass
@@ -123,10 +123,6 @@ def _comparable(value: Any) -> Any:
 
 async def listed(items: Any) -> list[Any]:
     return [item async for item in each(items)]
-
-
-async def close(closable: Any) -> None:
-    await wait(closable.close())
 
 
 def sdks_class(response: Any) -> type:

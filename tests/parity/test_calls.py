@@ -19,7 +19,7 @@ from openai.types.chat import ChatCompletion
 from conftest import MESSAGES, Reply, complete, raw, stream
 from faults.runner import entered, first, wait
 from parity.calls import ANSWER, CALLS, CHUNKS, MODELS, Weather, chunk, sse
-from parity.conftest import Each, Twins, close, headers, listed, one_connection, sdks_class, told
+from parity.conftest import Each, Twins, headers, listed, one_connection, sdks_class, told
 
 
 @pytest.mark.parametrize("strict", [{}, {"_strict_response_validation": True}], ids=["loose", "strict"])
@@ -67,7 +67,7 @@ def test_after_a_stream_that_is_left_the_connection_can_be_used(twins: Twins, wa
                 assert same is chunks
                 got.append(await first(chunks))
                 if way == "close":
-                    await close(chunks)
+                    await wait(chunks.close())
                 elif way == "error":
                     raise KeyError
                 elif way == "to-the-end":

@@ -17,7 +17,7 @@ import aitoearn_openai
 from conftest import Reply, complete
 from faults.runner import entered, wait
 from parity.calls import ANSWER, COMPLETION, MODELS, soon
-from parity.conftest import Each, Twins, arguments_of, close, state, told
+from parity.conftest import Each, Twins, arguments_of, state, told
 
 PAIRS = [(aitoearn_openai.OpenAI, openai.OpenAI), (aitoearn_openai.AsyncOpenAI, openai.AsyncOpenAI)]
 
@@ -147,7 +147,7 @@ def test_each_argument_of_a_copy_makes_the_same_client(twins: Twins, names: tupl
             return None, told(error), before == state(client)
         assert type(copied) is type(client)
         answered, unchanged = await state_and_call(copied, twins), before == state(client)
-        await close(copied)
+        await wait(copied.close())
         return client.is_closed(), answered, unchanged
 
     given = {"default_headers": {"X-First": "1"}, "default_query": {"first": "1"}, "organization": "first"}

@@ -22,7 +22,6 @@ def test_the_hooks_of_an_http_client_run_in_their_order(twins: Twins, family: An
     """Each sees what it saw before: the request as it goes out, the response unread and with its own status."""
     ask, reply = CALLS[name]
     log: list[Any] = []
-    logs: list[list[Any]] = []
 
     def on_request(label: str, request: Any) -> None:
         log.append((label, type(request)))
@@ -34,18 +33,17 @@ def test_the_hooks_of_an_http_client_run_in_their_order(twins: Twins, family: An
     async def asked(client: Any) -> Any:
         log.clear()
         result = await wait(ask(client))
-        logs.append([*log])
-        return await listed(result) if isinstance(result, (openai.Stream, openai.AsyncStream)) else result
+        is_stream = isinstance(result, (openai.Stream, openai.AsyncStream))
+        return await listed(result) if is_stream else result, [*log]
 
     given = (
         [partial(on_response, "c"), partial(on_response, "d")],
         [partial(on_request, "a"), partial(on_request, "b")],
     )
     pool = Each(lambda: twins.pool(family, event_hooks=hooks(twins, *given)))
-    twins.same(asked, soon(503), reply, http_client=pool)
+    outcome = twins.same(asked, soon(503), reply, http_client=pool)
 
-    assert logs[0] == logs[1]
-    assert [entry[0] for entry in logs[1]] == ["a", "b", "c", "d"] * 2
+    assert [entry[0] for entry in outcome.result[1]] == ["a", "b", "c", "d"] * 2
 
 
 @pytest.mark.parametrize("where", ["request", "response", "status"])
