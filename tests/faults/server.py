@@ -18,13 +18,6 @@ LONGEST_WAIT = 60.0
 
 
 @dataclass(frozen=True)
-class Pause:
-    """Send nothing for so many seconds."""
-
-    seconds: float
-
-
-@dataclass(frozen=True)
 class Repeat:
     """Send the same piece again and again, until the client leaves."""
 
@@ -44,7 +37,7 @@ class Close:
     """End the connection in order."""
 
 
-Step = bytes | Pause | Repeat | type[Hang] | type[Reset] | type[Close]
+Step = bytes | Repeat | type[Hang] | type[Reset] | type[Close]
 
 
 @dataclass
@@ -174,8 +167,6 @@ async def _serve(
     for step in [Reset] if visit.hung else visit.answer(request):
         if isinstance(step, bytes):
             await _send(step, writer)
-        elif isinstance(step, Pause):
-            await asyncio.sleep(step.seconds)
         elif isinstance(step, Repeat):
             until = time.monotonic() + LONGEST_WAIT
             while time.monotonic() < until and not reader.at_eof():
@@ -186,7 +177,7 @@ async def _serve(
                 await asyncio.wait_for(reader.read(), LONGEST_WAIT)
         elif step is Reset:
             reset(writer)
-        if not isinstance(step, (bytes, Pause)):
+        if not isinstance(step, bytes):
             return False
     return True
 

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import openai
 
-from .server import Close, Hang, Pause, Repeat, Request, Reset, Step, chunked, head, reply
+from .server import Close, Hang, Repeat, Request, Reset, Step, chunked, head, reply
 
 Mode = Literal["completion", "stream", "list", "raw", "unread", "closing", "bytes", "object"]
 """How the client asks.
@@ -180,10 +180,8 @@ def events(*pieces: Step, end: bool = True, content_type: str | None = SSE) -> A
 
 def transport() -> Iterable[Row]:
     silent = right(lambda content, kind: [reply(content_type=kind, length=500), Hang])
-    reset = right(lambda content, kind: [reply(content_type=kind, length=500), Pause(0.1), Reset])
     yield Row("the connection is refused", always(), refused=True, words="Connection error.")
     yield Row("a reset before the headers", always(Reset), requests=2, words="Connection error.")
-    yield Row("a reset after the headers", reset)
     yield Row("no answer at all", always(Hang), timeout=0.5, requests=2, words="Request timed out.")
     yield Row("headers, then silence", silent, timeout=0.5, words="Request timed out.")
     yield Row("bytes that are not HTTP", always(b"\x00\x01\x02 SSH-2.0-OpenSSH_9.9\r\n\r\n", Close))
@@ -304,7 +302,6 @@ def redirects() -> Iterable[Row]:
     yield Row("307 to another origin, which answers", elsewhere, truth="value", modes=CHAT)
     yield Row("307 of the model list to another origin", elsewhere,
               modes=LIST, status=307, requests=1, words="redirects to http://127.0.0.1")
-    yield Row("307 to itself, again and again", leading("?again"))
     yield Row("307 to an address that is not one", leading("http://[::bad/"))
     yield Row("307 to a port that cannot be", leading("http://127.0.0.1:99999/"))
     yield Row("307 without an address", always(reply(status=307, content_type=None)))
@@ -315,8 +312,7 @@ def statuses() -> Iterable[Row]:
     for wait in ("1", "31536000", "nan", "9" * 1000, "Wed, 21 Oct 99999 07:28:00 GMT", "Wed, 21 Foo 2015 07:28:00 GMT"):
         answer = always(reply({"error": {"message": "slow down"}}, 429, retry_after=wait))
         yield Row(f"429 with Retry-After: {wait:.40}", answer, status=429, modes=CHAT)
-    garbage = reply(b"\xff\xfe\x00\xd8", 400, "text/plain")
-    yield Row("400 with bytes that are not text", always(garbage), status=400)
+    yield Row("400 with bytes that are not text", always(reply(b"\xff\xfe\x00\xd8", 400, "text/plain")), status=400)
     for name, content in {
         "an error that is a string": {"error": "model is away"},
         "an error and a code that are strings": {"code": "invalid-argument", "error": "model is away"},
@@ -325,10 +321,8 @@ def statuses() -> Iterable[Row]:
         "a list for detail": {"detail": [{"loc": ["body"], "msg": "model is away"}]},
     }.items():
         yield Row(f"422 with {name}", always(reply(content, 422)), status=422, words="model is away")
-    broken = reply(b"{}", 500, content_encoding="gzip", retry_after_ms="10")
     yield Row("400 whose body is cut short", always(reply(b'{"error"', 400, length=500), Close))
     yield Row("400 whose body never comes", always(reply(b"", 400, length=500), Hang), timeout=0.5)
-    yield Row("500 whose body is broken gzip", always(broken))
 
 
 CODES = {
@@ -528,7 +522,6 @@ def refusals() -> Iterable[Row]:
         "base_resp": {"base_resp": {"status_code": 1008, "status_msg": away}},
         "success: false and msg": {"success": False, "code": 0, "msg": away},
         "error: a text": {"error": away},
-        "an error of text beside an id": {"id": "c-1", "error": away},
         "an error with a reason": {"error": {"code": 1, "reason": away}},
         "a status of failed": {"status": "failed", "reason": away},
         "a statusCode": {"statusCode": 502, "message": away, "error": "Bad Gateway"},

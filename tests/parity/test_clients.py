@@ -42,12 +42,9 @@ def test_who_inspects_the_class_sees_the_sdks(ours: Any, theirs: Any) -> None:
 
 WRONG: list[dict[str, Any]] = [
     {"max_retries": None},
-    {"max_retries": "3"},
-    {"http_client": 7},
     {"http_client": "wrong kind"},
     {"base_url": 7},
     {"base_url": ""},
-    {"default_headers": {"X-One": 1}},
     {"unheard_of": 1},
     {"api_key": 7},
     {"api_key": ..., "api_kee": "k"},  # And not the news that there is no key.

@@ -36,11 +36,9 @@ def test_the_hooks_of_an_http_client_run_in_their_order(twins: Twins, family: An
         is_stream = isinstance(result, (openai.Stream, openai.AsyncStream))
         return await listed(result) if is_stream else result, [*log]
 
-    given = (
-        [partial(on_response, "c"), partial(on_response, "d")],
-        [partial(on_request, "a"), partial(on_request, "b")],
-    )
-    pool = Each(lambda: twins.pool(family, event_hooks=hooks(twins, *given)))
+    requests = [partial(on_request, label) for label in "ab"]
+    responses = [partial(on_response, label) for label in "cd"]
+    pool = Each(lambda: twins.pool(family, event_hooks=hooks(twins, responses, requests)))
     outcome = twins.same(asked, soon(503), reply, http_client=pool)
 
     assert [entry[0] for entry in outcome.result[1]] == ["a", "b", "c", "d"] * 2
