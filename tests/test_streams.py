@@ -41,6 +41,7 @@ MANY = "no " * 5000
     [
         ("data: busy", "busy", "busy"),
         (f"data: {MANY}", MANY[:300], MANY),
+        (f"event: error\ndata: {MANY}", MANY[:300], MANY),
         ('event: error\ndata: {"message": "busy"}', "busy", {"message": "busy"}),
         (event({"error": ERROR}), "busy", ERROR),
     ],
