@@ -24,7 +24,7 @@ def test_the_hooks_of_an_http_client_run_in_their_order(twins: Twins, family: An
     log: list[Any] = []
 
     def on_request(label: str, request: Any) -> None:
-        log.append((label, type(request)))
+        log.append((label, type(request), list(request.headers)))
         request.headers[f"x-{label}"] = "1"
 
     def on_response(label: str, response: Any) -> None:
@@ -106,7 +106,9 @@ def test_the_authentication_of_an_http_client_holds(twins: Twins, family: Any, a
 
 def test_others_who_share_an_http_client_see_no_difference(twins: Twins, family: Any) -> None:
     """Beside and after our client, a plain request and a plain SDK's client get what they always got."""
-    http_client = twins.pool(family, event_hooks=hooks(twins, [id], [id]), auth=("user", "password"))
+    statuses: list[int] = []
+    given = hooks(twins, [lambda response: statuses.append(response.status_code)], [])
+    http_client = twins.pool(family, event_hooks=given, auth=("user", "password"))
     where: Any = {
         "api_key": "k",
         "base_url": twins.server.base_url,
@@ -132,3 +134,4 @@ def test_others_who_share_an_http_client_see_no_difference(twins: Twins, family:
 
     twins.server.answer(Reply({"data": {}, "code": 12001, "message": "no credits"}))
     asyncio.run(ask()) if twins.is_async else driven(ask())
+    assert set(statuses) == {200}  # Which our client's failures came with.
