@@ -141,6 +141,7 @@ ANSWERS: dict[str, tuple[Any, Any, Callable[[Any], Any], Any]] = {
     "a list left out": (OTHERS[-1], {"object": "list", "has_more": False}, lambda got: got.has_more, False),
     "an empty list and success": (OTHERS[-1], {"code": 200, "message": "success", "data": []}, lambda got: got.data, []),
     "a failure as an HTTP response": (get(LIBRARY.Response), envelope(1), lambda got: (got.json(), got.status_code), (envelope(1), 200)),
+    "one model, raw": (raw(lambda client: client.models.retrieve("m")), MODELS, lambda got: got.id, "m"),
     "one model, parsed to a response": (
         raw(lambda client: client.models.retrieve("m"), to=LIBRARY.Response), MODELS, lambda got: got.json(), MODELS),
     "a page, parsed to text": (raw(complete("m"), to=str), Reply("hello", content_type="text/plain"), str, "hello"),

@@ -43,16 +43,23 @@ def test_the_model_list_differs_by_its_address_and_second_key_alone(twins: Twins
     """The same headers otherwise, a second key that the client was given included; what comes back is read as in the SDK."""
 
     async def ask(client: Any) -> Any:
-        models = client.with_raw_response.models
-        raw = await wait(models.list(extra_headers={"X-One": "1"}, extra_query={"q": "1"}, timeout=5))
+        results, lists = [], [await listed(client.models.list())]
+        for models in (client.with_raw_response.models, client.models.with_raw_response):
+            raw = await wait(models.list(extra_headers={"X-One": "1"}, extra_query={"q": "1"}, timeout=5))
+            results += [sdks_class(raw), raw.status_code, raw.request_id, raw.retries_taken]
+            lists.append(raw.parse().data)
+        async with entered(client.models.with_streaming_response.list()) as response:
+            results.append(response.http_response.is_stream_consumed)
+            lists.append((await wait(response.parse())).data)
         page = await wait(client.with_options(default_headers={"X-Two": "2"}).models.list())
-        paging = page.has_next_page(), page.next_page_info(), page._request_id
-        ids = [model.id for model in [*raw.parse().data, *await listed(page)]]
-        return sdks_class(raw), raw.status_code, raw.request_id, raw.retries_taken, paging, ids
+        results += [page.has_next_page(), page.next_page_info(), page._request_id]
+        return results, [[model.id for model in models] for models in [*lists, await listed(page)]]
 
-    assert twins.same(ask, Reply(MODELS, headers={"X-Request-Id": "r-1"})).result[-1] == ["a", "b"] * 2
+    outcome = twins.same(ask, Reply(MODELS, headers={"X-Request-Id": "r-1"}))
     twins.same(ask, Reply(MODELS), default_headers={"X-Api-Key": "mine"})
     twins.same(lambda client: client.models.retrieve(""), Reply(MODELS))
+
+    assert outcome.result[1] == [["a", "b"]] * 5
 
 
 @pytest.mark.parametrize("way", ["close", "break", "error", "to-the-end"])
