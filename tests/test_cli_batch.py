@@ -20,6 +20,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
@@ -173,10 +174,15 @@ def test_what_every_line_would_repeat_may_be_left_out(
 
 NOT_UTF_8 = "is not UTF-8 text; save the file as UTF-8"
 NEEDS = "needs one of prompt, messages or body; found:"
-
-
 FILES = "in", "out"
 OUT = "in", "out", "-m", "m"
+THEIRS = {
+    "diary": "Dear diary\n",
+    "cut": "no end",
+    "json": '{"custom_id": [], "id": "batch_req_1", "response": null}\n',
+    "5": "5\n",
+}
+"""Files of somebody else."""
 
 
 @pytest.mark.parametrize(
@@ -190,7 +196,6 @@ OUT = "in", "out", "-m", "m"
         (["\udcff\udcfe"], FILES, "in begins as UTF-16 does and is not; save it as UTF-8"),
         (["Hello"], FILES, "in, line 1: it needs a model; name one with --model or AITOEARN_MODEL"),
         ([question("a"), question("b"), question("a")], FILES, "in, line 3: custom_id 'a' is already used in line 1; .*"),
-        ([{"prompt": " ", "model": "m"}], FILES, "in, line 1: prompt must be a text that is not empty"),
         ([{"prompt": "Hi", "body": {}}], ["-", "--dry-run"], f"standard input, line 1: {NEEDS} prompt, body"),
         ([question("a"), "[1]"], FILES, f"in, line 2: {NEEDS} nothing"),
         ([{"body": 5}], FILES, "in, line 1: body must be an object"),
@@ -210,7 +215,6 @@ OUT = "in", "out", "-m", "m"
         ([{"messages": [{}]}], [*OUT, "--system", "Hi"], "in, line 1: has no prompt, for which --system, .*"),
         (["Hi"], [*FILES, "--max-credits", "1", "-m", "free"], "in, line 1: a limit on credits needs prices, and .* none for the model 'free'"),
         (["Hi"], [*OUT, "--max-credits", "0"], "Invalid value for --max-credits: the number must be above 0. `.*"),
-        (["Hi"], [*OUT, "--max-credits", "abc"], "Invalid value for '--max-credits': .*: 'abc'. `.*"),
         (["Hi"], [*OUT, "--concurrency", "0"], "Invalid value for '--concurrency': .* 1: '0'. `.*"),
         (["Hi"], [*OUT, "--csv", "mine.csv"], "mine.csv is there and is not a table of answers; name another file for --csv"),
         (["Hi"], [*OUT, "--csv", "out"], "Invalid value: the input, the output and the table must be different files. `.*"),
@@ -221,6 +225,7 @@ OUT = "in", "out", "-m", "m"
         (["Hi"], ["in", "x" * 300], ".*xxx: File name too long"),
         (["Hi"], ["in", "-"], "name a file for the results instead of -: .*"),
         (["Hi"], ["in"], ".*OUT.jsonl.*only --dry-run does without. `.*"),
+        *((["Hi"], ["in", name], f"{name}, line 1: is not a result; name another file") for name in THEIRS),
     ],
 )  # fmt: skip
 def test_what_cannot_be_is_told_before_anything_is_asked(
@@ -235,7 +240,8 @@ def test_what_cannot_be_is_told_before_anything_is_asked(
     monkeypatch.chdir(tmp_path)
     scripted.lists(*MODELS, {"name": "free"})
     write(Path(arguments[0]), *lines)
-    Path("mine.csv").write_text("question,answer")
+    for name, text in {**THEIRS, "mine.csv": "question,answer"}.items():
+        Path(name).write_text(text)
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
     failed = run("batch", *arguments, stdin=before.get("-", b""))
 
@@ -245,12 +251,13 @@ def test_what_cannot_be_is_told_before_anything_is_asked(
 
 
 def test_what_is_answered_is_not_asked_again(scripted: ScriptedServer, job: Job) -> None:
-    """The same command does the rest, also of a file that has grown; what failed is told, and asked again."""
+    """The same command does the rest, also of a file that has grown. What failed is told, stays, and is asked again."""
     scripted.answer(GOOD, Reply(UNKNOWN), GOOD)
     first = job.write("one", "two", "three").run(*ONE)
+    job.write("of another input").run(*ONE)
     failed = job.results()[name_of("two")]
     planned = job.write("one", "two", "three", "four").run("-m", "m", "--dry-run")
-    assert len(job.results()) == 3
+    assert len(job.results()) == 4
     second, third = job.run(*ONE), job.run(*ONE)
 
     assert (first.returncode, second.returncode, third.returncode) == (1, 0, 0)
@@ -262,8 +269,8 @@ def test_what_is_answered_is_not_asked_again(scripted: ScriptedServer, job: Job)
     assert failed["response"]["body"]["error"]["code"] == "12300"
     assert planned.stdout.startswith("4 requests, 2 answered, 2 to send to m\n2 tokens in, 1,000 out, ")
     assert "4 of 4 answered, 0 failed" in second.stdout
-    assert asked(scripted) == ["one", "two", "three", "two", "four"]
-    assert list(job.results()) == [name_of(each) for each in ("one", "three", "two", "four")]
+    assert asked(scripted) == ["one", "two", "three", "of another input", "two", "four"]
+    assert list(job.results()) == list(map(name_of, ("one", "three", "of another input", "two", "four")))
 
 
 @pytest.mark.parametrize(
@@ -353,28 +360,6 @@ def test_what_a_power_cut_leaves_is_mended(
     assert job.run("-m", "m").returncode == 0
     assert len(asked(scripted)) == 3 - kept
     assert job.results().keys() == {name_of("one"), name_of("two"), name_of("three")}
-
-
-@pytest.mark.parametrize(
-    "text",
-    ["My diary\n", "no end", '{"custom_id": [], "id": "batch_req_1", "response": null}\n', "5\n"],
-)
-def test_a_file_of_somebody_else_is_left_alone(scripted: ScriptedServer, job: Job, text: str) -> None:
-    """An output that holds anything but results is refused as it is."""
-    job.target.write_text(text)
-    refused = job.write("Hi").run("-m", "m")
-
-    assert (refused.returncode, job.target.read_text()) == (2, text)
-    assert refused.stderr == "aitoearn-openai: out.jsonl, line 1: is not a result; name another file\n"
-
-
-def test_what_failed_of_another_input_stays(scripted: ScriptedServer, job: Job) -> None:
-    """In an output that several have; of this input it is asked again."""
-    scripted.answer(Reply({**UNKNOWN, "code": 10002}), GOOD)
-    job.write("one").run(*ONE)
-    job.write("two").run(*ONE)
-
-    assert [line["response"]["status_code"] for line in job.results().values()] == [400, 200]
 
 
 MASKED = "<**********>"
@@ -564,8 +549,10 @@ def test_a_gateway_without_a_list_answers_a_batch(
     assert len(asked(scripted)) == (code == 0)
 
 
-def test_the_answers_are_a_table_for_excel(scripted: ScriptedServer, job: Job) -> None:
-    """In the order of the input, with what went wrong, and nothing in it is a formula; a dry run makes it anew."""
+def test_the_answers_are_a_table_for_excel(
+    scripted: ScriptedServer, job: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the order of the input, with what went wrong, and nothing in it is a formula; a dry run makes it anew, or fails."""
     table = job.folder / "answers.csv"
     message = {"content": '=HYPERLINK("http://evil")\nb, c', "role": "assistant"}
     parts = [{"type": "text", "text": "-5"}, {"type": "image_url"}]
@@ -581,11 +568,15 @@ def test_the_answers_are_a_table_for_excel(scripted: ScriptedServer, job: Job) -
     stopped = job.run(*ONE, "--csv", str(table))
     text = table.read_bytes()
     job.run("--dry-run", "-m", "m", "--csv", str(table))
+    monkeypatch.setattr(os, "replace", Mock(side_effect=PermissionError(errno.EACCES, "Permission denied")))
+    failed = job.run("--dry-run", "-m", "m", "--csv", str(table))  # As where Excel has it open, on Windows.
     rows = list(csv.reader(io.StringIO(text.decode("utf-8-sig"), newline="")))
 
     assert "answers.csv has the answers as a table." in stopped.stdout
     assert text.startswith(b"\xef\xbb\xbfline,")
     assert text == table.read_bytes()
+    assert failed.returncode == 2
+    assert "answers.csv cannot be written: Permission denied; close it elsewhere, and " in failed.stderr
     assert rows[0] == ["line", "prompt", "answer", "error", "custom_id"]
     assert rows[1] == ["1", "one", '\'=HYPERLINK("http://evil")\nb, c\n\nd?', "", name_of("one")]
     assert rows[2][:3] == ["3", "'+two", ""]
@@ -595,21 +586,6 @@ def test_the_answers_are_a_table_for_excel(scripted: ScriptedServer, job: Job) -
     assert rows[5][1:4] == ["five", "", "no text; finish_reason: length"]
     assert rows[6][1:4] == ["six", "", "not answered yet"]
     assert sorted(os.listdir(job.folder)) == ["answers.csv", "in.jsonl", "out.jsonl"]
-
-
-@pytest.mark.usefixtures("scripted")
-def test_a_table_that_cannot_be_written_loses_no_answer(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As where Excel has it open, on Windows."""
-
-    def replace(source: str, target: Path) -> None:
-        raise PermissionError(errno.EACCES, "Permission denied", source)
-
-    monkeypatch.setattr(os, "replace", replace)
-    failed = job.write("Hi").run("-m", "m", "--csv", str(job.folder / "answers.csv"))
-
-    assert (failed.returncode, len(job.results())) == (2, 1)
-    assert "answers.csv cannot be written: Permission denied; close it elsewhere, and " in failed.stderr
-    assert sorted(os.listdir(job.folder)) == ["in.jsonl", "out.jsonl"]
 
 
 def test_an_input_may_change_while_it_is_answered(
@@ -627,21 +603,6 @@ def test_an_input_may_change_while_it_is_answered(
 
     assert job.write(*prompts).run(*ONE).returncode == 0
     assert asked(scripted) == prompts
-
-
-@pytest.fixture
-def gate(scripted: ScriptedServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
-    """The first request is answered at once, the others when this is set."""
-    gate, number = threading.Event(), itertools.count()
-
-    def next_reply() -> Reply:
-        if next(number):
-            gate.wait(60)
-        return GOOD
-
-    monkeypatch.setattr(scripted, "next_reply", next_reply)
-    yield gate
-    gate.set()
 
 
 def wait_for(server: ScriptedServer, count: int) -> None:
@@ -665,14 +626,18 @@ def started(job: Job, *options: str) -> Iterator[subprocess.Popen[str]]:
 @pytest.mark.slow
 @pytest.mark.parametrize("is_pressed_twice", [False, True])
 def test_ctrl_c_finishes_what_is_paid_and_twice_drops_it(
-    scripted: ScriptedServer, gate: threading.Event, job: Job, is_pressed_twice: bool
+    scripted: ScriptedServer, job: Job, monkeypatch: pytest.MonkeyPatch, is_pressed_twice: bool
 ) -> None:
-    """Nothing more is asked, what was finished is kept, and the rest is done by the same command."""
+    """What was finished is kept, and the rest is done by the same command, but not by two at once."""
+    number, gate = itertools.count(), threading.Event()
+    monkeypatch.setattr(scripted, "next_reply", lambda: GOOD if not next(number) or gate.wait(60) else None)
+    link = job.target.with_name("link.jsonl")
+    link.symlink_to(job.target)
     job.write(*map(str, range(20)))
     with started(job, "-m", "m", "--concurrency", "3") as process:
         wait_for(scripted, 4)
+        second = run("batch", str(job.source), str(link), "-m", "m")
         process.send_signal(signal.SIGINT)
-        assert process.stderr
         while "finishing 3 requests; Ctrl-C again drops them" not in process.stderr.readline():
             pass
         if is_pressed_twice:
@@ -683,30 +648,12 @@ def test_ctrl_c_finishes_what_is_paid_and_twice_drops_it(
     gate.set()
     kept = 1 if is_pressed_twice else 4
 
+    told = "aitoearn-openai: another run is writing out.jsonl; wait for it, or end it\n"
+    assert (second.returncode, second.stderr) == (2, told)
     assert (process.returncode, errors, len(asked(scripted)), len(job.results())) == (130, "", 4, kept)
     assert f"{kept} of 20 answered, 0 failed" in out
     assert job.run("-m", "m").returncode == 0
     assert (len(asked(scripted)), len(job.results())) == (24 - kept, 20)
-
-
-@pytest.mark.slow
-def test_two_runs_on_one_output_are_refused(
-    scripted: ScriptedServer, gate: threading.Event, job: Job
-) -> None:
-    """While the first is there; if it was killed, its lock went with it."""
-    link = job.target.with_name("link.jsonl")
-    link.symlink_to(job.target)
-    again = "batch", str(job.source), str(link), "-m", "m"
-    with started(job.write("one", "two"), *ONE, "--rpm", "6000") as first:
-        wait_for(scripted, 2)
-        second = run(*again)
-        first.kill()
-    gate.set()
-
-    assert second.returncode == 2
-    assert second.stderr == "aitoearn-openai: another run is writing out.jsonl; wait for it, or end it\n"
-    assert run(*again).returncode == 0
-    assert len(job.results()) == 2
 
 
 @pytest.mark.usefixtures("sandboxed")
@@ -738,19 +685,17 @@ def test_a_run_that_is_killed_again_and_again_answers_each_request_once(
         return GOOD
 
     monkeypatch.setattr(scripted, "next_reply", next_reply)
-    kills = 0
     kept: set[str] = set()
     calls: Counter[str] = Counter()
-    while len(kept) < len(prompts):
+    for number in range(KILLS + 1):
         scripted.requests.clear()
         with started(job, "-m", "m", "--concurrency", str(at_once)) as process:
-            if kills < KILLS:
+            if number < KILLS:
                 wait_for(scripted, 1)
                 time.sleep(chance.random() / 4)
             else:
                 process.communicate(timeout=60)
-            process.kill()
-        kills += process.returncode == -signal.SIGKILL
+        assert process.returncode == (-signal.SIGKILL if number < KILLS else 0)
         while any("process_request" in each.name for each in threading.enumerate()):
             time.sleep(0.001)  # What was sent before the kill arrives.
         now = Counter(asked(scripted))
@@ -762,7 +707,6 @@ def test_a_run_that_is_killed_again_and_again_answers_each_request_once(
         assert len(kept) == len(lines)
         assert len(now.keys() - kept) <= at_once
 
-    print(f"{kills} kills, {calls.total()} calls for {len(prompts)} prompts")
-    assert (kills, process.returncode) == (KILLS, 0)
+    print(f"{KILLS} kills, {calls.total()} calls for {len(prompts)} prompts")
     assert kept == calls.keys() == set(prompts)
     assert len(job.results()) == len(prompts)

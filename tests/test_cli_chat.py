@@ -156,33 +156,6 @@ def test_instructions_images_and_a_limit_go_along(scripted: ScriptedServer, cat:
     assert kinds == ["data:image/jpeg", "data:image/gif", "data:image/webp", "data:image/svg+xml", images[-1]]
 
 
-@pytest.mark.parametrize(
-    ("name", "content", "told"),
-    [
-        ("a.png", b"<html>", "a.png' is not an image."),
-        ("notes.txt", b"words", "notes.txt' is not an image."),
-        ("a.png", None, "a.png' is not a file."),
-    ],
-)
-def test_a_file_that_is_not_an_image_is_refused(
-    scripted: ScriptedServer, tmp_path: Path, name: str, content: bytes | None, told: str
-) -> None:
-    if content is not None:
-        (tmp_path / name).write_bytes(content)
-    refused = run("chat", "-m", "m", "--image", str(tmp_path / name), "Hi")
-
-    assert (refused.returncode, scripted.requests) == (2, [])
-    assert told in refused.stderr
-
-
-def test_a_model_without_images_is_refused(scripted: ScriptedServer, cat: str) -> None:
-    scripted.answer(models({"name": "blind", "inputModalities": ["text"]}))
-    blind = run("chat", "-m", "blind", "--image", cat, "Hi")
-
-    assert (blind.returncode, asked(scripted)) == (2, [])
-    assert "blind takes no images; `aitoearn-openai models --input image` lists the models" in blind.stderr
-
-
 def test_a_gateway_without_a_list_answers_who_names_a_model(scripted: ScriptedServer) -> None:
     """It speaks OpenAI's protocol, and has its own list elsewhere."""
     absent = Reply({"detail": "Not Found"}, 404)

@@ -91,26 +91,6 @@ def test_filters_narrow_the_list(arguments: str, names: str) -> None:
     assert [line.partition("\t")[0] for line in lines] == names.split()
 
 
-@pytest.mark.parametrize(
-    ("arguments", "told"),
-    [
-        ("glm5", "no model is named 'glm5'; the closest: glm-5.2. `aitoearn-openai models` lists them\n"),
-        ("xyzzy", "no model is named 'xyzzy'. `aitoearn-openai models` lists them\n"),
-        ("--images gpt-image-3", "the closest: gpt-image-2"),
-        ("--images --input text", "--input, --output and --channel are for chat models only."),
-        ("--channel openia", "--channel: no model has 'openia'; there is: anthropic, deepseek, gemini, ollama, openai, "),
-        ("--input video --input txt", "--input: no model has 'txt'; there is: audio, image, text, video."),
-        ("--input video --output image", "--output: no model has 'image'; there is: text."),
-    ],
-)  # fmt: skip
-def test_what_is_not_in_the_list_is_told(arguments: str, told: str) -> None:
-    """A name that is nearly right, a value that no model has, alone or with the others that were asked for."""
-    refused = run("models", *arguments.split())
-
-    assert (refused.returncode, refused.stdout) == (2, "")
-    assert told in refused.stderr
-
-
 def test_an_empty_list_is_told(scripted: ScriptedServer) -> None:
     scripted.answer(listed())
     refused = run("models")

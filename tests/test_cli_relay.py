@@ -9,8 +9,7 @@ from typing import Any
 import openai
 import pytest
 
-from aitoearn_openai import sandbox
-from commands import KEY, run
+from commands import KEY
 from conftest import MESSAGES, Reply, ScriptedServer
 from relays import serving
 
@@ -82,27 +81,3 @@ def test_the_relay_serves_until_ctrl_c_and_says_what_fails(
             "/chat/completions, /images/generations, /images/edits or GET /models."
         ),
     ]
-
-
-@pytest.mark.parametrize(
-    ("arguments", "code", "told"),
-    [
-        ("relay --port {}", 2, "port {} of 127.0.0.1: it is in use; choose another with --port or --host"),
-        ("sandbox --port {}", 2, "cannot listen on port {} of 127.0.0.1: it is in use; choose another with --port\n"),
-        ("relay --host no.such.host.invalid --token-env MY_TOKEN", 2, "Name or service not known; choose another"),
-        ("relay --token-env BLANK", 2, "the variable 'BLANK' is not set, or empty"),
-        ("relay --allow-origin localhost:3000", 2, "'localhost:3000' is not the address of a page, such as http://"),
-        ("relay --site cn", 3, "There is no AiToEarn key."),
-        ("relay --port many", 2, "as an integer: 'many'. `aitoearn-openai relay --help`"),
-    ],
-)  # fmt: skip
-@pytest.mark.usefixtures("sandboxed")
-def test_a_server_that_cannot_be_is_told_in_one_line(
-    site: sandbox.Sandbox, arguments: str, code: int, told: str
-) -> None:
-    """A port in use, a token that is not there, no key."""
-    port = re.findall(r":(\d+)/", site.base_url)[0]
-    failed = run(*arguments.format(port).split(), AITOEARN_API_KEY="", MY_TOKEN=TOKEN, BLANK=" ")
-
-    assert (failed.returncode, failed.stderr.count("\n")) == (code, 1)
-    assert told.format(port) in failed.stderr
