@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import io
+import json
 import os
 import select
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,12 +24,31 @@ from prompt_toolkit.output import DummyOutput
 from typing_extensions import Self
 
 from aitoearn_openai.__main__ import main
-from conftest import KEY  # noqa: F401 - as the other names of a command
+from conftest import KEY, Reply  # noqa: F401 - KEY as the other names of a command
 
 STREAMS = "stdin", "stdout", "stderr"
 COMMAND = [sys.executable, "-m", "aitoearn_openai"]
 SAID = "This is the AiToEarn sandbox; no model read your message. You said: "
 """What every answer of the sandbox begins with."""
+
+
+def events(*chunks: dict[str, Any]) -> Reply:
+    """A streamed answer."""
+    said = "".join(f"data: {json.dumps(chunk)}\n\n" for chunk in chunks)
+    return Reply(f"{said}data: [DONE]\n\n", content_type="text/event-stream")
+
+
+def delta(finish_reason: str | None = None, native: str | None = None, **parts: str) -> dict[str, Any]:
+    """A chunk of it; `native` is the reason for its end in the model's own words."""
+    reasons = {"finish_reason": finish_reason, "native_finish_reason": native}
+    return {"choices": [{"index": 0, "delta": parts, **reasons}]}
+
+
+def wait_until(condition: Callable[[], object], seconds: float = 60) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.01)
 
 
 class Terminal(io.TextIOWrapper):

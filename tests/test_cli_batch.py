@@ -25,7 +25,7 @@ from unittest.mock import Mock
 import pytest
 
 from aitoearn_openai.batch import digest
-from commands import COMMAND, KEY, SAID, STREAMS, TerminalProcess, run, run_process
+from commands import COMMAND, KEY, SAID, STREAMS, TerminalProcess, run, run_process, wait_until
 from conftest import Reply, ScriptedServer
 
 MODELS = [{"name": name, "pricing": {"price": "0.5"}} for name in ("m", "zz", "glm-5.2")]
@@ -605,13 +605,6 @@ def test_an_input_may_change_while_it_is_answered(
     assert asked(scripted) == prompts
 
 
-def wait_for(server: ScriptedServer, count: int) -> None:
-    deadline = time.monotonic() + 60
-    while len(asked(server)) < count:
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-
-
 @contextlib.contextmanager
 def started(job: Job, *options: str) -> Iterator[subprocess.Popen[str]]:
     command = [*COMMAND, "batch", str(job.source), str(job.target), *options]
@@ -635,7 +628,7 @@ def test_ctrl_c_finishes_what_is_paid_and_twice_drops_it(
     link.symlink_to(job.target)
     job.write(*map(str, range(20)))
     with started(job, "-m", "m", "--concurrency", "3") as process:
-        wait_for(scripted, 4)
+        wait_until(lambda: len(asked(scripted)) == 4)
         second = run("batch", str(job.source), str(link), "-m", "m")
         process.send_signal(signal.SIGINT)
         while "finishing 3 requests; Ctrl-C again drops them" not in process.stderr.readline():
@@ -691,7 +684,7 @@ def test_a_run_that_is_killed_again_and_again_answers_each_request_once(
         scripted.requests.clear()
         with started(job, "-m", "m", "--concurrency", str(at_once)) as process:
             if number < KILLS:
-                wait_for(scripted, 1)
+                wait_until(lambda: asked(scripted))
                 time.sleep(chance.random() / 4)
             else:
                 process.communicate(timeout=60)

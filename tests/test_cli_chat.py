@@ -5,14 +5,13 @@ from __future__ import annotations
 import io
 import json
 import re
-import time
 from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
 
 import pytest
 
-from commands import SAID, Terminal, TerminalProcess, run
+from commands import SAID, Terminal, TerminalProcess, delta, events, run, wait_until
 from conftest import Reply, ScriptedServer
 
 READY = "\x1b[?2004h"
@@ -22,15 +21,6 @@ ENTRY = {"name": "m", "pricing": {"tiers": [{"input": {"text": "1"}, "output": {
 
 def models(*entries: dict[str, Any]) -> Reply:
     return Reply({"data": list(entries), "code": 0})
-
-
-def events(*chunks: dict[str, Any]) -> Reply:
-    said = "".join(f"data: {json.dumps(chunk)}\n\n" for chunk in chunks)
-    return Reply(f"{said}data: [DONE]\n\n", content_type="text/event-stream")
-
-
-def delta(finish_reason: str | None = None, **parts: str) -> dict[str, Any]:
-    return {"choices": [{"index": 0, "delta": parts, "finish_reason": finish_reason}]}
 
 
 def used(tokens_in: int, tokens_out: int) -> dict[str, Any]:
@@ -280,9 +270,7 @@ def test_ctrl_c_stops_an_answer_and_not_the_conversation(scripted: ScriptedServe
     with TerminalProcess("chat", "-m", "m", PROMPT_TOOLKIT_NO_CPR="1") as terminal:
         terminal.wait_for(READY)
         terminal.type("Hi\r")
-        deadline = time.monotonic() + 60
-        while len(scripted.requests) < 2 and time.monotonic() < deadline:
-            time.sleep(0.01)  # Until the question has its silent answer.
+        wait_until(lambda: len(scripted.requests) == 2)  # The question has its silent answer.
         terminal.wait_for(READY, press="\x03")
         terminal.type("half a line\x03")
         terminal.wait_for(READY)

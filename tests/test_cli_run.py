@@ -10,14 +10,14 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
 
-from commands import COMMAND, KEY, TerminalProcess, run_process
+from commands import COMMAND, KEY, TerminalProcess, run_process, wait_until
 
 OPENAI_PROGRAM = """
 import openai
@@ -55,15 +55,6 @@ def relays(mark: str) -> int:
     return found
 
 
-def wait_for(condition: Callable[[], object], seconds: float = 30) -> bool:
-    until = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > until:
-            return False
-        time.sleep(0.05)
-    return True
-
-
 @pytest.fixture
 def mark(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """What tells the relays of the test from others; afterwards all of them are gone."""
@@ -72,7 +63,7 @@ def mark(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     mark = uuid4().hex
     monkeypatch.setenv("MARK", mark)
     yield mark
-    assert wait_for(lambda: not relays(mark)), "a relay goes on"
+    wait_until(lambda: not relays(mark))
 
 
 @pytest.mark.usefixtures("sandboxed", "mark")
@@ -219,7 +210,7 @@ def test_a_relay_serves_the_children_that_a_program_leaves_behind(tmp_path: Path
         time.sleep(0.5)  # A relay that wrongly ends needs a moment for it.
     finally:
         go.touch()
-    assert wait_for(lambda: out.read_text() == "200\n")
+    wait_until(lambda: out.read_text() == "200\n")
 
 
 @pytest.mark.usefixtures("sandboxed", "mark")

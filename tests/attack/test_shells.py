@@ -24,7 +24,6 @@ def test_only_names_that_every_shell_takes_for_a_word_are_offered(
     hostile.lists(*({"name": name} for name in [*EVIL_NAMES, GOOD]))
     line = f"aitoearn-openai {words}"
     shown = run(
-        AITOEARN_BASE_URL=hostile.origin,
         _AITOEARN_OPENAI_COMPLETE=f"complete_{shell}",
         COMP_WORDS=line,
         COMP_CWORD=str(len(line.split())),
