@@ -6,7 +6,6 @@ import os
 import re
 import signal
 import socket
-import subprocess
 import sys
 from contextlib import nullcontext
 from pathlib import Path
@@ -277,15 +276,8 @@ def test_errors_that_cannot_be_written_leave_the_exit_code(redirection: str, unb
 
 @pytest.mark.usefixtures("sandboxed")
 def test_a_reader_that_has_seen_enough_ends_the_command_quietly() -> None:
-    """As `| head -1` does, in a process, as Python would flush once more at its end."""
-    with subprocess.Popen(
-        [*COMMAND, "models", "glm-5.2", "--json"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        env={**os.environ, "PYTHONUNBUFFERED": ""},  # so that the end comes as late as it can
-    ) as process:
-        assert process.stdout
-        process.stdout.close()
-        _, errors = process.communicate(timeout=60)
+    """In a process, as Python would flush once more at its end, where the output is buffered."""
+    command = ["bash", "-c", '"$@" | true; echo ${PIPESTATUS[0]}', "bash", *COMMAND]
+    done = run_process("models", "glm-5.2", "--json", command=command, PYTHONUNBUFFERED="")
 
-    assert (process.returncode, errors) == (1, b"")
+    assert (done.stdout, done.stderr) == ("1\n", "")

@@ -133,27 +133,19 @@ def test_no_width_cuts_a_price(scripted: ScriptedServer, columns: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("entry", "words"),
+    ("arguments", "entries", "words"),
     [
-        ({"fixedImagePricing": [{"resolution": "1K"}, {"price": "4.0"}]}, "m/An image of any size costs 4 credits./"),
-        ({"pricing": {"price": "1"}}, ": 1 credit."),
-        ({"pricing": {"price": "1", "tiers": [{}]}}, "no clear price in the list"),
+        ("m", [{"fixedImagePricing": [{"resolution": "1K"}, {"price": "4.0"}]}], "m/An image of any size costs 4 credits./"),
+        ("m", [{"pricing": {"price": "1"}}], ": 1 credit."),
+        ("m", [{"pricing": {"price": "1", "tiers": [{}]}}], "no clear price in the list"),
+        # A size without a price can be asked for; a price without a size is that of any.
+        ("--images m", [{"sizes": ["1x1", "2x2"], "pricing": [{"size": "1x1", "price": 1}, {"size": "3x3"}]}, {"pricing": [{"price": 2}]}],
+         "/no price 3x3 2x2//m/"),
     ],
 )  # fmt: skip
 def test_odd_prices_are_shown_as_far_as_they_make_sense(
-    scripted: ScriptedServer, entry: dict[str, Any], words: str
+    scripted: ScriptedServer, arguments: str, entries: list[dict[str, Any]], words: str
 ) -> None:
-    scripted.answer(listed({"name": "m", **entry}))
+    scripted.answer(*(listed({"name": "m", **entry}) for entry in entries))
 
-    assert words in shown("m")
-
-
-def test_a_size_without_a_price_is_called_so(scripted: ScriptedServer) -> None:
-    """It can be asked for all the same; a price without a size is that of any."""
-    pricing: list[Any] = [{"size": "1x1", "price": 1}, {"size": "3x3"}]
-    scripted.answer(
-        listed({"name": "m", "sizes": ["1x1", "2x2"], "pricing": pricing}),
-        listed({"name": "m", "pricing": [{"price": 2}]}),
-    )
-
-    assert "/no price 3x3 2x2//m/" in shown("--images", "m")
+    assert words in shown(*arguments.split())
