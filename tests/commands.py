@@ -189,8 +189,10 @@ class TerminalProcess:
                 return self.shown[start : self._seen]
         pytest.fail(f"no {words!r} in {self.shown[self._seen :]!r}")
 
-    def type(self, keys: str) -> None:
+    def type(self, keys: str, until: str = "") -> str:
+        """Press keys; what is shown then, up to some words."""
         os.write(self._person, keys.encode())
+        return self.wait_for(until) if until else ""
 
     def _read(self, seconds: float) -> bool:
         ready, _, _ = select.select([self._person], [], [], seconds)

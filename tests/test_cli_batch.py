@@ -25,7 +25,7 @@ from unittest.mock import Mock
 import pytest
 
 from aitoearn_openai.batch import digest
-from commands import COMMAND, KEY, SAID, STREAMS, TerminalProcess, run, run_process, wait_until
+from commands import COMMAND, SAID, STREAMS, TerminalProcess, run, run_process, wait_until
 from conftest import Reply, ScriptedServer
 
 MODELS = [{"name": name, "pricing": {"price": "0.5"}} for name in ("m", "zz", "glm-5.2")]
@@ -42,25 +42,18 @@ def question(custom_id: str, prompt: str = "Hi", model: str = "glm-5.2", **more:
     return {"custom_id": custom_id, "method": "POST", "url": "/v1/chat/completions", "body": body}
 
 
-def write(path: Path, *lines: Any) -> None:
-    texts = [line if isinstance(line, str) else json.dumps(line, ensure_ascii=False) for line in lines]
-    path.write_text("".join(f"{text}\n" for text in texts), "utf-8", "surrogateescape")
-
-
 class Job:
     """A file of requests and one for the results."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder, self.source, self.target = folder, folder / "in.jsonl", folder / "out.jsonl"
+    source, target = Path("in.jsonl"), Path("out.jsonl")
 
     def write(self, *lines: Any) -> Job:
-        write(self.source, *lines)
+        texts = [line if isinstance(line, str) else json.dumps(line, ensure_ascii=False) for line in lines]
+        self.source.write_text("".join(f"{text}\n" for text in texts), "utf-8", "surrogateescape")
         return self
 
-    def run(self, *options: str, stdin: str | bytes | None = None, **settings: str) -> Any:
-        """Answer the requests, or those that come through a pipe."""
-        source = str(self.source) if stdin is None else "-"
-        return run("batch", source, str(self.target), *options, stdin=stdin or "", **settings)
+    def run(self, *options: str, **settings: str) -> Any:
+        return run("batch", str(self.source), str(self.target), *options, **settings)
 
     def results(self) -> dict[str, dict[str, Any]]:
         """The results by their name; each stands there once."""
@@ -75,8 +68,9 @@ class Job:
 
 
 @pytest.fixture
-def job(tmp_path: Path) -> Job:
-    return Job(tmp_path)
+def job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Job:
+    monkeypatch.chdir(tmp_path)
+    return Job()
 
 
 @pytest.fixture
@@ -229,29 +223,27 @@ THEIRS = {
     ],
 )  # fmt: skip
 def test_what_cannot_be_is_told_before_anything_is_asked(
-    scripted: ScriptedServer,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    lines: Any,
-    arguments: Any,
-    told: str,
+    scripted: ScriptedServer, job: Job, lines: list[Any], arguments: list[str], told: str
 ) -> None:
     """With the numbers of bad lines: of many the first ten, those of the same reason together. No file is changed or made."""
-    monkeypatch.chdir(tmp_path)
     scripted.lists(*MODELS, {"name": "free"})
-    write(Path(arguments[0]), *lines)
+    job.source = Path(arguments[0])
+    job.write(*lines)
     for name, text in {**THEIRS, "mine.csv": "question,answer"}.items():
         Path(name).write_text(text)
-    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    before = {path.name: path.read_bytes() for path in Path().iterdir()}
     failed = run("batch", *arguments, stdin=before.get("-", b""))
 
     assert (failed.returncode, asked(scripted)) == (2, [])
     assert re.fullmatch(f"aitoearn-openai: {told}\n", failed.stderr)
-    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+    assert {path.name: path.read_bytes() for path in Path().iterdir()} == before
 
 
 def test_what_is_answered_is_not_asked_again(scripted: ScriptedServer, job: Job) -> None:
-    """The same command does the rest, also of a file that has grown. What failed is told, stays, and is asked again."""
+    """The same command does the rest, also of a file that has grown. What failed is told, stays, and is asked again.
+
+    Answers to something else, such as another model's, are never taken for these.
+    """
     scripted.answer(GOOD, Reply(UNKNOWN), GOOD)
     first = job.write("one", "two", "three").run(*ONE)
     job.write("of another input").run(*ONE)
@@ -259,6 +251,8 @@ def test_what_is_answered_is_not_asked_again(scripted: ScriptedServer, job: Job)
     planned = job.write("one", "two", "three", "four").run("-m", "m", "--dry-run")
     assert len(job.results()) == 4
     second, third = job.run(*ONE), job.run(*ONE)
+    before = job.target.read_bytes()
+    others = job.run("-m", "zz")
 
     assert (first.returncode, second.returncode, third.returncode) == (1, 0, 0)
     assert "2 of 3 answered, 1 failed" in first.stdout
@@ -271,6 +265,10 @@ def test_what_is_answered_is_not_asked_again(scripted: ScriptedServer, job: Job)
     assert "4 of 4 answered, 0 failed" in second.stdout
     assert asked(scripted) == ["one", "two", "three", "of another input", "two", "four"]
     assert list(job.results()) == list(map(name_of, ("one", "three", "of another input", "two", "four")))
+    assert (
+        "in.jsonl, lines 1, 2, 3, 4: out.jsonl answers it with another text, model or option" in others.stderr
+    )
+    assert (others.returncode, job.target.read_bytes()) == (2, before)
 
 
 @pytest.mark.parametrize(
@@ -298,17 +296,6 @@ def test_an_answer_is_found_by_what_was_asked(
     assert len(job.results()) == 4 + len(again)
 
 
-def test_answers_to_something_else_are_never_taken_for_these(scripted: ScriptedServer, job: Job) -> None:
-    """Another model, or another request of the same name, needs another output."""
-    job.write({"prompt": "one"}, question("a")).run(*ONE)
-    before = job.target.read_bytes()
-    refused = job.write({"prompt": "one"}, question("a", "other")).run("-m", "zz")
-
-    assert (refused.returncode, len(asked(scripted))) == (2, 2)
-    assert "in.jsonl, lines 1, 2: out.jsonl answers it with another text, model or option" in refused.stderr
-    assert job.target.read_bytes() == before
-
-
 def test_the_reasons_of_all_failures_are_counted(scripted: ScriptedServer, job: Job) -> None:
     """Each once, whatever id a request got, and the most common first; of very many, only the number is kept."""
     messages = ["away"] * 2 + ["no"] * 3 + [f"away {number}" for number in range(10)]
@@ -329,13 +316,13 @@ def test_the_reasons_of_all_failures_are_counted(scripted: ScriptedServer, job: 
 
 def test_requests_come_through_a_pipe(scripted: ScriptedServer, job: Job) -> None:
     """As - says; the same requests through a pipe again are not asked again. A closed one has none."""
-    first = job.run("-m", "m", stdin="你好\nHi\n")
-    again = job.run("-m", "m", stdin="你好\nHi\nthree\n")
+    job.source = Path("-")
+    first, again = (job.run("-m", "m", stdin=f"你好\nHi\n{more}") for more in ("", "three\n"))
 
     assert (first.returncode, again.returncode) == (0, 0)
     assert sorted(asked(scripted)) == ["Hi", "three", "你好"]
-    assert os.listdir(job.folder) == ["out.jsonl"]
-    assert run("batch", "-", str(job.target), streams=dict.fromkeys(STREAMS)).returncode == 2
+    assert os.listdir() == ["out.jsonl"]
+    assert job.run(streams=dict.fromkeys(STREAMS)).returncode == 2
 
 
 @pytest.mark.parametrize(
@@ -365,11 +352,11 @@ def test_what_a_power_cut_leaves_is_mended(
 MASKED = "<**********>"
 
 
-@pytest.mark.parametrize("key", ["message", "e", KEY])
-def test_a_key_that_the_service_repeats_stays_out_of_the_file(
+@pytest.mark.parametrize("key", ["message", "e"])
+def test_a_key_that_is_an_everyday_word_stays_out_of_the_file(
     scripted: ScriptedServer, job: Job, key: str
 ) -> None:
-    """Where it is an everyday word, names of requests and of fields, ids and statuses stay all the same."""
+    """Names of requests and of fields, ids and statuses stay all the same."""
     error = {"message": f"<{key}>", "type": f"<{key}>", "param": {f"<{key}>": [f"<{key}>"]}, "code": 7}
     away = Reply(f"<{key}>", content_type=f"text/html; {key}")
     scripted.answer(Reply({"error": error}, status=400, headers={"X-Request-Id": f"<{key}>"}), away)
@@ -395,9 +382,8 @@ def test_a_key_that_the_service_repeats_stays_out_of_the_file(
 def test_a_small_limit_on_open_files_is_raised_if_that_is_allowed(job: Job, limit: str, code: int) -> None:
     """As on macOS, where it is 256; otherwise the results and the end say so, and what to do."""
     job.write(*(question(f"q{number}", model="slow-first-byte") for number in range(80)))
-    options = "batch", str(job.source), str(job.target), "--concurrency", "80"
-    command = ["bash", "-c", f'{limit} && exec "$@"', "bash", *COMMAND]
-    done = run_process(*options, command=command, AITOEARN_MAX_RETRIES="0")
+    command = ["bash", "-c", f'{limit} && exec "$@"', "bash", *COMMAND, "batch", "in.jsonl", "out.jsonl"]
+    done = run_process("--concurrency", "80", command=command, AITOEARN_MAX_RETRIES="0")
     errors = [result["error"]["message"] for result in job.results().values() if result["error"]]
 
     assert (done.returncode, bool(errors)) == (code, bool(code))
@@ -501,9 +487,9 @@ ASSUMED = "Assumed: 4 bytes of text a token, and up to 500 tokens an answer.\n"
 def test_a_dry_run_counts_and_estimates(job: Job, requests: list[Any], options: list[str], told: str) -> None:
     """For each balance, as it pays for its own models alone; it needs no key, and makes no output."""
     job.write(*requests)
-    shown = run("batch", str(job.source), "--dry-run", *options, AITOEARN_API_KEY="")
+    shown = run("batch", "in.jsonl", "--dry-run", *options, AITOEARN_API_KEY="")
 
-    assert (shown.returncode, os.listdir(job.folder)) == (0, ["in.jsonl"])
+    assert (shown.returncode, os.listdir()) == (0, ["in.jsonl"])
     assert told in shown.stdout
 
 
@@ -553,7 +539,7 @@ def test_the_answers_are_a_table_for_excel(
     scripted: ScriptedServer, job: Job, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In the order of the input, with what went wrong, and nothing in it is a formula; a dry run makes it anew, or fails."""
-    table = job.folder / "answers.csv"
+    table = Path("answers.csv")
     message = {"content": '=HYPERLINK("http://evil")\nb, c', "role": "assistant"}
     parts = [{"type": "text", "text": "-5"}, {"type": "image_url"}]
     scripted.answer(
@@ -565,11 +551,13 @@ def test_the_answers_are_a_table_for_excel(
         Reply({"code": 12001, "message": "no credits", "data": {}}),
     )
     job.write("one", "", "+two", {"prompt": "x"}, "four", "five", "six")
-    stopped = job.run(*ONE, "--csv", str(table))
+    stopped = job.run(*ONE, "--csv", "answers.csv")
     text = table.read_bytes()
-    job.run("--dry-run", "-m", "m", "--csv", str(table))
+    job.run("--dry-run", "-m", "m", "--csv", "answers.csv")
     monkeypatch.setattr(os, "replace", Mock(side_effect=PermissionError(errno.EACCES, "Permission denied")))
-    failed = job.run("--dry-run", "-m", "m", "--csv", str(table))  # As where Excel has it open, on Windows.
+    failed = job.run(
+        "--dry-run", "-m", "m", "--csv", "answers.csv"
+    )  # As where Excel has it open, on Windows.
     rows = list(csv.reader(io.StringIO(text.decode("utf-8-sig"), newline="")))
 
     assert "answers.csv has the answers as a table." in stopped.stdout
@@ -585,12 +573,12 @@ def test_the_answers_are_a_table_for_excel(
     assert rows[4][1:4] == ["four", "-5", ""]
     assert rows[5][1:4] == ["five", "", "no text; finish_reason: length"]
     assert rows[6][1:4] == ["six", "", "not answered yet"]
-    assert sorted(os.listdir(job.folder)) == ["answers.csv", "in.jsonl", "out.jsonl"]
+    assert sorted(os.listdir()) == ["answers.csv", "in.jsonl", "out.jsonl"]
 
 
 @contextlib.contextmanager
-def started(job: Job, *options: str) -> Iterator[subprocess.Popen[str]]:
-    command = [*COMMAND, "batch", str(job.source), str(job.target), *options]
+def started(*options: str) -> Iterator[subprocess.Popen[str]]:
+    command = [*COMMAND, "batch", "in.jsonl", "out.jsonl", *options]
     pipe = subprocess.PIPE
     with subprocess.Popen(command, stdout=pipe, stderr=pipe, encoding="utf-8") as process:
         try:
@@ -607,13 +595,12 @@ def test_ctrl_c_finishes_what_is_paid_and_twice_drops_it(
     """What was finished is kept, and the rest is done by the same command, but not by two at once."""
     number, gate = itertools.count(), threading.Event()
     monkeypatch.setattr(scripted, "next_reply", lambda: GOOD if not next(number) or gate.wait(60) else None)
-    link = job.target.with_name("link.jsonl")
-    link.symlink_to(job.target)
+    Path("link.jsonl").symlink_to(job.target)
     job.write(*map(str, range(20)))
-    with started(job, "-m", "m", "--concurrency", "3") as process:
+    with started("-m", "m", "--concurrency", "3") as process:
         wait_until(lambda: len(asked(scripted)) == 4)
-        second = run("batch", str(job.source), str(link), "-m", "m")
-        Path(f"{job.target}.lock").unlink()  # Somebody takes it for a leftover.
+        second = run("batch", "in.jsonl", "link.jsonl", "-m", "m")
+        Path("out.jsonl.lock").unlink()  # Somebody takes it for a leftover.
         process.send_signal(signal.SIGINT)
         while "finishing 3 requests; Ctrl-C again drops them" not in process.stderr.readline():
             pass
@@ -637,7 +624,7 @@ def test_ctrl_c_finishes_what_is_paid_and_twice_drops_it(
 def test_a_person_sees_how_far_it_is(job: Job) -> None:
     """On a terminal there is a bar with all that counts, then the summary."""
     job.write(*(question(f"q{n}") for n in range(50)), question("slow", model="slow-first-byte"))
-    with TerminalProcess("batch", str(job.source), str(job.target)) as terminal:
+    with TerminalProcess("batch", "in.jsonl", "out.jsonl") as terminal:
         terminal.wait_for("Reading")
         terminal.wait_for("50 of 51 answered, 0 failed")
         terminal.wait_for("50 tokens in, 900 out, about 0.40875 seedance credits")
@@ -666,7 +653,7 @@ def test_a_run_that_is_killed_again_and_again_answers_each_request_once(
     calls: Counter[str] = Counter()
     for number in range(KILLS + 1):
         scripted.requests.clear()
-        with started(job, "-m", "m", "--concurrency", str(at_once)) as process:
+        with started("-m", "m", "--concurrency", str(at_once)) as process:
             wait_until(lambda: asked(scripted))
             job.write("something else")  # What was checked is what is asked.
             if number < KILLS:

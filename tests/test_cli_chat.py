@@ -272,10 +272,8 @@ def test_ctrl_c_stops_an_answer_and_not_the_conversation(scripted: ScriptedServe
         terminal.type("Hi\r")
         wait_until(lambda: len(scripted.requests) == 2)  # The question has its silent answer.
         terminal.wait_for(READY, press="\x03")
-        terminal.type("half a line\x03")
-        terminal.wait_for(READY)
-        terminal.type("Again\r")
-        assert "Yes.\n" in terminal.wait_for(READY)
+        terminal.type("half a line\x03", until=READY)
+        assert "Yes.\n" in terminal.type("Again\r", until=READY)
         terminal.type("\x04")
         assert terminal.end() == 0
 
