@@ -19,6 +19,7 @@ from aitoearn_openai._errors import QUOTE
 from commands import COMMAND, KEY, SAID, run, run_process
 from conftest import Reply, ScriptedServer
 
+pytestmark = pytest.mark.usefixtures("sandboxed")
 COMMANDS = ["models", "chat", "batch", "check", "run", "relay", "sandbox", "demo"]
 
 
@@ -41,12 +42,11 @@ def test_the_demo_shows_the_main_job() -> None:
     assert "mine" not in shown.stdout
 
 
-@pytest.mark.usefixtures("no_waiting")
 def test_who_asks_a_sandbox_that_does_not_run_is_told_how_to_start_it() -> None:
     with socket.socket() as probe:
         if probe.connect_ex(("127.0.0.1", 8378)) == 0:
             pytest.skip("a sandbox of yours is there")
-    failed = run("models", AITOEARN_SITE="sandbox")
+    failed = run("models", AITOEARN_BASE_URL="")
 
     assert (failed.returncode, "`aitoearn-openai sandbox`" in failed.stderr) == (4, True)
 
@@ -94,7 +94,6 @@ def test_the_help_of_each_command_has_an_example(command: str) -> None:
         ("models gp", {"AITOEARN_SITE": "mars"}, ""),
     ],
 )
-@pytest.mark.usefixtures("sandboxed")
 def test_the_shell_completes_commands_and_names(
     words: str, environment: dict[str, str], offered: str
 ) -> None:
@@ -117,6 +116,7 @@ LOOK = "Try again; if it fails again, `aitoearn-openai check` looks for the caus
         ("models --site mars", {}, 2, ".*--site.*Input should be 'cn', 'ai' or 'sandbox'. `.*"),
         ("models --base-url localhost", {}, 2, ".*--base-url.* write the address with its scheme.*"),
         ("run", {}, 2, "Missing argument 'COMMAND'.*"),
+        ("chat -", {}, 2, "there is no question; give it as an argument or through a pipe"),
         ("chat Hi", {}, 2, "name a model with --model or AITOEARN_MODEL; `aitoearn-openai models` lists them"),
         ("models", {"AITOEARN_SITE": "mars"}, 2, "AITOEARN_SITE: Input should be 'cn', 'ai' or 'sandbox'."),
         ("chat Hi --site cn", {}, 3, "There is no AiToEarn key. Create one at https://aitoearn.cn .*"),
@@ -154,7 +154,6 @@ LOOK = "Try again; if it fails again, `aitoearn-openai check` looks for the caus
         ("relay --port many", {}, 2, ".* as an integer: 'many'. `aitoearn-openai relay --help`.*"),
     ],
 )  # fmt: skip
-@pytest.mark.usefixtures("sandboxed")
 def test_what_goes_wrong_is_one_line(
     site: sandbox.Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     arguments: str, environment: dict[str, str], code: int, told: str,
@@ -231,7 +230,6 @@ def test_a_key_that_is_cut_off_in_a_quote_is_masked_too(scripted: ScriptedServer
     assert KEY[:6] not in failed.stderr
 
 
-@pytest.mark.usefixtures("sandboxed")
 def test_a_console_that_lacks_characters_is_no_reason_to_fail() -> None:
     """A substitute stands for each; JSON loses nothing, and what comes through a pipe is UTF-8 whatever the locale says."""
     answered = run("chat", "-m", "glm-5.2", stdin="你好", encoding="ascii").stdout
@@ -252,7 +250,6 @@ FULL = "aitoearn-openai: cannot read or write: [Errno 28] No space left on devic
         (None, "models --json", 0, ""),
     ],
 )
-@pytest.mark.usefixtures("sandboxed")
 def test_a_full_disk_is_told_in_one_line_and_a_closed_output_is_fine(
     path: str | None, line: str, code: int, told: str
 ) -> None:
@@ -274,7 +271,6 @@ def test_errors_that_cannot_be_written_leave_the_exit_code(redirection: str, unb
     assert run_process("no-such-command", command=command, PYTHONUNBUFFERED=unbuffered).returncode == 2
 
 
-@pytest.mark.usefixtures("sandboxed")
 def test_a_reader_that_has_seen_enough_ends_the_command_quietly() -> None:
     """In a process, as Python would flush once more at its end, where the output is buffered."""
     command = ["bash", "-c", '"$@" | true; echo ${PIPESTATUS[0]}', "bash", *COMMAND]

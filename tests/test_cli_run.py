@@ -19,6 +19,7 @@ import pytest
 
 from commands import COMMAND, KEY, TerminalProcess, run_process, wait_until
 
+pytestmark = pytest.mark.usefixtures("sandboxed")
 OPENAI_PROGRAM = """
 import openai
 client = openai.OpenAI()
@@ -66,7 +67,7 @@ def mark(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     wait_until(lambda: not relays(mark))
 
 
-@pytest.mark.usefixtures("sandboxed", "mark")
+@pytest.mark.usefixtures("mark")
 def test_an_openai_program_runs_unmodified() -> None:
     """It asks AiToEarn, with AiToEarn's key; it sees the service's failures, where it would see an empty answer."""
     ran = run_process("run", "--", sys.executable, "-c", OPENAI_PROGRAM)
@@ -174,7 +175,6 @@ def test_a_relay_that_cannot_go_on_ends_its_program() -> None:
     assert (refused.returncode, refused.stdout, refused.stderr.count("\n")) == (2, "", 1)
 
 
-@pytest.mark.usefixtures("sandboxed")
 def test_nothing_is_left_when_a_program_is_killed(mark: str) -> None:
     """Not even by SIGKILL; until then the relay serves also one that closed all files that it did not open."""
     program = f"{ASK}\nos.closerange(3, 1000)\nask()\ntime.sleep(0.5)\nask()\nsignal.pause()"
@@ -187,7 +187,7 @@ def test_nothing_is_left_when_a_program_is_killed(mark: str) -> None:
             process.kill()
 
 
-@pytest.mark.usefixtures("sandboxed", "mark")
+@pytest.mark.usefixtures("mark")
 def test_a_relay_serves_the_children_that_a_program_leaves_behind(tmp_path: Path) -> None:
     """As a shell's background jobs are; meanwhile it holds no output open, which `$(...)` would wait for."""
     go, out = tmp_path / "go", tmp_path / "out"
@@ -203,7 +203,7 @@ def test_a_relay_serves_the_children_that_a_program_leaves_behind(tmp_path: Path
     wait_until(lambda: out.read_text() == "200\n")
 
 
-@pytest.mark.usefixtures("sandboxed", "mark")
+@pytest.mark.usefixtures("mark")
 def test_a_reader_that_has_seen_enough_ends_the_program() -> None:
     """`yes | head` ends, and without a complaint; the relay keeps no output open."""
     script = f"{shlex.join([*COMMAND, 'run', '--', 'yes'])} | head -1; echo ${{PIPESTATUS[0]}}"
@@ -212,7 +212,7 @@ def test_a_reader_that_has_seen_enough_ends_the_program() -> None:
     assert (ran.stdout, ran.stderr) == (f"y\n{128 + signal.SIGPIPE}\n", "")
 
 
-@pytest.mark.usefixtures("sandboxed", "mark")
+@pytest.mark.usefixtures("mark")
 def test_a_program_has_the_terminal_to_itself() -> None:
     """Ctrl-Z and `fg` as in any shell; it may catch Ctrl-C and ask on, and without that it dies by the signal."""
     program = f"""{ASK}
@@ -245,7 +245,7 @@ while True: signal.pause()
         (["--direct", "--", ""], 126, "cannot run '': "),
     ],
 )  # fmt: skip
-@pytest.mark.usefixtures("sandboxed", "mark")
+@pytest.mark.usefixtures("mark")
 def test_a_program_that_cannot_run_is_told_with_the_shells_codes(
     tmp_path: Path, arguments: list[str], code: int, told: str
 ) -> None:
@@ -261,7 +261,6 @@ def test_a_program_that_cannot_run_is_told_with_the_shells_codes(
 
 
 @pytest.mark.skipif(WINDOWS, reason="needs a shell that can close streams")
-@pytest.mark.usefixtures("sandboxed")
 def test_a_program_without_standard_streams_has_a_relay(tmp_path: Path) -> None:
     """As what a service manager starts."""
     seen = tmp_path / "seen"
@@ -321,7 +320,6 @@ def test_a_relay_that_cannot_start_is_told_before_the_program_starts(
     assert ran.stderr == f"aitoearn-openai: the relay cannot start: {reason}\n"
 
 
-@pytest.mark.usefixtures("sandboxed")
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 3), (signal.SIGTERM, 137)])
 def test_in_a_bundle_the_relay_is_in_the_process_that_runs_the_program(
     number: signal.Signals, code: int
