@@ -65,9 +65,7 @@ def ask(
     return results, asyncio.run(main())
 
 
-def test_what_is_sent_and_what_comes_back_is_kept_to_the_letter(
-    server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_bodies_are_kept_to_the_letter(server: ScriptedServer, monkeypatch: pytest.MonkeyPatch) -> None:
     """Fields that nobody knows among them, in both directions; a tracer that wraps `create` sees each request."""
     answer = {
         "id": 1,
@@ -132,9 +130,7 @@ def test_results_come_as_they_finish(server: ScriptedServer, monkeypatch: pytest
     assert asyncio.run(main())[:2] == ["q-1", "q-2"]
 
 
-def test_as_many_requests_as_wanted_are_under_way_and_no_more(
-    server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_no_more_than_wanted_is_under_way(server: ScriptedServer, monkeypatch: pytest.MonkeyPatch) -> None:
     """An endless iterable will do, as one more is taken; who stops early leaves nothing running or open."""
     taken, gate = itertools.count(), threading.Event()
     monkeypatch.setattr(server, "next_reply", lambda: GOOD if gate.wait(60) else None)
@@ -238,9 +234,7 @@ def test_a_service_that_is_not_there_is_an_error_of_each_request(site: sandbox.S
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("model", "status"), [("fail-12001", 402), ("fail-401", 401), ("", 0)])
-def test_what_ends_a_run_comes_after_what_was_under_way(
-    site: sandbox.Sandbox, model: str, status: int
-) -> None:
+def test_what_ends_a_run_comes_after_all_under_way(site: sandbox.Sandbox, model: str, status: int) -> None:
     """Nothing more is asked once the account is refused, or the iterable has failed."""
     taken = []
 
@@ -264,10 +258,8 @@ def test_what_ends_a_run_comes_after_what_was_under_way(
     ("replies", "answered"),
     [([404] * 10, 10), ([404] * 9 + [200] + [404] * 10, 20), (([404] * 9 + [500]) * 3, 30)],
 )
-def test_ten_unknown_models_in_a_row_end_a_run(
-    server: ScriptedServer, replies: list[int], answered: int
-) -> None:
-    """As nothing that follows is known either; what is known in between, or fails otherwise, breaks the row."""
+def test_ten_unknown_models_end_a_run(server: ScriptedServer, replies: list[int], answered: int) -> None:
+    """In a row, as nothing that follows is known either; what is known in between, or fails otherwise, breaks the row."""
     server.answer(*(Reply(ANSWER if status == 200 else {}, status) for status in replies))
     results, error = ask(requests(answered if answered == 30 else 99), server.base_url, concurrency=1)
 
@@ -339,9 +331,7 @@ def used(tokens: Any, **more: Any) -> Reply:
 
 
 @pytest.mark.parametrize("concurrency", [1, 3])
-def test_a_run_starts_nothing_that_would_carry_it_past_its_credits(
-    server: ScriptedServer, concurrency: int
-) -> None:
+def test_a_run_starts_nothing_that_would_pass_its_limit(server: ScriptedServer, concurrency: int) -> None:
     """What is there counts as it was used, what is under way as it is estimated."""
     server.answer(prices(tier()), used(50))
     results, error = ask(priced(9), server.base_url, concurrency=concurrency, max_credits=0.25)
@@ -400,9 +390,7 @@ def test_an_answer_whose_price_is_open_counts_as_the_most_it_may_be(
         ({"max_credits": 1}, "needs prices, and the list has none for the model 'free'"),
     ],
 )
-def test_a_limit_that_cannot_be_kept_is_refused(
-    server: ScriptedServer, options: dict[str, Any], told: str
-) -> None:
+def test_a_limit_that_cannot_be_kept_is_refused(server: ScriptedServer, options: Any, told: str) -> None:
     """Before anything is asked, or after the answers before a model without a price."""
     server.answer(prices(tier()), used(1))
     wanted = [*priced(1), request("free", "free")]

@@ -94,9 +94,7 @@ def test_the_help_of_each_command_has_an_example(command: str) -> None:
         ("models gp", {"AITOEARN_SITE": "mars"}, ""),
     ],
 )
-def test_the_shell_completes_commands_and_names(
-    words: str, environment: dict[str, str], offered: str
-) -> None:
+def test_a_shell_completes_commands_and_names(words: str, environment: dict[str, str], offered: str) -> None:
     """Those of models from the list, of which it is silent without a network, or with bad settings."""
     asked = {"_AITOEARN_OPENAI_COMPLETE": "complete_bash", "COMP_WORDS": f"aitoearn-openai {words}"}
     shown = run(COMP_CWORD=str(len(words.split())), **asked, **environment)
@@ -209,10 +207,8 @@ for line in {lines!r}:
         ("names", {"data": {}, "code": 12300, "message": "no"}, "`aitoearn-openai models` lists the names."),
     ],
 )
-def test_a_key_is_masked_in_the_words_of_a_server_alone(
-    scripted: ScriptedServer, key: str, reply: dict[str, Any], told: str
-) -> None:
-    """Keys of servers of one's own may be everyday words, and no sentence of this package is spoiled by them."""
+def test_a_key_is_masked_in_servers_words(scripted: ScriptedServer, key: str, reply: Any, told: str) -> None:
+    """And in them alone: keys of servers of one's own may be everyday words, and no sentence of this package is spoiled by them."""
     scripted.answer(Reply(reply))
     failed = run("chat", "-m", "m", "Hi", AITOEARN_API_KEY=key)
 
@@ -250,9 +246,7 @@ FULL = "aitoearn-openai: cannot read or write: [Errno 28] No space left on devic
         (None, "models --json", 0, ""),
     ],
 )
-def test_a_full_disk_is_told_in_one_line_and_a_closed_output_is_fine(
-    path: str | None, line: str, code: int, told: str
-) -> None:
+def test_a_full_disk_is_told_and_no_output_is_fine(path: str | None, line: str, code: int, told: str) -> None:
     """A service manager may start the command without an output."""
     if path and not os.path.exists(path):
         pytest.skip("needs a file that is always full")

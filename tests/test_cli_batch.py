@@ -17,7 +17,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
@@ -124,9 +124,7 @@ PROMPTS = ["你好", "", "  How are\tyou? ", "{}"]
     ],
 )
 @pytest.mark.usefixtures("sandboxed")
-def test_plain_prompts_are_answered_under_a_name_of_their_own(
-    job: Job, lines: list[Any], encoding: str, mark: str
-) -> None:
+def test_plain_prompts_are_answered_and_named(job: Job, lines: list[Any], encoding: str, mark: str) -> None:
     """One a line, as text or in JSON, as Windows writes it; a part of the model's name will do, and the summary names it."""
     text = job.write(*lines).source.read_text("utf-8")
     job.source.write_bytes((mark + text).replace("\n", "\r\n").encode(encoding))
@@ -335,9 +333,7 @@ def test_requests_come_through_a_pipe(scripted: ScriptedServer, job: Job) -> Non
         (lambda text: b"", 0),
     ],
 )
-def test_what_a_power_cut_leaves_is_mended(
-    scripted: ScriptedServer, job: Job, cut: Callable[[bytes], bytes], kept: int
-) -> None:
+def test_what_a_power_cut_leaves_is_mended(scripted: ScriptedServer, job: Job, cut: Any, kept: int) -> None:
     """A line that was cut off is asked again; one that only lacks its end is kept; zeros go."""
     scripted.answer(Reply({"choices": [{"message": {}}], "padding": "x" * 300}))
     job.write("one", "two", "three").run("-m", "m")
@@ -353,9 +349,7 @@ MASKED = "<**********>"
 
 
 @pytest.mark.parametrize("key", ["message", "e"])
-def test_a_key_that_is_an_everyday_word_stays_out_of_the_file(
-    scripted: ScriptedServer, job: Job, key: str
-) -> None:
+def test_a_key_that_is_a_common_word_stays_out_of_files(scripted: ScriptedServer, job: Job, key: str) -> None:
     """Names of requests and of fields, ids and statuses stay all the same."""
     error = {"message": f"<{key}>", "type": f"<{key}>", "param": {f"<{key}>": [f"<{key}>"]}, "code": 7}
     away = Reply(f"<{key}>", content_type=f"text/html; {key}")
@@ -454,10 +448,8 @@ def test_odd_answers_are_counted_as_far_as_they_tell(scripted: ScriptedServer, j
     assert "…" in job.target.read_text("utf-8")
 
 
-def test_a_service_that_was_away_for_a_while_costs_no_answer(
-    scripted: ScriptedServer, job: Job, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A long job tries more often than the SDK does, unless a setting says how often."""
+def test_batches_try_more_often(scripted: ScriptedServer, job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Than the SDK does, unless a setting says how often: a service that was away for a while costs no answer."""
     monkeypatch.delenv("AITOEARN_MAX_RETRIES")
     scripted.answer(*[Reply({"error": {"message": "busy"}}, status=503)] * 5, GOOD)
 
@@ -505,10 +497,8 @@ def test_a_batch_stops_before_it_costs_too_much_and_goes_on_the_next_time(job: J
     assert "'c', is estimated at 0.2251 credits. With the 0.0" in first.stderr
 
 
-def test_without_credits_it_stops_and_says_what_to_do_by_the_list_that_is_known(
-    scripted: ScriptedServer, job: Job
-) -> None:
-    """With the exit code that other commands have for it, not with hundreds of failures, and without another request."""
+def test_without_credits_it_stops_and_says_what_to_do(scripted: ScriptedServer, job: Job) -> None:
+    """By the list that is known, with the code that other commands have for it, and without hundreds of failures."""
     scripted.lists({"name": "m", "creditsScope": "seedance"})
     scripted.answer(GOOD, Reply({"code": 12001, "message": "no"}))
     stopped = job.write(*map(str, range(200))).run(*ONE)
@@ -524,10 +514,8 @@ def test_without_credits_it_stops_and_says_what_to_do_by_the_list_that_is_known(
 @pytest.mark.parametrize(
     ("options", "code"), [(["--rpm", "6000"], 0), (["--dry-run"], 5), (["--max-credits", "1"], 5)]
 )
-def test_a_gateway_without_a_list_answers_a_batch(
-    scripted: ScriptedServer, job: Job, options: list[str], code: int
-) -> None:
-    """Only prices need the list."""
+def test_only_prices_need_the_list(scripted: ScriptedServer, job: Job, options: list[str], code: int) -> None:
+    """A gateway that has none answers a batch."""
     scripted.paths.clear()
     scripted.answer(Reply({"detail": "Not Found"}, 404), GOOD)
 
@@ -535,10 +523,8 @@ def test_a_gateway_without_a_list_answers_a_batch(
     assert len(asked(scripted)) == (code == 0)
 
 
-def test_the_answers_are_a_table_for_excel(
-    scripted: ScriptedServer, job: Job, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """In the order of the input, with what went wrong, and nothing in it is a formula; a dry run makes it anew, or fails."""
+def test_excel_opens_the_answers(scripted: ScriptedServer, job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a table in the order of the input, with what went wrong, without formulas; a dry run makes it anew, or fails."""
     table = Path("answers.csv")
     message = {"content": '=HYPERLINK("http://evil")\nb, c', "role": "assistant"}
     parts = [{"type": "text", "text": "-5"}, {"type": "image_url"}]

@@ -225,9 +225,7 @@ def test_a_conversation_has_commands(scripted: ScriptedServer) -> None:
     assert [talk[-1] for talk in talks[3:]] == ["/etc/hosts is what?", "exit strategies?"]
 
 
-def test_a_conversation_with_an_image_stays_with_models_that_take_it(
-    scripted: ScriptedServer, cat: str
-) -> None:
+def test_a_conversation_about_an_image_stays_with_models_for_it(scripted: ScriptedServer, cat: str) -> None:
     """It goes with the first question, and history carries it on until it is forgotten."""
     scripted.lists(ENTRY, {"name": "blind", "inputModalities": ["text"]})
     scripted.answer(events(delta(content="A cat.")))

@@ -34,9 +34,7 @@ OWN = ["--verbose", "--host", "0.0.0.0", "--token-env", "MY_TOKEN"]
 
 @pytest.mark.parametrize("options", [[], OWN], ids=["with a new token", "with a token of one's own"])
 @pytest.mark.slow
-def test_the_relay_serves_until_ctrl_c_and_says_what_fails(
-    server: ScriptedServer, options: list[str]
-) -> None:
+def test_a_relay_serves_until_ctrl_c_and_says_what_fails(server: ScriptedServer, options: list[str]) -> None:
     """Also inside a stream; what works on request. Never a key or a token, or what steers a terminal."""
     failure = {"code": 12001, "data": {}, "message": f"no {KEY}\x1b[2J\nok"}
     choice = {"index": 0, "delta": {"content": "Hi"}}

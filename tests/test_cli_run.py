@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -86,10 +87,8 @@ def test_an_openai_program_runs_unmodified() -> None:
         (False, {"no_proxy": "*", "NO_PROXY": ""}, "*"),
     ],
 )  # fmt: skip
-def test_a_program_finds_the_address_in_every_variable_and_nothing_else(
-    direct: bool, given: dict[str, str], no_proxy: str
-) -> None:
-    """Organizations and headers of another service stay at home, and so does what is ours; no proxy is asked for the relay."""
+def test_a_program_finds_the_address_and_no_more(direct: bool, given: dict[str, str], no_proxy: str) -> None:
+    """In every variable. Organizations and headers of another service stay at home, and so does what is ours; no proxy is asked for the relay."""
     options = ["--direct"] if direct else []
     options += ["--site", "cn", sys.executable, "-c", SHOW, "--site", "x"]  # The last two are the program's.
     shown = json.loads(run_process("run", *options, AITOEARN_API_KEY=KEY, **OTHERS, **given).stdout)
@@ -246,10 +245,8 @@ while True: signal.pause()
     ],
 )  # fmt: skip
 @pytest.mark.usefixtures("mark")
-def test_a_program_that_cannot_run_is_told_with_the_shells_codes(
-    tmp_path: Path, arguments: list[str], code: int, told: str
-) -> None:
-    """127 for one that is not there, 126 for one that may not run."""
+def test_a_program_that_cannot_run_is_told(tmp_path: Path, arguments: Any, code: int, told: str) -> None:
+    """With the shells' codes: 127 for one that is not there, 126 for one that may not run."""
     (tmp_path / "notes").write_text("words")
     (tmp_path / "binary").write_bytes(b"\x7fELF\0\0\necho wrong\n")
     (tmp_path / "binary").chmod(0o755)
@@ -304,10 +301,8 @@ main()
         ("exec sleep 2", 100, "it has not begun after 0.5 seconds"),
     ],
 )
-def test_a_relay_that_cannot_start_is_told_before_the_program_starts(
-    tmp_path: Path, python: str, files: int, reason: str
-) -> None:
-    """In one line with what its Python said last, or the system; not as a fault of the program, which would find no server."""
+def test_a_relay_that_cannot_start_is_told(tmp_path: Path, python: str, files: int, reason: str) -> None:
+    """Before the program starts, in one line with what its Python said last, or the system; not as a fault of the program, which would find no server."""
     script = tmp_path / "python"
     script.write_text(f"#!/bin/sh\n{python}\n")
     script.chmod(0o755)
@@ -321,9 +316,7 @@ def test_a_relay_that_cannot_start_is_told_before_the_program_starts(
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 3), (signal.SIGTERM, 137)])
-def test_in_a_bundle_the_relay_is_in_the_process_that_runs_the_program(
-    number: signal.Signals, code: int
-) -> None:
+def test_in_a_bundle_the_relay_is_in_the_process_of_the_command(number: signal.Signals, code: int) -> None:
     """As there is no Python that could be started. Ctrl-C comes from the terminal, and other signals through the bundle."""
     program = f"""{ASK}
 def end(number, _):

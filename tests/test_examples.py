@@ -50,9 +50,7 @@ def shown(site: sandbox.Sandbox, name: str, *arguments: str) -> str:
         ),
     ],
 )  # fmt: skip
-def test_an_example_prints_what_it_promises(
-    site: sandbox.Sandbox, command: str, out: str, errors: str
-) -> None:
+def test_examples_print_what_they_promise(site: sandbox.Sandbox, command: str, out: str, errors: str) -> None:
     """Answers, tokens, costs, the cheapest, objects; what a model thought stands apart from its answer."""
     done = run(*command.split(), base_url=site.base_url)
 
@@ -92,9 +90,7 @@ def test_a_tool_is_called_and_its_result_is_sent_back(server: ScriptedServer, si
     assert (answered["role"], answered["tool_call_id"]) == ("tool", "c1")
 
 
-def test_a_picture_is_saved_in_the_folder_that_was_named(
-    server: ScriptedServer, site: sandbox.Sandbox, tmp_path: Path
-) -> None:
+def test_a_picture_is_saved_as_asked(server: ScriptedServer, site: sandbox.Sandbox, tmp_path: Path) -> None:
     """As a file that is an image; of one that is only an address, that is told."""
     out = shown(site, "images.py", "gpt-image-2", str(tmp_path))
     (path,) = tmp_path.iterdir()
@@ -123,9 +119,7 @@ def test_a_picture_is_saved_in_the_folder_that_was_named(
         ("glm-5.2", {"timeout": "soon"}, "AITOEARN_TIMEOUT: "),
     ],
 )
-def test_each_failure_is_told_apart(
-    site: sandbox.Sandbox, model: str, settings: dict[str, str], told: str
-) -> None:
+def test_each_failure_is_told_apart(site: sandbox.Sandbox, model: str, settings: Any, told: str) -> None:
     """In one line, with an exit code that says that it failed; where nothing fails, there is an answer."""
     done = run("failures.py", model, **{"base_url": site.base_url, "max_retries": "0", **settings})
 

@@ -58,9 +58,7 @@ WAYS = {
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_the_key_is_masked_in_whatever_way_a_server_says_it(
-    hostile: ScriptedServer, tmp_path: Path, way: str
-) -> None:
+def test_a_key_is_masked_however_a_server_says_it(hostile: ScriptedServer, tmp_path: Path, way: str) -> None:
     """In the line of the error, in the traceback, and in the file of a batch."""
     key = NUMBER if way == "the beginning of an error" else KEY
     WAYS[way](hostile)

@@ -17,9 +17,7 @@ EVIL_NAMES = [
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish", "powershell"])
 @pytest.mark.parametrize("words", ["models ", "models --images ", "chat --model ", "batch -m "])
-def test_only_names_that_every_shell_takes_for_a_word_are_offered(
-    hostile: ScriptedServer, shell: str, words: str
-) -> None:
+def test_what_is_offered_is_a_word_for_every_shell(hostile: ScriptedServer, shell: str, words: str) -> None:
     """A shell evaluates what it is offered, or puts it on the line as it is."""
     hostile.lists(*({"name": name} for name in [*EVIL_NAMES, GOOD]))
     line = f"aitoearn-openai {words}"

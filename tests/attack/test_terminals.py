@@ -24,7 +24,8 @@ REFUSAL = Reply({"data": {}, "code": 12001, "message": EVIL, "requestId": EVIL})
 
 
 @pytest.fixture
-def hostile(hostile: ScriptedServer) -> ScriptedServer:
+def hostile(hostile: ScriptedServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ScriptedServer:
+    monkeypatch.chdir(tmp_path)
     hostile.lists(CHAT)
     for kind in ("generation", "edit"):
         hostile.paths[f"/models/image/{kind}"] = Reply({"code": 0, "data": [IMAGE]})
@@ -42,11 +43,8 @@ def hostile(hostile: ScriptedServer) -> ScriptedServer:
         "batch EVIL out.jsonl", "sandbox --upstream EVIL", "relay --host EVIL",
     ],
 )  # fmt: skip
-def test_every_command_cleans_what_it_prints(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, line: str, columns: str
-) -> None:
+def test_every_command_cleans_what_it_prints(line: str, columns: str) -> None:
     """Names, labels, tags, texts, errors, arguments; as a list, a table, and in a pipe."""
-    monkeypatch.chdir(tmp_path)
     terminal = {"COLUMNS": columns, "LINES": "25", "TTY_COMPATIBLE": "1", "TERM": "dumb"} if columns else {}
     arguments = [each.replace("EVIL", EVIL) for each in line.split()]
     shown = run(*arguments, AITOEARN_DEBUG="1", **terminal)
@@ -82,11 +80,8 @@ def test_json_is_the_same_and_cannot_steer_the_terminal() -> None:
 
 
 @pytest.mark.usefixtures("hostile")
-def test_a_batch_cleans_the_names_of_files_and_requests(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_batch_cleans_the_names_of_files_and_requests() -> None:
     """Progress, summary, reasons, and what is wrong with a file."""
-    monkeypatch.chdir(tmp_path)
     name = EVIL.replace("\n", " ").replace("\x9b", "")
     Path(name).write_text(json.dumps({"custom_id": EVIL, "prompt": "Hi"}) + "\n")
     Path("twice").write_text(Path(name).read_text() * 2)

@@ -97,9 +97,7 @@ def run(
 
 
 @pytest.mark.parametrize("program", PROGRAMS, ids=lambda program: program.name)
-def test_a_program_answers_and_shows_why_it_failed(
-    program: Program, site: sandbox.Sandbox, seen: Seen
-) -> None:
+def test_a_program_answers_or_says_why_it_failed(program: Program, site: sandbox.Sandbox, seen: Seen) -> None:
     """With what the model said, and in the service's words; it may list the models. Without the relay, less is shown."""
     row = {"version": install(program), "models": "-"}
     for column, how in zip(("answer", "streamed"), program.how, strict=True):
