@@ -14,6 +14,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from decimal import Decimal
 from typing import Any
+from unittest.mock import patch
 
 import openai
 import pytest
@@ -22,19 +23,16 @@ from aitoearn_openai import AsyncOpenAI, batch, sandbox
 from aitoearn_openai.batch import Request, Result, run
 from conftest import MESSAGES, Reply, ScriptedServer
 
-LINE: dict[str, Any] = {
-    "custom_id": "a",
-    "method": "POST",
-    "url": "/v1/chat/completions",
-    "body": {"model": "glm-5.2", "messages": MESSAGES},
-}
+BODY = {"model": "glm-5.2", "messages": MESSAGES}
+LINE: dict[str, Any] = {"custom_id": "a", "method": "POST", "url": "/v1/chat/completions", "body": BODY}
 ANSWER = {"choices": [{"message": {"content": "Hi"}}]}
 GOOD = Reply(ANSWER)
+PARTS = {"type": "t", "param": "p", "code": "c"}
 FLAGGED = {"finish_reason": "error", "error": {"code": 403, "message": "flagged by moderation"}}
 
 
 def request(custom_id: str = "a", model: str = "glm-5.2", **more: Any) -> Request:
-    return Request(custom_id, {"model": model, "messages": MESSAGES, **more})
+    return Request(custom_id, {**BODY, "model": model, **more})
 
 
 def requests(count: int) -> list[Request]:
@@ -45,9 +43,7 @@ def client_of(base_url: str, **more: Any) -> AsyncOpenAI:
     return AsyncOpenAI(base_url=base_url, api_key="sandbox", **{"max_retries": 0, "timeout": 5, **more})
 
 
-def ask(
-    wanted: Any, base_url: str, *, timeout: float = 5, **options: Any
-) -> tuple[list[Result], Exception | None]:
+def ask(wanted: Any, base_url: str, *, timeout: float = 5, **options: Any) -> tuple[list[Result], Any]:
     """The results, and the error that ended the run; nothing of it runs any longer."""
     results: list[Result] = []
 
@@ -65,7 +61,7 @@ def ask(
     return results, asyncio.run(main())
 
 
-def test_bodies_are_kept_to_the_letter(server: ScriptedServer, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bodies_are_kept_to_the_letter(server: ScriptedServer) -> None:
     """Fields that nobody knows among them, in both directions; a tracer that wraps `create` sees each request."""
     answer = {
         "id": 1,
@@ -76,28 +72,21 @@ def test_bodies_are_kept_to_the_letter(server: ScriptedServer, monkeypatch: pyte
     }
     server.answer(Reply(answer, headers={"X-Request-Id": "r-1"}))
     body = {"model": "m", "messages": [{"role": "owl"}], "stream": False, "z": {"1": None}, "timeout": 7}
-    seen = []
     create = openai.resources.chat.AsyncCompletions.create
-
-    @functools.wraps(create)
-    async def traced(*args: Any, **arguments: Any) -> Any:
-        seen.append(arguments["messages"])
-        return await create(*args, **arguments)
-
-    monkeypatch.setattr(openai.resources.chat.AsyncCompletions, "create", traced)
-    (result,), _ = ask([Request("a", body)], server.base_url)
+    with patch.object(
+        openai.resources.chat.AsyncCompletions, "create", autospec=True, side_effect=create
+    ) as seen:
+        (result,), _ = ask([Request("a", body)], server.base_url)
 
     assert json.loads(server.requests[0].body) == body
-    assert seen == [body["messages"]]
+    assert seen.call_args.kwargs["messages"] == body["messages"]
     assert result.to_dict() == {
         "id": Request("a", body).id,
         "custom_id": "a",
         "response": {"status_code": 200, "request_id": "r-1", "body": answer},
         "error": None,
     }
-    assert result.completion
     assert result.completion.choices[0].message.content == "Hi"
-    assert result.usage
     assert result.usage.prompt_tokens == "many"
 
 
@@ -189,11 +178,7 @@ def test_a_pause_is_not_made_up_for_by_a_burst(site: sandbox.Sandbox) -> None:
     ("reply", "status", "told"),
     [
         (Reply({"code": 12300, "message": "Model not found: m"}), 404, {"code": "12300"}),
-        (
-            Reply({"error": {"message": "Too long", "type": "t", "param": "p", "code": "c"}}, status=400),
-            400,
-            {"type": "t", "param": "p", "code": "c"},
-        ),
+        (Reply({"error": {"message": "Too long", **PARTS}}, 400), 400, PARTS),
         # Whatever its status: the account at the provider is the gateway's.
         (Reply({"choices": [FLAGGED]}), 502, {"message": "Error code: 502 - flagged by moderation"}),
         (Reply("<html>", content_type="text/html"), None, "answered with 'text/html'"),

@@ -30,7 +30,6 @@ from conftest import Reply, ScriptedServer
 
 MODELS = [{"name": name, "pricing": {"price": "0.5"}} for name in ("m", "zz", "glm-5.2")]
 GOOD = Reply({"choices": [{"message": {}}]})
-UNKNOWN = {"code": 12300, "message": "no", "data": {}}
 KILLS = int(os.environ.get("BATCH_KILLS", "4"))
 SEED = int(os.environ.get("BATCH_SEED", "7"))
 ONE = "-m", "m", "--concurrency", "1"
@@ -103,11 +102,8 @@ def test_a_file_of_the_batch_api_is_answered_in_its_format(job: Job) -> None:
 
     assert job.answers() == {"a": "你好", "b": "fine"}
     assert job.results()["a"].keys() == {"id", "custom_id", "response", "error"}
-    assert re.fullmatch(
-        r"out\.jsonl: 2 of 2 answered, 0 failed\. "
-        r"This run: glm-5.2, 3 tokens in, 37 out, about 0\.016875 seedance credits \(list price\), \d+\.\d s\.\n",
-        done.stdout,
-    )
+    bill = r"glm-5.2, 3 tokens in, 37 out, about 0\.016875 seedance credits \(list price\), \d+\.\d s\."
+    assert re.fullmatch(rf"out\.jsonl: 2 of 2 answered, 0 failed\. This run: {bill}\n", done.stdout)
     before = "0 of 2 answered, 0 failed, 0 tokens in, 0 out, about 0 credits (list price)"
     assert (done.returncode, done.stderr.splitlines()[0]) == (0, before)
 
@@ -242,7 +238,7 @@ def test_what_is_answered_is_not_asked_again(scripted: ScriptedServer, job: Job)
 
     Answers to something else, such as another model's, are never taken for these.
     """
-    scripted.answer(GOOD, Reply(UNKNOWN), GOOD)
+    scripted.answer(GOOD, Reply({"code": 12300, "message": "no"}), GOOD)
     first = job.write("one", "two", "three").run(*ONE)
     job.write("of another input").run(*ONE)
     failed = job.results()[name_of("two")]
@@ -297,17 +293,13 @@ def test_an_answer_is_found_by_what_was_asked(
 def test_the_reasons_of_all_failures_are_counted(scripted: ScriptedServer, job: Job) -> None:
     """Each once, whatever id a request got, and the most common first; of very many, only the number is kept."""
     messages = ["away"] * 2 + ["no"] * 3 + [f"away {number}" for number in range(10)]
-    failures = [
-        {**UNKNOWN, "code": 10002, "message": each, "requestId": f"r{n}"} for n, each in enumerate(messages)
-    ]
-    scripted.answer(*map(Reply, failures))
+    said = ({"code": 10002, "message": each, "requestId": f"r{n}"} for n, each in enumerate(messages))
+    scripted.answer(*map(Reply, said))
     done = job.write(*map(str, range(15))).run(*ONE)
     reasons = [line for line in done.stderr.splitlines() if " failed: " in line]
 
-    assert reasons[0] == (
-        "aitoearn-openai: 3 requests failed: Error code: 400 - no (AiToEarn code 10002). "
-        "Change the request as it says."
-    )
+    most = "3 requests failed: Error code: 400 - no (AiToEarn code 10002). Change the request as it says."
+    assert reasons[0] == f"aitoearn-openai: {most}"
     assert "aitoearn-openai: 2 requests failed: for other reasons, which the output names." in reasons
     assert len(reasons) == 11
 
@@ -432,13 +424,12 @@ def test_an_answer_is_on_disk_before_it_is_counted(job: Job, monkeypatch: pytest
 def test_odd_answers_are_counted_as_far_as_they_tell(scripted: ScriptedServer, job: Job) -> None:
     """By the list, whatever they say of `cost`; neither half a character nor an odd end of a line breaks the file."""
     message = {"choices": [{"message": {"content": "\ud83d…\u2028b\u2029c\x85d"}}]}
-    answers = (
-        {**message, "cost": "0", "usage": {"prompt_tokens": 3, "completion_tokens": 4}},
-        {**message, "cost": "Infinity", "usage": {"prompt_tokens": "3"}},
-        {**message, "cost": 2.5, "usage": 5},
-        {**message, "cost": "9E+999999", "usage": {"prompt_tokens": 10**4000}},
+    scripted.answer(
+        Reply({**message, "cost": "0", "usage": {"prompt_tokens": 3, "completion_tokens": 4}}),
+        Reply({**message, "cost": "Infinity", "usage": {"prompt_tokens": "3"}}),
+        Reply({**message, "cost": 2.5, "usage": 5}),
+        Reply({**message, "cost": "9E+999999", "usage": {"prompt_tokens": 10**4000}}),
     )
-    scripted.answer(*(Reply(json.dumps(answer)) for answer in answers))
     done = job.write(*"abcd").run(*ONE)
 
     counted = "This run: m, 3 tokens in, 4 out, about 2 credits (list price)"
@@ -511,15 +502,13 @@ def test_without_credits_it_stops_and_says_what_to_do(scripted: ScriptedServer, 
     assert len(scripted.requests) <= 4  # One may be under way.
 
 
-@pytest.mark.parametrize(
-    ("options", "code"), [(["--rpm", "6000"], 0), (["--dry-run"], 5), (["--max-credits", "1"], 5)]
-)
-def test_only_prices_need_the_list(scripted: ScriptedServer, job: Job, options: list[str], code: int) -> None:
+@pytest.mark.parametrize(("options", "code"), [("--rpm=6000", 0), ("--dry-run", 5), ("--max-credits=1", 5)])
+def test_only_prices_need_the_list(scripted: ScriptedServer, job: Job, options: str, code: int) -> None:
     """A gateway that has none answers a batch."""
     scripted.paths.clear()
     scripted.answer(Reply({"detail": "Not Found"}, 404), GOOD)
 
-    assert job.write(question("a")).run(*options).returncode == code
+    assert job.write(question("a")).run(options).returncode == code
     assert len(asked(scripted)) == (code == 0)
 
 
