@@ -162,7 +162,7 @@ def test_a_pause_is_not_made_up_for_by_a_burst(site: sandbox.Sandbox) -> None:
     async def main() -> None:
         http_client = openai.DefaultAsyncHttpxClient(event_hooks={"request": [note]})
         async with AsyncOpenAI.from_settings(site.settings, http_client=http_client) as client:
-            async for result in run(client, come(), concurrency=1, rpm=120):
+            async for result in run(client, come(), concurrency=2, rpm=120):
                 names.append(result.request.custom_id)
                 if len(names) == 4:
                     time.sleep(1.5)  # noqa: ASYNC251 - on purpose

@@ -24,10 +24,6 @@ def shown(*arguments: str, columns: int = 80) -> str:
     return "/".join(" ".join(line.split()) for line in lines)
 
 
-def listed(*entries: dict[str, Any]) -> Reply:
-    return Reply({"data": list(entries), "code": 0, "message": "请求成功"})
-
-
 @pytest.mark.parametrize(
     ("arguments", "columns", "rows"),
     [
@@ -68,7 +64,7 @@ def test_a_program_reads_a_line_a_model() -> None:
 
 def test_the_list_needs_no_key_and_sends_none(scripted: ScriptedServer) -> None:
     """With a key it goes along, as a server may show more to its holder."""
-    scripted.answer(listed({"name": "glm-5.2"}))
+    scripted.lists({"name": "glm-5.2"})
     for key in ("", KEY):
         assert run("models", AITOEARN_SITE="cn", AITOEARN_API_KEY=key).returncode == 0
 
@@ -92,7 +88,7 @@ def test_filters_narrow_the_list(arguments: str, names: str) -> None:
 
 
 def test_an_empty_list_is_told(scripted: ScriptedServer) -> None:
-    scripted.answer(listed())
+    scripted.lists()
     refused = run("models")
 
     assert (refused.returncode, refused.stderr) == (1, "aitoearn-openai: the list is empty\n")
@@ -125,7 +121,7 @@ LONG = {
 @pytest.mark.parametrize("columns", [60, 120])
 def test_no_width_cuts_a_price(scripted: ScriptedServer, columns: int) -> None:
     """Each character takes its own width, and nothing of the service's is read as a style."""
-    scripted.answer(listed(LONG, {**LONG, "name": "short", "tags": ["Limited time"]}))
+    scripted.lists(LONG, {**LONG, "name": "short", "tags": ["Limited time"]})
     told = shown(columns=columns)
 
     words = "0.0825-0.315", "0.165-2.3625", "特价", "Limited", "[red]"
@@ -146,6 +142,6 @@ def test_no_width_cuts_a_price(scripted: ScriptedServer, columns: int) -> None:
 def test_odd_prices_are_shown_as_far_as_they_make_sense(
     scripted: ScriptedServer, arguments: str, entries: list[dict[str, Any]], words: str
 ) -> None:
-    scripted.answer(*(listed({"name": "m", **entry}) for entry in entries))
+    scripted.answer(*(Reply({"code": 0, "data": [{"name": "m", **entry}]}) for entry in entries))
 
     assert words in shown(*arguments.split())

@@ -174,6 +174,15 @@ def test_a_relay_that_cannot_go_on_ends_its_program() -> None:
     assert (refused.returncode, refused.stdout, refused.stderr.count("\n")) == (2, "", 1)
 
 
+@pytest.mark.usefixtures("mark")
+def test_a_relay_without_settings_ends_without_a_word() -> None:
+    """Whoever started it has ended since: the line about that is enough."""
+    code = "import os, aitoearn_openai._detached as it; os.read(it.Detached(dict(os.environ))._told, 9)"
+    ended = run_process(command=[sys.executable, "-c", code])
+
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "", "")
+
+
 def test_nothing_is_left_when_a_program_is_killed(mark: str) -> None:
     """Not even by SIGKILL; until then the relay serves also one that closed all files that it did not open."""
     program = f"{ASK}\nos.closerange(3, 1000)\nask()\ntime.sleep(0.5)\nask()\nsignal.pause()"

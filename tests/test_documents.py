@@ -148,13 +148,16 @@ def test_the_readme_is_short() -> None:
 
 
 def test_the_pages_name_what_the_code_has() -> None:
-    """Every setting, every field of a model, every name that fails; and no other."""
+    """Every setting, every field of a model, every name that fails, and no other; addresses lead where a page says."""
+    addresses = dict(re.findall(r"^\| `(http\S+)` \| `(http\S+)` \|", PAGES["settings.md"], re.MULTILINE))
     names = set(re.findall(r"`((?:fail|slow)-[a-z0-9-]+[a-z0-9])`", PAGES["sandbox.md"]))
     settings = re.findall(r"^\| `AITOEARN_\w+` \| `(\w+)`", PAGES["settings.md"], re.MULTILINE)
 
     assert set(settings) == set(Settings.model_fields)
     assert all(f"`{field}`" in PAGES["models.md"] for field in ChatModel.__annotations__)
     assert names == set(sandbox.FAILURES)
+    assert {address: Settings(base_url=address).base_url for address in addresses} == addresses
+    assert len(addresses) == 6
 
 
 @pytest.mark.parametrize(
@@ -169,11 +172,3 @@ def test_the_tables_of_codes_are_the_code_s(page: str, row: str, language: str) 
     rows = re.findall(row, (ROOT / "docs" / language / page).read_text("utf-8"))
 
     assert {int(code): (int(status), words) for code, words, status in rows if code != "19999"} == dict(CODES)
-
-
-def test_addresses_lead_where_the_page_says() -> None:
-    rows = re.findall(r"^\| `(http\S+)` \| `(http\S+)` \|", PAGES["settings.md"], re.MULTILINE)
-
-    assert len(rows) == 6
-    for address, used in rows:
-        assert Settings(base_url=address).base_url == used
