@@ -102,9 +102,8 @@ def run_script(script: Path, *arguments: str, **environment: str) -> subprocess.
         code = _call(program, streams, [str(script), *arguments], environment)
     finally:
         close_clients(names)
-    return subprocess.CompletedProcess(
-        arguments, code, streams["stdout"].getvalue(), streams["stderr"].getvalue()
-    )
+    shown, said = (streams[name].getvalue() for name in STREAMS[1:])
+    return subprocess.CompletedProcess(arguments, code, shown, said)
 
 
 def close_clients(names: dict[str, Any]) -> None:
@@ -131,14 +130,12 @@ def _call(program: Any, streams: dict[str, Any], argv: Any, environment: dict[st
     return 0
 
 
-def run_process(
-    *arguments: str | bytes, stdin: str | bytes = b"", command: list[str] = COMMAND, **environment: str
-) -> subprocess.CompletedProcess[str]:
+def run_process(*arguments: str, command: list[str] = COMMAND, **environment: str) -> Any:
     """Run the command in a process of its own, for what is about the process: signals, descriptors, locales."""
     return subprocess.run(
         [*command, *arguments],
         capture_output=True,
-        input=stdin if isinstance(stdin, str) else stdin.decode("utf-8", "surrogateescape"),
+        input="",
         errors="surrogateescape",
         encoding="utf-8",
         timeout=60,

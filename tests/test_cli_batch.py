@@ -20,7 +20,7 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-from unittest.mock import Mock
+from unittest.mock import Mock, patch
 
 import pytest
 
@@ -323,9 +323,11 @@ def test_requests_come_through_a_pipe(scripted: ScriptedServer, job: Job) -> Non
     ],
 )
 def test_what_a_power_cut_leaves_is_mended(scripted: ScriptedServer, job: Job, cut: Any, kept: int) -> None:
-    """A line that was cut off is asked again; one that only lacks its end is kept; zeros go."""
+    """Each answer is on disk before it is counted. A line that was cut off is asked again; one that lacks its end is kept."""
     scripted.answer(Reply({"choices": [{"message": {}}], "padding": "x" * 300}))
-    job.write("one", "two", "three").run("-m", "m")
+    with patch.object(os, "fsync", wraps=os.fsync) as synced:
+        job.write("one", "two", "three").run(*ONE)
+    assert synced.call_count == 1 + 3  # The name of the file too.
     job.target.write_bytes(cut(job.target.read_bytes()))
     scripted.requests.clear()
 
@@ -408,16 +410,6 @@ def test_a_full_disk_loses_nothing(scripted: ScriptedServer, job: Job) -> None:
     )
 
 
-@pytest.mark.usefixtures("scripted")
-def test_an_answer_is_on_disk_before_it_is_counted(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As a power cut could come; and so is the name of the file."""
-    synced: list[int] = []
-    monkeypatch.setattr(os, "fsync", synced.append)
-    job.write(*"abc").run(*ONE)
-
-    assert len(synced) == 1 + 3
-
-
 def test_odd_answers_are_counted_as_far_as_they_tell(scripted: ScriptedServer, job: Job) -> None:
     """By the list, whatever they say of `cost`; neither half a character nor an odd end of a line breaks the file."""
     message = {"choices": [{"message": {"content": "\ud83d…\u2028b\u2029c\x85d"}}]}
@@ -436,12 +428,11 @@ def test_odd_answers_are_counted_as_far_as_they_tell(scripted: ScriptedServer, j
     assert "…" in job.target.read_text("utf-8")
 
 
-def test_batches_try_more_often(scripted: ScriptedServer, job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Than the SDK does, unless a setting says how often: a service that was away for a while costs no answer."""
-    monkeypatch.delenv("AITOEARN_MAX_RETRIES")
+def test_a_service_that_was_away_for_a_while_costs_no_answer(scripted: ScriptedServer, job: Job) -> None:
+    """A long job tries more often than the SDK does, unless a setting says how often."""
     scripted.answer(*[Reply({"error": {"message": "busy"}}, status=503)] * 5, GOOD)
 
-    assert job.write("Hi").run("-m", "m").returncode == 0
+    assert job.write("Hi").run("-m", "m", AITOEARN_MAX_RETRIES="").returncode == 0
 
 
 IMAGE = {"role": "user", "content": [{"type": "text", "text": "12345678"}, {"type": "image_url"}]}

@@ -1,34 +1,18 @@
-"""`relay` and `sandbox`: what serves until Ctrl-C."""
+"""`relay`, until Ctrl-C."""
 
 from __future__ import annotations
 
-import json
 import re
 from typing import Any
 
 import openai
 import pytest
 
-from commands import KEY
+from commands import KEY, delta, events
 from conftest import MESSAGES, Reply, ScriptedServer
 from relays import serving
 
 TOKEN = "a token that the person chose"
-
-
-@pytest.mark.slow
-def test_the_sandbox_serves_until_ctrl_c() -> None:
-    """It says where it is, and what to set."""
-    with serving("sandbox") as (_, (first, second, third), said):
-        base_url = second.split()[-1]
-        with openai.OpenAI(base_url=base_url, api_key="sandbox") as client:
-            assert client.chat.completions.create(model="glm-5.2", messages=MESSAGES).choices
-
-    assert "no model answers" in first
-    assert f"AITOEARN_SITE=sandbox AITOEARN_BASE_URL={base_url.removesuffix('/api/ai')}" in third
-    assert said == []
-
-
 OWN = ["--verbose", "--host", "0.0.0.0", "--token-env", "MY_TOKEN"]
 
 
@@ -37,12 +21,10 @@ OWN = ["--verbose", "--host", "0.0.0.0", "--token-env", "MY_TOKEN"]
 def test_a_relay_serves_until_ctrl_c_and_says_what_fails(server: ScriptedServer, options: list[str]) -> None:
     """Also inside a stream; what works on request. Never a key or a token, or what steers a terminal."""
     failure = {"code": 12001, "data": {}, "message": f"no {KEY}\x1b[2J\nok"}
-    choice = {"index": 0, "delta": {"content": "Hi"}}
-    events = [f"data: {json.dumps(each)}\n\n" for each in ({"choices": [choice]}, failure)]
     server.answer(
         Reply({"choices": [{"index": 0, "message": {"role": "assistant", "content": "Hi"}}]}),
         Reply(failure),
-        Reply("".join(events), content_type="text/event-stream"),
+        events(delta(content="Hi"), failure),
     )
     settings = {"AITOEARN_BASE_URL": server.origin, "AITOEARN_API_KEY": KEY, "MY_TOKEN": TOKEN}
     pages = "--allow-origin", "http://localhost:3000"

@@ -14,7 +14,6 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import pytest
 
@@ -58,14 +57,13 @@ def relays(mark: str) -> int:
 
 
 @pytest.fixture
-def mark(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+def mark(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[str]:
     """What tells the relays of the test from others; afterwards all of them are gone."""
     if not hasattr(os, "pidfd_open"):
         pytest.skip("needs /proc and descriptors of processes")
-    mark = uuid4().hex
-    monkeypatch.setenv("MARK", mark)
-    yield mark
-    wait_until(lambda: not relays(mark))
+    monkeypatch.setenv("MARK", str(tmp_path))
+    yield str(tmp_path)
+    wait_until(lambda: not relays(str(tmp_path)))
 
 
 @pytest.mark.usefixtures("mark")

@@ -17,9 +17,7 @@ from conftest import Reply, ScriptedServer
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="links and rights of Unix")
 SOMEBODY = 12345
-as_root = pytest.mark.skipif(
-    not hasattr(os, "geteuid") or os.geteuid() != 0, reason="makes files of another user"
-)
+as_root = pytest.mark.skipif(sys.platform == "win32" or os.geteuid() != 0, reason="makes files of others")
 
 
 @pytest.fixture
