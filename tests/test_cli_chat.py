@@ -73,9 +73,8 @@ def test_a_pipe_of_something_else_than_utf_8_is_refused(scripted: ScriptedServer
     """Before anything is asked, as a model would be paid for what it cannot read."""
     refused = run("chat", "-", "-m", "m", stdin="你好".encode("gbk"))
 
-    assert (refused.returncode, scripted.requests) == (2, [])
     told = "aitoearn-openai: standard input is not UTF-8 text; save it with the encoding UTF-8\n"
-    assert refused.stderr == told
+    assert (refused.returncode, refused.stderr, scripted.requests) == (2, told, [])
 
 
 @pytest.mark.parametrize(

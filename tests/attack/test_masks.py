@@ -79,7 +79,7 @@ def test_a_key_is_masked_however_a_server_says_it(hostile: ScriptedServer, tmp_p
 
 def test_a_redirect_of_the_model_list_is_told_by_its_origin(hostile: ScriptedServer) -> None:
     """It is all that is needed, and all that cannot repeat a key; a path on the same server leads there too."""
-    for target, origin in (("http://other.invalid:8", "http://other.invalid:8"), ("", hostile.origin)):
+    for target in ("http://other.invalid:8", ""):
         redirects(f"{target}/{KEY}")(hostile)
-        told = run("models", AITOEARN_API_KEY=KEY).stderr
-        assert f"/api/ai/models/chat redirects to {origin}. The key is not sent there" in told
+        told = f"/api/ai/models/chat redirects to {target or hostile.origin}. The key is not sent there"
+        assert told in run("models", AITOEARN_API_KEY=KEY).stderr
