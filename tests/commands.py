@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import io
+import json
 import os
 import select
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,12 +24,31 @@ from prompt_toolkit.output import DummyOutput
 from typing_extensions import Self
 
 from aitoearn_openai.__main__ import main
-from conftest import KEY  # noqa: F401 - as the other names of a command
+from conftest import KEY, Reply  # noqa: F401 - KEY as the other names of a command
 
 STREAMS = "stdin", "stdout", "stderr"
 COMMAND = [sys.executable, "-m", "aitoearn_openai"]
 SAID = "This is the AiToEarn sandbox; no model read your message. You said: "
 """What every answer of the sandbox begins with."""
+
+
+def events(*chunks: dict[str, Any]) -> Reply:
+    """A streamed answer."""
+    said = "".join(f"data: {json.dumps(chunk)}\n\n" for chunk in chunks)
+    return Reply(f"{said}data: [DONE]\n\n", content_type="text/event-stream")
+
+
+def delta(finish_reason: str | None = None, native: str | None = None, **parts: str) -> dict[str, Any]:
+    """A chunk of it; `native` is the reason for its end in the model's own words."""
+    reasons = {"finish_reason": finish_reason, "native_finish_reason": native}
+    return {"choices": [{"index": 0, "delta": parts, **reasons}]}
+
+
+def wait_until(condition: Callable[[], object], seconds: float = 60) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.01)
 
 
 class Terminal(io.TextIOWrapper):
@@ -80,9 +102,8 @@ def run_script(script: Path, *arguments: str, **environment: str) -> subprocess.
         code = _call(program, streams, [str(script), *arguments], environment)
     finally:
         close_clients(names)
-    return subprocess.CompletedProcess(
-        arguments, code, streams["stdout"].getvalue(), streams["stderr"].getvalue()
-    )
+    shown, said = (streams[name].getvalue() for name in STREAMS[1:])
+    return subprocess.CompletedProcess(arguments, code, shown, said)
 
 
 def close_clients(names: dict[str, Any]) -> None:
@@ -109,14 +130,12 @@ def _call(program: Any, streams: dict[str, Any], argv: Any, environment: dict[st
     return 0
 
 
-def run_process(
-    *arguments: str | bytes, stdin: str | bytes = b"", command: list[str] = COMMAND, **environment: str
-) -> subprocess.CompletedProcess[str]:
+def run_process(*arguments: str, command: list[str] = COMMAND, **environment: str) -> Any:
     """Run the command in a process of its own, for what is about the process: signals, descriptors, locales."""
     return subprocess.run(
         [*command, *arguments],
         capture_output=True,
-        input=stdin if isinstance(stdin, str) else stdin.decode("utf-8", "surrogateescape"),
+        input="",
         errors="surrogateescape",
         encoding="utf-8",
         timeout=60,
@@ -167,8 +186,10 @@ class TerminalProcess:
                 return self.shown[start : self._seen]
         pytest.fail(f"no {words!r} in {self.shown[self._seen :]!r}")
 
-    def type(self, keys: str) -> None:
+    def type(self, keys: str, until: str = "") -> str:
+        """Press keys; what is shown then, up to some words."""
         os.write(self._person, keys.encode())
+        return self.wait_for(until) if until else ""
 
     def _read(self, seconds: float) -> bool:
         ready, _, _ = select.select([self._person], [], [], seconds)

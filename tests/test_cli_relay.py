@@ -1,51 +1,30 @@
-"""`relay` and `sandbox`: what serves until Ctrl-C."""
+"""`relay`, until Ctrl-C."""
 
 from __future__ import annotations
 
-import json
 import re
 from typing import Any
 
 import openai
 import pytest
 
-from aitoearn_openai import sandbox
-from commands import KEY, run
+from commands import KEY, delta, events
 from conftest import MESSAGES, Reply, ScriptedServer
 from relays import serving
 
 TOKEN = "a token that the person chose"
-
-
-@pytest.mark.slow
-def test_the_sandbox_serves_until_ctrl_c() -> None:
-    """It says where it is, and what to set."""
-    with serving("sandbox") as (_, (first, second, third), said):
-        base_url = second.split()[-1]
-        with openai.OpenAI(base_url=base_url, api_key="sandbox") as client:
-            assert client.chat.completions.create(model="glm-5.2", messages=MESSAGES).choices
-
-    assert "no model answers" in first
-    assert f"AITOEARN_SITE=sandbox AITOEARN_BASE_URL={base_url.removesuffix('/api/ai')}" in third
-    assert said == []
-
-
 OWN = ["--verbose", "--host", "0.0.0.0", "--token-env", "MY_TOKEN"]
 
 
 @pytest.mark.parametrize("options", [[], OWN], ids=["with a new token", "with a token of one's own"])
 @pytest.mark.slow
-def test_the_relay_serves_until_ctrl_c_and_says_what_fails(
-    server: ScriptedServer, options: list[str]
-) -> None:
+def test_a_relay_serves_until_ctrl_c_and_says_what_fails(server: ScriptedServer, options: list[str]) -> None:
     """Also inside a stream; what works on request. Never a key or a token, or what steers a terminal."""
     failure = {"code": 12001, "data": {}, "message": f"no {KEY}\x1b[2J\nok"}
-    choice = {"index": 0, "delta": {"content": "Hi"}}
-    events = [f"data: {json.dumps(each)}\n\n" for each in ({"choices": [choice]}, failure)]
     server.answer(
         Reply({"choices": [{"index": 0, "message": {"role": "assistant", "content": "Hi"}}]}),
         Reply(failure),
-        Reply("".join(events), content_type="text/event-stream"),
+        events(delta(content="Hi"), failure),
     )
     settings = {"AITOEARN_BASE_URL": server.origin, "AITOEARN_API_KEY": KEY, "MY_TOKEN": TOKEN}
     pages = "--allow-origin", "http://localhost:3000"
@@ -82,27 +61,3 @@ def test_the_relay_serves_until_ctrl_c_and_says_what_fails(
             "/chat/completions, /images/generations, /images/edits or GET /models."
         ),
     ]
-
-
-@pytest.mark.parametrize(
-    ("arguments", "code", "told"),
-    [
-        ("relay --port {}", 2, "port {} of 127.0.0.1: it is in use; choose another with --port or --host"),
-        ("sandbox --port {}", 2, "cannot listen on port {} of 127.0.0.1: it is in use; choose another with --port\n"),
-        ("relay --host no.such.host.invalid --token-env MY_TOKEN", 2, "Name or service not known; choose another"),
-        ("relay --token-env BLANK", 2, "the variable 'BLANK' is not set, or empty"),
-        ("relay --allow-origin localhost:3000", 2, "'localhost:3000' is not the address of a page, such as http://"),
-        ("relay --site cn", 3, "There is no AiToEarn key."),
-        ("relay --port many", 2, "as an integer: 'many'. `aitoearn-openai relay --help`"),
-    ],
-)  # fmt: skip
-@pytest.mark.usefixtures("sandboxed")
-def test_a_server_that_cannot_be_is_told_in_one_line(
-    site: sandbox.Sandbox, arguments: str, code: int, told: str
-) -> None:
-    """A port in use, a token that is not there, no key."""
-    port = re.findall(r":(\d+)/", site.base_url)[0]
-    failed = run(*arguments.format(port).split(), AITOEARN_API_KEY="", MY_TOKEN=TOKEN, BLANK=" ")
-
-    assert (failed.returncode, failed.stderr.count("\n")) == (code, 1)
-    assert told.format(port) in failed.stderr

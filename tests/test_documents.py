@@ -39,12 +39,9 @@ SHELLS = {
     "powershell": ["pwsh", "-NoProfile", "-Command", "$ErrorActionPreference = 'Stop';"],
 }
 BLOCK = re.compile(rf"^```({'|'.join(SHELLS)})\n(.*?)^```$", re.DOTALL | re.MULTILINE)
-COMMANDS: dict[tuple[str, str], str] = {}
+COMMANDS = {command: name for name in reversed(PAGES) for command in BLOCK.findall(PAGES[name])}
 """The commands of the pages, each with the first page that has it, but those that tests/scaling runs."""
-for _name, _text in PAGES.items():
-    for _command in BLOCK.findall(_text):
-        if "ray_batch.py" not in _command[1]:
-            COMMANDS.setdefault(_command, _name)
+COMMANDS = {command: name for command, name in COMMANDS.items() if "ray_batch.py" not in command[1]}
 SERVER = re.compile(r"^aitoearn-openai (sandbox|relay)\b", re.MULTILINE)
 # What the sessions of nox run that need a library of their own: its tests are skipped without it.
 SESSIONS = "".join(path.read_text("utf-8") for path in ROOT.glob("tests/*/test_*.py"))
@@ -90,18 +87,17 @@ def reader(sandboxed: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 @pytest.mark.skipif(shutil.which("bash") is None or sys.platform == "win32", reason="they are for bash")
 @pytest.mark.usefixtures("reader")
-@pytest.mark.parametrize("page", dict.fromkeys(COMMANDS.values()))
+@pytest.mark.parametrize("page", sorted({*COMMANDS.values()}))
 def test_the_commands_of_a_page_run_as_they_stand(page: str) -> None:
     """One after the other, as its reader would copy them; what serves until Ctrl-C is stopped by it."""
-    for kind, block in [command for command, first in COMMANDS.items() if first == page]:
-        programs = [
-            SHELLS[kind][0],
-            *re.findall(r"^jq|(?<=^aitoearn-openai run -- )\w+", block, re.MULTILINE),
-        ]
-        if None in map(shutil.which, programs):
+    for kind, block in BLOCK.findall(PAGES[page]):
+        programs = re.findall(r"^jq|(?<=^aitoearn-openai run -- )\w+", block, re.MULTILINE)
+        if None in map(shutil.which, [SHELLS[kind][0], *programs]):
             continue  # Not installed: the session `programs` of nox has what `run` is shown with.
         if "pip install" in block and not find_spec("pip"):
             continue  # As in the environments that uv makes: it would be somebody else's.
+        if COMMANDS.get((kind, block)) != page:
+            continue
         # The one key that the sandbox knows.
         command = [*SHELLS[kind], block.replace("ak_...", "sandbox")]
         if SERVER.search(block):
@@ -110,6 +106,7 @@ def test_the_commands_of_a_page_run_as_they_stand(page: str) -> None:
                 if "it is in use" in terminal.shown:
                     pytest.skip("its port is taken")
                 terminal.wait_for("http://127")
+                assert re.search(r"and (no model|http\S+) answers; Ctrl-C|The relay to ", terminal.shown)
                 assert terminal.end("\x03") in (0, 130), terminal.shown
         else:
             done = subprocess.run(command, capture_output=True, check=False, encoding="utf-8", timeout=120)
@@ -152,13 +149,16 @@ def test_the_readme_is_short() -> None:
 
 
 def test_the_pages_name_what_the_code_has() -> None:
-    """Every setting, every field of a model, every name that fails; and no other."""
+    """Every setting, every field of a model, every name that fails, and no other; addresses lead where a page says."""
+    addresses = dict(re.findall(r"^\| `(http\S+)` \| `(http\S+)` \|", PAGES["settings.md"], re.MULTILINE))
     names = set(re.findall(r"`((?:fail|slow)-[a-z0-9-]+[a-z0-9])`", PAGES["sandbox.md"]))
     settings = re.findall(r"^\| `AITOEARN_\w+` \| `(\w+)`", PAGES["settings.md"], re.MULTILINE)
 
     assert set(settings) == set(Settings.model_fields)
     assert all(f"`{field}`" in PAGES["models.md"] for field in ChatModel.__annotations__)
     assert names == set(sandbox.FAILURES)
+    assert {address: Settings(base_url=address).base_url for address in addresses} == addresses
+    assert len(addresses) == 6
 
 
 @pytest.mark.parametrize(
@@ -173,11 +173,3 @@ def test_the_tables_of_codes_are_the_code_s(page: str, row: str, language: str) 
     rows = re.findall(row, (ROOT / "docs" / language / page).read_text("utf-8"))
 
     assert {int(code): (int(status), words) for code, words, status in rows if code != "19999"} == dict(CODES)
-
-
-def test_addresses_lead_where_the_page_says() -> None:
-    rows = re.findall(r"^\| `(http\S+)` \| `(http\S+)` \|", PAGES["settings.md"], re.MULTILINE)
-
-    assert len(rows) == 6
-    for address, used in rows:
-        assert Settings(base_url=address).base_url == used

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import json
-from typing import Any
-
 import pytest
 
-from conftest import Reply, ScriptedServer
+from conftest import ScriptedServer
 
 EVIL = "evil\x1b]0;owned\x07\x9b2J\x08\x7f\u202e[red]\r\naitoearn-openai: all is well\n"
 """Words that set the title, clear the screen, go back, turn the order round, and look like a line of ours."""
@@ -20,15 +17,8 @@ def is_clean(shown: str) -> bool:
 
 
 @pytest.fixture
-def hostile(server: ScriptedServer) -> ScriptedServer:
-    server.lists({"name": "m"})
-    return server
-
-
-def chunks(*deltas: dict[str, str], **more: Any) -> Reply:
-    """A streamed answer."""
-    events = [{"choices": [{"index": 0, "delta": delta, **more}]} for delta in deltas]
-    body = "".join(
-        f"data: {json.dumps({'id': '1', 'object': 'chat.completion.chunk', **each})}\n\n" for each in events
-    )
-    return Reply(f"{body}data: [DONE]\n\n", content_type="text/event-stream")
+def hostile(scripted: ScriptedServer, monkeypatch: pytest.MonkeyPatch) -> ScriptedServer:
+    """Such a server, which the command finds by its settings."""
+    monkeypatch.setenv("AITOEARN_MAX_RETRIES", "0")
+    scripted.lists({"name": "m"})
+    return scripted

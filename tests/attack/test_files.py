@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import stat
 import sys
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +17,7 @@ from conftest import Reply, ScriptedServer
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="links and rights of Unix")
 SOMEBODY = 12345
-as_root = pytest.mark.skipif(
-    not hasattr(os, "geteuid") or os.geteuid() != 0, reason="makes files of another user"
-)
+as_root = pytest.mark.skipif(sys.platform == "win32" or os.geteuid() != 0, reason="makes files of others")
 
 
 @pytest.fixture
@@ -44,22 +42,16 @@ def test_a_private_output_is_private_all_the_time(target: Path, monkeypatch: pyt
     """What is kept of it is rewritten into a file that nobody else could ever read, under a name that none can guess."""
     target.chmod(0o664)
     modes: list[int] = []
-    make, replace = tempfile.mkstemp, os.replace
+    copy = shutil.copymode
 
-    def mkstemp(*arguments: Any, **more: Any) -> Any:
-        handle, name = make(*arguments, **more)
-        modes.append(stat.S_IMODE(os.fstat(handle).st_mode))
-        return handle, name
-
-    def look(new: str, target: Path) -> None:
+    def copymode(source: Path, new: str) -> None:
         modes.append(stat.S_IMODE(os.stat(new).st_mode))
-        replace(new, target)
+        copy(source, new)
 
-    monkeypatch.setattr(tempfile, "mkstemp", mkstemp)
-    monkeypatch.setattr(os, "replace", look)
+    monkeypatch.setattr(shutil, "copymode", copymode)
 
     assert batch().returncode == 0
-    assert [*modes, stat.S_IMODE(target.stat().st_mode)] == [0o600, 0o664, 0o664]
+    assert [*modes, stat.S_IMODE(target.stat().st_mode)] == [0o600, 0o664]
     assert len(target.read_text().splitlines()) == 2
     assert len(list(target.parent.iterdir())) == 2
 

@@ -17,14 +17,11 @@ EVIL_NAMES = [
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish", "powershell"])
 @pytest.mark.parametrize("words", ["models ", "models --images ", "chat --model ", "batch -m "])
-def test_only_names_that_every_shell_takes_for_a_word_are_offered(
-    hostile: ScriptedServer, shell: str, words: str
-) -> None:
+def test_what_is_offered_is_a_word_for_every_shell(hostile: ScriptedServer, shell: str, words: str) -> None:
     """A shell evaluates what it is offered, or puts it on the line as it is."""
     hostile.lists(*({"name": name} for name in [*EVIL_NAMES, GOOD]))
     line = f"aitoearn-openai {words}"
     shown = run(
-        AITOEARN_BASE_URL=hostile.origin,
         _AITOEARN_OPENAI_COMPLETE=f"complete_{shell}",
         COMP_WORDS=line,
         COMP_CWORD=str(len(line.split())),

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from attack.conftest import EVIL, chunks, is_clean
-from commands import KEY, run, run_process
+from attack.conftest import EVIL, is_clean
+from commands import KEY, delta, events, run, run_process
 from conftest import Reply, ScriptedServer
 
 MODEL: dict[str, Any] = {
@@ -23,14 +23,17 @@ IMAGE = {**MODEL, "pricing": [{"size": EVIL, "price": 1}]}
 REFUSAL = Reply({"data": {}, "code": 12001, "message": EVIL, "requestId": EVIL})
 
 
-def asked(hostile: ScriptedServer, **more: str) -> dict[str, str]:
+@pytest.fixture
+def hostile(hostile: ScriptedServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ScriptedServer:
+    monkeypatch.chdir(tmp_path)
     hostile.lists(CHAT)
     for kind in ("generation", "edit"):
         hostile.paths[f"/models/image/{kind}"] = Reply({"code": 0, "data": [IMAGE]})
     hostile.answer(REFUSAL)
-    return {"AITOEARN_BASE_URL": hostile.origin, "AITOEARN_API_KEY": KEY, "AITOEARN_MAX_RETRIES": "0", **more}
+    return hostile
 
 
+@pytest.mark.usefixtures("hostile")
 @pytest.mark.parametrize("columns", ["40", "200", ""])
 @pytest.mark.parametrize(
     "line",
@@ -40,14 +43,11 @@ def asked(hostile: ScriptedServer, **more: str) -> dict[str, str]:
         "batch EVIL out.jsonl", "sandbox --upstream EVIL", "relay --host EVIL",
     ],
 )  # fmt: skip
-def test_every_command_cleans_what_it_prints(
-    hostile: ScriptedServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, line: str, columns: str
-) -> None:
+def test_every_command_cleans_what_it_prints(line: str, columns: str) -> None:
     """Names, labels, tags, texts, errors, arguments; as a list, a table, and in a pipe."""
-    monkeypatch.chdir(tmp_path)
     terminal = {"COLUMNS": columns, "LINES": "25", "TTY_COMPATIBLE": "1", "TERM": "dumb"} if columns else {}
     arguments = [each.replace("EVIL", EVIL) for each in line.split()]
-    shown = run(*arguments, **asked(hostile, AITOEARN_DEBUG="1", **terminal))
+    shown = run(*arguments, AITOEARN_DEBUG="1", **terminal)
 
     is_piped_list = not columns and line in ("models", "models --images")
     told = (shown.stdout.replace("\t", "") if is_piped_list else shown.stdout) + shown.stderr
@@ -60,42 +60,39 @@ def test_every_command_cleans_what_it_prints(
 
 def test_an_answer_cannot_steer_the_terminal(hostile: ScriptedServer) -> None:
     """Neither what a model says nor what it thinks; its lines stay lines."""
-    environment = asked(hostile)
-    hostile.answer(chunks({"reasoning_content": f"a{EVIL}"}, {"content": f"b{EVIL}"}, {"content": "c\nd"}))
-    shown = run("chat", "Hi", "-m", "m", **environment)
+    hostile.answer(
+        events(delta(reasoning_content=f"a{EVIL}"), delta(content=f"b{EVIL}"), delta(content="c\nd"))
+    )
+    shown = run("chat", "Hi", "-m", "m")
 
     assert shown.stdout == "bevil]0;owned2J[red]\naitoearn-openai: all is well\nc\nd\n"
     assert shown.stderr.startswith("aevil]0;owned2J[red]\naitoearn-openai: all is well\n")
     assert is_clean(shown.stderr)
 
 
-def test_json_is_the_same_and_cannot_steer_the_terminal(hostile: ScriptedServer) -> None:
+@pytest.mark.usefixtures("hostile")
+def test_json_is_the_same_and_cannot_steer_the_terminal() -> None:
     """What steers is escaped; nothing of it is lost to a program that reads it."""
-    shown = run("models", "--json", **asked(hostile))
+    shown = run("models", "--json")
 
     assert is_clean(shown.stdout)
     assert json.loads(shown.stdout)[0]["description"] == CHAT["description"]
 
 
-def test_a_batch_cleans_the_names_of_files_and_requests(
-    hostile: ScriptedServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.usefixtures("hostile")
+def test_a_batch_cleans_the_names_of_files_and_requests() -> None:
     """Progress, summary, reasons, and what is wrong with a file."""
-    monkeypatch.chdir(tmp_path)
-    environment = asked(hostile)
     name = EVIL.replace("\n", " ").replace("\x9b", "")
     Path(name).write_text(json.dumps({"custom_id": EVIL, "prompt": "Hi"}) + "\n")
     Path("twice").write_text(Path(name).read_text() * 2)
-    runs = [
-        run("batch", name, f"out-{name}", "-m", EVIL, **environment),
-        run("batch", name, f"out-{name}", "-m", f"x{EVIL}", "--dry-run", **environment),
-        run("batch", "twice", "out", "-m", EVIL, **environment),
-        run("batch", name, "out", "-m", f"x{EVIL}", "--max-credits", "1", **environment),
-    ]
-
-    assert [each.returncode for each in runs] == [5, 2, 2, 2]
-    for each in runs:
-        assert is_clean(each.stdout + each.stderr)
+    for code, *arguments in (
+        (5, name, f"out-{name}", "-m", EVIL),
+        (2, name, f"out-{name}", "-m", f"x{EVIL}", "--dry-run"),
+        (2, "twice", "out", "-m", EVIL),
+        (2, name, "out", "-m", f"x{EVIL}", "--max-credits", "1"),
+    ):
+        shown = run("batch", *arguments)
+        assert (shown.returncode, is_clean(shown.stdout + shown.stderr)) == (code, True)
 
 
 def test_run_cleans_the_name_of_a_program() -> None:
@@ -106,18 +103,11 @@ def test_run_cleans_the_name_of_a_program() -> None:
 
 def test_a_conversation_cleans_what_it_shows(hostile: ScriptedServer) -> None:
     """The list to pick from, the first line, /model, an error and an answer."""
-    environment = asked(hostile)
     hostile.lists({"name": EVIL}, {"name": f"{EVIL}2", "label": EVIL})
-    hostile.answer(REFUSAL, chunks({"content": EVIL}))
-    shown = run("chat", stdin="no-such\n1\n", typed="/model\r/model evil\rHi\rHi\r/exit\r", **environment)
+    hostile.answer(REFUSAL, events(delta(content=EVIL)))
+    shown = run("chat", stdin="no-such\n1\n", typed="/model\r/model evil\rHi\rHi\r/exit\r")
 
-    for words in (
-        "o model is named",
-        "/exit ends it.",
-        "evil]0;owned",
-        "the closest",
-        "memberships are bought",
-    ):
-        assert words in shown.stderr
+    words = "o model is named", "/exit ends it.", "evil]0;owned", "the closest", "memberships are bought"
+    assert [each for each in words if each not in shown.stderr] == []
     assert "all is well" in shown.stdout
     assert is_clean(shown.stdout + shown.stderr)
