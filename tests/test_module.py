@@ -119,11 +119,7 @@ def test_module_settings_can_change_at_any_time(
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [
-        ("max_retries", openai.DEFAULT_MAX_RETRIES),
-        ("timeout", openai.DEFAULT_TIMEOUT),
-        ("timeout", None),
-    ],
+    [("max_retries", openai.DEFAULT_MAX_RETRIES), ("timeout", openai.DEFAULT_TIMEOUT), ("timeout", None)],
 )
 def test_what_is_assigned_wins_over_a_variable_also_where_it_is_the_default(
     monkeypatch: pytest.MonkeyPatch, name: str, value: Any
@@ -138,43 +134,32 @@ def test_what_is_assigned_wins_over_a_variable_also_where_it_is_the_default(
     assert getattr(_module.client(), name) == value
 
 
-def run_python(code: str) -> list[str]:
-    """What it prints; the settings of its environment cannot be read."""
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        capture_output=True,
-        text=True,
-        check=False,
-        env={**os.environ, "AITOEARN_SITE": "x"},
-    )
-    return (done.stdout + done.stderr).splitlines()
+IMPORTS = """
+import sys, aitoearn_openai
+print("openai" in sys.modules)
+import openai
+before = set(sys.modules)
+aitoearn_openai.OpenAI
+names = ["aitoearn_openai.batch", "aitoearn_openai.relay", "aitoearn_openai.sandbox"]
+print([name for name in set(sys.modules) - before if name.startswith("openai.") or name in names])
+print(aitoearn_openai.batch.run.__name__, aitoearn_openai.relay.serve.__name__)
+sys.modules["starlette"] = None
+print(hasattr(aitoearn_openai, "sandbox"))
+aitoearn_openai.sandbox
+"""
 
 
 @pytest.mark.slow
 def test_importing_reads_no_settings_and_loads_what_is_used() -> None:
-    """Nothing until a name is asked for; then what the SDK's import costs. `batch` is no typing error for `batches`."""
-    code = (
-        "import sys, aitoearn_openai; print('openai' in sys.modules); import openai; before = set(sys.modules);"
-        "aitoearn_openai.OpenAI; names = ['aitoearn_openai.batch', 'aitoearn_openai.sandbox'];"
-        "print([name for name in set(sys.modules) - before if name.startswith('openai.') or name in names]);"
-        "print(aitoearn_openai.batch.run.__name__, aitoearn_openai.sandbox.serve.__name__)"
-    )
+    """Nothing until a name is asked for, then what the SDK's import costs; `batch` is no typing error for `batches`.
 
-    assert run_python(code) == ["False", "[]", "run serve"]
+    A submodule of an extra that is missing is an attribute that is not there, as `inspect.getmembers` wants it.
+    """
+    wrong = {**os.environ, "AITOEARN_SITE": "x"}
+    run = [sys.executable, "-c", IMPORTS]
+    done = subprocess.run(run, capture_output=True, text=True, check=False, env=wrong)
+
+    assert done.stdout.splitlines() == ["False", "[]", "run serve", "False"]
+    assert "\nAttributeError: the sandbox needs Starlette and uvicorn: install `aitoearn-open" in done.stderr
     public = [each.name for each in pkgutil.iter_modules(aitoearn_openai.__path__) if each.name[0] != "_"]
     assert public == list(_module._SUBMODULES)
-
-
-@pytest.mark.slow
-def test_a_submodule_of_an_extra_that_is_missing_says_what_to_install() -> None:
-    """As an attribute that is not there, so that `hasattr` and `inspect.getmembers` work."""
-    code = (
-        "import sys; sys.modules['starlette'] = None; import aitoearn_openai;"
-        "print(hasattr(aitoearn_openai, 'sandbox')); aitoearn_openai.sandbox"
-    )
-    shown = run_python(code)
-
-    assert shown[0] == "False"
-    assert shown[-1].startswith(
-        "AttributeError: the sandbox needs Starlette and uvicorn: install `aitoearn-open"
-    )

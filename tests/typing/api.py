@@ -12,10 +12,10 @@ from collections.abc import Mapping
 from decimal import Decimal
 
 import openai
-from openai import AsyncStream, Stream
 from openai.pagination import AsyncPage, SyncPage
-from openai.types import ImagesResponse, Model
-from openai.types.chat import ChatCompletion, ChatCompletionChunk, ChatCompletionMessageParam
+from openai.resources import AsyncChat, AsyncImages, Chat, Images
+from openai.types import Model
+from openai.types.chat import ChatCompletion, ChatCompletionMessageParam
 from pydantic import SecretStr
 from typing_extensions import assert_type
 
@@ -23,10 +23,6 @@ import aitoearn_openai
 from aitoearn_openai import AsyncOpenAI, ChatModel, ImageModel, OpenAI, Settings, batch, relay, sandbox
 
 MESSAGES: list[ChatCompletionMessageParam] = [{"role": "user", "content": "Hi"}]
-
-
-class Weather(openai.BaseModel):
-    city: str
 
 
 def key() -> str:
@@ -42,21 +38,7 @@ async def key_async() -> str:
 
 def construct(http_client: openai.DefaultHttpxClient, headers: Mapping[str, str]) -> None:
     assert_type(OpenAI(), OpenAI)
-    OpenAI(
-        api_key=key,
-        organization="o",
-        project=None,
-        webhook_secret="w",
-        base_url="https://h.example/api/ai",
-        websocket_base_url="wss://h.example",
-        timeout=openai.Timeout(5, connect=2),
-        max_retries=2,
-        default_headers=headers,
-        default_query={"q": 1},
-        http_client=http_client,
-        _strict_response_validation=True,
-    )
-    OpenAI(timeout=openai.NOT_GIVEN)
+    OpenAI(api_key=key, timeout=openai.Timeout(5), default_headers=headers, http_client=http_client)
     OpenAI("k")  # type: ignore[call-arg]
     OpenAI(api_kee="k")  # type: ignore[call-arg]
     OpenAI(api_key=key_async)  # type: ignore[arg-type]
@@ -71,7 +53,7 @@ def construct_async(http_client: openai.DefaultAsyncHttpxClient) -> None:
     AsyncOpenAI(http_client=openai.DefaultHttpxClient())  # type: ignore[arg-type]
 
 
-# A client of ours goes wherever the SDK's does; the reverse is wrong.
+# A client of ours goes wherever the SDK's does, and has the SDK's own resources; the reverse is wrong.
 
 
 def substitute(client: OpenAI, client_async: AsyncOpenAI, plain: openai.OpenAI) -> None:
@@ -79,6 +61,8 @@ def substitute(client: OpenAI, client_async: AsyncOpenAI, plain: openai.OpenAI) 
     theirs_async: openai.AsyncOpenAI = client_async
     ours: OpenAI = plain  # type: ignore[assignment]
     _ = theirs, theirs_async, ours
+    assert_type((client.chat, client.images), tuple[Chat, Images])
+    assert_type((client_async.chat, client_async.images), tuple[AsyncChat, AsyncImages])
     assert_type(client.api_key, str)
     client.api_key = "other"
     client.api_kee = "other"  # type: ignore[attr-defined]
@@ -108,30 +92,6 @@ def copies(client: OpenAI, client_async: AsyncOpenAI) -> None:
 async def copies_async() -> None:
     async with AsyncOpenAI() as entered:
         assert_type(entered, AsyncOpenAI)
-
-
-# Completions and images: the SDK's overloads.
-
-
-def complete(client: OpenAI, streamed: bool) -> None:
-    create = client.chat.completions.create
-    assert_type(create(model="m", messages=MESSAGES), ChatCompletion)
-    assert_type(create(model="m", messages=MESSAGES, stream=True), Stream[ChatCompletionChunk])
-    either = create(model="m", messages=MESSAGES, stream=streamed)
-    assert_type(either, ChatCompletion | Stream[ChatCompletionChunk])
-    parsed = client.chat.completions.parse(model="m", messages=MESSAGES, response_format=Weather)
-    assert_type(parsed.choices[0].message.parsed, Weather | None)
-    raw = client.chat.completions.with_raw_response.create(model="m", messages=MESSAGES)
-    assert_type(raw.parse(), ChatCompletion)
-    assert_type(client.images.generate(model="m", prompt="p", n=1), ImagesResponse)
-    create(model="m")  # type: ignore[call-overload]
-    create(model="m", messages=MESSAGES, unheard_of=1)  # type: ignore[call-overload]
-
-
-async def complete_async(client: AsyncOpenAI) -> None:
-    create = client.chat.completions.create
-    assert_type(await create(model="m", messages=MESSAGES), ChatCompletion)
-    assert_type(await create(model="m", messages=MESSAGES, stream=True), AsyncStream[ChatCompletionChunk])
 
 
 # The model lists; a raw or unread one has the same models.
@@ -217,10 +177,7 @@ def module() -> None:
     assert_type(aitoearn_openai.batch.Request("a", {}), batch.Request)
     assert_type(aitoearn_openai.sandbox.FAILURES, dict[str, str])
     aitoearn_openai.api_key = "k"
-    try:
-        pass
-    except aitoearn_openai.RateLimitError as error:
-        assert_type(error.response.status_code, int)
+    assert_type(aitoearn_openai.RateLimitError, type[openai.RateLimitError])
     aitoearn_openai.unheard_of  # type: ignore[attr-defined]  # noqa: B018
 
 
