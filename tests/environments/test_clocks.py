@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -91,22 +90,3 @@ def test_a_sandbox_serves_a_loop_of_uvloop() -> None:
 
     in_time(lambda: uvloop.run(main()))
     in_time(lambda: asyncio.run(main()))
-
-
-@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="the system has no fork")
-def test_a_sandbox_outlives_a_fork() -> None:
-    """The child leaves its copy of the `with` block, asks the sandbox and ends; the parent's goes on."""
-    parent, code = os.getpid(), 1
-    try:
-        with sandbox.serve() as site:
-            child = os.fork()
-            with OpenAI.from_settings(site.settings) as client:
-                assert complete("glm-5.2")(client).choices
-                if child:
-                    assert os.waitpid(child, 0)[1] == 0
-                    assert complete("glm-5.2")(client).choices
-        code = 0
-    finally:
-        if os.getpid() != parent:
-            os._exit(code)

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
-import textwrap
-from collections.abc import Callable
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
+from urllib.request import ProxyHandler, build_opener
 
 import openai
 import pytest
@@ -33,31 +30,22 @@ needs_httpx = pytest.mark.skipif(
 )
 
 
-def check_both(answer_with: Callable[[Any], None]) -> None:
-    """An answer arrives, and a failure that comes with HTTP 200 is an error."""
+@needs_httpx
+@pytest.mark.parametrize("package", ["respx", "pytest_httpx"])
+def test_a_mock_of_httpx_answers_in_the_place_of_the_service(
+    package: str, request: pytest.FixtureRequest
+) -> None:
+    """It replaces the transport; a failure that comes with HTTP 200 is an error from there too."""
+    pytest.importorskip(package)
+    mock: Any = request.getfixturevalue(f"{package.removeprefix('pytest_')}_mock")
     client = OpenAI(api_key="k", max_retries=0)
-    answer_with(ANSWER)
-    assert complete("glm-5.2")(client).choices[0].message.content == "Hi"
-    answer_with(FAILURE)
+    for body in (ANSWER, FAILURE):
+        mock.post(URL).respond(json=body) if package == "respx" else mock.add_response(url=URL, json=body)
+        if body is ANSWER:
+            assert complete("glm-5.2")(client).choices[0].message.content == "Hi"
     with pytest.raises(openai.APIStatusError) as raised:
         complete("glm-5.2")(client)
     assert raised.value.status_code == 402
-
-
-@needs_httpx
-def test_respx_answers_in_the_place_of_the_service() -> None:
-    """It replaces the transport."""
-    respx: Any = pytest.importorskip("respx")
-    with respx.mock as mock:
-        check_both(lambda body: mock.post(URL).respond(json=body))
-
-
-@needs_httpx
-@pytest.mark.skipif(find_spec("pytest_httpx") is None, reason="pytest-httpx is not installed")
-def test_pytest_httpx_answers_in_the_place_of_the_service(request: pytest.FixtureRequest) -> None:
-    """It replaces the transport too."""
-    mock: Any = request.getfixturevalue("httpx_mock")
-    check_both(lambda body: mock.add_response(url=URL, json=body))
 
 
 @needs_httpx
@@ -97,52 +85,38 @@ def test_an_async_client_runs_under_trio(site: Sandbox) -> None:
     trio.run(main)
 
 
-def test_workers_of_gunicorn_use_a_client_that_was_made_before_the_fork(
-    site: Sandbox, tmp_path: Path
-) -> None:
+APPLICATION = """
+from aitoearn_openai import OpenAI
+
+client = OpenAI()
+
+def app(environ, start_response):
+    answer = client.chat.completions.create(model="glm-5.2", messages=[{"role": "user", "content": "x"}])
+    start_response("200 OK", [])
+    return [answer.choices[0].message.content.encode()]
+"""
+
+
+@pytest.mark.usefixtures("sandboxed")
+def test_workers_of_gunicorn_use_a_client_that_was_made_before_the_fork(tmp_path: Path) -> None:
     """As with `--preload`, where the application is imported once."""
     pytest.importorskip("gunicorn")
-    (tmp_path / "app.py").write_text(
-        textwrap.dedent(
-            """
-            from aitoearn_openai import OpenAI
+    (tmp_path / "app.py").write_text(APPLICATION)
+    command = [sys.executable, "-m", "gunicorn", "--preload", "-w", "2", "-b", "127.0.0.1:0", "app:app"]
+    ask = build_opener(ProxyHandler({})).open
+    with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, encoding="utf-8") as server:
+        try:
+            listening = next(line for line in server.stderr or () if "Listening at: " in line)
+            url = listening.partition("Listening at: ")[2].split()[0]
+            answers = [ask(url, timeout=60).read() for _ in range(10)]
+        finally:
+            server.terminate()
 
-            client = OpenAI()
-
-            def app(environ, start_response):
-                answer = client.chat.completions.create(model="glm-5.2", messages=[{"role": "user", "content": "x"}])
-                start_response("200 OK", [])
-                return [answer.choices[0].message.content.encode()]
-            """
-        )
-    )
-    ask = """
-import subprocess, sys, time, urllib.request
-server = subprocess.Popen([sys.executable, "-m", "gunicorn", "--preload", "-w", "2", "-b", "127.0.0.1:0", "app:app"], stderr=subprocess.PIPE, text=True)
-for line in server.stderr:
-    if "Listening at: " in line:
-        url = line.split("Listening at: ")[1].split()[0]
-        break
-try:
-    for _ in range(10):
-        print(urllib.request.urlopen(url, timeout=60).read().decode())
-finally:
-    server.terminate()
-    server.wait()
-"""
-    environment = {**os.environ, "AITOEARN_SITE": "sandbox", "AITOEARN_BASE_URL": site.base_url}
-    done = subprocess.run(
-        [sys.executable, "-c", ask],
-        cwd=tmp_path,
-        env={**environment, "AITOEARN_API_KEY": site.api_key, "NO_PROXY": "127.0.0.1"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.stdout.count("no model read your message") == 10, done.stderr
+    assert all(b"no model read your message" in answer for answer in answers)
 
 
-def test_run_works_in_a_bundle_of_pyinstaller(site: Sandbox, tmp_path: Path) -> None:
+@pytest.mark.usefixtures("sandboxed")
+def test_run_works_in_a_bundle_of_pyinstaller(tmp_path: Path) -> None:
     """Which holds a Python, but none that could be started."""
     pytest.importorskip("PyInstaller")
     (tmp_path / "main.py").write_text("from aitoearn_openai.__main__ import main\nmain()\n")
@@ -151,7 +125,6 @@ def test_run_works_in_a_bundle_of_pyinstaller(site: Sandbox, tmp_path: Path) -> 
     program = "import os, sys; print(sys.argv[1:], os.environ['OPENAI_BASE_URL'])"
     done = subprocess.run(
         [tmp_path / "dist" / "bundle" / "bundle", "run", "--", sys.executable, "-c", program, "an argument"],
-        env={**os.environ, "AITOEARN_BASE_URL": site.base_url, "AITOEARN_API_KEY": site.api_key},
         capture_output=True,
         text=True,
         check=False,

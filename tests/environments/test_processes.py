@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import os
 from collections.abc import Callable
@@ -11,9 +12,12 @@ from typing import Any
 import openai
 import pytest
 
-from aitoearn_openai import AsyncOpenAI
+from aitoearn_openai import AsyncOpenAI, OpenAI, sandbox
 from aitoearn_openai.sandbox import Sandbox
 from conftest import complete
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning", "ignore:unclosed:ResourceWarning")
+needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 
 
 async def ask_and_close(site: Sandbox) -> Any:
@@ -21,7 +25,6 @@ async def ask_and_close(site: Sandbox) -> Any:
         return await complete("glm-5.2")(client)
 
 
-@pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
 def test_an_async_client_is_one_event_loops(site: Sandbox) -> None:
     """In a second one its calls fail, as the plain SDK's do; a client of its own works there."""
     client = AsyncOpenAI.from_settings(site.settings, max_retries=0)
@@ -43,8 +46,7 @@ def ends_well_in_a_child(call: Callable[[], Any]) -> bool:
     return os.waitpid(child, 0)[1] == 0
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
-@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning", "ignore:unclosed:ResourceWarning")
+@needs_fork
 def test_an_async_client_that_was_used_stays_behind_at_a_fork(site: Sandbox) -> None:
     """In the child its calls fail; one that was not used yet works there, and so does a client of the child's own."""
     clients = [AsyncOpenAI.from_settings(site.settings, max_retries=0) for _ in range(2)]
@@ -55,3 +57,17 @@ def test_an_async_client_that_was_used_stays_behind_at_a_fork(site: Sandbox) -> 
     assert ends_well_in_a_child(lambda: asyncio.run(ask_and_close(site)))
     clients.clear()
     gc.collect()  # Here, where its open connections may be warned of.
+
+
+@needs_fork
+def test_a_sandbox_outlives_a_fork() -> None:
+    """The child asks it, leaves its copy of the `with` block and ends; the parent's goes on."""
+    with contextlib.ExitStack() as block:
+        settings = block.enter_context(sandbox.serve()).settings
+
+        def ask_and_leave() -> Any:
+            with block, OpenAI.from_settings(settings) as client:
+                return complete("glm-5.2")(client)
+
+        assert ends_well_in_a_child(ask_and_leave)
+        assert ask_and_leave().choices
