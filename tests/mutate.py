@@ -61,9 +61,8 @@ def mutants_of(path: Path) -> Iterator[Mutant]:
         todo += [(child, within) for child in ast.iter_child_nodes(node)]
         for holder, key, how in _places(node) if within else []:
             old = holder[key]
-            holder[key] = (
-                ast.UnaryOp(ast.Not(), old) if how == "negate" else ast.If(ast.Constant(0), [old], [])
-            )
+            negated, deleted = ast.UnaryOp(ast.Not(), old), ast.If(ast.Constant(0), [old], [])
+            holder[key] = negated if how == "negate" else deleted
             code = compile(ast.fix_missing_locations(tree), path, "exec", dont_inherit=True)
             holder[key] = old
             words = " ".join(str(ast.get_source_segment(source, old)).split())
@@ -154,20 +153,9 @@ class Forks:
         return True
 
     def _asked(self, mutant: Mutant, items: list[pytest.Item]) -> list[pytest.Item]:
-        tests = self._reached.by(mutant)
-        asked = [
-            item
-            for item in items
-            if mutant.name == CONTROL or item.nodeid in tests or tests == {""}  # Only an import reaches it.
-        ]
-        width = self._reached.width
-        return sorted(
-            asked,
-            key=lambda item: (
-                -self.kills[item.nodeid],
-                width[item.nodeid],
-            ),
-        )
+        tests, width = self._reached.by(mutant), self._reached.width
+        asked = [item for item in items if mutant.name == CONTROL or item.nodeid in tests]
+        return sorted(asked, key=lambda item: (-self.kills[item.nodeid], width[item.nodeid]))
 
     def pytest_runtest_setup(self) -> None:
         signal.alarm(HANGS)
@@ -213,16 +201,13 @@ def _forked(mutant: Mutant) -> Iterator[int | None]:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, prog="python tests/mutate.py")
-    parser.add_argument(
-        "tests", nargs="*", default=["tests"], help="in place of all that take under a second"
-    )
+    parser.add_argument("tests", nargs="*", default=["tests"], help="in place of all that are not slow")
     parser.add_argument("--file", metavar="TEXT", help="files whose path contains this, in place of the core")
     parser.add_argument("--write", action="store_true", help=f"write what survives into {KNOWN.name}")
     options = parser.parse_args()
     paths = [path for part in CORE for path in sorted(PACKAGE.glob(part))]
     if options.file:
         paths = [path for path in sorted(PACKAGE.rglob("*.py")) if options.file in str(path)]
-
     shutil.rmtree(WORK, ignore_errors=True)
     WORK.mkdir()
     reached = Reached(options.tests)
