@@ -136,22 +136,23 @@ def test_the_settings_say_how_long_to_wait_where_code_does_not(
     assert asker.client(api_key="k", http_client=own).timeout == own.timeout
 
 
-def test_a_user_in_the_base_url_is_sent_as_httpx_would(asker: Asker, server: ScriptedServer) -> None:
-    """A base URL given in code is used as given, basic authentication included; aiohttp takes no user in a URL."""
+@in_turns(
+    "key,user,sent",
+    [
+        ('My "API" Key', "", 'Bearer My "API" Key'),
+        ("Bearer\tak_1", "", "Bearer Bearer\tak_1"),
+        ("k", "me:pass@", "Basic bWU6cGFzcw=="),
+    ],
+)
+def test_a_key_and_a_user_in_code_are_sent_as_they_are_given(
+    asker: Asker, server: ScriptedServer, key: str, user: str, sent: str
+) -> None:
+    """Test suites of other people's programs have odd keys; a user in the base URL comes before the key, as in httpx."""
     server.answer(COMPLETION)
-    base_url = server.base_url.replace("//", "//me:pass@")
-    asker.run(complete("m"), api_key="k", base_url=base_url, http_client=http_client(asker))
+    base_url = server.base_url.replace("//", f"//{user}")
+    asker.run(complete("m"), api_key=key, base_url=base_url, http_client=http_client(asker))
 
-    assert server.requests[0].headers["authorization"] == "Basic bWU6cGFzcw=="
-
-
-@in_turns("key", ['My "API" Key', "Bearer\tak_1"])
-def test_a_key_in_code_is_used_as_it_is_given(asker: Asker, server: ScriptedServer, key: str) -> None:
-    """Whatever it looks like: test suites of other people's programs have odd ones."""
-    server.answer(COMPLETION)
-    asker.run(complete("m"), api_key=key, base_url=server.base_url)
-
-    assert server.requests[0].headers["authorization"] == f"Bearer {key}"
+    assert server.requests[0].headers["authorization"] == sent
 
 
 @in_turns(

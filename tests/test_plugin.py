@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from importlib.util import find_spec
-from pathlib import Path
 
 import pytest
 
 from aitoearn_openai.sandbox import Sandbox
 from conftest import Asker, complete, list_models
+from snippets import snippet_of
 
 pytest_plugins = ["pytester"]
 
-PAGE = Path(__file__, "..", "..", "docs", "test-without-the-service.md").resolve()
-SNIPPET = PAGE.read_text("utf-8").split("## In pytest")[1].split("```python\n")[1].split("```")[0]
 ASYNC = """
 import pytest
 from aitoearn_openai import AsyncOpenAI
@@ -40,7 +38,7 @@ def loaded(site: Sandbox) -> None:
 @pytest.mark.parametrize(
     ("tests", "passed"),
     [
-        (SNIPPET, 2),
+        (snippet_of("test-without-the-service.md", "In pytest"), 2),
         pytest.param(
             ASYNC, 1, marks=pytest.mark.skipif(not find_spec("pytest_asyncio"), reason="not installed")
         ),

@@ -52,43 +52,35 @@ def test_a_client_arrives_with_the_same_options(asker: Asker) -> None:
         assert there_and_back(european).base_url == european.base_url
 
 
+AI = "https://aitoearn.ai/api/ai"
 THERE = {"api_key": "of-there", "base_url": "http://there.example", "timeout": "22"}
 
 
-def test_what_came_from_settings_does_not_travel(asker: Asker, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Neither from the client, nor from copies of it, nor from `from_settings`: the other side reads its own."""
-    for make in (
-        lambda: asker.client(max_retries=4),
-        lambda: asker.client().with_options(max_retries=4).copy(),
-        lambda: type(asker.client()).from_settings(Settings(max_retries=4)),
-    ):
-        have(monkeypatch, api_key="hidden", base_url="http://hidden.example", timeout="11")
-        client = make()
-        there = arrived(client, monkeypatch, **THERE)
-
-        assert (there.api_key, str(there.base_url)) == ("of-there", "http://there.example/api/ai/")
-        assert (there.timeout, there.max_retries) == (22, 4)
-        with pytest.raises(openai.OpenAIError, match="AITOEARN_API_KEY"):
-            arrived(client, monkeypatch)
-
-
-def test_what_was_given_in_code_travels_also_where_it_equals_the_senders_settings(
-    asker: Asker, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("code", "wanted"),
+    [
+        ({"base_url": AI, "api_key": "ai", "timeout": 7}, (f"{AI}/", "ai", 7)),
+        ({}, ("http://there.example/api/ai/", "of-there", 22)),
+    ],
+)
+def test_what_was_given_in_code_travels_and_nothing_else(
+    asker: Asker, monkeypatch: pytest.MonkeyPatch, code: Any, wanted: tuple[Any, ...]
 ) -> None:
-    """Who gave it meant it: to the client, to a copy, or to the `Settings` of `from_settings`."""
-    given: Any = {"base_url": "https://aitoearn.ai/api/ai", "api_key": "ai", "max_retries": 5, "timeout": 7.0}
+    """To the client, to a copy, or to the `Settings` of `from_settings`, be it what the variables of here say or not."""
     for make in (
-        lambda: asker.client(**given).copy(),
-        lambda: asker.client().copy(**given),
-        lambda: type(asker.client()).from_settings(
-            Settings(site="ai", api_key="ai", timeout=7, max_retries=5)
-        ),
+        lambda: asker.client(**code, max_retries=4).with_options().copy(),
+        lambda: asker.client().copy(**code, max_retries=4),
+        lambda: type(asker.client()).from_settings(Settings(**code, max_retries=4)),
     ):
-        have(monkeypatch, site="ai", api_key="ai", max_retries="5", timeout="7")
-        there = arrived(make(), monkeypatch, site="cn", api_key="of-cn", max_retries="2", timeout="9")
+        have(monkeypatch, site="ai", api_key="ai" if code else "hidden", timeout="7", max_retries="4")
+        client = make()
+        there = arrived(client, monkeypatch, **THERE, max_retries="2")
 
-        assert (str(there.base_url), there.api_key) == ("https://aitoearn.ai/api/ai/", "ai")
-        assert (there.max_retries, there.timeout) == (5, 7)
+        assert (str(there.base_url), there.api_key, there.timeout) == wanted
+        assert there.max_retries == 4
+        if not code:
+            with pytest.raises(openai.OpenAIError, match="AITOEARN_API_KEY"):
+                arrived(client, monkeypatch)
 
 
 @in_turns(
@@ -142,11 +134,11 @@ def test_copies_of_the_standard_library_are_those_of_the_client(asker: Asker, du
 def test_settings_travel_as_clients_do(monkeypatch: pytest.MonkeyPatch) -> None:
     """So do copies with what was changed in them; a key that was taken out does not come back."""
     made = Settings(site="cn", api_key="of-cn", max_retries=1)
-    at_ai = {"site": "ai", "base_url": "https://aitoearn.ai/api/ai", "api_key": "of-ai"}
+    at_ai = {"site": "ai", "base_url": AI, "api_key": "of-ai"}
     have(monkeypatch, site="ai", api_key="of-there")
     for changes in (at_ai, {"api_key": None, "max_retries": 9}):
         copied = made.model_copy(update=changes)
         assert there_and_back(copied) == copied
     there = arrived(Settings(api_key="of-ai"), monkeypatch, site="cn", api_key="of-cn")
-    assert there.base_url == "https://aitoearn.ai/api/ai"
+    assert there.base_url == AI
     assert there_and_back(Settings.model_construct(site="cn")).site == "cn"

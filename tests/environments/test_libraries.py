@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 from urllib.request import ProxyHandler, build_opener
@@ -22,7 +23,7 @@ URL = "https://aitoearn.cn/api/ai/chat/completions"
 ANSWER = {
     "choices": [{"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": "Hi"}}]
 }
-ANSWER_OF_LIST = {"code": 0, "data": [{"name": "glm-5.2"}]}
+MODELS = {"code": 0, "data": [{"name": "glm-5.2"}]}
 FAILURE = {"code": 12001, "message": "Insufficient credits", "data": {}}
 
 needs_httpx = pytest.mark.skipif(
@@ -49,26 +50,20 @@ def test_a_mock_of_httpx_answers_in_the_place_of_the_service(
 
 
 @needs_httpx
-def test_hishel_answers_from_its_cache(server: ScriptedServer, tmp_path: Path) -> None:
+@pytest.mark.parametrize("fails", [False, True])
+def test_hishel_answers_from_its_cache(fails: bool, server: ScriptedServer, tmp_path: Path) -> None:
     """As an `http_client` of one's own, whose transport it is; a failure is an error from there too."""
     hishel: Any = pytest.importorskip("hishel.httpx")
-    kept = {"Cache-Control": "max-age=60"}
-    for reply in (Reply(ANSWER_OF_LIST, headers=kept), Reply(FAILURE, headers=kept)):
-        server.answer(reply)
-        server.requests.clear()
-        place = tmp_path / f"{len(reply.encoded())}.db"
-        pool = hishel.CacheClient(storage=sys.modules["hishel"].SqliteStorage(database_path=place))
-        with OpenAI(api_key="k", base_url=server.base_url, http_client=pool, max_retries=0) as client:
-            seen = [ask_for_list(client) for _ in range(2)]
-        assert seen[0] == seen[1] == (["glm-5.2"] if reply.body is ANSWER_OF_LIST else 402)
-        assert len(server.requests) == 1
+    server.answer(Reply(FAILURE if fails else MODELS, headers={"Cache-Control": "max-age=60"}))
+    pool = hishel.CacheClient(
+        storage=sys.modules["hishel"].SqliteStorage(database_path=tmp_path / "cache.db")
+    )
+    with OpenAI(api_key="k", base_url=server.base_url, http_client=pool, max_retries=0) as client:
+        for _ in range(2):
+            with pytest.raises(openai.APIStatusError, match="402") if fails else nullcontext():
+                assert [model.id for model in client.models.list()] == ["glm-5.2"]
 
-
-def ask_for_list(client: OpenAI) -> Any:
-    try:
-        return [model.id for model in client.models.list()]
-    except openai.APIStatusError as error:
-        return error.status_code
+    assert len(server.requests) == 1
 
 
 def test_an_async_client_runs_under_trio(site: Sandbox) -> None:
