@@ -8,7 +8,6 @@ both warn of a mark that is not needed.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from decimal import Decimal
 
 import openai
@@ -33,30 +32,23 @@ async def key_async() -> str:
     return "k"
 
 
-# The constructor takes what the SDK's takes, and nothing else.
-
-
-def construct(http_client: openai.DefaultHttpxClient, headers: Mapping[str, str]) -> None:
+def construct(pool: openai.DefaultHttpxClient, pool_async: openai.DefaultAsyncHttpxClient) -> None:
+    """The constructors take what the SDK's take, and nothing else."""
     assert_type(OpenAI(), OpenAI)
-    OpenAI(api_key=key, timeout=openai.Timeout(5), default_headers=headers, http_client=http_client)
+    OpenAI(api_key=key, timeout=openai.Timeout(5), default_headers={"X": "1"}, http_client=pool)
     OpenAI("k")  # type: ignore[call-arg]
     OpenAI(api_kee="k")  # type: ignore[call-arg]
     OpenAI(api_key=key_async)  # type: ignore[arg-type]
     OpenAI(timeout="5")  # type: ignore[arg-type]
-    OpenAI(http_client=openai.DefaultAsyncHttpxClient())  # type: ignore[arg-type]
+    OpenAI(http_client=pool_async)  # type: ignore[arg-type]
     OpenAI(_settings=Settings())  # type: ignore[call-arg]
-
-
-def construct_async(http_client: openai.DefaultAsyncHttpxClient) -> None:
-    assert_type(AsyncOpenAI(api_key=key_async, http_client=http_client), AsyncOpenAI)
+    assert_type(AsyncOpenAI(api_key=key_async, http_client=pool_async), AsyncOpenAI)
     AsyncOpenAI(api_key=key)  # type: ignore[arg-type]
-    AsyncOpenAI(http_client=openai.DefaultHttpxClient())  # type: ignore[arg-type]
-
-
-# A client of ours goes wherever the SDK's does, and has the SDK's own resources; the reverse is wrong.
+    AsyncOpenAI(http_client=pool)  # type: ignore[arg-type]
 
 
 def substitute(client: OpenAI, client_async: AsyncOpenAI, plain: openai.OpenAI) -> None:
+    """A client of ours goes wherever the SDK's does, and has the SDK's own resources; the reverse is wrong."""
     theirs: openai.OpenAI = client
     theirs_async: openai.AsyncOpenAI = client_async
     ours: OpenAI = plain  # type: ignore[assignment]
@@ -75,7 +67,7 @@ class Extended(OpenAI):
         return self.copy().with_options()
 
 
-def copies(client: OpenAI, client_async: AsyncOpenAI) -> None:
+async def copies(client: OpenAI, client_async: AsyncOpenAI) -> None:
     assert_type(client.copy(), OpenAI)
     assert_type(client.with_options(timeout=1, default_headers={"X": "1"}), OpenAI)
     assert_type(client_async.with_options(timeout=None), AsyncOpenAI)
@@ -87,22 +79,14 @@ def copies(client: OpenAI, client_async: AsyncOpenAI) -> None:
     AsyncOpenAI.from_settings(Settings(), http_client=openai.DefaultHttpxClient())  # type: ignore[arg-type]
     with OpenAI() as entered:
         assert_type(entered, OpenAI)
-
-
-async def copies_async() -> None:
-    async with AsyncOpenAI() as entered:
-        assert_type(entered, AsyncOpenAI)
-
-
-# The model lists; a raw or unread one has the same models.
+    async with AsyncOpenAI() as entered_async:
+        assert_type(entered_async, AsyncOpenAI)
 
 
 def models(client: OpenAI) -> None:
-    page = client.models.list(extra_query={"q": "1"}, timeout=openai.Timeout(1))
-    assert_type(page, SyncPage[ChatModel])
-    for model in page:
-        theirs: Model = model
-        _ = theirs
+    """A raw or unread list has the same models."""
+    assert_type(client.models.list(extra_query={"q": "1"}, timeout=openai.Timeout(1)), SyncPage[ChatModel])
+    list[Model](client.models.list())
     assert_type(client.models.retrieve("m"), ChatModel)
     assert_type(client.models.with_raw_response.list().parse(), SyncPage[ChatModel])
     assert_type(client.models.with_raw_response.retrieve("m").parse(), ChatModel)
@@ -134,24 +118,17 @@ def one_model(model: ChatModel, completion: ChatCompletion) -> None:
     model.credits(10)  # type: ignore[arg-type]
 
 
-def image_models(client: OpenAI) -> None:
+async def image_models(client: OpenAI, client_async: AsyncOpenAI) -> None:
     assert_type(client.models.image_generation.list(), SyncPage[ImageModel])
     assert_type(client.models.image_edit.with_raw_response.list().parse(), SyncPage[ImageModel])
     model = client.models.image_edit.retrieve("m")
     assert_type((model.max_input_images, model.prices[0].price), tuple[int | None, Decimal | None])
     assert_type(model.credits(size="1024x1024", n=2), Decimal | None)
+    assert_type(await client_async.models.image_edit.list(), AsyncPage[ImageModel])
+    assert_type(await client_async.models.image_generation.retrieve("m"), ImageModel)
 
 
-async def image_models_async(client: AsyncOpenAI) -> None:
-    async for model in client.models.image_edit.list():
-        assert_type(model, ImageModel)
-    assert_type(await client.models.image_generation.retrieve("m"), ImageModel)
-
-
-# Settings, the sandbox and the relay.
-
-
-def settings() -> None:
+def settings_and_servers() -> None:
     chosen = Settings(site="ai", api_key=SecretStr("k"), timeout=3, max_retries=None)
     assert_type(chosen.base_url, str)
     assert_type(chosen.api_key, SecretStr | None)
@@ -165,9 +142,6 @@ def settings() -> None:
         assert_type(here.base_url, str)
 
 
-# The module in the place of the SDK's.
-
-
 def module() -> None:
     assert_type(aitoearn_openai.Client(), OpenAI)
     assert_type(aitoearn_openai.AsyncClient(), AsyncOpenAI)
@@ -179,9 +153,6 @@ def module() -> None:
     aitoearn_openai.api_key = "k"
     assert_type(aitoearn_openai.RateLimitError, type[openai.RateLimitError])
     aitoearn_openai.unheard_of  # type: ignore[attr-defined]  # noqa: B018
-
-
-# Batches.
 
 
 async def answer_a_batch(client: AsyncOpenAI, plain: openai.AsyncOpenAI) -> None:
