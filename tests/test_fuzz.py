@@ -58,16 +58,15 @@ envelopes = st.fixed_dictionaries(
     optional={"data": json_values, "message": st.one_of(json_values, waits), "requestId": json_values},
 )
 errors = st.fixed_dictionaries({"error": json_values}, optional={"id": text, "choices": json_values})
-nullable = st.one_of(st.none(), text)
-reasons = st.sampled_from(["stop", "length", None])
 
 
 def answers_of(kind: str, part: str, **fields: Any) -> st.SearchStrategy[dict[str, Any]]:
     """Right answers, with fields that are beyond OpenAI's."""
-    said = {"role": st.just("assistant"), "content": nullable, "reasoning_content": text}
+    said = {"role": st.just("assistant"), "content": st.one_of(st.none(), text), "reasoning_content": text}
     whole = part == "message"
     inner = st.fixed_dictionaries(said if whole else {}, optional={"name": st.none()} if whole else said)
-    choice = st.fixed_dictionaries({"index": st.integers(0, 3), part: inner, "finish_reason": reasons})
+    reason = st.sampled_from(["stop", "length", None])
+    choice = st.fixed_dictionaries({"index": st.integers(0, 3), part: inner, "finish_reason": reason})
     head = {"id": text, "created": st.integers(0, 2**31), "model": text, "object": st.just(kind)}
     return st.fixed_dictionaries(
         {**head, "choices": st.lists(choice, min_size=whole, max_size=2)},
@@ -76,9 +75,8 @@ def answers_of(kind: str, part: str, **fields: Any) -> st.SearchStrategy[dict[st
 
 
 counts = ("prompt_tokens", "completion_tokens", "total_tokens")
-completions = answers_of(
-    "chat.completion", "message", usage=st.fixed_dictionaries({name: st.integers(0, 9) for name in counts})
-)
+used = st.fixed_dictionaries(dict.fromkeys(counts, st.integers(0, 9)))
+completions = answers_of("chat.completion", "message", usage=used)
 chunks = answers_of("chat.completion.chunk", "delta", usage=st.none())
 line = st.text(st.characters(exclude_characters="\r\n\x00", exclude_categories=["Cs"]), max_size=8)
 EXTRA = [": ", ":", "id: ", "retry: ", "x-unknown: ", "unknown"]
@@ -124,9 +122,8 @@ bodies = st.one_of(
 printable = st.text(st.characters(min_codepoint=32, max_codepoint=126), max_size=12).map(str.strip)
 TYPES = ["application/json", "text/event-stream", "text/html", "a/b+json", "", "json"]
 CHARSETS = ["", ";;=", "; charset=utf-16", "; charset=zlib", '; charset="']
-content_types = st.one_of(
-    st.builds("{}{}".format, st.sampled_from(TYPES), st.sampled_from(CHARSETS)), printable, st.none()
-)
+with_charset = st.builds("{}{}".format, st.sampled_from(TYPES), st.sampled_from(CHARSETS))
+content_types = st.one_of(with_charset, printable, st.none())
 headers = st.fixed_dictionaries(
     {},
     optional={
@@ -263,8 +260,7 @@ PATHS = ["", "/", "/api", "/api/ai/", "/v1", "//", "/api/ai/chat/completions", "
 USERS = ["", f"user:{PASSWORD}@", f"{PASSWORD}@", f":{PASSWORD}@", f"{PASSWORD}:{PASSWORD}@@"]
 addresses = st.one_of(
     st.text(max_size=30),
-    st.builds(
-        "{}{}{}{}{}{}{}{}".format,
+    st.tuples(
         st.sampled_from(["", " ", "\n"]),
         st.sampled_from(["https://", "http://", "HTTPS://", "ftp://", "//", "https:/", "", "https:// "]),
         st.sampled_from(USERS),
@@ -273,7 +269,7 @@ addresses = st.one_of(
         st.one_of(st.lists(st.sampled_from(PATHS), max_size=2).map("".join), url_parts.map("/{}".format)),
         st.sampled_from(["", "?a=b", f"?key={PASSWORD}", "#x", "?", "#"]),
         st.sampled_from(["", " ", "\n", "/"]),
-    ),
+    ).map("".join),
 )
 
 
