@@ -56,19 +56,14 @@ def test_each_name_of_the_sdk_is_ours_or_the_very_same() -> None:
 
 
 def test_dir_and_star_import_agree() -> None:
-    """What `dir()` shows can be had, and `*` brings each name of the SDK's `*`."""
-    shown = dir(aitoearn_openai)
-    star: dict[str, Any] = {}
+    """What `dir()` shows can be had, and `*` brings each name of the SDK's `*`; its private modules are no part of it."""
+    shown, star = dir(aitoearn_openai), dict[str, Any]()
     exec("from aitoearn_openai import *", star)
 
     assert set(PUBLIC) <= set(shown)
     assert all(hasattr(aitoearn_openai, name) for name in shown)
     assert set(openai.__all__) | {"ChatModel", "Settings"} <= star.keys()
     assert star["OpenAI"] is aitoearn_openai.OpenAI
-
-
-def test_a_name_that_is_not_there_is_an_attribute_error() -> None:
-    """Also the SDK's private modules: this is its public face."""
     for name in ("nonsense", "_base_client", "__nonsense__"):
         with pytest.raises(AttributeError, match=name):
             getattr(aitoearn_openai, name)

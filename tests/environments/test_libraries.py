@@ -20,9 +20,8 @@ from conftest import MESSAGES, Reply, ScriptedServer, complete
 pytestmark = pytest.mark.slow
 
 URL = "https://aitoearn.cn/api/ai/chat/completions"
-ANSWER = {
-    "choices": [{"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": "Hi"}}]
-}
+MESSAGE = {"role": "assistant", "content": "Hi"}
+ANSWER = {"choices": [{"index": 0, "finish_reason": "stop", "message": MESSAGE}]}
 MODELS = {"code": 0, "data": [{"name": "glm-5.2"}]}
 FAILURE = {"code": 12001, "message": "Insufficient credits", "data": {}}
 

@@ -38,8 +38,6 @@ os.environ.update(
 
 
 class City(BaseModel):
-    """A city."""
-
     name: str
     people: int
 
