@@ -10,7 +10,7 @@ import openai
 import pytest
 
 from aitoearn_openai import Settings
-from conftest import Asker, Reply, ScriptedServer, complete, in_turns
+from conftest import KEY, Asker, Reply, ScriptedServer, complete, in_turns
 
 OPENAI_VARIABLES = {
     f"OPENAI_{name}": f"leak-{name.lower()}"
@@ -42,9 +42,7 @@ def test_key_and_site_come_from_settings(asker: Asker, monkeypatch: pytest.Monke
 
 
 @pytest.mark.parametrize("site", ["cn", "ai"])
-def test_without_a_key_the_error_says_what_to_do(
-    asker: Asker, site: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_missing_key_says_what_to_do(asker: Asker, site: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where to create one, the variable to set, why OPENAI_API_KEY is not used, and the way without a key."""
     monkeypatch.setenv("OPENAI_API_KEY", "leak-key")
     monkeypatch.setenv("AITOEARN_SITE", site)
@@ -56,9 +54,7 @@ def test_without_a_key_the_error_says_what_to_do(
     assert "leak" not in str(caught.value)
 
 
-def test_an_argument_that_cannot_be_is_told_in_our_words(
-    asker: Asker, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_wrong_argument_is_told_in_our_words(asker: Asker, monkeypatch: pytest.MonkeyPatch) -> None:
     """An empty key, as `os.getenv("X", "")` gives it: that of the settings is not sent in its place; and settings."""
     monkeypatch.setenv("AITOEARN_API_KEY", "k")
     with pytest.raises(openai.OpenAIError, match=r"api_key is empty: give a key, or .* AITOEARN_API_KEY"):
@@ -78,23 +74,19 @@ def test_an_omitted_authorization_sends_no_key_at_all(asker: Asker, server: Scri
     assert not {"authorization", "x-api-key"} & server.requests[0].headers.keys()
 
 
-def test_nothing_of_openais_is_sent(
-    asker: Asker, server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_no_leak_of_openai(asker: Asker, scripted: ScriptedServer, monkeypatch: pytest.MonkeyPatch) -> None:
     """With every variable of OpenAI's set, no header and no attribute holds one of their values."""
     for name, value in OPENAI_VARIABLES.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setenv("AITOEARN_API_KEY", "k")
-    monkeypatch.setenv("AITOEARN_BASE_URL", server.base_url)
-    server.answer(COMPLETION)
+    scripted.answer(COMPLETION)
     asker.run(complete("m"))
     asker.run(lambda client: complete("m")(client.copy(timeout=9).with_options(max_retries=1)))
 
-    assert server.requests[0].headers["authorization"] == "Bearer k"
-    assert "leak" not in repr(server.requests)
+    assert scripted.requests[0].headers["authorization"] == f"Bearer {KEY}"
+    assert "leak" not in repr(scripted.requests)
     assert "leak" not in repr([getattr(asker.client(), name, None) for name in (*SHOWN, "default_headers")])
-    Asker(asker.is_async, openai).run(complete("m"), api_key="k", base_url=server.base_url)
-    assert "leak-org_id" in repr(server.requests)  # By the plain SDK.
+    Asker(asker.is_async, openai).run(complete("m"), api_key="k", base_url=scripted.base_url)
+    assert "leak-org_id" in repr(scripted.requests)  # By the plain SDK.
 
 
 @pytest.mark.parametrize("client", [openai.OpenAI, openai.AsyncOpenAI])
@@ -122,9 +114,7 @@ def http_client(asker: Asker, **arguments: Any) -> Any:
     return (openai.DefaultAsyncHttpxClient if asker.is_async else openai.DefaultHttpxClient)(**arguments)
 
 
-def test_the_settings_say_how_long_to_wait_where_code_does_not(
-    asker: Asker, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_settings_limit_the_wait_where_code_does_not(asker: Asker, monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither an argument, for which wrappers may hand on `NOT_GIVEN`, nor an `http_client`; else the SDK does."""
     client = asker.client(api_key="k")
     assert (client.timeout, client.max_retries) == (openai.DEFAULT_TIMEOUT, openai.DEFAULT_MAX_RETRIES)

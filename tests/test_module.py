@@ -83,9 +83,7 @@ def test_the_module_is_a_client(site: Sandbox, monkeypatch: pytest.MonkeyPatch) 
     assert aitoearn_openai.models.retrieve("GLM 5.2").credits(answer.usage)
 
 
-def test_module_settings_can_change_at_any_time(
-    server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_module_can_be_set_at_any_time(server: ScriptedServer, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each call has those of its moment; the SDK's own are neither read nor written."""
     monkeypatch.setattr(openai, "api_key", "of-openai")
     monkeypatch.setattr(openai, "azure_endpoint", "of-azure")

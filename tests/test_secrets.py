@@ -126,9 +126,7 @@ def test_a_constructor_that_fails_does_not_show_the_key(
     assert "canary" not in shown(caught.value)
 
 
-def test_nothing_that_is_printed_shows_the_key(
-    asker: Asker, site: Sandbox, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_no_text_or_repr_shows_the_key(asker: Asker, site: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
     """`repr` and `str` of clients, resources, settings and copies of them, models; a pickle of a client of settings."""
     monkeypatch.setenv("AITOEARN_API_KEY", CANARY)
     client = asker.client()
@@ -177,9 +175,7 @@ def test_a_key_that_no_header_can_carry_is_refused_before_anything_is_sent(
 @pytest.mark.skipif(
     "data_residency" not in inspect.signature(openai.OpenAI).parameters, reason="an older SDK"
 )
-def test_a_key_of_settings_does_not_go_to_a_host_of_openais(
-    asker: Asker, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_key_of_settings_is_not_sent_to_openai(asker: Asker, monkeypatch: pytest.MonkeyPatch) -> None:
     """`data_residency` chooses one; a key that was given with it is the caller's affair."""
     monkeypatch.setenv("AITOEARN_API_KEY", CANARY)
     filled = asker.client()

@@ -54,9 +54,7 @@ def test_each_field_comes_from_its_variable(is_set: bool, monkeypatch: pytest.Mo
         ("bearer-1", "bearer-1"),
     ],
 )
-def test_a_key_pasted_with_its_scheme_means_the_key(
-    pasted: str, key: str | None, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_key_may_have_its_scheme(pasted: str, key: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
     """As the service's guides show it in a header; only a word of its own is a scheme."""
     monkeypatch.setenv("AITOEARN_API_KEY", pasted)
 

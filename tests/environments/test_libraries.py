@@ -32,9 +32,7 @@ needs_httpx = pytest.mark.skipif(
 
 @needs_httpx
 @pytest.mark.parametrize("package", ["respx", "pytest_httpx"])
-def test_a_mock_of_httpx_answers_in_the_place_of_the_service(
-    package: str, request: pytest.FixtureRequest
-) -> None:
+def test_a_mock_of_httpx_answers_for_the_service(package: str, request: pytest.FixtureRequest) -> None:
     """It replaces the transport; a failure that comes with HTTP 200 is an error from there too."""
     pytest.importorskip(package)
     mock: Any = request.getfixturevalue(f"{package.removeprefix('pytest_')}_mock")

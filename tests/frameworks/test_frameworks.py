@@ -225,9 +225,7 @@ def test_a_model_answers(connect: Any, heading: str, way: str) -> None:
 
 
 @pytest.mark.parametrize(("heading", "way"), [way for way in WAYS if way[0] != "LiteLLM"])
-def test_missing_credits_are_an_error(
-    connect: Any, heading: str, way: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_missing_credits_raise(connect: Any, heading: str, way: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Though the service reports them as HTTP 200, also when it should stream."""
     snippet = connect(heading, key="sandbox" if heading == "LLM" else "fail-12001")
     monkeypatch.setenv("AITOEARN_API_KEY", "fail-12001")  # LLM has to list the models before.
@@ -241,9 +239,7 @@ def test_missing_credits_are_an_error(
 @pytest.mark.parametrize(
     ("code", "error", "status"), [(401, "AuthenticationError", 401), (12001, "APIError", 402)]
 )
-def test_a_failure_is_an_error_of_litellm(
-    connect: Any, code: int, error: str, status: int, stream: bool
-) -> None:
+def test_litellm_raises_its_own_error(connect: Any, code: int, error: str, status: int, stream: bool) -> None:
     """Its own class for it, also when it should stream."""
     snippet = connect("LiteLLM")  # Which asks for an answer.
     with pytest.raises(getattr(snippet.litellm, error)) as caught:
