@@ -44,8 +44,7 @@ class Mutant(NamedTuple):
     path: Path
     lines: range
     name: str
-    code: types.CodeType
-    """Of the module."""
+    code: types.CodeType  # Of the module.
 
 
 def mutants_of(path: Path) -> Iterator[Mutant]:

@@ -53,10 +53,8 @@ def test_type_checkers_know_every_setting() -> None:
 
 
 @pytest.mark.parametrize("ask", [complete, stream, draw])
-def test_a_model_in_the_place_of_its_name_says_what_to_pass(
-    asker: Asker, server: ScriptedServer, ask: Callable[[Any], Any]
-) -> None:
-    """Before anything is sent."""
+def test_a_model_is_not_its_name(asker: Asker, server: ScriptedServer, ask: Callable[[Any], Any]) -> None:
+    """The error says what to pass, before anything is sent."""
     asks = "__api_exclude__" in inspect.getsource(_transform._async_transform_recursive)
     if asker.is_async and not asks:
         pytest.skip("the async client of this SDK does not ask the object, and sends a request")

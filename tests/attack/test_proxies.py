@@ -24,7 +24,7 @@ CLIENTS: dict[str, Callable[[Asker, str], Any]] = {
 @pytest.mark.parametrize("way", CLIENTS)
 def test_a_gateway_on_this_machine_is_asked_without_a_proxy(
     asker: Asker,
-    server: ScriptedServer,
+    scripted: ScriptedServer,
     other_server: ScriptedServer,
     monkeypatch: pytest.MonkeyPatch,
     way: str,
@@ -34,14 +34,14 @@ def test_a_gateway_on_this_machine_is_asked_without_a_proxy(
         monkeypatch.delenv(name)
     for name in ("HTTP_PROXY", "ALL_PROXY", "http_proxy", "all_proxy"):
         monkeypatch.setenv(name, other_server.origin)
-    monkeypatch.setenv("AITOEARN_BASE_URL", server.base_url if way == "variable" else "http://other.invalid")
-    monkeypatch.setenv("AITOEARN_API_KEY", KEY)
-    for each in (server, other_server):
+    if way != "variable":
+        monkeypatch.setenv("AITOEARN_BASE_URL", "http://other.invalid")
+    for each in (scripted, other_server):
         each.answer(Reply({"code": 0, "data": []}))
-    client = CLIENTS[way](asker, server.base_url)
+    client = CLIENTS[way](asker, scripted.base_url)
     Asker(asker.is_async, Mock(OpenAI=lambda: client, AsyncOpenAI=lambda: client)).run(list_models)
 
-    assert (len(server.requests), other_server.requests) == (1, [])
+    assert (len(scripted.requests), other_server.requests) == (1, [])
 
 
 HERE = ["LOCALHOST:8080", "localhost.", "x.localhost", "ip6-localhost", "127.9.9.9", "127.1", "2130706433"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import threading
 import time
@@ -80,7 +79,6 @@ def test_a_sandbox_that_starts_while_time_is_frozen_answers_and_ends() -> None:
 
 
 def test_a_sandbox_serves_a_loop_of_uvloop() -> None:
-    """One that runs, and one that a policy makes."""
     uvloop: Any = pytest.importorskip("uvloop")
 
     async def main() -> None:
@@ -89,4 +87,3 @@ def test_a_sandbox_serves_a_loop_of_uvloop() -> None:
                 assert (await client.chat.completions.create(model="glm-5.2", messages=MESSAGES)).choices
 
     in_time(lambda: uvloop.run(main()))
-    in_time(lambda: asyncio.run(main()))

@@ -7,8 +7,9 @@ import atexit
 import os
 import shutil
 import tempfile
-from collections.abc import AsyncIterable, Callable, Iterator, Mapping
+from collections.abc import AsyncIterable, Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from importlib import import_module
 from types import ModuleType
 from typing import Any
@@ -187,30 +188,29 @@ WAYS = [(heading, way) for heading, framework in FRAMEWORKS.items() for way in f
 
 
 @pytest.fixture
-def connect(site: sandbox.Sandbox, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Any]]:
+def connect(
+    site: sandbox.Sandbox, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> Callable[..., Any]:
     """What the snippet for a framework defines, as a module; a key out of `sandbox.FAILURES` makes each call fail."""
-    modules = []
 
     def run(heading: str, key: str = "sandbox") -> Any:
         pytest.importorskip(FRAMEWORKS[heading].package)
         for variable, value in {"SITE": "sandbox", "BASE_URL": site.base_url, "API_KEY": key}.items():
             monkeypatch.setenv(f"AITOEARN_{variable}", value)
-        module = ModuleType("snippet", f"The snippet for {heading}.")
+        module: Any = ModuleType("snippet", f"The snippet for {heading}.")
         snippet = snippet_of("frameworks.md", heading)
-        exec(compile(snippet, f"docs/frameworks.md, {heading}", "exec"), module.__dict__)
+        exec(compile(snippet, f"docs/frameworks.md, {heading}", "exec"), vars(module))
         if heading == "LLM":  # A plugin.
             plugins = import_module("llm.plugins")
             plugins.load_plugins()
             plugins.pm.register(module)
-            modules.append((plugins.pm, module))
+            request.addfinalizer(partial(plugins.pm.unregister, module))
             if key == "sandbox":
-                module.__dict__["model"] = module.llm.get_model("aitoearn/glm-5.2")
-                module.__dict__["async_model"] = module.llm.get_async_model("aitoearn/glm-5.2")
+                module.model = module.llm.get_model("aitoearn/glm-5.2")
+                module.async_model = module.llm.get_async_model("aitoearn/glm-5.2")
         return module
 
-    yield run
-    for manager, module in modules:
-        manager.unregister(module)
+    return run
 
 
 @pytest.mark.parametrize(("heading", "way"), WAYS)

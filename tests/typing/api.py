@@ -63,17 +63,15 @@ def substitute(client: OpenAI, client_async: AsyncOpenAI, plain: openai.OpenAI) 
 class Extended(OpenAI):
     """Somebody's own client."""
 
-    def twice(self) -> Extended:
-        return self.copy().with_options()
 
-
-async def copies(client: OpenAI, client_async: AsyncOpenAI) -> None:
+async def copies(client: OpenAI, client_async: AsyncOpenAI, extended: Extended) -> None:
     assert_type(client.copy(), OpenAI)
     assert_type(client.with_options(timeout=1, default_headers={"X": "1"}), OpenAI)
     assert_type(client_async.with_options(timeout=None), AsyncOpenAI)
     assert_type(OpenAI.from_settings(Settings(site="ai"), max_retries=1, http_client=None), OpenAI)
     assert_type(AsyncOpenAI.from_settings(settings=Settings()), AsyncOpenAI)
     assert_type(Extended.from_settings(Settings()), Extended)
+    assert_type(extended.copy().with_options(), Extended)
     client.with_options(retries=0)  # type: ignore[call-arg]
     OpenAI.from_settings("ai")  # type: ignore[arg-type]
     AsyncOpenAI.from_settings(Settings(), http_client=openai.DefaultHttpxClient())  # type: ignore[arg-type]
