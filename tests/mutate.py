@@ -29,13 +29,11 @@ PACKAGE = ROOT / "src" / "aitoearn_openai"
 KNOWN = ROOT / "tests" / "survivors.txt"
 UNREAD = "# Not looked at yet: "
 WORK = ROOT / ".mutants"
-TOLD = os.fdopen(os.dup(1), "w")
-"""Where to print, as what the tests print is thrown away."""
+TOLD = os.fdopen(os.dup(1), "w")  # As what the tests print is thrown away.
 CORE = ["_sdk/*.py", "_client.py", "_errors.py", "_pools.py"]
 CONTROL = "nothing was changed"
 
-HANGS = 120
-"""Seconds after which a test hangs, and so has noticed the mutant."""
+HANGS = 120  # Seconds after which a test hangs, and so has noticed the mutant.
 QUICK = ["-q", "-p", "no:cacheprovider", "-m", "not slow"]
 FORKED = [*QUICK, "-x", "-s", "-p", "no:xdist", "-o", "filterwarnings=default"]
 

@@ -144,10 +144,7 @@ aitoearn_openai.sandbox
 
 @pytest.mark.slow
 def test_importing_reads_no_settings_and_loads_what_is_used() -> None:
-    """Nothing until a name is asked for, then what the SDK's import costs; `batch` is no typing error for `batches`.
-
-    A submodule of an extra that is missing is an attribute that is not there, as `inspect.getmembers` wants it.
-    """
+    """Nothing until a name is asked for, then what the SDK's import costs; a missing extra is a missing attribute."""
     wrong = {**os.environ, "AITOEARN_SITE": "x"}
     run = [sys.executable, "-c", IMPORTS]
     done = subprocess.run(run, capture_output=True, text=True, check=False, env=wrong)

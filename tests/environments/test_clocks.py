@@ -17,8 +17,7 @@ from conftest import MESSAGES, complete
 pytestmark = pytest.mark.slow
 
 DAY = "2025-01-01"
-HANGS = 300
-"""Seconds: far more than a busy machine takes."""
+HANGS = 300  # Seconds: far more than a busy machine takes.
 
 
 @contextlib.contextmanager

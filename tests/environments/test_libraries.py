@@ -25,9 +25,8 @@ ANSWER = {"choices": [{"index": 0, "finish_reason": "stop", "message": MESSAGE}]
 MODELS = {"code": 0, "data": [{"name": "glm-5.2"}]}
 FAILURE = {"code": 12001, "message": "Insufficient credits", "data": {}}
 
-needs_httpx = pytest.mark.skipif(
-    family_of(openai.DefaultHttpxClient).__name__ != "httpx", reason="the SDK is on httpx2"
-)
+family = family_of(openai.DefaultHttpxClient).__name__
+needs_httpx = pytest.mark.skipif(family != "httpx", reason="the SDK is on httpx2")
 
 
 @needs_httpx
