@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from aitoearn_openai import AsyncOpenAI, OpenAI, relay, sandbox
-from conftest import MESSAGES, complete
+from conftest import complete
 
 pytestmark = pytest.mark.slow
 
@@ -83,6 +83,6 @@ def test_a_sandbox_serves_a_loop_of_uvloop() -> None:
     async def main() -> None:
         with sandbox.serve() as site:
             async with AsyncOpenAI.from_settings(site.settings) as client:
-                assert (await client.chat.completions.create(model="glm-5.2", messages=MESSAGES)).choices
+                assert (await complete("glm-5.2")(client)).choices
 
     in_time(lambda: uvloop.run(main()))

@@ -51,9 +51,8 @@ def test_hishel_answers_from_its_cache(fails: bool, server: ScriptedServer, tmp_
     """As an `http_client` of one's own, whose transport it is; a failure is an error from there too."""
     hishel: Any = pytest.importorskip("hishel.httpx")
     server.answer(Reply(FAILURE if fails else MODELS, headers={"Cache-Control": "max-age=60"}))
-    pool = hishel.CacheClient(
-        storage=sys.modules["hishel"].SqliteStorage(database_path=tmp_path / "cache.db")
-    )
+    storage = sys.modules["hishel"].SqliteStorage(database_path=tmp_path / "cache.db")
+    pool = hishel.CacheClient(storage=storage)
     with OpenAI(api_key="k", base_url=server.base_url, http_client=pool, max_retries=0) as client:
         for _ in range(2):
             with pytest.raises(openai.APIStatusError, match="402") if fails else nullcontext():
