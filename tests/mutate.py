@@ -29,13 +29,11 @@ PACKAGE = ROOT / "src" / "aitoearn_openai"
 KNOWN = ROOT / "tests" / "survivors.txt"
 UNREAD = "# Not looked at yet: "
 WORK = ROOT / ".mutants"
-TOLD = os.fdopen(os.dup(1), "w")
-"""Where to print, as what the tests print is thrown away."""
+TOLD = os.fdopen(os.dup(1), "w")  # As what the tests print is thrown away.
 CORE = ["_sdk/*.py", "_client.py", "_errors.py", "_pools.py"]
 CONTROL = "nothing was changed"
 
-HANGS = 120
-"""Seconds after which a test hangs, and so has noticed the mutant."""
+HANGS = 120  # Seconds after which a test hangs, and so has noticed the mutant.
 QUICK = ["-q", "-p", "no:cacheprovider", "-m", "not slow"]
 FORKED = [*QUICK, "-x", "-s", "-p", "no:xdist", "-o", "filterwarnings=default"]
 
@@ -44,8 +42,7 @@ class Mutant(NamedTuple):
     path: Path
     lines: range
     name: str
-    code: types.CodeType
-    """Of the module."""
+    code: types.CodeType  # Of the module.
 
 
 def mutants_of(path: Path) -> Iterator[Mutant]:
@@ -61,9 +58,8 @@ def mutants_of(path: Path) -> Iterator[Mutant]:
         todo += [(child, within) for child in ast.iter_child_nodes(node)]
         for holder, key, how in _places(node) if within else []:
             old = holder[key]
-            holder[key] = (
-                ast.UnaryOp(ast.Not(), old) if how == "negate" else ast.If(ast.Constant(0), [old], [])
-            )
+            negated, deleted = ast.UnaryOp(ast.Not(), old), ast.If(ast.Constant(0), [old], [])
+            holder[key] = negated if how == "negate" else deleted
             code = compile(ast.fix_missing_locations(tree), path, "exec", dont_inherit=True)
             holder[key] = old
             words = " ".join(str(ast.get_source_segment(source, old)).split())
@@ -84,18 +80,13 @@ def _places(node: ast.AST) -> Iterator[tuple[Any, Any, str]]:
 
 
 def _is_worth_it(statement: ast.stmt) -> bool:
-    """Whether something could break: not for words and types.
-
-    What holds other statements is left out, as each of those is a mutant of its own.
-    """
-    if isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant):
-        return False
-    if isinstance(statement, ast.AnnAssign) and statement.value is None:
-        return False
+    """Whether something could break: not for words and types; what holds other statements has mutants of its own."""
     if isinstance(statement, ast.Raise) and "unsupported(" in ast.unparse(statement):
         return False  # Only an SDK that has lost a name gets there: `test_renames.py` makes one for each.
+    is_text = isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)
+    is_type = isinstance(statement, ast.AnnAssign) and statement.value is None
     nothing = (ast.Global, ast.Import, ast.ImportFrom, ast.Pass)
-    return not (hasattr(statement, "body") or isinstance(statement, nothing))
+    return not (is_text or is_type or hasattr(statement, "body") or isinstance(statement, nothing))
 
 
 class Reached:
@@ -154,20 +145,9 @@ class Forks:
         return True
 
     def _asked(self, mutant: Mutant, items: list[pytest.Item]) -> list[pytest.Item]:
-        tests = self._reached.by(mutant)
-        asked = [
-            item
-            for item in items
-            if mutant.name == CONTROL or item.nodeid in tests or tests == {""}  # Only an import reaches it.
-        ]
-        width = self._reached.width
-        return sorted(
-            asked,
-            key=lambda item: (
-                -self.kills[item.nodeid],
-                width[item.nodeid],
-            ),
-        )
+        tests, width = self._reached.by(mutant), self._reached.width
+        asked = [item for item in items if mutant.name == CONTROL or item.nodeid in tests]
+        return sorted(asked, key=lambda item: (-self.kills[item.nodeid], width[item.nodeid]))
 
     def pytest_runtest_setup(self) -> None:
         signal.alarm(HANGS)
@@ -213,16 +193,13 @@ def _forked(mutant: Mutant) -> Iterator[int | None]:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, prog="python tests/mutate.py")
-    parser.add_argument(
-        "tests", nargs="*", default=["tests"], help="in place of all that take under a second"
-    )
+    parser.add_argument("tests", nargs="*", default=["tests"], help="in place of all that are not slow")
     parser.add_argument("--file", metavar="TEXT", help="files whose path contains this, in place of the core")
     parser.add_argument("--write", action="store_true", help=f"write what survives into {KNOWN.name}")
     options = parser.parse_args()
     paths = [path for part in CORE for path in sorted(PACKAGE.glob(part))]
     if options.file:
         paths = [path for path in sorted(PACKAGE.rglob("*.py")) if options.file in str(path)]
-
     shutil.rmtree(WORK, ignore_errors=True)
     WORK.mkdir()
     reached = Reached(options.tests)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from typing import Any
 
 import openai
 import pytest
 
 from aitoearn_openai import Settings
-from conftest import Asker, Reply, ScriptedServer, complete, in_turns
+from conftest import KEY, Asker, Reply, ScriptedServer, complete, in_turns
 
 OPENAI_VARIABLES = {
     f"OPENAI_{name}": f"leak-{name.lower()}"
@@ -19,8 +18,12 @@ OPENAI_VARIABLES = {
     "OPENAI_BASE_URL": "http://127.0.0.1:9/leak-url",
     "OPENAI_CUSTOM_HEADERS": "X-Leak: leak-header\nAuthorization: Bearer leak-authorization",
 }
-SHOWN = ["api_key", "admin_api_key", "organization", "project", "webhook_secret"]
+SHOWN = ["api_key", "admin_api_key", "organization", "project", "webhook_secret", "base_url"]
 COMPLETION = Reply({"id": "1", "object": "chat.completion", "choices": [], "model": "m", "created": 1})
+
+
+def options(client: Any) -> tuple[Any, ...]:
+    return client.api_key, str(client.base_url), client.timeout, client.max_retries
 
 
 def test_key_and_site_come_from_settings(asker: Asker, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -31,19 +34,14 @@ def test_key_and_site_come_from_settings(asker: Asker, monkeypatch: pytest.Monke
     other = type(client).from_settings(Settings(site="cn", timeout=3), max_retries=9)
     own = asker.client(api_key="other", base_url="http://h.example/api", timeout=None, max_retries=0)
 
-    assert (client.api_key, str(client.base_url)) == ("k", "https://aitoearn.ai/api/ai/")
-    assert (client.timeout, client.max_retries) == (7.5, 5)
+    assert options(client) == ("k", "https://aitoearn.ai/api/ai/", 7.5, 5)
     assert type(other) is type(client)
-    assert (other.api_key, str(other.base_url)) == ("k", "https://aitoearn.cn/api/ai/")
-    assert (other.timeout, other.max_retries) == (3, 9)
-    assert (own.api_key, str(own.base_url)) == ("other", "http://h.example/api/")
-    assert (own.timeout, own.max_retries) == (None, 0)
+    assert options(other) == ("k", "https://aitoearn.cn/api/ai/", 3, 9)
+    assert options(own) == ("other", "http://h.example/api/", None, 0)
 
 
 @pytest.mark.parametrize("site", ["cn", "ai"])
-def test_without_a_key_the_error_says_what_to_do(
-    asker: Asker, site: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_missing_key_says_what_to_do(asker: Asker, site: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where to create one, the variable to set, why OPENAI_API_KEY is not used, and the way without a key."""
     monkeypatch.setenv("OPENAI_API_KEY", "leak-key")
     monkeypatch.setenv("AITOEARN_SITE", site)
@@ -55,9 +53,7 @@ def test_without_a_key_the_error_says_what_to_do(
     assert "leak" not in str(caught.value)
 
 
-def test_an_argument_that_cannot_be_is_told_in_our_words(
-    asker: Asker, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_wrong_argument_is_told_in_our_words(asker: Asker, monkeypatch: pytest.MonkeyPatch) -> None:
     """An empty key, as `os.getenv("X", "")` gives it: that of the settings is not sent in its place; and settings."""
     monkeypatch.setenv("AITOEARN_API_KEY", "k")
     with pytest.raises(openai.OpenAIError, match=r"api_key is empty: give a key, or .* AITOEARN_API_KEY"):
@@ -77,31 +73,22 @@ def test_an_omitted_authorization_sends_no_key_at_all(asker: Asker, server: Scri
     assert not {"authorization", "x-api-key"} & server.requests[0].headers.keys()
 
 
-def test_nothing_of_openais_is_sent(
-    asker: Asker, server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_no_leak_of_openai(asker: Asker, scripted: ScriptedServer, monkeypatch: pytest.MonkeyPatch) -> None:
     """With every variable of OpenAI's set, no header and no attribute holds one of their values."""
     for name, value in OPENAI_VARIABLES.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setenv("AITOEARN_API_KEY", "k")
-    monkeypatch.setenv("AITOEARN_BASE_URL", server.base_url)
-    server.answer(COMPLETION)
+    scripted.answer(COMPLETION)
     asker.run(complete("m"))
     asker.run(lambda client: complete("m")(client.copy(timeout=9).with_options(max_retries=1)))
 
-    assert server.requests[0].headers["authorization"] == "Bearer k"
-    assert "leak" not in repr(server.requests)
-    assert "leak" not in repr(
-        [getattr(asker.client(), name, None) for name in [*SHOWN, "base_url", "default_headers"]]
-    )
-    Asker(asker.is_async, openai).run(complete("m"), api_key="k", base_url=server.base_url)
-    assert "leak-org_id" in repr(server.requests)  # By the plain SDK.
+    assert scripted.requests[0].headers["authorization"] == f"Bearer {KEY}"
+    assert "leak" not in repr(scripted.requests)
+    assert "leak" not in repr([getattr(asker.client(), name, None) for name in (*SHOWN, "default_headers")])
+    Asker(asker.is_async, openai).run(complete("m"), api_key="k", base_url=scripted.base_url)
+    assert "leak-org_id" in repr(scripted.requests)  # By the plain SDK.
 
 
-@pytest.mark.parametrize("client", [openai.OpenAI, openai.AsyncOpenAI])
-def test_these_are_all_the_variables_that_the_sdk_reads(
-    client: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_these_are_all_the_variables_that_the_sdk_reads(monkeypatch: pytest.MonkeyPatch) -> None:
     """If it reads another one, that one is to be added above, as what is in it may be sent."""
 
     class Environment(dict[str, str]):
@@ -113,28 +100,18 @@ def test_these_are_all_the_variables_that_the_sdk_reads(
 
     read: set[str] = set()
     monkeypatch.setattr(os, "environ", Environment(os.environ, OPENAI_API_KEY="k"))
-    client()
+    openai.OpenAI()
+    openai.AsyncOpenAI()
 
     assert {"OPENAI_API_KEY", "OPENAI_ORG_ID"} <= read
     assert {name for name in read if name.startswith("OPENAI_")} <= OPENAI_VARIABLES.keys()
-
-
-def test_a_copy_needs_no_settings(asker: Asker, monkeypatch: pytest.MonkeyPatch) -> None:
-    """`copy()` works from the client alone, even where the environment has become unreadable."""
-    client = asker.client(api_key="k", base_url="http://h.example/x")
-    monkeypatch.setenv("AITOEARN_SITE", "nowhere")
-    copy = client.with_options(max_retries=7).copy()
-
-    assert (copy.api_key, str(copy.base_url), copy.max_retries) == ("k", "http://h.example/x/", 7)
 
 
 def http_client(asker: Asker, **arguments: Any) -> Any:
     return (openai.DefaultAsyncHttpxClient if asker.is_async else openai.DefaultHttpxClient)(**arguments)
 
 
-def test_the_settings_say_how_long_to_wait_where_code_does_not(
-    asker: Asker, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_settings_limit_the_wait_where_code_does_not(asker: Asker, monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither an argument, for which wrappers may hand on `NOT_GIVEN`, nor an `http_client`; else the SDK does."""
     client = asker.client(api_key="k")
     assert (client.timeout, client.max_retries) == (openai.DEFAULT_TIMEOUT, openai.DEFAULT_MAX_RETRIES)
@@ -146,22 +123,23 @@ def test_the_settings_say_how_long_to_wait_where_code_does_not(
     assert asker.client(api_key="k", http_client=own).timeout == own.timeout
 
 
-def test_a_user_in_the_base_url_is_sent_as_httpx_would(asker: Asker, server: ScriptedServer) -> None:
-    """A base URL given in code is used as given, basic authentication included; aiohttp takes no user in a URL."""
+@in_turns(
+    "key,user,sent",
+    [
+        ('My "API" Key', "", 'Bearer My "API" Key'),
+        ("Bearer\tak_1", "", "Bearer Bearer\tak_1"),
+        ("k", "me:pass@", "Basic bWU6cGFzcw=="),
+    ],
+)
+def test_a_key_and_a_user_in_code_are_sent_as_they_are_given(
+    asker: Asker, server: ScriptedServer, key: str, user: str, sent: str
+) -> None:
+    """Test suites of other people's programs have odd keys; a user in the base URL comes before the key, as in httpx."""
     server.answer(COMPLETION)
-    base_url = server.base_url.replace("//", "//me:pass@")
-    asker.run(complete("m"), api_key="k", base_url=base_url, http_client=http_client(asker))
+    base_url = server.base_url.replace("//", f"//{user}")
+    asker.run(complete("m"), api_key=key, base_url=base_url, http_client=http_client(asker))
 
-    assert server.requests[0].headers["authorization"] == "Basic bWU6cGFzcw=="
-
-
-@in_turns("key", ['My "API" Key', "Bearer\tak_1"])
-def test_a_key_in_code_is_used_as_it_is_given(asker: Asker, server: ScriptedServer, key: str) -> None:
-    """Whatever it looks like: test suites of other people's programs have odd ones."""
-    server.answer(COMPLETION)
-    asker.run(complete("m"), api_key=key, base_url=server.base_url)
-
-    assert server.requests[0].headers["authorization"] == f"Bearer {key}"
+    assert server.requests[0].headers["authorization"] == sent
 
 
 @in_turns(
@@ -177,10 +155,11 @@ def test_a_key_in_code_is_used_as_it_is_given(asker: Asker, server: ScriptedServ
 def test_a_bad_setting_is_an_error_only_where_it_would_hold(
     asker: Asker, monkeypatch: pytest.MonkeyPatch, name: str, value: str, arguments: dict[str, Any]
 ) -> None:
-    """Code that names its own server and key works wherever it runs; a bad limit shows before a request that never ends."""
+    """What names its own server and key works wherever it runs, copies too; a bad limit shows before an endless request."""
     monkeypatch.setenv(f"AITOEARN_{name}", value)
-    client = asker.client(api_key="k", base_url="http://h.example/x", **arguments)
-    assert (client.api_key, str(client.base_url)) == ("k", "http://h.example/x/")
+    own = {"api_key": "k", "base_url": "http://h.example/x"}
+    copy = asker.client(**own, **arguments).copy()
+    assert options(copy)[:2] == ("k", "http://h.example/x/")
 
     with pytest.raises(openai.OpenAIError, match=f"AITOEARN_{name}: "):
-        asker.client(**({"api_key": "k", "base_url": "http://h.example/x"} if arguments else {}))
+        asker.client(**(own if arguments else {}))

@@ -46,7 +46,7 @@ SERVER = re.compile(r"^aitoearn-openai (sandbox|relay)\b", re.MULTILINE)
 # What the sessions of nox run that need a library of their own: its tests are skipped without it.
 SESSIONS = "".join(path.read_text("utf-8") for path in ROOT.glob("tests/*/test_*.py"))
 SECTIONS = [
-    *sorted({("frameworks.md", name) for name in re.findall(r'Framework\(\s*"(.+?)"', SESSIONS)}),
+    *sorted({("frameworks.md", name) for name in re.findall(r'"(.+?)": Framework', SESSIONS)}),
     *re.findall(r'snippet_of\("(.+?)", "(.+?)"\)', SESSIONS),
 ]
 SOURCES = [path for path in (ROOT / "src").rglob("*.py") if ">>>" in path.read_text("utf-8")]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import inspect
 import re
 import subprocess
@@ -15,7 +14,7 @@ from typing import Any
 import pytest
 from openai._utils import _transform
 
-from aitoearn_openai import ChatModel, Settings, _settings
+from aitoearn_openai import ChatModel, Settings
 from conftest import Asker, ScriptedServer, complete, draw, stream
 
 ROOT = Path(__file__).parent.parent
@@ -28,14 +27,12 @@ PYTHON = re.compile(r"```python\n(.*?)```", re.DOTALL)
 def test_each_snippet_type_checks(checker: str, tmp_path: Path) -> None:
     """By `mypy --strict`; one that needs a framework is checked where that is installed, as by nox."""
     pytest.importorskip(checker)
-    snippets = [
-        (f"{re.sub(r'[^a-z]', '_', page.stem.lower())}_{number}.py", snippet)
-        for page in PAGES
-        for number, snippet in enumerate(PYTHON.findall(page.read_text("utf-8")))
-        if all(find_spec(name) for name in re.findall(r"^(?:from|import) (\w+)", snippet, re.MULTILINE))
-    ]
-    for name, snippet in snippets:
-        (tmp_path / name).write_text(snippet, "utf-8")
+    for page in PAGES:
+        for number, snippet in enumerate(PYTHON.findall(page.read_text("utf-8"))):
+            if all(map(find_spec, re.findall(r"^(?:from|import) (\w+)", snippet, re.MULTILINE))):
+                name = f"{re.sub(r'[^a-z]', '_', page.stem.lower())}_{number}.py"
+                (tmp_path / name).write_text(snippet, "utf-8")
+    assert len([*tmp_path.iterdir()]) > 20
     # What a framework leaves without types is not ours.
     untyped = [f"--disable-error-code={code}" for code in ("import-untyped", "no-untyped-call")]
     options = {
@@ -45,26 +42,19 @@ def test_each_snippet_type_checks(checker: str, tmp_path: Path) -> None:
     run = [sys.executable, "-m", checker, *options[checker]]
     done = subprocess.run(run, cwd=tmp_path, capture_output=True, encoding="utf-8", check=False)
 
-    assert len(snippets) > 20
     assert done.returncode == 0, done.stdout
 
 
 def test_type_checkers_know_every_setting() -> None:
     """The constructor that they see is written by hand."""
-    (declared,) = (
-        node
-        for node in ast.walk(ast.parse(Path(_settings.__file__).read_text("utf-8")))
-        if isinstance(node, ast.FunctionDef) and node.name == "__init__" and node.args.kwonlyargs
-    )
+    declared = re.findall(r"^ {12}(\w+): .* = \.\.\.,$", inspect.getsource(Settings), re.MULTILINE)
 
-    assert {each.arg for each in declared.args.kwonlyargs} == {*Settings.model_fields, "_env_file"}
+    assert {*declared} == {*Settings.model_fields, "_env_file"}
 
 
 @pytest.mark.parametrize("ask", [complete, stream, draw])
-def test_a_model_in_the_place_of_its_name_says_what_to_pass(
-    asker: Asker, server: ScriptedServer, ask: Callable[[Any], Any]
-) -> None:
-    """Before anything is sent."""
+def test_a_model_is_not_its_name(asker: Asker, server: ScriptedServer, ask: Callable[[Any], Any]) -> None:
+    """The error says what to pass, before anything is sent."""
     asks = "__api_exclude__" in inspect.getsource(_transform._async_transform_recursive)
     if asker.is_async and not asks:
         pytest.skip("the async client of this SDK does not ask the object, and sends a request")

@@ -56,19 +56,14 @@ def test_each_name_of_the_sdk_is_ours_or_the_very_same() -> None:
 
 
 def test_dir_and_star_import_agree() -> None:
-    """What `dir()` shows can be had, and `*` brings each name of the SDK's `*`."""
-    shown = dir(aitoearn_openai)
-    star: dict[str, Any] = {}
+    """What `dir()` shows can be had, and `*` brings each name of the SDK's `*`; its private modules are no part of it."""
+    shown, star = dir(aitoearn_openai), dict[str, Any]()
     exec("from aitoearn_openai import *", star)
 
     assert set(PUBLIC) <= set(shown)
     assert all(hasattr(aitoearn_openai, name) for name in shown)
     assert set(openai.__all__) | {"ChatModel", "Settings"} <= star.keys()
     assert star["OpenAI"] is aitoearn_openai.OpenAI
-
-
-def test_a_name_that_is_not_there_is_an_attribute_error() -> None:
-    """Also the SDK's private modules: this is its public face."""
     for name in ("nonsense", "_base_client", "__nonsense__"):
         with pytest.raises(AttributeError, match=name):
             getattr(aitoearn_openai, name)
@@ -88,9 +83,7 @@ def test_the_module_is_a_client(site: Sandbox, monkeypatch: pytest.MonkeyPatch) 
     assert aitoearn_openai.models.retrieve("GLM 5.2").credits(answer.usage)
 
 
-def test_module_settings_can_change_at_any_time(
-    server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_module_can_be_set_at_any_time(server: ScriptedServer, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each call has those of its moment; the SDK's own are neither read nor written."""
     monkeypatch.setattr(openai, "api_key", "of-openai")
     monkeypatch.setattr(openai, "azure_endpoint", "of-azure")
@@ -119,11 +112,7 @@ def test_module_settings_can_change_at_any_time(
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [
-        ("max_retries", openai.DEFAULT_MAX_RETRIES),
-        ("timeout", openai.DEFAULT_TIMEOUT),
-        ("timeout", None),
-    ],
+    [("max_retries", openai.DEFAULT_MAX_RETRIES), ("timeout", openai.DEFAULT_TIMEOUT), ("timeout", None)],
 )
 def test_what_is_assigned_wins_over_a_variable_also_where_it_is_the_default(
     monkeypatch: pytest.MonkeyPatch, name: str, value: Any
@@ -138,43 +127,29 @@ def test_what_is_assigned_wins_over_a_variable_also_where_it_is_the_default(
     assert getattr(_module.client(), name) == value
 
 
-def run_python(code: str) -> list[str]:
-    """What it prints; the settings of its environment cannot be read."""
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        capture_output=True,
-        text=True,
-        check=False,
-        env={**os.environ, "AITOEARN_SITE": "x"},
-    )
-    return (done.stdout + done.stderr).splitlines()
+IMPORTS = """
+import sys, aitoearn_openai
+print("openai" in sys.modules)
+import openai
+before = set(sys.modules)
+aitoearn_openai.OpenAI
+names = ["aitoearn_openai.batch", "aitoearn_openai.relay", "aitoearn_openai.sandbox"]
+print([name for name in set(sys.modules) - before if name.startswith("openai.") or name in names])
+print(aitoearn_openai.batch.run.__name__, aitoearn_openai.relay.serve.__name__)
+sys.modules["starlette"] = None
+print(hasattr(aitoearn_openai, "sandbox"))
+aitoearn_openai.sandbox
+"""
 
 
 @pytest.mark.slow
 def test_importing_reads_no_settings_and_loads_what_is_used() -> None:
-    """Nothing until a name is asked for; then what the SDK's import costs. `batch` is no typing error for `batches`."""
-    code = (
-        "import sys, aitoearn_openai; print('openai' in sys.modules); import openai; before = set(sys.modules);"
-        "aitoearn_openai.OpenAI; names = ['aitoearn_openai.batch', 'aitoearn_openai.sandbox'];"
-        "print([name for name in set(sys.modules) - before if name.startswith('openai.') or name in names]);"
-        "print(aitoearn_openai.batch.run.__name__, aitoearn_openai.sandbox.serve.__name__)"
-    )
+    """Nothing until a name is asked for, then what the SDK's import costs; a missing extra is a missing attribute."""
+    wrong = {**os.environ, "AITOEARN_SITE": "x"}
+    run = [sys.executable, "-c", IMPORTS]
+    done = subprocess.run(run, capture_output=True, text=True, check=False, env=wrong)
 
-    assert run_python(code) == ["False", "[]", "run serve"]
+    assert done.stdout.splitlines() == ["False", "[]", "run serve", "False"]
+    assert "\nAttributeError: the sandbox needs Starlette and uvicorn: install `aitoearn-open" in done.stderr
     public = [each.name for each in pkgutil.iter_modules(aitoearn_openai.__path__) if each.name[0] != "_"]
     assert public == list(_module._SUBMODULES)
-
-
-@pytest.mark.slow
-def test_a_submodule_of_an_extra_that_is_missing_says_what_to_install() -> None:
-    """As an attribute that is not there, so that `hasattr` and `inspect.getmembers` work."""
-    code = (
-        "import sys; sys.modules['starlette'] = None; import aitoearn_openai;"
-        "print(hasattr(aitoearn_openai, 'sandbox')); aitoearn_openai.sandbox"
-    )
-    shown = run_python(code)
-
-    assert shown[0] == "False"
-    assert shown[-1].startswith(
-        "AttributeError: the sandbox needs Starlette and uvicorn: install `aitoearn-open"
-    )

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from importlib.util import find_spec
-from pathlib import Path
 
 import pytest
 
 from aitoearn_openai.sandbox import Sandbox
 from conftest import Asker, complete, list_models
+from snippets import snippet_of
 
 pytest_plugins = ["pytester"]
 
-PAGE = Path(__file__, "..", "..", "docs", "test-without-the-service.md").resolve()
-SNIPPET = PAGE.read_text("utf-8").split("## In pytest")[1].split("```python\n")[1].split("```")[0]
+SNIPPET = snippet_of("test-without-the-service.md", "In pytest")
 ASYNC = """
 import pytest
 from aitoearn_openai import AsyncOpenAI
@@ -37,23 +36,15 @@ def loaded(site: Sandbox) -> None:
 
 
 @pytest.mark.usefixtures("loaded")
-@pytest.mark.parametrize(
-    ("tests", "passed"),
-    [
-        (SNIPPET, 2),
-        pytest.param(
-            ASYNC, 1, marks=pytest.mark.skipif(not find_spec("pytest_asyncio"), reason="not installed")
-        ),
-    ],
-    ids=["the page", "pytest-asyncio"],
-)
+@pytest.mark.parametrize(("tests", "passed"), [(SNIPPET, 2), (ASYNC, 1)], ids=["the page", "pytest-asyncio"])
 def test_a_test_that_asks_for_the_sandbox_has_one(pytester: pytest.Pytester, tests: str, passed: int) -> None:
     """As the page shows it, also where pytest-recording blocks the network."""
+    if tests is ASYNC and not find_spec("pytest_asyncio"):
+        pytest.skip("pytest-asyncio is not installed")
     pytester.makepyfile(tests)
+    ran = pytester.runpytest_inprocess(*QUIET, "--block-network", "--allowed-hosts=127.0.0.1")
 
-    pytester.runpytest_inprocess(*QUIET, "--block-network", "--allowed-hosts=127.0.0.1").assert_outcomes(
-        passed=passed
-    )
+    ran.assert_outcomes(passed=passed)
 
 
 @pytest.mark.slow

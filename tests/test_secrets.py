@@ -7,6 +7,7 @@ import logging
 import pickle
 import traceback
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import pytest
 from rich.pretty import pretty_repr
 
 import aitoearn_openai
-from aitoearn_openai import AsyncOpenAI, OpenAI, Settings
+from aitoearn_openai import OpenAI, Settings
 from aitoearn_openai._module import _Resource
 from aitoearn_openai.sandbox import Sandbox
 from conftest import WAYS, Asker, Reply, ScriptedServer, complete, draw, in_turns, list_models, stream
@@ -41,18 +42,18 @@ FAULTS = {
 }
 
 
-def keyed(how: str, asker: Asker, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    """Arguments of a client that has the canary for a key, given in that way."""
+def keyed(how: str, asker: Asker, monkeypatch: pytest.MonkeyPatch, key: str = CANARY) -> dict[str, Any]:
+    """Arguments of a client that has this key, given in that way."""
 
-    async def key() -> str:
-        return CANARY
+    async def ask() -> str:
+        return key
 
     if how == "settings":
-        monkeypatch.setenv("AITOEARN_API_KEY", CANARY)
+        monkeypatch.setenv("AITOEARN_API_KEY", key)
         return {}
     if how == "code":
-        return {"api_key": CANARY}
-    return {"api_key": key if asker.is_async else lambda: CANARY}
+        return {"api_key": key}
+    return {"api_key": ask if asker.is_async else lambda: key}
 
 
 def shown(error: BaseException) -> str:
@@ -125,16 +126,15 @@ def test_a_constructor_that_fails_does_not_show_the_key(
     assert "canary" not in shown(caught.value)
 
 
-def test_nothing_that_is_printed_shows_the_key(
-    asker: Asker, site: Sandbox, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """`repr` and `str` of clients, resources, settings, models; a pickle of a client of settings."""
+def test_no_text_or_repr_shows_the_key(asker: Asker, site: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`repr` and `str` of clients, resources, settings and copies of them, models; a pickle of a client of settings."""
     monkeypatch.setenv("AITOEARN_API_KEY", CANARY)
     client = asker.client()
     models = asker.run(list_models, base_url=site.base_url, api_key=site.api_key)
     things = [
         client, client.models, client.chat.completions, client.with_raw_response, client.with_options(timeout=1),
-        vars(client), vars(asker.client(api_key=CANARY)), Settings(), Settings().model_dump(), Settings().model_dump_json(), models, models.data[0],
+        vars(client), vars(asker.client(api_key=CANARY)), Settings(), Settings().model_copy(update={"api_key": CANARY}),
+        Settings().model_dump(), Settings().model_dump_json(), models, models.data[0],
     ]  # fmt: skip
 
     assert "canary" not in "".join(f"{thing!r}{thing!s}" for thing in things)
@@ -142,12 +142,12 @@ def test_nothing_that_is_printed_shows_the_key(
 
 
 UNSENDABLE = ["line\r\nX-Evil: 1", "clé", "钥匙", "\x00", "space at the end "]
-WHERE = "with_options", "assigned", "function", "module"
+WHERE = "with_options", "assigned", "callable", "module"
 
 
 @pytest.mark.parametrize(
     ("where", "key"),
-    [*(("argument", key) for key in UNSENDABLE), *((where, f"{CANARY}\n") for where in WHERE)],
+    [*(("code", key) for key in UNSENDABLE), *((where, f"{CANARY}\n") for where in WHERE)],
 )
 def test_a_key_that_no_header_can_carry_is_refused_before_anything_is_sent(
     asker: Asker, server: ScriptedServer, where: str, key: str, monkeypatch: pytest.MonkeyPatch
@@ -164,14 +164,9 @@ def test_a_key_that_no_header_can_carry_is_refused_before_anything_is_sent(
             return aitoearn_openai.models.list()
         return client.models.list()
 
-    async def give() -> str:
-        return key
-
-    given: Any = key if where == "argument" else "k"
-    if where == "function":
-        given = give if asker.is_async else lambda: key
+    given = keyed(where, asker, monkeypatch, key) if where in HOW else {"api_key": "k"}
     with pytest.raises(openai.OpenAIError, match="a header cannot carry this key") as caught:
-        asker.run(ask, api_key=given, base_url=server.base_url)
+        asker.run(ask, base_url=server.base_url, **given)
 
     assert key.strip() not in shown(caught.value)
     assert not server.requests
@@ -180,24 +175,17 @@ def test_a_key_that_no_header_can_carry_is_refused_before_anything_is_sent(
 @pytest.mark.skipif(
     "data_residency" not in inspect.signature(openai.OpenAI).parameters, reason="an older SDK"
 )
-@pytest.mark.parametrize("client_class", [OpenAI, AsyncOpenAI])
-def test_a_key_of_settings_does_not_go_to_a_host_of_openais(
-    monkeypatch: pytest.MonkeyPatch, client_class: Any
-) -> None:
+def test_a_key_of_settings_is_not_sent_to_openai(asker: Asker, monkeypatch: pytest.MonkeyPatch) -> None:
     """`data_residency` chooses one; a key that was given with it is the caller's affair."""
     monkeypatch.setenv("AITOEARN_API_KEY", CANARY)
-    filled = client_class()
-    settings = Settings(site="ai", api_key=CANARY)
-    for make in (
-        lambda: client_class(data_residency="eu"),
-        lambda: client_class.from_settings(settings, data_residency="eu"),
-        lambda: filled.with_options(timeout=3).copy(data_residency="eu"),
-    ):
+    filled = asker.client()
+    from_settings = partial(type(filled).from_settings, Settings(site="ai", api_key=CANARY))
+    for make in (asker.client, from_settings, filled.with_options(timeout=3).copy):
         with pytest.raises(openai.OpenAIError, match=r"leave it out, or give OpenAI's api_key too\."):
-            make()
-    given = client_class(api_key="sk-openai", data_residency="eu")
-    moved = filled.with_options(api_key="sk-openai", data_residency="eu")
-    assert "openai.com" in given.base_url.host
-    assert (moved.api_key, moved.base_url) == ("sk-openai", given.base_url)
+            make(data_residency="eu")
+    for make in (asker.client, filled.with_options):
+        moved = make(api_key="sk-openai", data_residency="eu")
+        assert moved.api_key == "sk-openai"
+        assert moved.base_url.host.endswith("openai.com")
     filled.api_key = "sk-openai"
-    assert filled.copy(data_residency="eu").base_url == given.base_url
+    assert filled.copy(data_residency="eu").base_url == moved.base_url

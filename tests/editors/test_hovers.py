@@ -29,13 +29,6 @@ LINES = [line for line, *_ in HOVERS]
 CODE = "\n".join(["from aitoearn_openai import AsyncOpenAI, ChatModel, OpenAI, Settings", *LINES])
 
 
-def check(shown: str, text: str, argument: str) -> None:
-    """This package's text with the SDK's arguments, and nothing of what is not read here."""
-    assert text in shown
-    assert argument in shown
-    assert "OPENAI_API_KEY" not in shown
-
-
 async def pyright_hovers(path: Path) -> list[str]:
     client: Any = pygls.LanguageClient("tests", "1")
 
@@ -76,18 +69,18 @@ def pyright(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     return asyncio.run(pyright_hovers(path))
 
 
-@pytest.mark.parametrize("number", range(len(HOVERS)), ids=LINES)
-def test_pyright_shows_our_text_with_the_arguments(number: int, pyright: list[str]) -> None:
-    """So does Pylance, which is made of it."""
-    check(pyright[number], *HOVERS[number][2:])
-
-
-@pytest.mark.parametrize("number", range(len(HOVERS)), ids=LINES)
-def test_jedi_shows_our_text_with_the_arguments(number: int) -> None:
-    """As in Jupyter."""
-    line, name, *expected = HOVERS[number]
+def jedi_hover(number: int, name: str) -> str:
     # Not this process: pytest imports in a way of its own.
     environment = jedi.create_environment(sys.prefix, safe=False)
-    (shown,) = jedi.Script(CODE, environment=environment).help(number + 2, line.index(name))
+    (shown,) = jedi.Script(CODE, environment=environment).help(number + 2, LINES[number].index(name))
+    return str(shown.docstring())
 
-    check(shown.docstring(), *expected)
+
+@pytest.mark.parametrize("number", range(len(HOVERS)), ids=LINES)
+def test_an_editor_shows_our_text_with_the_arguments_of_the_sdk(number: int, pyright: list[str]) -> None:
+    """And nothing of what is not read here; so does Pylance, which is made of pyright, and Jupyter, which asks jedi."""
+    _, name, text, argument = HOVERS[number]
+    for shown in (pyright[number], jedi_hover(number, name)):
+        assert text in shown
+        assert argument in shown
+        assert "OPENAI_API_KEY" not in shown

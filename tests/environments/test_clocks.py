@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-import os
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -14,13 +12,12 @@ from typing import Any
 import pytest
 
 from aitoearn_openai import AsyncOpenAI, OpenAI, relay, sandbox
-from conftest import MESSAGES, complete
+from conftest import complete
 
 pytestmark = pytest.mark.slow
 
 DAY = "2025-01-01"
-HANGS = 300
-"""Seconds: far more than a busy machine takes."""
+HANGS = 300  # Seconds: far more than a busy machine takes.
 
 
 @contextlib.contextmanager
@@ -81,32 +78,11 @@ def test_a_sandbox_that_starts_while_time_is_frozen_answers_and_ends() -> None:
 
 
 def test_a_sandbox_serves_a_loop_of_uvloop() -> None:
-    """One that runs, and one that a policy makes."""
     uvloop: Any = pytest.importorskip("uvloop")
 
     async def main() -> None:
         with sandbox.serve() as site:
             async with AsyncOpenAI.from_settings(site.settings) as client:
-                assert (await client.chat.completions.create(model="glm-5.2", messages=MESSAGES)).choices
+                assert (await complete("glm-5.2")(client)).choices
 
     in_time(lambda: uvloop.run(main()))
-    in_time(lambda: asyncio.run(main()))
-
-
-@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="the system has no fork")
-def test_a_sandbox_outlives_a_fork() -> None:
-    """The child leaves its copy of the `with` block, asks the sandbox and ends; the parent's goes on."""
-    parent, code = os.getpid(), 1
-    try:
-        with sandbox.serve() as site:
-            child = os.fork()
-            with OpenAI.from_settings(site.settings) as client:
-                assert complete("glm-5.2")(client).choices
-                if child:
-                    assert os.waitpid(child, 0)[1] == 0
-                    assert complete("glm-5.2")(client).choices
-        code = 0
-    finally:
-        if os.getpid() != parent:
-            os._exit(code)

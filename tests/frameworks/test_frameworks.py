@@ -7,8 +7,9 @@ import atexit
 import os
 import shutil
 import tempfile
-from collections.abc import AsyncIterable, Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterable, Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
 from importlib import import_module
 from types import ModuleType
 from typing import Any
@@ -37,12 +38,7 @@ os.environ.update(
 )
 
 
-Asks = Mapping[str, Callable[[Any], Any]]
-
-
 class City(BaseModel):
-    """A city."""
-
     name: str
     people: int
 
@@ -51,14 +47,10 @@ class City(BaseModel):
 class Framework:
     """How to ask what a snippet defines."""
 
-    heading: str
-    """Of its section."""
     package: str
     """What is imported."""
-    answers: Asks = field(default_factory=dict)
-    """Each gives the whole answer to 你好."""
-    streams: Asks = field(default_factory=dict)
-    """Each gives the pieces of it."""
+    asks: Mapping[str, Callable[[Any], Any]]
+    """Each gives the answer to 你好, or a list of its pieces."""
     answer: Any = SAID
     error: Callable[[], type[Exception]] = lambda: openai.APIStatusError
     """What missing credits are."""
@@ -70,10 +62,8 @@ async def _collect(pieces: AsyncIterable[Any]) -> list[Any]:
 
 
 def _stream_agent(snippet: Any) -> list[str]:
-    runner = import_module("agents").Runner
-
     async def stream() -> list[Any]:
-        return await _collect(runner.run_streamed(snippet.agent, HI).stream_events())
+        return await _collect(import_module("agents").Runner.run_streamed(snippet.agent, HI).stream_events())
 
     data = [event.data for event in asyncio.run(stream()) if event.type == "raw_response_event"]
     return [each.delta for each in data if each.type == "response.output_text.delta"]
@@ -114,56 +104,50 @@ def _city_of_instructor(snippet: Any, ask: str = "create") -> City:
     return City.model_validate((answer if ask == "create" else list(answer)[-1]).model_dump())
 
 
+LITELLM = "openai/glm-5.2", MESSAGES
 FRAMEWORKS = {
-    "langchain": Framework(
-        "LangChain",
+    "LangChain": Framework(
         "langchain_openai",
-        answers={"sync": lambda snippet: snippet.llm.invoke(HI).content},
-        streams={
-            "async": lambda snippet: [
+        {
+            "sync": lambda snippet: snippet.llm.invoke(HI).content,
+            "streamed": lambda snippet: [
                 chunk.content for chunk in asyncio.run(_collect(snippet.llm.astream(HI)))
-            ]
+            ],
         },
     ),
-    "llama-index": Framework(
-        "LlamaIndex",
+    "LlamaIndex": Framework(
         "llama_index.llms.openai_like",
-        answers={
+        {
             "sync": lambda snippet: snippet.llm.complete(HI).text,
             "async": lambda snippet: asyncio.run(snippet.llm.acomplete(HI)).text,
+            "streamed": lambda snippet: [chunk.delta for chunk in snippet.llm.stream_complete(HI)],
         },
-        streams={"sync": lambda snippet: [chunk.delta for chunk in snippet.llm.stream_complete(HI)]},
     ),
-    "pydantic-ai": Framework(
-        "Pydantic AI",
+    "Pydantic AI": Framework(
         "pydantic_ai",
-        answers={"sync": lambda snippet: snippet.agent.run_sync(HI).output},
-        streams={"async": _stream_pydantic_ai},
+        {"sync": lambda snippet: snippet.agent.run_sync(HI).output, "streamed": _stream_pydantic_ai},
         error=lambda: import_module("pydantic_ai").ModelHTTPError,
     ),
-    "instructor": Framework(
-        "Instructor",
+    "Instructor": Framework(
         "instructor",
-        answers={
+        {
             "sync": _city_of_instructor,
-            "streamed": lambda snippet: _city_of_instructor(snippet, "create_partial"),
+            "partial": lambda snippet: _city_of_instructor(snippet, "create_partial"),
         },
         answer=City(name="sandbox", people=0),
         error=lambda: import_module("instructor.core").InstructorRetryException,
         status=lambda error: int(error.__cause__.status_code),
     ),
-    "openai-agents": Framework(
-        "OpenAI Agents SDK",
+    "OpenAI Agents SDK": Framework(
         "agents",
-        answers={
-            "sync": lambda snippet: import_module("agents").Runner.run_sync(snippet.agent, HI).final_output
+        {
+            "sync": lambda snippet: import_module("agents").Runner.run_sync(snippet.agent, HI).final_output,
+            "streamed": _stream_agent,
         },
-        streams={"async": _stream_agent},
     ),
-    "dspy": Framework(
-        "DSPy",
+    "DSPy": Framework(
         "dspy",
-        answers={
+        {
             "sync": lambda snippet: "".join(snippet.lm(HI)),
             "async": lambda snippet: "".join(asyncio.run(snippet.async_lm.acall(HI))),
             "a copy, as optimizers make it": lambda snippet: "".join(snippet.lm.copy(temperature=0.5)(HI)),
@@ -171,125 +155,107 @@ FRAMEWORKS = {
         error=lambda: import_module("dspy").LMError,
         status=lambda error: int(error.status),
     ),
-    "litellm": Framework(
-        "LiteLLM",
+    "LiteLLM": Framework(
         "litellm",
-        answers={
-            "sync": lambda snippet: snippet.completion("openai/glm-5.2", MESSAGES).choices[0].message.content,
-            "async": lambda snippet: (
-                asyncio.run(snippet.acompletion("openai/glm-5.2", MESSAGES)).choices[0].message.content
-            ),
-        },
-        streams={
-            "sync": lambda snippet: [
-                chunk.choices[0].delta.content or ""
-                for chunk in snippet.completion("openai/glm-5.2", MESSAGES, stream=True)
-            ]
+        {
+            "sync": lambda snippet: snippet.completion(*LITELLM).choices[0].message.content,
+            "async": lambda snippet: asyncio.run(snippet.acompletion(*LITELLM)).choices[0].message.content,
+            "streamed": lambda snippet: [
+                chunk.choices[0].delta.content or "" for chunk in snippet.completion(*LITELLM, stream=True)
+            ],
         },
     ),
-    "llm": Framework(
-        "LLM",
+    "LLM": Framework(
         "llm",
-        answers={
-            "whole": lambda snippet: snippet.model.prompt(HI, stream=False).text(),
+        {
+            "sync": lambda snippet: snippet.model.prompt(HI, stream=False).text(),
             "async": lambda snippet: asyncio.run(_ask_llm_async(snippet)),
+            "streamed": lambda snippet: list(snippet.model.prompt(HI, stream=True)),
         },
-        streams={"sync": lambda snippet: list(snippet.model.prompt(HI, stream=True))},
     ),
-    "haystack": Framework(
-        "Haystack",
+    "Haystack": Framework(
         "haystack",
-        answers={
+        {
             "sync": lambda snippet: _run_haystack(snippet).text,
             "async": lambda snippet: _run_haystack(snippet, is_async=True).text,
+            "streamed": _stream_haystack,
         },
-        streams={"sync": _stream_haystack},
     ),
 }
+"""By the heading of the section that has the snippet."""
 
-
-WAYS = [
-    pytest.param(name, ask, kind == "streams", id=f"{name}-{kind}-{way}")
-    for name, framework in FRAMEWORKS.items()
-    for kind in ("answers", "streams")
-    for way, ask in getattr(framework, kind).items()
-]
+WAYS = [(heading, way) for heading, framework in FRAMEWORKS.items() for way in framework.asks]
 
 
 @pytest.fixture
-def connect(site: sandbox.Sandbox, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Any]]:
+def connect(
+    site: sandbox.Sandbox, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> Callable[..., Any]:
     """What the snippet for a framework defines, as a module; a key out of `sandbox.FAILURES` makes each call fail."""
-    modules = []
 
-    def run(name: str, key: str = "sandbox") -> Any:
-        framework = FRAMEWORKS[name]
-        pytest.importorskip(framework.package)
+    def run(heading: str, key: str = "sandbox") -> Any:
+        pytest.importorskip(FRAMEWORKS[heading].package)
         for variable, value in {"SITE": "sandbox", "BASE_URL": site.base_url, "API_KEY": key}.items():
             monkeypatch.setenv(f"AITOEARN_{variable}", value)
-        module = ModuleType("snippet", f"The snippet for {framework.heading}.")
-        snippet = snippet_of("frameworks.md", framework.heading)
-        exec(compile(snippet, f"docs/frameworks.md, {framework.heading}", "exec"), module.__dict__)
-        if name == "llm":  # A plugin.
+        module: Any = ModuleType("snippet", f"The snippet for {heading}.")
+        snippet = snippet_of("frameworks.md", heading)
+        exec(compile(snippet, f"docs/frameworks.md, {heading}", "exec"), vars(module))
+        if heading == "LLM":  # A plugin.
             plugins = import_module("llm.plugins")
             plugins.load_plugins()
             plugins.pm.register(module)
-            modules.append((plugins.pm, module))
+            request.addfinalizer(partial(plugins.pm.unregister, module))
             if key == "sandbox":
-                module.__dict__["model"] = module.llm.get_model("aitoearn/glm-5.2")
-                module.__dict__["async_model"] = module.llm.get_async_model("aitoearn/glm-5.2")
+                module.model = module.llm.get_model("aitoearn/glm-5.2")
+                module.async_model = module.llm.get_async_model("aitoearn/glm-5.2")
         return module
 
-    yield run
-    for manager, module in modules:
-        manager.unregister(module)
+    return run
 
 
-@pytest.mark.parametrize(("name", "ask", "is_stream"), WAYS)
-def test_a_model_answers(connect: Any, name: str, ask: Any, is_stream: bool) -> None:
+@pytest.mark.parametrize(("heading", "way"), WAYS)
+def test_a_model_answers(connect: Any, heading: str, way: str) -> None:
     """Sync and async, whole and in more than one piece."""
-    answer = ask(connect(name))
+    answer = FRAMEWORKS[heading].asks[way](connect(heading))
+    if isinstance(answer, list):
+        assert len(answer) > 2
+        answer = "".join(answer)
 
-    assert ("".join(answer) if is_stream else answer) == FRAMEWORKS[name].answer
-    assert not is_stream or len(answer) > 2
+    assert answer == FRAMEWORKS[heading].answer
 
 
-@pytest.mark.parametrize(("name", "ask", "is_stream"), [way for way in WAYS if way.values[0] != "litellm"])
-def test_missing_credits_are_an_error(
-    connect: Any, name: str, ask: Any, is_stream: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.parametrize(("heading", "way"), [way for way in WAYS if way[0] != "LiteLLM"])
+def test_missing_credits_raise(connect: Any, heading: str, way: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Though the service reports them as HTTP 200, also when it should stream."""
-    snippet = connect(name, key="sandbox" if name == "llm" else "fail-12001")
-    monkeypatch.setenv("AITOEARN_API_KEY", "fail-12001")  # llm has to list the models before.
-    with pytest.raises(FRAMEWORKS[name].error(), match="Insufficient credits") as caught:
-        ask(snippet)
+    snippet = connect(heading, key="sandbox" if heading == "LLM" else "fail-12001")
+    monkeypatch.setenv("AITOEARN_API_KEY", "fail-12001")  # LLM has to list the models before.
+    with pytest.raises(FRAMEWORKS[heading].error(), match="Insufficient credits") as caught:
+        FRAMEWORKS[heading].asks[way](snippet)
 
-    assert FRAMEWORKS[name].status(caught.value) == 402
+    assert FRAMEWORKS[heading].status(caught.value) == 402
 
 
-@pytest.mark.parametrize(
-    ("failure", "error", "status"),
-    [("fail-401", "AuthenticationError", 401), ("fail-12001", "APIError", 402)],
-)
 @pytest.mark.parametrize("stream", [False, True])
-def test_a_failure_is_an_error_of_litellm(
-    connect: Any, failure: str, error: str, status: int, stream: bool
-) -> None:
+@pytest.mark.parametrize(
+    ("code", "error", "status"), [(401, "AuthenticationError", 401), (12001, "APIError", 402)]
+)
+def test_litellm_raises_its_own_error(connect: Any, code: int, error: str, status: int, stream: bool) -> None:
     """Its own class for it, also when it should stream."""
-    snippet = connect("litellm")  # Which asks for an answer.
+    snippet = connect("LiteLLM")  # Which asks for an answer.
     with pytest.raises(getattr(snippet.litellm, error)) as caught:
-        snippet.completion(f"openai/{failure}", MESSAGES, stream=stream, max_retries=0)
+        snippet.completion(f"openai/fail-{code}", MESSAGES, stream=stream, max_retries=0)
     assert caught.value.status_code == status
 
 
 def test_langchain_asks_a_name_of_the_responses_api_by_chat_completions(connect: Any) -> None:
     """The service has such a model or not; it is not asked at an address that it does not have."""
     with pytest.raises(openai.NotFoundError, match=r"Model not found: gpt-5\.2-pro"):
-        connect("langchain").llm.model_copy(update={"model_name": "gpt-5.2-pro"}).invoke(HI)
+        connect("LangChain").llm.model_copy(update={"model_name": "gpt-5.2-pro"}).invoke(HI)
 
 
 def test_llm_lists_the_models_of_the_service(connect: Any, site: sandbox.Sandbox) -> None:
     """As many as the service has, each under its name; those that see take images."""
-    get_model = connect("llm").llm.get_model
+    get_model = connect("LLM").llm.get_model
     listed = _run_llm("models", "--query", "aitoearn/").output.splitlines()
 
     assert "OpenAI Chat: aitoearn/glm-5.2" in listed
@@ -300,7 +266,7 @@ def test_llm_lists_the_models_of_the_service(connect: Any, site: sandbox.Sandbox
 
 def test_a_wrong_key_leaves_the_other_models_of_llm_alone(connect: Any) -> None:
     """It is told, and llm goes on."""
-    connect("llm", key="fail-401")
+    connect("LLM", key="fail-401")
     result = _run_llm("models")
 
     assert "AiToEarn: Error code: 401" in result.stderr
@@ -310,7 +276,7 @@ def test_a_wrong_key_leaves_the_other_models_of_llm_alone(connect: Any) -> None:
 
 def test_a_generator_of_haystack_that_was_closed_comes_back_with_our_client(connect: Any) -> None:
     """It never speaks to OpenAI in between; each reply has the tokens that it took."""
-    snippet = connect("haystack")
+    snippet = connect("Haystack")
     assert _run_haystack(snippet).meta["usage"]["total_tokens"] > 0
     snippet.generator.close()
 

@@ -23,8 +23,7 @@ pytestmark = pytest.mark.skipif(not find_spec("ray"), reason="Ray is an extra of
 EXAMPLE = Path(__file__).parents[2] / "examples" / "ray_batch.py"
 ROWS = 400
 BLOCK = 64
-HANGS = 600
-"""Seconds: far more than a busy machine takes."""
+HANGS = 600  # Seconds: far more than a busy machine takes.
 
 
 def start(source: Path, folder: Path, server: ScriptedServer) -> subprocess.Popen[str]:

@@ -8,14 +8,13 @@ both warn of a mark that is not needed.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from decimal import Decimal
 
 import openai
-from openai import AsyncStream, Stream
 from openai.pagination import AsyncPage, SyncPage
-from openai.types import ImagesResponse, Model
-from openai.types.chat import ChatCompletion, ChatCompletionChunk, ChatCompletionMessageParam
+from openai.resources import AsyncChat, AsyncImages, Chat, Images
+from openai.types import Model
+from openai.types.chat import ChatCompletion, ChatCompletionMessageParam
 from pydantic import SecretStr
 from typing_extensions import assert_type
 
@@ -23,10 +22,6 @@ import aitoearn_openai
 from aitoearn_openai import AsyncOpenAI, ChatModel, ImageModel, OpenAI, Settings, batch, relay, sandbox
 
 MESSAGES: list[ChatCompletionMessageParam] = [{"role": "user", "content": "Hi"}]
-
-
-class Weather(openai.BaseModel):
-    city: str
 
 
 def key() -> str:
@@ -37,48 +32,29 @@ async def key_async() -> str:
     return "k"
 
 
-# The constructor takes what the SDK's takes, and nothing else.
-
-
-def construct(http_client: openai.DefaultHttpxClient, headers: Mapping[str, str]) -> None:
+def construct(pool: openai.DefaultHttpxClient, pool_async: openai.DefaultAsyncHttpxClient) -> None:
+    """The constructors take what the SDK's take, and nothing else."""
     assert_type(OpenAI(), OpenAI)
-    OpenAI(
-        api_key=key,
-        organization="o",
-        project=None,
-        webhook_secret="w",
-        base_url="https://h.example/api/ai",
-        websocket_base_url="wss://h.example",
-        timeout=openai.Timeout(5, connect=2),
-        max_retries=2,
-        default_headers=headers,
-        default_query={"q": 1},
-        http_client=http_client,
-        _strict_response_validation=True,
-    )
-    OpenAI(timeout=openai.NOT_GIVEN)
+    OpenAI(api_key=key, timeout=openai.Timeout(5), default_headers={"X": "1"}, http_client=pool)
     OpenAI("k")  # type: ignore[call-arg]
     OpenAI(api_kee="k")  # type: ignore[call-arg]
     OpenAI(api_key=key_async)  # type: ignore[arg-type]
     OpenAI(timeout="5")  # type: ignore[arg-type]
-    OpenAI(http_client=openai.DefaultAsyncHttpxClient())  # type: ignore[arg-type]
+    OpenAI(http_client=pool_async)  # type: ignore[arg-type]
     OpenAI(_settings=Settings())  # type: ignore[call-arg]
-
-
-def construct_async(http_client: openai.DefaultAsyncHttpxClient) -> None:
-    assert_type(AsyncOpenAI(api_key=key_async, http_client=http_client), AsyncOpenAI)
+    assert_type(AsyncOpenAI(api_key=key_async, http_client=pool_async), AsyncOpenAI)
     AsyncOpenAI(api_key=key)  # type: ignore[arg-type]
-    AsyncOpenAI(http_client=openai.DefaultHttpxClient())  # type: ignore[arg-type]
-
-
-# A client of ours goes wherever the SDK's does; the reverse is wrong.
+    AsyncOpenAI(http_client=pool)  # type: ignore[arg-type]
 
 
 def substitute(client: OpenAI, client_async: AsyncOpenAI, plain: openai.OpenAI) -> None:
+    """A client of ours goes wherever the SDK's does, and has the SDK's own resources; the reverse is wrong."""
     theirs: openai.OpenAI = client
     theirs_async: openai.AsyncOpenAI = client_async
     ours: OpenAI = plain  # type: ignore[assignment]
     _ = theirs, theirs_async, ours
+    assert_type((client.chat, client.images), tuple[Chat, Images])
+    assert_type((client_async.chat, client_async.images), tuple[AsyncChat, AsyncImages])
     assert_type(client.api_key, str)
     client.api_key = "other"
     client.api_kee = "other"  # type: ignore[attr-defined]
@@ -87,62 +63,28 @@ def substitute(client: OpenAI, client_async: AsyncOpenAI, plain: openai.OpenAI) 
 class Extended(OpenAI):
     """Somebody's own client."""
 
-    def twice(self) -> Extended:
-        return self.copy().with_options()
 
-
-def copies(client: OpenAI, client_async: AsyncOpenAI) -> None:
+async def copies(client: OpenAI, client_async: AsyncOpenAI, extended: Extended) -> None:
     assert_type(client.copy(), OpenAI)
     assert_type(client.with_options(timeout=1, default_headers={"X": "1"}), OpenAI)
     assert_type(client_async.with_options(timeout=None), AsyncOpenAI)
     assert_type(OpenAI.from_settings(Settings(site="ai"), max_retries=1, http_client=None), OpenAI)
     assert_type(AsyncOpenAI.from_settings(settings=Settings()), AsyncOpenAI)
     assert_type(Extended.from_settings(Settings()), Extended)
+    assert_type(extended.copy().with_options(), Extended)
     client.with_options(retries=0)  # type: ignore[call-arg]
     OpenAI.from_settings("ai")  # type: ignore[arg-type]
     AsyncOpenAI.from_settings(Settings(), http_client=openai.DefaultHttpxClient())  # type: ignore[arg-type]
     with OpenAI() as entered:
         assert_type(entered, OpenAI)
-
-
-async def copies_async() -> None:
-    async with AsyncOpenAI() as entered:
-        assert_type(entered, AsyncOpenAI)
-
-
-# Completions and images: the SDK's overloads.
-
-
-def complete(client: OpenAI, streamed: bool) -> None:
-    create = client.chat.completions.create
-    assert_type(create(model="m", messages=MESSAGES), ChatCompletion)
-    assert_type(create(model="m", messages=MESSAGES, stream=True), Stream[ChatCompletionChunk])
-    either = create(model="m", messages=MESSAGES, stream=streamed)
-    assert_type(either, ChatCompletion | Stream[ChatCompletionChunk])
-    parsed = client.chat.completions.parse(model="m", messages=MESSAGES, response_format=Weather)
-    assert_type(parsed.choices[0].message.parsed, Weather | None)
-    raw = client.chat.completions.with_raw_response.create(model="m", messages=MESSAGES)
-    assert_type(raw.parse(), ChatCompletion)
-    assert_type(client.images.generate(model="m", prompt="p", n=1), ImagesResponse)
-    create(model="m")  # type: ignore[call-overload]
-    create(model="m", messages=MESSAGES, unheard_of=1)  # type: ignore[call-overload]
-
-
-async def complete_async(client: AsyncOpenAI) -> None:
-    create = client.chat.completions.create
-    assert_type(await create(model="m", messages=MESSAGES), ChatCompletion)
-    assert_type(await create(model="m", messages=MESSAGES, stream=True), AsyncStream[ChatCompletionChunk])
-
-
-# The model lists; a raw or unread one has the same models.
+    async with AsyncOpenAI() as entered_async:
+        assert_type(entered_async, AsyncOpenAI)
 
 
 def models(client: OpenAI) -> None:
-    page = client.models.list(extra_query={"q": "1"}, timeout=openai.Timeout(1))
-    assert_type(page, SyncPage[ChatModel])
-    for model in page:
-        theirs: Model = model
-        _ = theirs
+    """A raw or unread list has the same models."""
+    assert_type(client.models.list(extra_query={"q": "1"}, timeout=openai.Timeout(1)), SyncPage[ChatModel])
+    list[Model](client.models.list())
     assert_type(client.models.retrieve("m"), ChatModel)
     assert_type(client.models.with_raw_response.list().parse(), SyncPage[ChatModel])
     assert_type(client.models.with_raw_response.retrieve("m").parse(), ChatModel)
@@ -174,24 +116,17 @@ def one_model(model: ChatModel, completion: ChatCompletion) -> None:
     model.credits(10)  # type: ignore[arg-type]
 
 
-def image_models(client: OpenAI) -> None:
+async def image_models(client: OpenAI, client_async: AsyncOpenAI) -> None:
     assert_type(client.models.image_generation.list(), SyncPage[ImageModel])
     assert_type(client.models.image_edit.with_raw_response.list().parse(), SyncPage[ImageModel])
     model = client.models.image_edit.retrieve("m")
     assert_type((model.max_input_images, model.prices[0].price), tuple[int | None, Decimal | None])
     assert_type(model.credits(size="1024x1024", n=2), Decimal | None)
+    assert_type(await client_async.models.image_edit.list(), AsyncPage[ImageModel])
+    assert_type(await client_async.models.image_generation.retrieve("m"), ImageModel)
 
 
-async def image_models_async(client: AsyncOpenAI) -> None:
-    async for model in client.models.image_edit.list():
-        assert_type(model, ImageModel)
-    assert_type(await client.models.image_generation.retrieve("m"), ImageModel)
-
-
-# Settings, the sandbox and the relay.
-
-
-def settings() -> None:
+def settings_and_servers() -> None:
     chosen = Settings(site="ai", api_key=SecretStr("k"), timeout=3, max_retries=None)
     assert_type(chosen.base_url, str)
     assert_type(chosen.api_key, SecretStr | None)
@@ -205,9 +140,6 @@ def settings() -> None:
         assert_type(here.base_url, str)
 
 
-# The module in the place of the SDK's.
-
-
 def module() -> None:
     assert_type(aitoearn_openai.Client(), OpenAI)
     assert_type(aitoearn_openai.AsyncClient(), AsyncOpenAI)
@@ -217,14 +149,8 @@ def module() -> None:
     assert_type(aitoearn_openai.batch.Request("a", {}), batch.Request)
     assert_type(aitoearn_openai.sandbox.FAILURES, dict[str, str])
     aitoearn_openai.api_key = "k"
-    try:
-        pass
-    except aitoearn_openai.RateLimitError as error:
-        assert_type(error.response.status_code, int)
+    assert_type(aitoearn_openai.RateLimitError, type[openai.RateLimitError])
     aitoearn_openai.unheard_of  # type: ignore[attr-defined]  # noqa: B018
-
-
-# Batches.
 
 
 async def answer_a_batch(client: AsyncOpenAI, plain: openai.AsyncOpenAI) -> None:
