@@ -220,12 +220,13 @@ class Events:
         return is_frame
 
     def _judge_other(self, name: str, text: str, body: dict[str, Any]) -> bool:
-        """Events of the SDK's other types have a `type`, or are an `object`; those of the caller's own are theirs."""
+        """Events of the SDK's other types have a `type`, or are an `object`, mostly; those of the caller's own are theirs."""
         if failure := envelope_failure(body, strict=True):
             self._fail(failure, body)
         elif (self._is_typed or name == "error") and "type" not in body and "object" not in body:
-            message = error_message(body.get("error")) or error_message(body) or text[:QUOTE]
-            self._fail(Failure(message), body)
+            message = error_message(body.get("error")) or error_message(body)
+            if message or name == "error" or "error" in body:
+                self._fail(Failure(message or text[:QUOTE]), body)
         self._count += 1
         return not self.failure
 

@@ -23,7 +23,7 @@ def is_sdk_type(cast_to: Any) -> bool:
 
 def is_chat(cast_to: Any) -> bool:
     """Whether it is a completion, or a chunk of one."""
-    return "choices" in getattr(cast_to, "model_fields", ())
+    return is_sdk_type(cast_to) and "choices" in cast_to.model_fields
 
 
 def failure_for(cast_to: Any, body: Any) -> Failure | None:

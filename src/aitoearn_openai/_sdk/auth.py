@@ -11,6 +11,7 @@ from functools import cache
 from typing import Any
 
 from .._hints import API_KEY_HEADER
+from .answer import is_sdk_type
 from .exceptions import family_of
 from .exchange import Exchange
 
@@ -33,8 +34,10 @@ class _Auth:
     def _begin(self, request: Any) -> Any:
         """The `Auth` for this try."""
         self._exchange.request, self._exchange.response = request, None
-        if hasattr(self._exchange.cast_to, "model_class") and API_KEY_HEADER not in request.headers:
-            # The service's lists take the key in a header of their own too.
+        cast_to = self._exchange.cast_to
+        is_list = is_sdk_type(cast_to) and hasattr(cast_to, "model_class")
+        if is_list and API_KEY_HEADER not in request.headers:
+            # The service's lists take the key in a header of their own too; what asks for them follows no redirect.
             scheme, _, key = request.headers.get("Authorization", "").partition(" ")
             if scheme == "Bearer":
                 request.headers[API_KEY_HEADER] = key

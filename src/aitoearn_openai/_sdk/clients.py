@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from .._errors import QUOTE, error_message, failure_in
 from .._hints import HINT, next_step
 from .._wording import Message, Ours
-from .answer import failure_for, second_look
+from .answer import failure_for, is_sdk_type, second_look
 from .auth import auth_class
 from .exceptions import status_error
 from .exchange import CURRENT, Exchange
@@ -44,13 +44,13 @@ class _Hooks:
     def _process_response_data(self, *, data: Any, cast_to: Any, response: Any) -> Any:
         if isinstance(data, openai.BaseModel):
             return data  # A chunk that the decoder has made.
-        if CURRENT.get():
+        exchange = CURRENT.get()
+        if exchange and exchange.response is response:
             second_look(self, response, cast_to, data)
-        elif failure := failure_for(
-            cast_to, data
-        ):  # No call: a stream. Of one made by hand, nothing was judged before.
+        # An event: its stream may be read within another call, and one made by hand had no first look.
+        elif failure := failure_for(cast_to, data):
             raise status_error(self, response, failure, data)
-        if hasattr(cast_to, "from_answer"):  # A type of this package makes itself.
+        if hasattr(cast_to, "from_answer") and is_sdk_type(cast_to):  # A type of this package makes itself.
             return cast_to.from_answer(self, response, data)
         if cast_to is ChatCompletion:
             with suppress(ValidationError):  # What passes is what the SDK would make, only sooner.

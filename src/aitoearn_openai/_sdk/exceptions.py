@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import sys
 from contextlib import suppress
+from traceback import walk_tb
 from typing import Any
 
 import openai
@@ -29,6 +30,22 @@ def connection_error(error: Any) -> openai.APIConnectionError:
     if isinstance(error, family_of(type(error)).TimeoutException):
         return openai.APITimeoutError(error.request)
     return openai.APIConnectionError(request=error.request)
+
+
+def is_of(error: Any, response: Any) -> bool:
+    """Whether the HTTP library raised this over that response; the caller's code may use the same library."""
+    with suppress(RuntimeError):  # It was raised without a request.
+        return error.request is response.request
+    return False
+
+
+def is_sdks_own(error: Exception) -> bool:
+    """Whether nothing but the SDK and Python led to where it was raised.
+
+    A function that gives the key, and what handles a signal while the SDK waits, are the caller's.
+    """
+    names = {frame.f_globals["__name__"].partition(".")[0] for frame, _ in walk_tb(error.__traceback__)}
+    return names <= {"aitoearn_openai", "openai", "httpx", "httpx2", *sys.stdlib_module_names}
 
 
 def drop_byte_order_mark(response: Any) -> None:

@@ -15,7 +15,16 @@ import openai
 from .._errors import Failure
 from .._json import NOT_JSON, decode_json
 from .answer import failure_for, is_sdk_type
-from .exceptions import connection_error, drop_byte_order_mark, family_of, refusal, set_status, unexpected
+from .exceptions import (
+    connection_error,
+    drop_byte_order_mark,
+    family_of,
+    is_of,
+    is_sdks_own,
+    refusal,
+    set_status,
+    unexpected,
+)
 
 CURRENT: ContextVar[Exchange | None] = ContextVar("exchange", default=None)
 """The exchange that the SDK is busy with, as it gives its hooks nothing that leads there.
@@ -26,7 +35,7 @@ None when a stream is read, as its call is over; for a `Stream` made by hand; an
 _LARGE = 16_384
 """The bytes of an answer beyond which there is only the second look: the service's failures are small."""
 _UNREADABLE = AssertionError, LookupError, OverflowError, TypeError, ValueError
-"""What the SDK lets out where it cannot read a refusal. Others come from a signal that ends the wait before a retry."""
+"""What the SDK lets out where it cannot read a refusal."""
 _KEY = "aitoearn_openai"
 """Where a raw response has its exchange, in its `extensions`."""
 
@@ -56,10 +65,11 @@ class Exchange:
                 raise openai.APIConnectionError(request=self.request) from error
             if self.response is not None and not isinstance(error, openai.OpenAIError):
                 if isinstance(error, family_of(type(self.response)).RequestError):
-                    raise connection_error(error) from error
-                if self.response.is_success:
+                    if is_of(error, self.response):
+                        raise connection_error(error) from error
+                elif self.response.is_success:
                     self._require_json()  # Raises in place of the SDK's error of decoding.
-                elif isinstance(error, _UNREADABLE):
+                elif isinstance(error, _UNREADABLE) and is_sdks_own(error):
                     raise refusal(self.client, self.response) from error
             raise
         finally:
@@ -98,7 +108,7 @@ class Exchange:
         """What the SDK made of the response, if it can be that; a raw response is looked at when it is parsed."""
         if isinstance(parsed, (openai.Stream, openai.AsyncStream)):
             self._require_stream()
-        elif hasattr(parsed, "http_response"):
+        elif hasattr(parsed, "http_response") and not isinstance(parsed, openai.BaseModel):
             parsed.http_response.extensions[_KEY] = self
             parsed.__class__ = _raw_class(parsed.__class__)
         elif isinstance(parsed, str) and is_sdk_type(self.cast_to):
@@ -114,8 +124,11 @@ class Exchange:
     def _require_stream(self) -> None:
         """Raise if a page or JSON came in the place of a stream."""
         response, content_type = self.response, self.response.headers.get("Content-Type", "")
-        may_be_json = "json" in content_type and response.is_stream_consumed
-        if "html" in content_type or (may_be_json and decode_json(response.content) is not NOT_JSON):
+        content = response.content if response.is_stream_consumed else b""
+        # PHP says HTML of whatever it sends.
+        is_stream = content.lstrip().startswith((b"data:", b"event:", b"id:", b":"))
+        is_page = "html" in content_type and not is_stream
+        if is_page or ("json" in content_type and decode_json(content) is not NOT_JSON):
             raise unexpected(response, "an event stream")
 
     def for_parse(self, response: Any, to: Any = None) -> Exchange:
