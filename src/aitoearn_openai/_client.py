@@ -223,8 +223,10 @@ class _ClientMixin:
             names = names - {"data_residency"} | {"base_url"}
         return partial(self.__class__, **{name: options[name] for name in names}), ()
 
-    def __copy__(self: Any) -> Any:
-        return self.copy()
+    def __copy__(self: Any) -> Any:  # As Python does without `__reduce__`.
+        copied = self.__class__.__new__(self.__class__)
+        vars(copied).update(vars(self))
+        return copied
 
     def __deepcopy__(self: Any, memo: object) -> Any:
         return self.copy()

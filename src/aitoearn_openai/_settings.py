@@ -27,6 +27,8 @@ _SCHEME = re.compile(r"^(authorization\s*:\s*)?(bearer(\s+|$))*", re.IGNORECASE)
 def missing_key(settings: Settings) -> str:
     """What to do without a key."""
     origin, hint = settings.base_url.removesuffix(API_PATH), misspelt_hint()
+    if os.path.isfile(".env") and not os.environ.get(f"{ENV_PREFIX}ENV_FILE"):
+        hint += "The file .env is not read by itself: set AITOEARN_ENV_FILE=.env if it is yours. "
     if origin not in SITES.values():
         return f"{hint}There is no key for {origin}: set AITOEARN_API_KEY, or unset AITOEARN_BASE_URL if that is not wanted."
     other = "ai" if origin == SITES["cn"] else "cn"
@@ -233,7 +235,10 @@ def _read_variables(
     """What the variables say and, where they do not, the named `.env` file."""
     file = file or os.environ.get(f"{ENV_PREFIX}ENV_FILE")
     in_file = env_file_source(settings_class, file)() if file else {}
-    found = {**in_file, **EnvSettingsSource(settings_class)()}
+    variables = EnvSettingsSource(settings_class)()
+    if "site" in variables:  # Its address wins over the file's.
+        in_file.pop("base_url", None)
+    found = {**in_file, **variables}
     return _hidden({name: found[name] for name in found.keys() & settings_class.model_fields})
 
 

@@ -39,7 +39,7 @@ def normalize_base_url(url: str) -> str:
         if not url.isprintable():  # Half a character is not, and neither is what steers a terminal.
             raise ValueError
         parts = urlsplit(url)
-        host, port = parts.hostname, parts.port
+        host, port = (parts.hostname or "").rstrip("."), parts.port
     except ValueError:
         raise ValueError("this is not an address; write it as https://aitoearn.cn") from None
     if parts.scheme not in ("http", "https") or not host:
@@ -49,7 +49,8 @@ def normalize_base_url(url: str) -> str:
     if parts.scheme == "http" and host in _OFFICIAL_HOSTS:
         raise ValueError(f"write https://{host}: over plain http, others on the way could read the key")
     if "@" in parts.netloc:
-        raise ValueError(f"write the address without user name and password, as {parts.scheme}://{host}")
+        address = parts.netloc.rpartition("@")[2]
+        raise ValueError(f"write the address without user name and password, as {parts.scheme}://{address}")
     if host in _OFFICIAL_HOSTS and port in (None, 443):
         return f"https://{host}{API_PATH}"
     if parts.query:

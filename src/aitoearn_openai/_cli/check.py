@@ -11,7 +11,7 @@ from urllib.request import getproxies, proxy_bypass
 
 import aitoearn_openai as openai
 
-from .._sites import API_PATH, ENV_PREFIX, SITES, is_here
+from .._sites import API_PATH, ENV_PREFIX, SANDBOX_KEY, SITES, is_here
 from .._wording import causes
 from . import failures, options
 from .lists import fetch, matching
@@ -23,7 +23,6 @@ _LONG_KEY = 16
 """Only of such a key the end is shown: of a shorter one, too little would stay hidden."""
 _LOOK = "Look at the address, the network and proxies; if they are right, try again later."
 _LOOK_AT_TLS = "Look at proxies, at the clock of this machine, and whether the server speaks https."
-_KEY = "Copy the key once more, or create one: Settings, then API Key."
 
 
 def check(site: options.Site = None, base_url: options.BaseUrl = None) -> None:
@@ -76,7 +75,7 @@ def _failed(what: str, error: openai.APIError) -> NoReturn:
     if any(isinstance(cause, ssl.SSLError) for cause in causes(error)):
         what, advice = "TLS", _LOOK_AT_TLS
     elif advice in ("", failures.LOOK):
-        advice = _KEY if code == failures.KEY else _LOOK
+        advice = _LOOK
     _bad(what, text, advice, code)
 
 
@@ -92,9 +91,12 @@ def _show_settings(settings: openai.Settings, given: dict[str, str]) -> None:
     for field, value in settings:
         variable = f"{ENV_PREFIX}{field.upper()}"
         source = file if in_file.get(field) else "default"
+        if field == "base_url" and f"{ENV_PREFIX}SITE" in variables:
+            source = "default"
         source = given.get(field) or (variable if variable in variables else source)
         if field == "api_key" and value:
             key = value.get_secret_value()
+            source = "the sandbox's own" if key == SANDBOX_KEY else source
             value = f"********{key[-4:] if len(key) >= _LONG_KEY else ''} ({len(key)} characters)"
         rows.append([field, "-" if value is None else str(value), source])
     console.print(table(["setting", "value", "from"], rows))
@@ -116,7 +118,7 @@ def _reach(settings: openai.Settings) -> list[openai.ChatModel]:
     address, is_local = urlsplit(settings.base_url), is_here(settings.base_url)
     proxy = getproxies().get(address.scheme) or getproxies().get("all")
     if proxy and not is_local and not proxy_bypass(str(address.hostname)):
-        name = urlsplit(proxy if "://" in proxy else f"//{proxy}").hostname
+        name = urlsplit(proxy if "://" in proxy else f"//{proxy}").netloc.rpartition("@")[2]
         _show("ok", "proxy", f"{name}, which the settings of this machine name")
     http_client = make_pool(is_async=False, base_url=settings.base_url)
     http_client.event_hooks = {"response": [look]}
