@@ -22,6 +22,7 @@ from openai.types.chat import ChatCompletion
 from ._errors import ACCOUNT_STATUSES
 from ._limits import ANSWER_TOKENS, CONCURRENCY
 from ._models import BYTES_PER_TOKEN, Prices
+from ._sdk.clients import AsyncClient
 from ._wording import Ours, reason
 
 if TYPE_CHECKING:
@@ -259,21 +260,25 @@ async def run(
     fails, after the client's retries, is a result with an `error`, and the others go on.
 
     Args:
-        client: An `AsyncOpenAI`; its retries, timeout and HTTP backend hold.
+        client: An `AsyncOpenAI` of this package; its retries, timeout and HTTP backend hold.
         requests: Any iterable, async or not; one that waits for something should be async.
         concurrency: The most requests under way at once; one whose result was not taken yet counts too.
         rpm: The most requests that start in a minute, evenly spread; the client's retries are not counted.
         max_credits: No request starts that would carry the estimate past so many credits, of both balances
             together: what the answers used by the list's prices, and `Request.estimate` of those under way.
-            Takes an `AsyncOpenAI` of this package.
 
     Raises:
         MaxCreditsReached: the next request would go past `max_credits`. The results of those under way come first.
         openai.APIStatusError: the key is refused (401, 403) or credits have run out (402). No further request
             starts, the results of those under way come first, and those that were refused give no result.
         ValueError: a number is not above 0; or, with `max_credits`, the list has no price for a request's model.
+        TypeError: the client is another than an `AsyncOpenAI` of this package.
         RuntimeError: no event loop of asyncio runs, as under trio.
     """
+    if not isinstance(client, AsyncClient):
+        raise TypeError(
+            "batch.run() needs an AsyncOpenAI of aitoearn_openai; another takes failures for answers"
+        )
     budget = None
     if max_credits is not None:
         listed: Any = await client.models.list()

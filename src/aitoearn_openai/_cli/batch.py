@@ -59,6 +59,8 @@ def batch(
         raise typer.BadParameter(
             "name the file for the results; only --dry-run does without", param_hint="OUT.jsonl"
         )
+    if csv and target is None:  # It would have no answers, in place of a table that has them.
+        raise typer.BadParameter("the table is of the answers in OUT.jsonl; name it too", param_hint="--csv")
     paths = [path.resolve() for path in (source, target, csv) if path]
     if len({*paths}) < len(paths):
         raise typer.BadParameter("the input, the output and the table must be different files")

@@ -283,7 +283,11 @@ class Files:
                 if is_result:
                     yield line + b"\n" * was_cut, result, is_answer
                 # Zeros are what some file systems leave after a power cut.
-                elif not (b"\0" in line or (was_cut and _BEGINNING.startswith(line[: len(_BEGINNING)]))):
+                elif not (
+                    line.isspace()
+                    or b"\0" in line
+                    or (was_cut and _BEGINNING.startswith(line[: len(_BEGINNING)]))
+                ):
                     raise BadFile(f"{self.target.name}, line {number}: is not a result; name another file")
 
     def _kept(self) -> Iterator[bytes]:
@@ -316,7 +320,9 @@ def _request(text: str, is_prompt: bool, given: dict[str, Any]) -> tuple[Request
         raise ValueError(f'is not JSON: {why}; if it is a prompt, write {{"prompt": "..."}}') from None
     line = line if isinstance(line, dict) else {}
     if len(line.keys() & {"prompt", "messages", "body"}) != 1:
-        raise ValueError(f"needs one of prompt, messages or body; found: {', '.join(line) or 'nothing'}")
+        raise ValueError(
+            f"must be an object with one of prompt, messages or body; found: {', '.join(line) or 'nothing'}"
+        )
     if "prompt" not in line and given.keys() - {"model"}:
         raise ValueError(
             "has no prompt, for which --system, --temperature and --max-tokens are; write what they say into its body"

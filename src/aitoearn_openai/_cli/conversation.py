@@ -157,6 +157,8 @@ class Conversation:
                 _say("Ctrl-D or /exit ends the conversation.")
             except openai.OpenAIError as error:
                 failures.report(error)
+            except UnicodeError:
+                _say("This is not valid text, and was not sent; type it again.")
         if self._answers:
             _say(f"{count(self._answers, 'answer')}: {self._bill}")
 

@@ -29,6 +29,7 @@ SERVICE = 5
 INTERRUPTED = 130
 
 LOOK = "Try again; if it fails again, `aitoearn-openai check` looks for the cause."
+_KEY = "Copy the key once more, or create one: Settings, then API Key."
 _START = "Is the sandbox running? `aitoearn-openai sandbox` starts it."
 _NEXT = {
     402: "Credits and memberships are bought on the site that the key is from.",
@@ -107,7 +108,7 @@ def explain(error: openai.OpenAIError) -> tuple[str, str, int]:
         status, text, code = getattr(error, "status_code", 500), message(error), SERVICE
         next_step = _NEXT.get(status, _USUAL[status < 500])
         if isinstance(error, openai.AuthenticationError):
-            next_step, code = LOOK, KEY
+            next_step, code = _KEY, KEY
         elif isinstance(error, openai.APIResponseValidationError):
             next_step = LOOK
         elif status == 404 and error.code not in ("12300", "model_not_found"):

@@ -122,9 +122,9 @@ def serve_sandbox(
             home = site.base_url == SITES["sandbox"] + API_PATH
             address = "" if home else f" AITOEARN_BASE_URL={site.base_url.removesuffix(API_PATH)}"
             token = "" if site.api_key == SANDBOX_KEY else f" AITOEARN_API_KEY={site.api_key}"
-            behind = upstream or "no model"
+            behind = f"in front of {upstream}" if upstream else "and no model answers"
             _wait(
-                f"The sandbox is ready, and {escape(behind)} answers; Ctrl-C stops it.",
+                f"The sandbox is ready, {escape(behind)}; Ctrl-C stops it.",
                 f"  base URL  [bold]{site.base_url}[/]",
                 f"  settings  [bold]AITOEARN_SITE=sandbox{address}{token}[/]",
                 "`aitoearn-openai sandbox --failures` lists names that fail.",
