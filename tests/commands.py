@@ -84,7 +84,7 @@ def run(
         create_pipe_input() as keys,
         create_app_session(keys, DummyOutput()),
     ):
-        keys.send_text(typed or "")
+        keys.send_bytes((typed or "").encode("utf-8", "surrogateescape"))
         environment = {"TTY_COMPATIBLE": "0", **environment}
         code = _call(main, ours | (streams or {}), ["aitoearn-openai", *arguments], environment)
     for stream in ours.values():

@@ -10,7 +10,7 @@ import json
 import sys
 from collections.abc import Callable
 from itertools import product
-from typing import Any
+from typing import Any, ClassVar
 
 import openai
 import pytest
@@ -114,9 +114,11 @@ class Extended(ChatCompletion):
 
 
 class Mine(openai.BaseModel):
-    """One whose `choices` are its own affair."""
+    """One whose names are its own affair."""
 
     choices: list[Any]
+    model_class: ClassVar[Any] = None
+    from_answer: ClassVar[Any] = None
 
 
 def post(cast_to: Any) -> Callable[[Any], Any]:
@@ -135,6 +137,7 @@ ANSWERS: dict[str, tuple[Any, Any, Callable[[Any], Any], Any]] = {
     "an error of nulls in a choice": (complete("m"), {**ANSWER, "choices": [{**CHOICE, "error": {"code": None}}]}, text, "hi"),
     "pictures, one of which failed": (
         draw("m"), {"created": 1, "data": PICTURES, "code": 200, "message": "success"}, lambda got: got.data[1].b64_json, "aGk="),
+    "a field that raw responses have": (complete("m"), {**ANSWER, "http_response": "x"}, text, "hi"),
     "choices of a type of one's own": (post(Mine), {"choices": [{"name": "a"}]}, lambda got: got.choices, [{"name": "a"}]),
     "a type that extends the SDK's": (post(Extended), {**ANSWER, "cost": "1"}, lambda got: (type(got), got.cost), (Extended, "1")),
     "a type without fields": (get(openai.BaseModel), {"a": 1}, lambda got: got.to_dict(), {"a": 1}),
@@ -158,6 +161,8 @@ def test_an_answer_that_looks_like_a_failure_comes_through(
     wanted, body, show, due = ANSWERS[name]
 
     assert show(ask(asker, server, wanted, body)) == due
+    # A list alone takes the key in a header that a redirect would carry to another origin.
+    assert ("x-api-key" in server.requests[0].headers) == (body is MODELS)
 
 
 def test_a_failure_says_how_it_came(server: ScriptedServer) -> None:

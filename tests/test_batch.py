@@ -290,6 +290,12 @@ def test_the_id_of_a_result_tells_its_request() -> None:
     assert Request.from_dict(LINE).id == request().id == "batch_req_ff249274abf2104eaed2ca72b9c498cd"
 
 
+@pytest.mark.parametrize("kind", [openai.AsyncOpenAI, openai.OpenAI])
+def test_a_client_that_takes_failures_for_answers_is_refused(kind: Any) -> None:
+    with pytest.raises(TypeError, match="needs an AsyncOpenAI of aitoearn_openai"):
+        run(kind(api_key="k"), requests(1)).__anext__().__await__().send(None)
+
+
 def test_a_loop_other_than_asyncios_is_refused() -> None:
     """Such as that of trio, which drives coroutines as this test does."""
     results = run(AsyncOpenAI(api_key="k"), requests(1))

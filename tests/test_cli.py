@@ -103,12 +103,14 @@ def test_a_shell_completes_commands_and_names(words: str, environment: dict[str,
 
 
 BUY = "Credits and memberships are bought on the site that the key is from."
+COPY = "Copy the key once more, or create one: Settings, then API Key."
 LOOK = "Try again; if it fails again, `aitoearn-openai check` looks for the cause."
 
 
 @pytest.mark.parametrize(
     ("arguments", "environment", "code", "told"),
     [
+        ("batch notes.txt --dry-run --csv a.csv", {}, 2, ".*--csv: the table is of the answers in OUT.jsonl; name it too. `.*"),
         ("models --no-such", {}, 2, "No such option.*--no-such.*`aitoearn-openai models --help` shows how to use it."),
         ("modles", {}, 2, "No such command 'modles'.*`aitoearn-openai --help` shows how to use it."),
         ("models --site mars", {}, 2, ".*--site.*Input should be 'cn', 'ai' or 'sandbox'. `.*"),
@@ -118,7 +120,7 @@ LOOK = "Try again; if it fails again, `aitoearn-openai check` looks for the caus
         ("chat Hi", {}, 2, "name a model with --model or AITOEARN_MODEL; `aitoearn-openai models` lists them"),
         ("models", {"AITOEARN_SITE": "mars"}, 2, "AITOEARN_SITE: Input should be 'cn', 'ai' or 'sandbox'."),
         ("chat Hi --site cn", {}, 3, "There is no AiToEarn key. Create one at https://aitoearn.cn .*"),
-        ("chat Hi -m glm-5.2", {"AITOEARN_API_KEY": KEY}, 3, f".*Unauthorized.*{LOOK}"),
+        ("chat Hi -m glm-5.2", {"AITOEARN_API_KEY": KEY}, 3, f".*Unauthorized.* {COPY}"),
         ("models --base-url http://127.0.0.1:1", {}, 4, "the connection to http://127.0.0.1:1 failed: .*refused. Try again.*"),
         ("chat Hi -m slow-first-byte", {"AITOEARN_TIMEOUT": "0.05", "AITOEARN_MAX_RETRIES": "0"}, 4,
          r"no answer from http://127\.0\.0\.1:\d+ within 0\.05 s \(AITOEARN_TIMEOUT\)\. Allow .*"),
@@ -205,7 +207,7 @@ FILLING = "x" * (QUOTE - len('{"detail": " key ') - len(KEY) + 3)
 @pytest.mark.parametrize(
     ("key", "reply", "told"),
     [
-        ("e", {"code": 401, "message": "<e>"}, f"Error code: 401 - <**********> (AiToEarn code 401). {LOOK}"),
+        ("e", {"code": 401, "message": "<e>"}, f"Error code: 401 - <**********> (AiToEarn code 401). {COPY}"),
         ("self", {"code": 404, "message": "Cannot POST /x"}, "has the list of chat models alone."),
         ("one", {"code": 12001, "message": "no"}, f"says which one pays for a model. {BUY}"),
         ("names", {"data": {}, "code": 12300, "message": "no"}, "`aitoearn-openai models` lists the names."),

@@ -161,7 +161,7 @@ def test_what_every_line_would_repeat_may_be_left_out(
 
 
 NOT_UTF_8 = "is not UTF-8 text; save the file as UTF-8"
-NEEDS = "needs one of prompt, messages or body; found:"
+NEEDS = "must be an object with one of prompt, messages or body; found:"
 FILES = "in", "out"
 OUT = "in", "out", "-m", "m"
 THEIRS = {
@@ -241,6 +241,8 @@ def test_what_is_answered_is_not_asked_again(scripted: ScriptedServer, job: Job)
     failed = job.results()[name_of("two")]
     planned = job.write("one", "two", "three", "four").run("-m", "m", "--dry-run")
     assert len(job.results()) == 4
+    with job.target.open("a") as end:
+        end.write("\n")  # As editors do.
     second, third = job.run(*ONE), job.run(*ONE)
     before = job.target.read_bytes()
     others = job.run("-m", "zz")

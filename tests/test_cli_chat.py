@@ -178,7 +178,7 @@ def test_who_sends_an_image_chooses_among_models_that_take_one(cat: str) -> None
 
 def test_a_conversation_remembers_and_takes_several_lines() -> None:
     """Each answer counts what was said before; empty lines ask nothing; Ctrl-D ends it and shows the sum."""
-    keys = "你好\r\r\x1b[200~three \\\n\nfour\n\x1b[201~\rfive\x1b\rsix\r\x04"
+    keys = "你好\r\r\udcff\r\x1b[200~three \\\n\nfour\n\x1b[201~\rfive\x1b\rsix\r\x04"
     talk = run("chat", "-m", "glm-5.2", typed=keys)
     *counts, total = map(int, re.findall(r"(\d+) tokens in", talk.stderr))
 
@@ -186,6 +186,7 @@ def test_a_conversation_remembers_and_takes_several_lines() -> None:
     said = "你好", "three \\\n\nfour", "five\nsix"
     assert talk.stdout == "".join(f"{SAID}{each}\n" for each in said)
     assert counts == sorted(set(counts))
+    assert "This is not valid text, and was not sent" in talk.stderr
     assert f"3 answers: {sum(counts)} tokens in, " in talk.stderr
     assert total == sum(counts)
 

@@ -34,7 +34,7 @@ def test_all_is_well_with_the_sandbox(tmp_path: Path) -> None:
     settings = {line.split()[0]: line.split()[1:] for line in checked.stdout.splitlines()[3:9]}
     assert settings["site"] == ["sandbox", "AITOEARN_SITE"]
     assert settings["base_url"][1] == "AITOEARN_BASE_URL"
-    assert settings["api_key"] == ["********", "(7", "characters)", "default"]
+    assert settings["api_key"] == ["********", "(7", "characters)", "the", "sandbox's", "own"]
     assert settings["model"] == ["GLM", "5.2", "AITOEARN_MODEL"]
     assert settings["timeout"] == ["20.0", file]
     assert settings["max_retries"] == ["-", "default"]
@@ -122,11 +122,12 @@ def test_the_first_thing_that_is_wrong_is_told_with_what_to_do(
 @pytest.mark.parametrize(("variable", "scheme"), [("http_proxy", "http://"), ("ALL_PROXY", "")])
 def test_a_proxy_and_plain_http_are_told(server: ScriptedServer, variable: str, scheme: str) -> None:
     server.answer(LIST, LIST, INVALID)
-    proxy = {variable: scheme + server.origin.removeprefix("http://")}
+    proxy = {variable: f"{scheme}me:secret@{server.origin.removeprefix('http://')}"}
     checked = run("check", "--base-url", "http://nowhere.invalid", AITOEARN_API_KEY=KEY, **proxy)
+    shown = server.origin.removeprefix("http://")
 
     assert checked.returncode == 0
-    assert "ok    proxy   127.0.0.1, which the settings" in checked.stdout
+    assert f"ok    proxy   {shown}, which the settings" in checked.stdout
     assert "??    TLS     not used: others on the way can read the key" in checked.stdout
     assert server.requests[0].path == "http://nowhere.invalid/api/ai/models/chat"
 

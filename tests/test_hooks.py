@@ -144,14 +144,17 @@ def test_a_group_of_exceptions_of_the_callers_own_transport_is_theirs() -> None:
 def test_a_signal_that_ends_the_wait_before_a_retry_is_the_callers() -> None:
     """As the time limits of task queues do it."""
 
-    class TimeIsUp(Exception):
+    class TimeIsUp(AssertionError):
         pass
+
+    def end(*_: Any) -> None:
+        raise TimeIsUp
 
     def respond(_: Any) -> Any:
         signal.setitimer(signal.ITIMER_REAL, 0.05)
         return refused("30000")
 
-    before = signal.signal(signal.SIGALRM, mock.Mock(side_effect=TimeIsUp))
+    before = signal.signal(signal.SIGALRM, end)
     try:
         assert failed_with(aitoearn_openai, respond) is TimeIsUp
     finally:
@@ -216,3 +219,20 @@ aitoearn_openai.OpenAI
     ran = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True)
 
     assert (ran.returncode, ran.stderr) == (0, "")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [KeyError("mine"), LIBRARY.ConnectError("mine"), LIBRARY.ReadTimeout("mine", request=LIBRARY.Request("GET", "http://h"))],
+    ids=repr,
+)  # fmt: skip
+def test_what_fails_while_a_key_is_fetched_for_a_retry_is_the_callers(error: Exception) -> None:
+    """It is neither the refusal of the try before nor a lost connection to the service."""
+    keys = mock.Mock(side_effect=["k", error])
+    pool = openai.DefaultHttpxClient(transport=LIBRARY.MockTransport(lambda _: refused("1")))
+    with (
+        OpenAI(api_key=lambda: keys(), base_url="http://h/v1", http_client=pool) as client,
+        pytest.raises(type(error)) as failed,
+    ):
+        complete("m")(client)
+    assert failed.value is error

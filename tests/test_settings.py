@@ -113,6 +113,10 @@ def test_a_dotenv_file_is_read_when_it_is_named(
     )
     monkeypatch.chdir(tmp_path)
     assert Settings().site == "cn"
+    with pytest.raises(
+        openai.OpenAIError, match=r"^The file \.env is not read by itself: set AITOEARN_ENV_FILE=\.env"
+    ):
+        OpenAI()
     named = Settings(_env_file=".env")
     assert (named.site, named.model, key_of(named)) == ("ai", "模型", "from-file")
 
@@ -120,6 +124,11 @@ def test_a_dotenv_file_is_read_when_it_is_named(
     assert Settings() == named
     monkeypatch.setenv("AITOEARN_API_KEY", "from-variable")
     assert key_of(Settings()) == "from-variable"
+
+    Path(".env").write_text("AITOEARN_BASE_URL=http://localhost/v1\n")
+    assert Settings().base_url == "http://localhost/v1"
+    monkeypatch.setenv("AITOEARN_SITE", "ai")
+    assert Settings().base_url == "https://aitoearn.ai/api/ai"
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")
@@ -188,8 +197,8 @@ def test_a_dotenv_file_that_is_missing_is_an_error() -> None:
         ("BASE_URL", "localhost:8080", "http://localhost:8080"),
         ("BASE_URL", "ftp://hunter2", "with its scheme"),
         ("BASE_URL", "https://", "with its scheme"),
-        ("BASE_URL", "http://aitoearn.ai/api", "write https://aitoearn.ai"),
-        ("BASE_URL", "https://me:hunter2@host.example/x", "https://host.example"),
+        ("BASE_URL", "http://aitoearn.ai./api", "write https://aitoearn.ai"),
+        ("BASE_URL", "https://me:hunter2@host.example:8080/x", "https://host.example:8080"),
         ("BASE_URL", "http://hunter2:99999", "not an address"),
         ("BASE_URL", "http://[::1", "not an address"),
         ("BASE_URL", "http://hunter2\x1b", "not an address"),

@@ -7,7 +7,9 @@ from typing import Any
 
 import openai
 import pytest
+from pydantic import BaseModel, field_validator
 
+from aitoearn_openai import OpenAI
 from conftest import Asker, Reply, ScriptedServer, in_turns, stream
 
 CHUNK = 'data: {"id":"1","choices":[{"index":0,"delta":{"content":"hi","reasoning_content":"r"}}],"cost":"0.1"}\n\n'
@@ -65,6 +67,19 @@ def own(client: Any) -> Any:
     return client.post("/x", body={}, cast_to=object, stream=True, stream_cls=kind[object])
 
 
+class Poll(openai.BaseModel):
+    choices: list[str]
+
+
+def polls(client: Any) -> Any:
+    kind: Any = openai.AsyncStream if isinstance(client, openai.AsyncOpenAI) else openai.Stream
+    return client.post("/x", body={}, cast_to=Poll, stream=True, stream_cls=kind[Poll])
+
+
+def transcribe(client: Any) -> Any:
+    return client.audio.transcriptions.create(model="m", file=b"", stream=True)
+
+
 IMAGE = event({"type": "image.done", "error": None})
 CREDITS = event({"code": 12001, "message": "no credits", "data": {}})
 
@@ -98,11 +113,42 @@ def test_a_stream_of_another_endpoint_breaks_with_words_too(
         (own, "event: thread.run.step.failed\n" + event({"id": "1", "error": {"message": "no"}})),
         (own, "data: 5\n\n"),
         (own, DONE),
+        (polls, event({"choices": ["yes", "no"]})),
         (images, IMAGE),
+        (transcribe, event({"text": "hi"})),
     ],
 )
 def test_events_of_other_endpoints_stay_the_sdks(
     asker: Asker, server: ScriptedServer, wanted: Any, body: str
 ) -> None:
-    """Of the caller's own, which need not be objects, or of OpenAI's assistants, whose events carry what failed."""
+    """Of the caller's own, which need not be objects, or of OpenAI's assistants, whose events carry what failed.
+
+    Servers of speech leave out the type.
+    """
     assert len(read(asker, server, body, wanted)) == (body != DONE)
+
+
+def test_a_stream_that_is_called_html_is_read(asker: Asker, server: ScriptedServer) -> None:
+    """As PHP calls all that it sends."""
+    got = asker.ask(server, CHAT, Reply(f"\n{CHUNK}{END}\n\n", content_type="text/html; charset=UTF-8"))
+    assert len(got) == 2
+
+
+def test_a_stream_is_read_within_another_call(server: ScriptedServer) -> None:
+    """By a validator here; a server that is tested in the same process does so too."""
+    message = {"role": "assistant", "content": '{"name": "x"}'}
+    choice = {"index": 0, "finish_reason": "stop", "message": message}
+    server.answer(Reply({"choices": [choice]}), Reply(CHUNK + END, content_type="text/event-stream"))
+    with OpenAI(api_key="k", base_url=server.base_url) as client:
+
+        class Named(BaseModel):
+            name: str
+
+            @field_validator("name")
+            @classmethod
+            def ask(cls, _: str) -> str:
+                return "".join(each.choices[0].delta.content or "" for each in CHAT(client))
+
+        messages: Any = [{"role": "user", "content": "hi"}]
+        answer = client.chat.completions.parse(model="m", messages=messages, response_format=Named)
+    assert answer.choices[0].message.parsed == Named.model_construct(name="hi")

@@ -127,6 +127,9 @@ def test_a_client_with_an_http_client_of_its_own_refuses(asker: Asker) -> None:
 def test_copies_of_the_standard_library_are_those_of_the_client(asker: Asker, duplicate: Any) -> None:
     """The same options, the same connections."""
     client = asker.client(api_key="k", max_retries=5)
+    client.note = "mine"
+    if duplicate is copy.copy:
+        assert duplicate(client).note == "mine"
 
     assert (duplicate(client).max_retries, duplicate(client)._client) == (5, client._client)
 
