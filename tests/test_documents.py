@@ -106,7 +106,9 @@ def test_the_commands_of_a_page_run_as_they_stand(page: str) -> None:
                 if "it is in use" in terminal.shown:
                     pytest.skip("its port is taken")
                 terminal.wait_for("http://127")
-                assert re.search(r"and (no model|http\S+) answers; Ctrl-C|The relay to ", terminal.shown)
+                assert re.search(
+                    r"(no model answers|in front of http\S+); Ctrl-C|The relay to ", terminal.shown
+                )
                 assert terminal.end("\x03") in (0, 130), terminal.shown
         else:
             done = subprocess.run(command, capture_output=True, check=False, encoding="utf-8", timeout=120)

@@ -231,7 +231,7 @@ def test_the_command_starts_a_sandbox_in_front_of_an_engine(site: Sandbox) -> No
     with serving("sandbox", *options, ENGINE_KEY=site.api_key) as (_, (first, _, third), _):
         asked = run("models", **dict(re.findall(r"(AITOEARN_\w+)=(\S+)", third)))
 
-    assert f"ready, and {site.base_url} answers" in first
+    assert f"ready, in front of {site.base_url};" in first
     assert "glm-5.2" in asked.stdout.split()
     for wrong in ("--upstream=localhost:1", "--upstream=http://[::1", "--upstream-key-env=NO_SUCH"):
         refused = run("sandbox", wrong)

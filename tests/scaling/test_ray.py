@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from conftest import Reply, ScriptedServer
-from test_cli_batch import GOOD, UNKNOWN, asked, question, write
+from test_cli_batch import GOOD, Job, asked, question
 
 pytestmark = pytest.mark.skipif(not find_spec("ray"), reason="Ray is an extra of its own")
 
@@ -68,9 +68,10 @@ def test_every_row_is_there_once_though_a_worker_was_killed(
     server: ScriptedServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What the worker had under way is asked again by another; the command asks only what is left, or failed before."""
-    source, folder = tmp_path / "in.jsonl", tmp_path / "out"
+    source, folder, job = tmp_path / "in.jsonl", tmp_path / "out", Job()
+    job.source = source
     rows = [question(f"q-{number}", f"prompt {number}") for number in range(ROWS)]
-    write(source, *rows)
+    job.write(*rows)
     folder.mkdir()
     failed = {"id": "batch_req_1", "custom_id": "q-0", "response": None, "error": {"code": "request_timeout"}}
     (folder / "before.jsonl").write_text(json.dumps(failed) + "\n" + '{"id": "batch_re')
@@ -92,7 +93,7 @@ def test_every_row_is_there_once_though_a_worker_was_killed(
         seconds = 0.05
         finish(process)
     first, calls = results(folder), Counter(asked(server))
-    write(source, *rows, question("one more", "one more"))
+    job.write(*rows, question("one more", "one more"))
 
     assert len(killed) == 2
     assert Counter(result["custom_id"] for result in first) == {f"q-{number}": 1 for number in range(ROWS)}
@@ -100,7 +101,7 @@ def test_every_row_is_there_once_though_a_worker_was_killed(
     assert len(calls) == ROWS
     assert 0 < calls.total() - ROWS <= BLOCK
 
-    for reply, status in ((Reply(UNKNOWN), 404), (GOOD, 200)):
+    for reply, status in ((Reply({"code": 12300, "message": "no", "data": {}}), 404), (GOOD, 200)):
         monkeypatch.setattr(server, "next_reply", lambda reply=reply: reply)
         with start(source, folder, server) as process:
             finish(process)
