@@ -32,13 +32,6 @@ def connection_error(error: Any) -> openai.APIConnectionError:
     return openai.APIConnectionError(request=error.request)
 
 
-def is_of(error: Any, response: Any) -> bool:
-    """Whether the HTTP library raised this over that response; the caller's code may use the same library."""
-    with suppress(RuntimeError):  # It was raised without a request.
-        return error.request is response.request
-    return False
-
-
 def is_sdks_own(error: Exception) -> bool:
     """Whether nothing but the SDK and Python led to where it was raised.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from copy import copy
 from functools import cache, wraps
@@ -19,7 +19,6 @@ from .exceptions import (
     connection_error,
     drop_byte_order_mark,
     family_of,
-    is_of,
     is_sdks_own,
     refusal,
     set_status,
@@ -65,8 +64,10 @@ class Exchange:
                 raise openai.APIConnectionError(request=self.request) from error
             if self.response is not None and not isinstance(error, openai.OpenAIError):
                 if isinstance(error, family_of(type(self.response)).RequestError):
-                    if is_of(error, self.response):
-                        raise connection_error(error) from error
+                    # The caller's code may use the same library, and raise without a request.
+                    with suppress(RuntimeError):
+                        if error.request is self.response.request:
+                            raise connection_error(error) from error
                 elif self.response.is_success:
                     self._require_json()  # Raises in place of the SDK's error of decoding.
                 elif isinstance(error, _UNREADABLE) and is_sdks_own(error):
