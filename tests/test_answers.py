@@ -217,9 +217,11 @@ def test_a_list_that_is_not_there_is_a_wrong_address(server: ScriptedServer) -> 
 
 
 def test_a_byte_order_mark_hides_no_failure(server: ScriptedServer) -> None:
-    """Neither with a status of its own, nor where a hook of the caller's has read the text already."""
+    """Neither with a status of its own nor without, nor where a hook of the caller's has read the text already."""
     marked = "\ufeff" + json.dumps(envelope(12001, "no credits"))
-    assert "402 - no credits (AiToEarn code 12001)" in str(caught(server, list_models, Reply(marked, 402)))
+    for status in (200, 402):
+        told = str(caught(server, list_models, Reply(marked, status)))
+        assert "402 - no credits (AiToEarn code 12001)" in told
 
     server.answer(Reply(marked))
     read = [lambda response: response.read(), lambda response: response.text]
