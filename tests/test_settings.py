@@ -120,7 +120,9 @@ def test_a_dotenv_file_is_read_when_it_is_named(
     named = Settings(_env_file=".env")
     assert (named.site, named.model, key_of(named)) == ("ai", "模型", "from-file")
 
-    monkeypatch.setenv("AITOEARN_ENV_FILE", ".env")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    monkeypatch.setenv("AITOEARN_ENV_FILE", "~/.env")
     assert Settings() == named
     monkeypatch.setenv("AITOEARN_API_KEY", "from-variable")
     assert key_of(Settings()) == "from-variable"
