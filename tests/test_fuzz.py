@@ -212,7 +212,7 @@ def check_words(error: BaseException, holding: str = "") -> None:
 
 @given(bodies, content_types, headers, statuses, modes, places)
 @example(b'{"code": 1}', "application/json; charset=zlib", {}, 200, "completion", [])
-@example(b'data:{"error":":"}', None, {}, 200, "stream", [])
+@example(b'data:{"error":";"}', None, {}, 200, "stream", [])
 @example(b"null", "application/json; charset=utf-16", {}, 301, "completion", [])
 @example(b"data: [DONE]\n\n", "", {"content-encoding": "gzip"}, 200, "stream", [0])
 @more

@@ -46,6 +46,7 @@ MANY = "no " * 5000
         (f"event: error\ndata: {MANY}", MANY[:300], MANY),
         ('event: error\ndata: {"message": "busy"}', "busy", {"message": "busy"}),
         (event({"error": ERROR}), "busy", ERROR),
+        (event({"error": "busy"}), "busy", {"error": "busy"}),
     ],
 )
 def test_the_words_of_a_failure_are_the_message_and_what_came_is_the_body(

@@ -192,7 +192,7 @@ class Events:
     def _judge_chunk(self, name: str, text: str, body: dict[str, Any]) -> bool:
         choices, error = body.get("choices"), body.get("error")
         if failure := openai_failure(body, UPSTREAM_FAILED):
-            self._fail(failure._replace(status=None), error if isinstance(error, dict) else body)
+            self._fail(failure._replace(status=None), error if isinstance(error, dict) else {**body})
         elif failure := (choice_failure(choices) if choices else envelope_failure(body)):
             self._fail(failure, body)
         if error:
