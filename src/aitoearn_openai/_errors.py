@@ -185,10 +185,11 @@ def has_error(error: Any) -> bool:
 
 def error_message(body: Any) -> str | None:
     """The reason that a body or an `error` gives, under the names that servers use."""
-    if not isinstance(body, dict):
-        return body if isinstance(body, str) and body else None
-    words = body.get("message") or body.get("msg") or body.get("detail")
-    return words if isinstance(words, str) or not words else json.dumps(words, ensure_ascii=False)
+    if isinstance(body, dict):
+        body = body.get("message") or body.get("msg") or body.get("detail")
+        if body and not isinstance(body, str):
+            return json.dumps(body, ensure_ascii=False)
+    return body if isinstance(body, str) and body.strip() else None
 
 
 def has_output(choices: Any) -> bool:
