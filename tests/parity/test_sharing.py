@@ -92,8 +92,8 @@ def test_a_client_that_nobody_closed_goes_without_a_warning(
     async def drop() -> Any:
         client = Asker(is_async).client(base_url=site.base_url, api_key=site.api_key)
         if used:
-            await wait(complete("glm-5.2")(client))
             await listed(await wait(stream("glm-5.2")(client)))
+            await wait(complete("glm-5.2")(client))  # Its connection is kept open.
         gone = weakref.ref(client)
         del client
         at_once = gone() is None
@@ -105,14 +105,18 @@ def test_a_client_that_nobody_closed_goes_without_a_warning(
 
     gc.collect()
     gc.freeze()  # What is there already would be looked through again each time.
+    gc.disable()  # Collecting earlier may change the order in which a circle is freed: the sockets before their pool.
     try:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             freed = asyncio.run(drop()) if is_async else driven(drop())
             gc.collect()
     finally:
+        gc.enable()
         gc.unfreeze()
 
     assert freed == (not used, True)
-    # A client that was used is freed in a circle, and so at times its sockets go before it: the SDK's just so.
-    assert [each for each in caught if not (used and str(each.message).startswith("unclosed"))] == []
+    # On some versions asyncio's sockets go before their pool: the SDK's just so.
+    assert [
+        each for each in caught if not (is_async and used and str(each.message).startswith("unclosed"))
+    ] == []
