@@ -221,17 +221,18 @@ aitoearn_openai.OpenAI
     assert (ran.returncode, ran.stderr) == (0, "")
 
 
+@pytest.mark.parametrize("module", [{"__name__": "theirs"}, {"__name__": None}, {}], ids=repr)
 @pytest.mark.parametrize(
     "error",
     [KeyError("mine"), LIBRARY.ConnectError("mine"), LIBRARY.ReadTimeout("mine", request=LIBRARY.Request("GET", "http://h"))],
     ids=repr,
 )  # fmt: skip
-def test_what_fails_while_a_key_is_fetched_for_a_retry_is_the_callers(error: Exception) -> None:
+def test_what_fails_while_a_retry_gets_a_key_is_the_callers(error: Exception, module: dict[str, Any]) -> None:
     """It is neither the refusal of the try before nor a lost connection to the service."""
-    keys = mock.Mock(side_effect=["k", error])
+    key = eval("lambda: keys()", {"keys": mock.Mock(side_effect=["k", error]), **module})
     pool = openai.DefaultHttpxClient(transport=LIBRARY.MockTransport(lambda _: refused("1")))
     with (
-        OpenAI(api_key=lambda: keys(), base_url="http://h/v1", http_client=pool) as client,
+        OpenAI(api_key=key, base_url="http://h/v1", http_client=pool) as client,
         pytest.raises(type(error)) as failed,
     ):
         complete("m")(client)

@@ -117,6 +117,4 @@ def test_a_client_that_nobody_closed_goes_without_a_warning(
 
     assert freed == (not used, True)
     # On some versions asyncio's sockets go before their pool: the SDK's just so.
-    assert [
-        each for each in caught if not (is_async and used and str(each.message).startswith("unclosed"))
-    ] == []
+    assert [each for each in caught if not (is_async and used and "unclosed" in str(each.message))] == []

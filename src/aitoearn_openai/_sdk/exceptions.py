@@ -37,9 +37,8 @@ def is_sdks_own(error: Exception) -> bool:
 
     A function that gives the key, and what handles a signal while the SDK waits, are the caller's.
     """
-    names = {
-        frame.f_globals.get("__name__", "").partition(".")[0] for frame, _ in walk_tb(error.__traceback__)
-    }
+    modules = (frame.f_globals.get("__name__") for frame, _ in walk_tb(error.__traceback__))
+    names = {str(module).partition(".")[0] for module in modules}
     return names <= {"aitoearn_openai", "openai", "httpx", "httpx2", *sys.stdlib_module_names}
 
 
