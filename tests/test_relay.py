@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import importlib
 import json
+import re
 import sys
 from collections.abc import Iterator
 from typing import Any
@@ -350,9 +351,9 @@ def test_by_default_the_environment_decides(server: ScriptedServer, monkeypatch:
 
 
 def test_the_relay_runs_in_a_server_of_ones_own(site: Sandbox) -> None:
-    """As an application, under any name."""
+    """As an application, under any name; a token may have the line end of its file there too."""
     family = family_of(openai.DefaultAsyncHttpxClient)
-    app: Any = relay.app(site.settings, "t")
+    app: Any = relay.app(site.settings, "t\n")
     pool = family.AsyncClient(transport=family.ASGITransport(app=app))
     client = openai.AsyncOpenAI(base_url="http://relay.local", api_key="t", http_client=pool)
 
@@ -364,8 +365,9 @@ def test_the_relay_runs_in_a_server_of_ones_own(site: Sandbox) -> None:
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_who_goes_away_ends_the_call_to_the_service(backend: str) -> None:
+def test_who_goes_away_ends_the_call_to_the_service(backend: str, caplog: pytest.LogCaptureFixture) -> None:
     """Before the first byte and in a stream, whose events come at once, while the service is silent after them."""
+    caplog.set_level("INFO", "aitoearn_openai.relay")
     begun = head(content_type=SSE, connection="close")
     answers: Any = [Hang], [begun, CHUNKS[0], Hang], [begun, Repeat(chunk("x"), 0.01)]
     with Server() as faulty, relay_to(faulty, http_backend=backend) as here:
@@ -380,6 +382,9 @@ def test_who_goes_away_ends_the_call_to_the_service(backend: str) -> None:
                     assert number > 0
                 assert len(visit.requests) == number + 1
                 assert faulty.settled_connections(visit, 0, 5) == 0
+    assert [re.sub(r"\d+\.\d+ s", "", line) for line in caplog.messages] == 3 * [
+        "POST /v1/chat/completions 499 : the program went away"
+    ]
 
 
 def test_a_relay_ends_though_a_client_does_not_read() -> None:

@@ -100,10 +100,8 @@ def test_the_model_list_has_every_shape_that_the_package_knows(site: Sandbox) ->
     answer = send(site, LIST, token="")
     body, request_id = answer.json(), answer.headers["X-Request-Id"]
     assert (body["code"], body["message"], body["requestId"]) == (0, "请求成功", request_id)
-    assert [json_of(site, LIST, None, token="", X_Api_Key=key)["code"] for key in ("sandbox", "no")] == [
-        0,
-        401,
-    ]
+    for key, code in (("sandbox", 0), ("no", 401)):
+        assert json_of(site, LIST, None, token="", X_Api_Key=key)["code"] == code
     models = [ChatModel.model_validate(entry) for entry in body["data"]]
     pricings = [model.pricing for model in models if model.pricing]
     assert len({model.id for model in models}) == len(models) >= 11

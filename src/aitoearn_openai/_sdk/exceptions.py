@@ -32,14 +32,17 @@ def connection_error(error: Any) -> openai.APIConnectionError:
     return openai.APIConnectionError(request=error.request)
 
 
-def is_sdks_own(error: Exception) -> bool:
-    """Whether nothing but the SDK and Python led to where it was raised.
+def is_of_refusal(error: BaseException, response: Any) -> bool:
+    """Whether the SDK raised it as it looked at a refusal, and nothing but the SDK and Python led there.
 
-    A function that gives the key, and what handles a signal while the SDK waits, are the caller's.
+    A function that gives the key for the next try, and what handles a signal while the SDK waits, are the caller's.
     """
+    known = {"aitoearn_openai", "openai", "httpx", "httpx2", *sys.stdlib_module_names}
     modules = (frame.f_globals.get("__name__") for frame, _ in walk_tb(error.__traceback__))
-    names = {str(module).partition(".")[0] for module in modules}
-    return names <= {"aitoearn_openai", "openai", "httpx", "httpx2", *sys.stdlib_module_names}
+    handled: BaseException | None = error
+    while handled is not None and getattr(handled, "response", None) is not response:
+        handled = handled.__context__  # The SDK looks at a refusal as it handles httpx's error.
+    return handled is not None and known.issuperset(str(module).partition(".")[0] for module in modules)
 
 
 def drop_byte_order_mark(response: Any) -> None:

@@ -19,7 +19,7 @@ from .exceptions import (
     connection_error,
     drop_byte_order_mark,
     family_of,
-    is_sdks_own,
+    is_of_refusal,
     refusal,
     set_status,
     unexpected,
@@ -70,7 +70,7 @@ class Exchange:
                             raise connection_error(error) from error
                 elif self.response.is_success:
                     self._require_json()  # Raises in place of the SDK's error of decoding.
-                elif isinstance(error, _UNREADABLE) and is_sdks_own(error):
+                elif isinstance(error, _UNREADABLE) and is_of_refusal(error, self.response):
                     raise refusal(self.client, self.response) from error
             raise
         finally:

@@ -180,7 +180,6 @@ class Service:
                 raise self._failed(events.failure, events.failure.status or 502)
         except Failed as error:
             failed, last = error, last + b"data: %b\n\n" % bytes(error.response.body)
-        await pieces.aclose()  # Before the last piece goes out, with which the program may go away.
         await send({"type": "http.response.body", "body": last})
         if failed:
             failed.is_sent = True
