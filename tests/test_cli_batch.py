@@ -567,8 +567,8 @@ def test_ctrl_c_finishes_what_is_paid_and_twice_drops_it(
         second = run("batch", "in.jsonl", "link.jsonl", "-m", "m")
         Path("out.jsonl.lock").unlink()  # Somebody takes it for a leftover.
         process.send_signal(signal.SIGINT)
-        while "finishing 3 requests; Ctrl-C again drops them" not in process.stderr.readline():
-            pass
+        said = next(line for line in process.stderr if "answered" not in line)
+        assert "finishing 3 requests; Ctrl-C again drops them" in said
         if is_pressed_twice:
             process.send_signal(signal.SIGINT)
         else:

@@ -366,7 +366,6 @@ class Runner:
                 if self.budget:
                     await self.budget.reserve(request)
                 if self.rpm:
-                    due = max(due, self._now())
                     await asyncio.sleep(due - self._now())
                     # A timer that is a little late is made up for, a pause is not: that would be a burst.
                     due = max(due, self._now() - 6 / self.rpm) + 60 / self.rpm
