@@ -18,6 +18,8 @@ import sys
 import types
 from collections import Counter, defaultdict
 from collections.abc import Iterator
+from functools import partialmethod
+from importlib.machinery import SourceFileLoader
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
@@ -32,6 +34,7 @@ WORK = ROOT / ".mutants"
 TOLD = os.fdopen(os.dup(1), "w")  # As what the tests print is thrown away.
 CORE = ["_sdk/*.py", "_client.py", "_errors.py", "_pools.py"]
 CONTROL = "nothing was changed"
+GET_CODE = SourceFileLoader.get_code
 
 HANGS = 120  # Seconds after which a test hangs, and so has noticed the mutant.
 QUICK = ["-q", "-p", "no:cacheprovider", "-m", "not slow"]
@@ -139,6 +142,8 @@ class Forks:
                     for place, (code, *others) in codes.items():
                         for function in [] if others else functions[place]:
                             function.__code__ = code
+                    # For what is imported anew, as the command line is by its tests.
+                    SourceFileLoader.get_code = partialmethod(_get_code, mutant)  # type: ignore[assignment]
                     self._answer = answer
                     session.items[:] = self._asked(mutant, session.items)
                     return None  # And so pytest runs them.
@@ -155,6 +160,11 @@ class Forks:
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         if report.failed:
             os.write(self._answer, report.nodeid.encode())
+
+
+def _get_code(loader: SourceFileLoader, mutant: Mutant, name: str) -> types.CodeType | None:
+    is_mutated = mutant.name != CONTROL and loader.path == str(mutant.path)
+    return mutant.code if is_mutated else GET_CODE(loader, name)
 
 
 def _codes_in(code: types.CodeType) -> Iterator[types.CodeType]:

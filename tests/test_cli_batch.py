@@ -124,7 +124,8 @@ def test_plain_prompts_are_answered_and_named(job: Job, lines: list[Any], encodi
     """One a line, as text or in JSON, as Windows writes it; a part of the model's name will do, and the summary names it."""
     text = job.write(*lines).source.read_text("utf-8")
     job.source.write_bytes(f"\ufeff{text}".replace("\n", "\r\n").encode(encoding))
-    planned, done = job.run("-m", "LM 5", "--dry-run"), job.run("-m", "LM 5")
+    planned = run("batch", "-", "-m", "LM 5", "--dry-run", stdin=job.source.read_bytes())
+    done = job.run("-m", "LM 5")
 
     assert job.answers() == {name_of(prompt): prompt for prompt in ("你好", "How are\tyou?", "{}")}
     assert planned.stdout.startswith("3 requests, 0 answered, 3 to send to glm-5.2\n")
@@ -239,7 +240,7 @@ def test_what_is_answered_is_not_asked_again(scripted: ScriptedServer, job: Job)
     first = job.write("one", "two", "three").run(*ONE)
     job.write("of another input").run(*ONE)
     failed = job.results()[name_of("two")]
-    planned = job.write("one", "two", "three", "four").run("-m", "m", "--dry-run")
+    planned = job.write("one", "two", "three", "four").run("-m", "m", "--dry-run", AITOEARN_API_KEY="")
     assert len(job.results()) == 4
     with job.target.open("a") as end:
         end.write("\n")  # As editors do.

@@ -166,6 +166,11 @@ def test_a_person_chooses_among_models(named: list[str]) -> None:
     assert "deepseek-v4: " in offered[-1]
 
 
+def test_who_names_a_failure_of_the_sandbox_gets_it() -> None:
+    """It is in no list, and yet no wrong name."""
+    assert run("chat", "-m", "fail-12001", "Hi", typed="").returncode == 5
+
+
 def test_who_sends_an_image_chooses_among_models_that_take_one(cat: str) -> None:
     """And is not asked to pay for a refusal; who chooses none ends the command, with the shells' code for it."""
     ended = run("chat", "--image", cat, "Hi", typed="")
@@ -202,7 +207,7 @@ def test_the_words_that_end_a_conversation_are_no_questions(scripted: ScriptedSe
 
 def test_a_conversation_has_commands(scripted: ScriptedServer) -> None:
     """They change the model or forget what was said; a wrong one costs nothing, and a space makes it a question."""
-    two = {**ENTRY, "name": "other-2", "creditsScope": "seedance"}
+    two = {**ENTRY, "name": "other-2", "creditsScope": "seedance", "inputModalities": ["text"]}
     scripted.lists(ENTRY, two)
     scripted.answer(events(delta(content="Hello."), used(1, 1000)))
     lines = "/help", "/modle other", "/model", "/model xyzzy", "one", "/model OTHER", "two", "/clear"
@@ -210,7 +215,7 @@ def test_a_conversation_has_commands(scripted: ScriptedServer) -> None:
     talk = run("chat", "-m", "m", "--system", "Be brief.", typed="\r".join([*lines, "\x04"]))
 
     told = [
-        "/clear       start again", "There is no command /modle.", "* m\n- other-2\n", "no model is named 'xyzzy'",
+        "/clear       start again", "There is no command /modle.", "* m\n- other-2\nno model is named 'xyzzy'",
         "m: 1 token in", "The model is now other-2.", "other-2: 1 token in", "Conversation cleared.",
         "5 answers: 5 tokens in, 5,000 out, about 2.001 credits and 8.004 seedance credits (list price)",
     ]  # fmt: skip
@@ -264,7 +269,7 @@ def test_ctrl_c_stops_an_answer_and_not_the_conversation(scripted: ScriptedServe
         terminal.type("Hi\r")
         wait_until(lambda: len(scripted.requests) == 2)  # The question has its silent answer.
         terminal.wait_for(READY, press="\x03")
-        terminal.type("half a line\x03", until=READY)
+        assert "/exit ends the conversation" in terminal.type("half a line\x03", until=READY)
         assert "Yes.\n" in terminal.type("Again\r", until=READY)
         terminal.type("\x04")
         assert terminal.end() == 0

@@ -14,7 +14,7 @@ import trustme
 from commands import KEY, run
 from conftest import Reply, ScriptedServer, scripted_server
 
-LIST = Reply({"data": [{"name": "glm-5.2"}], "code": 0})
+LIST = Reply({"data": [{"name": "draws", "outputModalities": ["image"]}, {"name": "glm-5.2"}], "code": 0})
 INVALID = Reply({"data": {}, "code": 400, "message": "Bad request"})
 """What a body without messages gets."""
 REFUSED = Reply({"data": {}, "code": 401, "message": "Unauthorized"})
@@ -29,7 +29,6 @@ def test_all_is_well_with_the_sandbox(tmp_path: Path) -> None:
     (tmp_path / "my.env").write_text("AITOEARN_TIMEOUT=20\nAITOEARN_MODEL=\nAITOEARN_MODELS=m\n")
     file = str(tmp_path / "my.env")
     checked = run("check", AITOEARN_MODEL="GLM 5.2", AITOEARN_ENV_FILE=file, COLUMNS="200")
-
     assert (checked.returncode, checked.stderr) == (0, "")
     settings = {line.split()[0]: line.split()[1:] for line in checked.stdout.splitlines()[3:9]}
     assert settings["site"] == ["sandbox", "AITOEARN_SITE"]
@@ -38,14 +37,9 @@ def test_all_is_well_with_the_sandbox(tmp_path: Path) -> None:
     assert settings["model"] == ["GLM", "5.2", "AITOEARN_MODEL"]
     assert settings["timeout"] == ["20.0", file]
     assert settings["max_retries"] == ["-", "default"]
-    assert re.findall(r"^ok +(\w+)", checked.stdout, re.MULTILINE) == [
-        "HTTP",
-        "key",
-        "chat",
-        "models",
-        "model",
-    ]
-    assert "Next: aitoearn-openai chat" in checked.stdout
+    steps = re.findall(r"^ok +(\w+)", checked.stdout, re.MULTILINE)
+    assert steps == ["HTTP", "key", "chat", "models", "model"]
+    assert "Next: aitoearn-openai chat Hello" in checked.stdout
     assert "??" not in checked.stdout  # As for plain http to another machine.
 
 
@@ -66,32 +60,38 @@ def test_every_misspelt_variable_is_found(tmp_path: Path, is_in_file: bool) -> N
     assert KEY not in asked.stderr
 
 
-def test_options_come_before_variables_and_show_as_options(server: ScriptedServer) -> None:
-    """A site that is given sets the address aside that a variable has."""
+def test_options_come_before_variables_and_those_before_a_file(
+    server: ScriptedServer, tmp_path: Path
+) -> None:
+    """A site that is given sets the address aside that a variable or a file has."""
     server.answer(LIST, LIST, INVALID)
     nonsense = {"AITOEARN_BASE_URL": "nonsense", "COLUMNS": "200"}
     addressed = run("check", "--base-url", server.origin, AITOEARN_API_KEY=KEY, **nonsense)
     sited = run("check", "--site", "sandbox", **nonsense).stdout  # A sandbox of yours may be there, or not.
-
+    (tmp_path / "my.env").write_text("AITOEARN_BASE_URL=nonsense")
+    environment = {"AITOEARN_SITE": "sandbox", "AITOEARN_ENV_FILE": str(tmp_path / "my.env")}
+    varied = run("check", COLUMNS="200", **environment).stdout
     assert addressed.returncode == 0
     assert f"********{KEY[-4:]} ({len(KEY)} characters)" in addressed.stdout
     assert re.search(rf"site +cn +default\s+base_url +{server.base_url} +--base-url", addressed.stdout)
-    assert re.search(r"site +sandbox +--site\s+base_url +http://127\.0\.0\.1:8378/api/ai +--site", sited)
+    for shown, site, address in ((sited, "--site", "--site"), (varied, "AITOEARN_SITE", "default")):
+        assert re.search(rf"sandbox +{site}\s+base_url +http://127\.0\.0\.1:8378/api/ai +{address}", shown)
 
 
 def test_chat_completions_are_looked_for_without_cost(scripted: ScriptedServer) -> None:
     """By a body that is refused, as it has neither a model nor messages. A server may want a key for the list too."""
     scripted.answer(REFUSED, LIST, Reply({"data": {}, "code": 12300, "message": "no such model"}))
     checked = run("check")
-
     assert (checked.returncode, scripted.requests[-1].body) == (0, b"{}")
     assert "ok    chat    completions are there" in checked.stdout
+    assert "Next: aitoearn-openai chat -m glm-5.2 Hello" in checked.stdout
     assert [("x-api-key" in request.headers) for request in scripted.requests[:2]] == [False, True]
 
 
 @pytest.mark.parametrize(
     ("replies", "environment", "code", "failed", "advice"),
     [
+        ([Reply("no", 503)], {}, 5, "HTTP ", "Try again later, or another model."),
         ([BANNED], {}, 5, "HTTP ", "The site shows the state of the account."),
         ([LIST, BANNED], {}, 5, "key ", "The site shows the state of the account."),
         ([LIST, REFUSED], {}, 3, "key ", COPY),
@@ -112,8 +112,7 @@ def test_the_first_thing_that_is_wrong_is_told_with_what_to_do(
     here = scripted.origin.removeprefix("http://")
     scripted.answer(*replies)
     checked = run("check", **{name: value.replace("HERE", here) for name, value in environment.items()})
-
-    assert checked.returncode == code
+    assert (checked.returncode, len(scripted.requests)) == (code, len(replies))
     assert re.search(f"\nFAIL  {failed}.*$", checked.stdout)
     assert re.fullmatch(f"aitoearn-openai: {advice.replace('HERE', here)}\n", checked.stderr)
     assert KEY not in checked.stdout + checked.stderr
@@ -125,7 +124,6 @@ def test_a_proxy_and_plain_http_are_told(server: ScriptedServer, variable: str, 
     proxy = {variable: f"{scheme}me:secret@{server.origin.removeprefix('http://')}"}
     checked = run("check", "--base-url", "http://nowhere.invalid", AITOEARN_API_KEY=KEY, **proxy)
     shown = server.origin.removeprefix("http://")
-
     assert checked.returncode == 0
     assert f"ok    proxy   {shown}, which the settings" in checked.stdout
     assert "??    TLS     not used: others on the way can read the key" in checked.stdout
@@ -141,7 +139,6 @@ def test_a_certificate_is_told_with_its_end(tmp_path: Path) -> None:
         asked = {"AITOEARN_BASE_URL": server.origin, "AITOEARN_API_KEY": KEY}
         trusted = run("check", SSL_CERT_FILE=str(tmp_path / "ca.pem"), **asked)
         unknown = run("check", **asked)
-
     assert (trusted.returncode, unknown.returncode) == (0, 4)
     assert re.search(r"\nok    TLS +TLSv1\.[23], certificate until \w+ +\d+ .* GMT\n", trusted.stdout)
     assert re.search(r"\nFAIL  TLS .*CERTIFICATE_VERIFY_FAILED", unknown.stdout)
@@ -152,6 +149,5 @@ def test_a_backend_that_is_not_installed_is_found(monkeypatch: pytest.MonkeyPatc
     """Before anything is asked, as every async client would fail."""
     monkeypatch.setattr(openai, "DefaultAioHttpClient", Mock(side_effect=RuntimeError("install the extra")))
     checked = run("check", AITOEARN_HTTP_BACKEND="aiohttp")
-
     assert (checked.returncode, "ok  " in checked.stdout) == (2, False)
     assert "AITOEARN_HTTP_BACKEND=aiohttp needs a package that is missing" in checked.stderr

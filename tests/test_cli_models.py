@@ -132,7 +132,7 @@ def test_no_width_cuts_a_price(scripted: ScriptedServer, columns: int) -> None:
     ("arguments", "entries", "words"),
     [
         ("m", [{"fixedImagePricing": [{"resolution": "1K"}, {"price": "4.0"}]}], "m/An image of any size costs 4 credits./"),
-        ("m", [{"pricing": {"price": "1"}}], ": 1 credit."),
+        ("m", [{"pricing": {"price": "1"}, "description": "Fast"}], "about Fast/A call of 1,000 tokens in and 500 out: 1 credit."),
         ("m", [{"pricing": {"price": "1", "tiers": [{}]}}], "no clear price in the list"),
         # A size without a price can be asked for; a price without a size is that of any.
         ("--images m", [{"sizes": ["1x1", "2x2"], "pricing": [{"size": "1x1", "price": 1}, {"size": "3x3"}]}, {"pricing": [{"price": 2}]}],
