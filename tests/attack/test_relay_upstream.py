@@ -129,7 +129,7 @@ def test_a_failure_and_the_end_do_not_wait_for_a_server_that_stays(here: Relay, 
         assert "timed out" not in got
 
 
-NOWHERE = ["http://127.0.0.1:99999/", "http://127.0.0.1:x/", "http://[::1/", "file:///etc/passwd"]
+NOWHERE = ["http://127.0.0.1:65537/", "http://127.0.0.1:x/", "http://[::1/", "file:///etc/passwd"]
 NOWHERE += ["/a b\tc", "//", f"http://{'a' * 70}.invalid/", f"/{'x' * 70_000}"]
 
 
