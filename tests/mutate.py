@@ -39,6 +39,7 @@ GET_CODE = SourceFileLoader.get_code
 HANGS = 120  # Seconds after which a test hangs, and so has noticed the mutant.
 QUICK = ["-q", "-p", "no:cacheprovider", "-m", "not slow"]
 FORKED = [*QUICK, "-x", "-s", "-p", "no:xdist", "-o", "filterwarnings=default"]
+FORKED += ["-o", f"faulthandler_timeout={HANGS}"]
 
 
 class Mutant(NamedTuple):
@@ -153,9 +154,6 @@ class Forks:
         tests, width = self._reached.by(mutant), self._reached.width
         asked = [item for item in items if mutant.name == CONTROL or item.nodeid in tests]
         return sorted(asked, key=lambda item: (-self.kills[item.nodeid], width[item.nodeid]))
-
-    def pytest_runtest_setup(self) -> None:
-        signal.alarm(HANGS)
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         if report.failed:

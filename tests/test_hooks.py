@@ -230,7 +230,8 @@ def test_what_fails_while_a_retry_gets_a_key_is_the_callers(error: Exception) ->
     assert failed_with(aitoearn_openai, lambda _: refused("1"), key=lambda: keys()) is error
 
 
-def test_what_fails_while_python_gets_a_key_for_a_retry_comes_out() -> None:
-    """No frame of the caller's led there, and none of it was about the refusal."""
-    keys = deque(["k"])
-    assert type(failed_with(aitoearn_openai, lambda _: refused("1"), key=keys.popleft)) is IndexError
+@pytest.mark.parametrize("is_broken", [False, True])
+def test_what_fails_while_python_gets_a_key_for_a_retry_comes_out(is_broken: bool) -> None:
+    """No frame of the caller's led there, and none of it was about the answer before."""
+    answer = LIBRARY.Response(200, stream=Broken("ReadError")) if is_broken else refused("1")
+    assert type(failed_with(aitoearn_openai, lambda _: answer, key=deque(["k"]).popleft)) is IndexError

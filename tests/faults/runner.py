@@ -194,7 +194,9 @@ async def _run(server: Server, run: Run) -> Result:
 
 def _note(error: BaseException, result: Result) -> None:
     """What the caller reads in it; the error itself is let go, as its frames hold the response."""
-    result.verdict = "error" if isinstance(error, openai.OpenAIError) else "foreign"
+    # The SDK's errors tell of which request they are.
+    is_sdks = isinstance(error, openai.OpenAIError) and getattr(error, "request", True)
+    result.verdict = "error" if is_sdks else "foreign"
     result.message = " ".join(str(error).split())
     result.told = f"{error!r:.2000}"
     result.status, result.code = getattr(error, "status_code", None), getattr(error, "code", None)

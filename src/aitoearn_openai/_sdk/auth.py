@@ -33,7 +33,7 @@ class _Auth:
 
     def _begin(self, request: Any) -> Any:
         """The `Auth` for this try."""
-        self._exchange.request, self._exchange.response = request, None
+        self._exchange.request = request
         cast_to = self._exchange.cast_to
         is_list = is_sdk_type(cast_to) and hasattr(cast_to, "model_class")
         if is_list and API_KEY_HEADER not in request.headers:

@@ -98,6 +98,7 @@ class SyncClient(_Hooks, openai.OpenAI):
     def _process_response(self, *, response: Any, **arguments: Any) -> Any:
         exchange: Any = CURRENT.get()
         if response is not exchange.response:  # `Auth` did not see it: something replaced `send`.
+            exchange.response = response
             if exchange.wants_body(response):
                 response.read()
             if found := exchange.first_look(response):
@@ -116,6 +117,7 @@ class AsyncClient(_Hooks, openai.AsyncOpenAI):
     async def _process_response(self, *, response: Any, **arguments: Any) -> Any:
         exchange: Any = CURRENT.get()
         if response is not exchange.response:  # `Auth` did not see it: something replaced `send`.
+            exchange.response = response
             if exchange.wants_body(response):
                 await response.aread()
             if found := exchange.first_look(response):

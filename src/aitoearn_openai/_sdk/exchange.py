@@ -79,7 +79,6 @@ class Exchange:
 
     def wants_body(self, response: Any) -> bool:
         """Whether the body is read before the SDK looks at the status."""
-        self.response = response  # By this `_process_response` knows that it was looked at.
         if not response.is_success:
             return True  # The SDK reads it too, but in a stream it does not expect a body that breaks off.
         if self.stream:
@@ -94,6 +93,7 @@ class Exchange:
 
     def first_look(self, response: Any) -> tuple[Failure, Any] | None:
         """The failure in a response that was read, and its body; the response gets the status, so that the SDK may ask again."""
+        self.response = response  # By this `_process_response` knows that `Auth` saw it.
         content = response.content if response.is_stream_consumed else b""
         if not response.is_success:
             drop_byte_order_mark(response)
